@@ -1,0 +1,65 @@
+"""Build the extension modules; all other metadata stands in ``pyproject.toml``.
+
+``REPLAY_BUILD`` selects the profile: ``release`` (default), ``debug`` (bounds, overflow
+and initialisation checks on), ``coverage`` (debug with line tracing) or ``sanitize``
+(debug with address and undefined-behaviour sanitizers).
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+PROFILES = ("release", "debug", "coverage", "sanitize")
+PROFILE = os.environ.get("REPLAY_BUILD", "release")
+if PROFILE not in PROFILES:
+    raise SystemExit(f"REPLAY_BUILD: {PROFILE!r} is not one of {', '.join(PROFILES)}")
+CHECKED = PROFILE != "release"
+
+DIRECTIVES = {
+    "language_level": 3,
+    "embedsignature": True,
+    "binding": True,
+    "auto_pickle": False,
+    "freethreading_compatible": True,
+    "boundscheck": CHECKED,
+    "wraparound": False,
+    "initializedcheck": CHECKED,
+    "overflowcheck": CHECKED,
+    "cdivision": not CHECKED,
+    "linetrace": PROFILE == "coverage",
+}
+COMPILE_ARGS = ["-std=c11", "-Wall", "-Wextra", "-Wno-unused-function", "-Wno-unused-parameter"]
+COMPILE_ARGS += ["-O1", "-g", "-UNDEBUG"] if CHECKED else ["-O3"]
+MACROS: list[tuple[str, str | None]] = [("REPLAY_CHECKS", "1" if CHECKED else "0")]
+LINK_ARGS: list[str] = []
+if PROFILE == "coverage":
+    MACROS += [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
+if PROFILE == "sanitize":
+    SANITIZERS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+    COMPILE_ARGS += SANITIZERS
+    LINK_ARGS += SANITIZERS
+
+ROOT = Path(__file__).parent
+extensions = [
+    Extension(
+        ".".join(source.relative_to(ROOT / "src").with_suffix("").parts),
+        [str(source.relative_to(ROOT))],
+        define_macros=MACROS,
+        extra_compile_args=COMPILE_ARGS,
+        extra_link_args=LINK_ARGS,
+    )
+    for source in sorted((ROOT / "src").rglob("*.pyx"))
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        include_path=["src"],
+        compiler_directives=DIRECTIVES,
+        # coverage reads the C beside its source; everywhere else it stays out of the tree
+        build_dir=None if PROFILE == "coverage" else "build/cython",
+        annotate=PROFILE == "debug",
+    )
+)

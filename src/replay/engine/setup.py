@@ -1,0 +1,163 @@
+"""What the engine is told: flat numbers made from a scenario and a trace.
+
+`Setup` is the only thing that crosses from the scenario to the engine and to the
+reference; both read the same fields, so both can be compared.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAGE_BYTES: Final = 4096
+NO_LIMIT: Final = -1
+#: ``ns_per_byte`` is kept as an integer of 2**-20 ns, so that results do not depend on
+#: floating point.
+NS_PER_BYTE_SHIFT: Final = 20
+#: ``device_idx`` of a row whose device is not replayed.
+NOT_REPLAYED: Final = 0xFFFF
+
+
+class Policy(IntEnum):
+    """Who serves a command and who pays for it (SEMANTICS F)."""
+
+    ROOT = 0
+    NAIVE = 1
+    PER_CGROUP = 2
+
+
+class ArrivalEvent(IntEnum):
+    """The trace event at which a request arrives."""
+
+    ISSUE = 0
+    QUEUE = 1
+
+
+class ArrivalMode(IntEnum):
+    """Whether arrivals keep the recorded clock or follow completions."""
+
+    RECORDED = 0
+    DEPENDENT = 1
+
+
+class ServiceModel(IntEnum):
+    """Where the time in the device comes from."""
+
+    RECORDED = 0
+    LINEAR = 1
+
+
+class Stage(IntEnum):
+    """Stops of a request, in the kernel's order; ``TOTAL`` is their sum."""
+
+    THROTTLE = 0
+    TAG = 1
+    DISPATCH = 2
+    LOCK = 3
+    MEMORY = 4
+    BACKING = 5
+    DEVICE = 6
+    TOTAL = 7
+
+
+class Resource(IntEnum):
+    """What a request can wait for behind another one."""
+
+    TAG = 0
+    WORKER = 1
+    LOCK = 2
+    DEVICE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """Everything the engine knows of a scenario; dense ids, integers only.
+
+    Attributes
+    ----------
+    parent : ndarray of int32, shape (n_cgroups,)
+        Parent of each cgroup; cgroup 0 is the root (parent -1); parents come first.
+    blkcg : ndarray of uint32, shape (n_cgroups,)
+        Nearest cgroup, itself included, that has the io controller.
+    memory_css : ndarray of uint32, shape (n_cgroups,)
+        Nearest cgroup, itself included, that has the memory controller.
+    memory_max : ndarray of int64, shape (n_cgroups,)
+        ``memory.max`` in pages, `NO_LIMIT` for none.
+    devices : ndarray of uint32, shape (n_devices,)
+        Traced device numbers that are replayed.
+    policy, trace_policy : Policy
+        What is asked, and what the trace was taken under.
+    direct_io, trace_direct_io : bool
+        Whether the loop device uses direct I/O, likewise.
+    event : ArrivalEvent
+    mode : ArrivalMode
+    lock_per_page : bool
+        The backing file's lock is taken for every page (6.1) and not for the request.
+    tags : int
+        Requests that a device's tag set holds (128).
+    alloc_fail_threshold : int
+        A worker allocation fails if a 64-bit draw is below this.
+    alloc_fail_seed : int
+        Seed of the draws.
+    alloc_fail_rows : ndarray of int64, sorted
+        Rows whose allocation fails whatever the draw says.
+    tmpfs : bool
+        The backing file lies on tmpfs: pages are charged at first touch.
+    fs_pages : int
+        Size of the file system in pages, `NO_LIMIT` for none.
+    laid_out_by : int
+        Cgroup that owns every page from the start, or -1 for a sparse file.
+    write_errno : int
+        What the writer sees if no page can be charged (EIO up to 6.14).
+    enospc_errno : int
+        What the writer sees if the file system is full (EIO up to 6.14).
+    service : ServiceModel
+    read_base_ns, write_base_ns : int
+    read_ns_per_byte, write_ns_per_byte : int
+        In 2**-20 ns; linear only.
+    parallel : int
+        Requests that the device serves at once; linear only.
+    task_cgroup : ndarray of uint32, shape (n_tasks,)
+        Cgroup that each task's memory is charged to.
+    task_rss : ndarray of int64, shape (n_tasks,)
+        Pages.
+    task_requests : ndarray of int64, shape (n_tasks,)
+        Rows of the trace that are the task's: it lives from the first to the last.
+    task_kernel : ndarray of bool, shape (n_tasks,)
+        The "task" is a kernel thread that issues for the cgroup: never killed, but its
+        requests stop when no other task of the cgroup lives.
+    """
+
+    parent: NDArray[np.int32]
+    blkcg: NDArray[np.uint32]
+    memory_css: NDArray[np.uint32]
+    memory_max: NDArray[np.int64]
+    devices: NDArray[np.uint32]
+    policy: Policy = Policy.PER_CGROUP
+    trace_policy: Policy = Policy.PER_CGROUP
+    direct_io: bool = False
+    trace_direct_io: bool = False
+    event: ArrivalEvent = ArrivalEvent.ISSUE
+    mode: ArrivalMode = ArrivalMode.RECORDED
+    lock_per_page: bool = True
+    tags: int = 128
+    alloc_fail_threshold: int = 0
+    alloc_fail_seed: int = 1
+    alloc_fail_rows: NDArray[np.int64]
+    tmpfs: bool = True
+    fs_pages: int = NO_LIMIT
+    laid_out_by: int = -1
+    write_errno: int = 5
+    enospc_errno: int = 5
+    service: ServiceModel = ServiceModel.RECORDED
+    read_base_ns: int = 0
+    read_ns_per_byte: int = 0
+    write_base_ns: int = 0
+    write_ns_per_byte: int = 0
+    parallel: int = 32
+    task_cgroup: NDArray[np.uint32]
+    task_rss: NDArray[np.int64]
+    task_requests: NDArray[np.int64]
+    task_kernel: NDArray[np.bool_]

@@ -1,0 +1,25 @@
+"""The errors that `replay` raises on purpose.
+
+Each message is one line that names the file, byte offset or key, what is wrong and
+what to do. The command line prints it and exits with 1.
+"""
+
+
+class ReplayError(Exception):
+    """Base of every error that `replay` raises on purpose."""
+
+
+class TraceError(ReplayError):
+    """An input cannot be read as a trace."""
+
+
+class ScenarioError(ReplayError):
+    """A scenario is not valid, or does not fit the trace."""
+
+
+class ModelError(ReplayError):
+    """The engine refuses a request or an invariant of the model broke."""
+
+
+class OutputError(ReplayError):
+    """An output exists already, or cannot be written."""
