@@ -1,0 +1,109 @@
+"""What a trace file says about itself, beside its rows.
+
+`Summary` is what the decoder learns from the records; `Metadata` adds what the
+conversion knows. All times are ns since the trace's start unless named otherwise.
+"""
+
+import msgspec
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """Base: frozen, keyword only; newer writers may add fields."""
+
+
+class Device(Struct):
+    """A traced device."""
+
+    device: int
+    n_requests: int
+
+
+class Cgroup(Struct):
+    """A cgroup id that stands in the ``cgroup`` column; path where it is known."""
+
+    id: int
+    n_requests: int
+    n_bios: int
+    nbytes: int
+    path: str | None = None
+
+
+class ProcessName(Struct):
+    """The name a process had from a time on."""
+
+    time_ns: int
+    name: str
+
+
+class Process(Struct):
+    """A process that was named or that issued a request."""
+
+    pid: int
+    names: list[ProcessName]
+    n_requests: int
+    first_ns: int | None = None
+    last_ns: int | None = None
+
+
+class Message(Struct):
+    """A free-text note."""
+
+    time_ns: int
+    cpu: int
+    text: str
+
+
+class Quality(Struct):
+    """What became of every record; nothing is lost in silence.
+
+    ``records`` equals the sum of ``events``, ``notes`` and ``unknown``.
+    """
+
+    records: int = 0
+    events: dict[str, int] = {}
+    notes: dict[str, int] = {}
+    unknown: int = 0
+    refused_bytes: int = 0
+    truncated_bytes: int = 0
+    lost: dict[str, int] = {}
+    out_of_order: int = 0
+    unmatched: dict[str, int] = {}
+    unfinished: int = 0
+    never_issued: int = 0
+    late_completions: int = 0
+    partial_completions: int = 0
+    requeues: int = 0
+    flush_sequences: int = 0
+    messages: int = 0
+    names_dropped: int = 0
+
+
+class Summary(Struct):
+    """What the decoder learned from the records."""
+
+    start_ns: int
+    end_ns: int
+    wall_clock_ns: int | None
+    n_rows: int
+    devices: list[Device]
+    cgroups: list[Cgroup]
+    processes: list[Process]
+    messages: list[Message]
+    quality: Quality
+
+
+class SourceFile(Struct):
+    """An input of the conversion."""
+
+    path: str
+    nbytes: int
+    role: str = "trace"
+
+
+class Metadata(Struct):
+    """All that a trace file says beside its rows."""
+
+    schema_version: int
+    writer: str
+    sources: list[SourceFile]
+    summary: Summary
