@@ -109,6 +109,8 @@ class Setup:
         Size of the file system in pages, `NO_LIMIT` for none.
     laid_out_by : int
         Cgroup that owns every page from the start, or -1 for a sparse file.
+    backing_device : bool
+        A disk below is named: its ``io.stat`` is wanted.
     write_errno : int
         What the writer sees if no page can be charged (EIO up to 6.14).
     enospc_errno : int
@@ -149,6 +151,7 @@ class Setup:
     tmpfs: bool = True
     fs_pages: int = NO_LIMIT
     laid_out_by: int = -1
+    backing_device: bool = False
     write_errno: int = 5
     enospc_errno: int = 5
     service: ServiceModel = ServiceModel.RECORDED

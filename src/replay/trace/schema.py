@@ -35,19 +35,43 @@ def _field(name: str, type_: pa.DataType, unit: str, text: str) -> pa.Field:
 
 TRACE_SCHEMA: Final = pa.schema(
     [
-        _field("queue_ns", pa.int64(), "ns", "first Q since the trace's start; null if not seen"),
-        _field("issue_ns", pa.int64(), "ns", "first D since the trace's start; null if not seen"),
-        _field("complete_ns", pa.int64(), "ns", "last C since the trace's start; null if not seen"),
+        _field(
+            "queue_ns",
+            pa.int64(),
+            "ns",
+            "first Q since the trace's start; null if not seen",
+        ),
+        _field(
+            "issue_ns",
+            pa.int64(),
+            "ns",
+            "first D since the trace's start; null if not seen",
+        ),
+        _field(
+            "complete_ns",
+            pa.int64(),
+            "ns",
+            "last C since the trace's start; null if not seen",
+        ),
         _field("device", pa.uint32(), "", "traced device, major << 20 | minor"),
         _field("sector", pa.uint64(), "512 B sectors", "first sector"),
         _field("nbytes", pa.uint32(), "bytes", "length"),
-        _field("n_bios", pa.uint32(), "bios", "bios in the request, merged ones included"),
+        _field(
+            "n_bios", pa.uint32(), "bios", "bios in the request, merged ones included"
+        ),
         _field("op", pa.dictionary(pa.int8(), pa.string()), "", "operation"),
-        _field("flags", pa.uint16(), "bits", "sync 1, meta 2, fua 4, preflush 8, readahead 16"),
+        _field(
+            "flags",
+            pa.uint16(),
+            "bits",
+            "sync 1, meta 2, fua 4, preflush 8, readahead 16",
+        ),
         _field("cgroup", pa.uint64(), "", "cgroup id of the first bio's Q; 0 = none"),
         _field("pid", pa.int32(), "", "process of the first bio's Q"),
         _field("cpu", pa.uint16(), "", "CPU of the first bio's Q"),
-        _field("error", pa.int32(), "errno", "of the completion; 0 = none, else negative"),
+        _field(
+            "error", pa.int32(), "errno", "of the completion; 0 = none, else negative"
+        ),
     ]
 )
 

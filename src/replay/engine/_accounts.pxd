@@ -1,0 +1,187 @@
+"""What is counted for whom: I/O, charges, latencies, errors."""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from replay.engine._arena cimport arena_add, arena_at, keymap_get, keymap_set
+from replay.engine._histogram cimport histogram_add
+from replay.engine._types cimport (
+    IO_DBYTES,
+    IO_DIOS,
+    IO_RBYTES,
+    IO_RIOS,
+    IO_WBYTES,
+    IO_WIOS,
+    N_IO,
+    OP_DISCARD,
+    OP_READ,
+    STAGE_DEVICE,
+    STAGE_DISPATCH,
+    STAGE_LOCK,
+    STAGE_TAG,
+    STAGE_TOTAL,
+    Account,
+    Charge,
+    Done,
+    Failure,
+    LatencyBlock,
+    Request,
+    Sim,
+)
+
+
+cdef inline void io_add(
+    int64_t *io, unsigned int op, int64_t nbytes, int64_t n_bios
+) noexcept nogil:
+    """Count bytes and bios in their column.
+
+    Source: block/blk-cgroup.c:blk_cgroup_io_type(), v6.1: discards apart, all else that
+    is not a read is a write.
+    """
+    if op == OP_READ:
+        io[IO_RBYTES] += nbytes
+        io[IO_RIOS] += n_bios
+    elif op == OP_DISCARD:
+        io[IO_DBYTES] += nbytes
+        io[IO_DIOS] += n_bios
+    else:
+        io[IO_WBYTES] += nbytes
+        io[IO_WIOS] += n_bios
+
+
+cdef inline uint32_t account_of(
+    Sim *sim, uint32_t issuer, unsigned int device
+) noexcept nogil:
+    """Return the account of an issuer on a device; makes it."""
+    cdef uint64_t key = <uint64_t> device << 32 | issuer
+    cdef uint32_t index = keymap_get(&sim.account_map, key)
+    cdef Account *account
+    if index == 0:
+        index = arena_add(&sim.accounts)
+        account = <Account *> arena_at(&sim.accounts, index)
+        account.issuer = issuer
+        account.device = <unsigned short> device
+        if index != 0:
+            keymap_set(&sim.account_map, key, index)
+    return index
+
+
+cdef inline Charge *charge_of(
+    Sim *sim, const Request *request, uint32_t payer
+) noexcept nogil:
+    """Return the charge of a request's issuer to a payer; makes it."""
+    cdef Account *account = <Account *> arena_at(&sim.accounts, request.account)
+    cdef uint64_t key
+    cdef uint32_t index
+    cdef Charge *charge
+    if account.charge != 0 and account.charge_payer == payer:
+        return <Charge *> arena_at(&sim.charges, account.charge)
+    key = <uint64_t> request.account << 32 | payer
+    index = keymap_get(&sim.charge_map, key)
+    if index == 0:
+        index = arena_add(&sim.charges)
+        charge = <Charge *> arena_at(&sim.charges, index)
+        charge.device = request.device
+        charge.issuer = request.issuer
+        charge.payer = payer
+        if index != 0:
+            keymap_set(&sim.charge_map, key, index)
+    account.charge = index
+    account.charge_payer = payer
+    return <Charge *> arena_at(&sim.charges, index)
+
+
+cdef inline void count_issued(Sim *sim, const Request *request) noexcept nogil:
+    """Count what the issuer submitted, as ``io.stat`` of the traced device does."""
+    cdef Account *account = <Account *> arena_at(&sim.accounts, request.account)
+    io_add(account.io, request.op, request.nbytes, request.n_bios)
+
+
+cdef inline void count_charged(Sim *sim, const Request *request) noexcept nogil:
+    """Count in whose name the driver does the request's I/O."""
+    cdef Charge *charge = charge_of(sim, request, request.io_payer)
+    io_add(charge.io, request.op, request.nbytes, request.n_bios)
+    if sim.backing_io != NULL:
+        io_add(
+            sim.backing_io + <size_t> request.io_payer * N_IO,
+            request.op,
+            request.nbytes,
+            request.n_bios,
+        )
+
+
+cdef inline void count_failure(
+    Sim *sim, const Request *request, int64_t now
+) noexcept nogil:
+    """Count a request that failed."""
+    cdef uint64_t key = <uint64_t> request.issuer << 32 | <uint32_t> request.error
+    cdef uint32_t index = keymap_get(&sim.failure_map, key)
+    cdef Failure *failure
+    if index == 0:
+        index = arena_add(&sim.failures)
+        failure = <Failure *> arena_at(&sim.failures, index)
+        failure.cgroup = request.issuer
+        failure.code = request.error
+        failure.first_ns = now
+        if index != 0:
+            keymap_set(&sim.failure_map, key, index)
+    failure = <Failure *> arena_at(&sim.failures, index)
+    failure.count += 1
+    failure.nbytes += request.nbytes
+
+
+cdef inline void count_stage(
+    Sim *sim, uint32_t block_index, int stage, int64_t wait_ns
+) noexcept nogil:
+    """Count a stage's time, if it took any."""
+    cdef LatencyBlock *block
+    if wait_ns > 0:
+        block = <LatencyBlock *> arena_at(&sim.blocks, block_index)
+        histogram_add(&sim.histograms, &sim.octaves, &block.stages[stage], wait_ns)
+
+
+cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexcept nogil:
+    """Add a row to the `requests` table."""
+    cdef Done *done = <Done *> arena_at(&sim.done, arena_add(&sim.done))
+    done.row = request.row
+    done.arrival_ns = request.arrival_ns
+    done.start_ns = request.start_ns
+    done.completion_ns = now if request.known else -1
+    done.stage_ns[STAGE_TAG] = request.dispatch_ns - request.arrival_ns
+    done.stage_ns[STAGE_DISPATCH] = request.start_ns - request.dispatch_ns
+    done.stage_ns[STAGE_LOCK] = request.lock_ns - request.start_ns
+    done.stage_ns[STAGE_DEVICE] = now - request.lock_ns
+    done.issuer = request.issuer
+    done.payer = request.io_payer
+    done.worker = request.worker
+    done.error = request.error
+    done.device = request.device
+
+
+cdef inline void count_completed(
+    Sim *sim, const Request *request, int64_t now
+) noexcept nogil:
+    """Count a request that the driver is done with."""
+    cdef Account *account = <Account *> arena_at(&sim.accounts, request.account)
+    cdef LatencyBlock *block
+    cdef uint32_t index
+    if request.error != 0:
+        sim.counts.failed += 1
+        count_failure(sim, request, now)
+    elif request.known:
+        sim.counts.completed += 1
+    else:
+        sim.counts.unfinished += 1
+    if request.known:
+        index = account.latency[request.op]
+        if index == 0:
+            index = arena_add(&sim.blocks)
+            account.latency[request.op] = index
+        block = <LatencyBlock *> arena_at(&sim.blocks, index)
+        block.count += 1
+        count_stage(sim, index, STAGE_TAG, request.dispatch_ns - request.arrival_ns)
+        count_stage(sim, index, STAGE_DISPATCH, request.start_ns - request.dispatch_ns)
+        count_stage(sim, index, STAGE_LOCK, request.lock_ns - request.start_ns)
+        count_stage(sim, index, STAGE_DEVICE, now - request.lock_ns)
+        count_stage(sim, index, STAGE_TOTAL, now - request.arrival_ns)
+    if sim.set.want_requests:
+        count_done(sim, request, now)

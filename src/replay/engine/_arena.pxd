@@ -1,0 +1,147 @@
+"""Growing arrays addressed by index, and a hash from 64-bit keys to such indices.
+
+Entry 0 of every arena is a scratch entry: when memory runs out, `arena_add` answers 0
+and leaves a mark, so that the code of one event needs no checks and the loop stops
+behind it. No pointer into an arena may live across an `arena_add` of the same arena.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
+
+cdef enum:
+    FIRST_CAPACITY = 64
+
+cdef struct Arena:
+    uint8_t *data
+    uint32_t length
+    uint32_t capacity
+    uint32_t item_bytes
+    bint failed
+
+
+cdef inline void arena_open(Arena *arena, uint32_t item_bytes) noexcept nogil:
+    """Make an empty arena with its scratch entry; `failed` tells if memory ran out."""
+    arena.item_bytes = item_bytes
+    arena.capacity = FIRST_CAPACITY
+    arena.length = 1
+    arena.data = <uint8_t *> calloc(FIRST_CAPACITY, item_bytes)
+    arena.failed = arena.data == NULL
+
+
+cdef inline void arena_close(Arena *arena) noexcept nogil:
+    """Give the memory back."""
+    free(arena.data)
+    arena.data = NULL
+    arena.length = arena.capacity = 0
+
+
+cdef inline uint32_t arena_add(Arena *arena) noexcept nogil:
+    """Append a zeroed entry; return its index, or 0 if memory ran out."""
+    cdef uint8_t *data
+    cdef size_t capacity
+    if arena.failed:
+        return 0
+    if arena.length == arena.capacity:
+        if arena.capacity >= <uint32_t> 1 << 31:
+            arena.failed = True
+            return 0
+        capacity = <size_t> arena.capacity * 2
+        data = <uint8_t *> realloc(arena.data, capacity * arena.item_bytes)
+        if data == NULL:
+            arena.failed = True
+            return 0
+        arena.data = data
+        arena.capacity = <uint32_t> capacity
+    memset(
+        arena.data + <size_t> arena.length * arena.item_bytes, 0, arena.item_bytes
+    )
+    arena.length += 1
+    return arena.length - 1
+
+
+cdef inline void *arena_at(const Arena *arena, uint32_t index) noexcept nogil:
+    """Return the entry at an index."""
+    return <void *> (arena.data + <size_t> index * arena.item_bytes)
+
+
+cdef struct KeyMap:
+    uint64_t *keys
+    uint32_t *values    # 0 = free
+    uint32_t mask
+    uint32_t length
+    bint failed
+
+
+cdef inline void keymap_open(KeyMap *map, uint32_t capacity) noexcept nogil:
+    """Make an empty map; the capacity is a power of two."""
+    map.keys = <uint64_t *> calloc(capacity, sizeof(uint64_t))
+    map.values = <uint32_t *> calloc(capacity, sizeof(uint32_t))
+    map.mask = capacity - 1
+    map.length = 0
+    map.failed = map.keys == NULL or map.values == NULL
+
+
+cdef inline void keymap_close(KeyMap *map) noexcept nogil:
+    """Give the memory back."""
+    free(map.keys)
+    free(map.values)
+    map.keys = NULL
+    map.values = NULL
+
+
+cdef inline uint64_t keymap_mix(uint64_t key) noexcept nogil:
+    """Spread a key over 64 bits (the finalizer of MurmurHash3)."""
+    key ^= key >> 33
+    key *= <uint64_t> 0xFF51AFD7ED558CCD
+    key ^= key >> 33
+    return key
+
+
+cdef inline uint32_t *keymap_place(const KeyMap *map, uint64_t key) noexcept nogil:
+    """Return where the value of a key stands or would stand."""
+    cdef uint64_t at = keymap_mix(key) & map.mask
+    while map.values[at] != 0 and map.keys[at] != key:
+        at = (at + 1) & map.mask
+    return &map.values[at]
+
+
+cdef inline uint32_t keymap_get(const KeyMap *map, uint64_t key) noexcept nogil:
+    """Return the value of a key, 0 if it is not there."""
+    return keymap_place(map, key)[0]
+
+
+cdef inline void keymap_grow(KeyMap *map) noexcept nogil:
+    """Double the capacity, or mark the map as failed."""
+    cdef KeyMap larger
+    cdef uint32_t *place
+    cdef uint32_t i
+    if map.mask >= <uint32_t> 1 << 30:
+        map.failed = True
+        return
+    keymap_open(&larger, (map.mask + 1) * 2)
+    if larger.failed:
+        keymap_close(&larger)
+        map.failed = True
+        return
+    for i in range(map.mask + 1):
+        if map.values[i] != 0:
+            place = keymap_place(&larger, map.keys[i])
+            place[0] = map.values[i]
+            larger.keys[place - larger.values] = map.keys[i]
+    larger.length = map.length
+    keymap_close(map)
+    map[0] = larger
+
+
+cdef inline void keymap_set(KeyMap *map, uint64_t key, uint32_t value) noexcept nogil:
+    """Add a key that is not there; the value is not 0."""
+    cdef uint32_t *place
+    if 2 * map.length > map.mask:
+        keymap_grow(map)
+        if map.failed:
+            return
+    place = keymap_place(map, key)
+    place[0] = value
+    map.keys[place - map.values] = key
+    map.length += 1

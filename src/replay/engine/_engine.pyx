@@ -1,0 +1,630 @@
+"""The compiled engine: owns a run's state and hands batches to the loop."""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t, int8_t, int32_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from replay.engine._arena cimport (
+    Arena,
+    KeyMap,
+    arena_add,
+    arena_at,
+    arena_close,
+    arena_open,
+    keymap_close,
+    keymap_open,
+)
+from replay.engine._heap cimport heap_close, heap_open
+from replay.engine._histogram cimport Histogram, Octave, histogram_percentile
+from replay.engine._lock cimport shared_close, shared_open
+from replay.engine._loop cimport (
+    out_of_memory,
+    release_next,
+    request_new,
+    run_rows,
+    run_some,
+)
+from replay.engine._pages cimport file_close, file_open
+from replay.engine._server cimport server_open
+from replay.engine._service cimport Service, service_fill
+from replay.engine._types cimport (
+    N_IO,
+    N_OPS,
+    N_STAGES,
+    RESOURCE_DEVICE,
+    RESOURCE_LOCK,
+    RESOURCE_TAG,
+    SIM_ID_RANGE,
+    SIM_NO_MEMORY,
+    SIM_OK,
+    SIM_ORDER,
+    SIM_TIME_RANGE,
+    Account,
+    Charge,
+    Columns,
+    Device,
+    Done,
+    Failure,
+    Group,
+    Kill,
+    LatencyBlock,
+    PolicyKind,
+    Request,
+    Sim,
+    Stream,
+    Task,
+    Wait,
+    Waiting,
+    Worker,
+)
+
+from replay.engine.setup import ServiceModel, Policy
+from replay.errors import ModelError
+
+cdef enum:
+    EVENTS_BETWEEN_SIGNALS = 1 << 20
+    MAX_CGROUPS = 1 << 24
+
+cdef struct LatencyRow:
+    uint32_t cgroup
+    uint16_t device
+    unsigned char op
+    unsigned char stage
+    int64_t count
+    int64_t sum_ns
+    int64_t min_ns
+    int64_t p50_ns
+    int64_t p90_ns
+    int64_t p99_ns
+    int64_t p999_ns
+    int64_t max_ns
+
+
+cdef bytes arena_bytes(const Arena *arena):
+    """Return a copy of an arena's entries, without the scratch entry."""
+    return PyBytes_FromStringAndSize(
+        <const char *> arena.data + arena.item_bytes,
+        <Py_ssize_t> (arena.length - 1) * arena.item_bytes,
+    )
+
+
+cdef class Batch:
+    """Columns of a batch, held for as long as the engine reads them.
+
+    Parameters
+    ----------
+    columns : replay.engine.columns.Columns
+        C-contiguous arrays of the documented dtypes.
+    service_ns : array of int64, shape (n_rows,) or None
+        As `Services.fill` gave it; None only to fill it.
+    """
+
+    cdef Columns at
+    cdef tuple views
+
+    def __cinit__(self, columns, service_ns=None):
+        cdef const int64_t[::1] row = columns.row
+        cdef const int64_t[::1] queue = columns.queue_ns
+        cdef const int64_t[::1] issue = columns.issue_ns
+        cdef const int64_t[::1] complete = columns.complete_ns
+        cdef const uint64_t[::1] sector = columns.sector
+        cdef const uint32_t[::1] nbytes = columns.nbytes
+        cdef const uint32_t[::1] n_bios = columns.n_bios
+        cdef const int8_t[::1] op = columns.op
+        cdef const uint32_t[::1] issuer = columns.issuer
+        cdef const uint32_t[::1] recorded = columns.recorded
+        cdef const uint16_t[::1] device = columns.device
+        cdef const int32_t[::1] task = columns.task
+        cdef const int64_t[::1] service = row if service_ns is None else service_ns
+        cdef Py_ssize_t n = row.shape[0]
+        self.views = (
+            row, queue, issue, complete, sector, nbytes, n_bios, op, issuer, recorded,
+            device, task, service,
+        )
+        for view in self.views:
+            if len(view) != n:
+                raise ValueError("the columns of a batch differ in length")
+        self.at.n_rows = n
+        if n > 0:
+            self.at.row = &row[0]
+            self.at.queue_ns = &queue[0]
+            self.at.issue_ns = &issue[0]
+            self.at.complete_ns = &complete[0]
+            self.at.sector = &sector[0]
+            self.at.nbytes = &nbytes[0]
+            self.at.n_bios = &n_bios[0]
+            self.at.op = &op[0]
+            self.at.issuer = &issuer[0]
+            self.at.recorded = &recorded[0]
+            self.at.device = &device[0]
+            self.at.task = &task[0]
+            self.at.service_ns = &service[0]
+
+
+cdef class Services:
+    """Service times of a trace's rows, batch after batch in the trace's order.
+
+    Parameters
+    ----------
+    setup : replay.engine.setup.Setup
+    """
+
+    cdef Service service
+
+    def __cinit__(self, setup):
+        same = (setup.policy, setup.direct_io) == (
+            setup.trace_policy,
+            setup.trace_direct_io,
+        )
+        self.service.set.linear = setup.service == ServiceModel.LINEAR
+        self.service.set.trace_direct_io = setup.trace_direct_io
+        self.service.set.by_cgroup = same and setup.trace_policy == Policy.PER_CGROUP
+        self.service.set.read_base_ns = setup.read_base_ns
+        self.service.set.read_ns_per_byte = setup.read_ns_per_byte
+        self.service.set.write_base_ns = setup.write_base_ns
+        self.service.set.write_ns_per_byte = setup.write_ns_per_byte
+        keymap_open(&self.service.latest_map, 64)
+        arena_open(&self.service.latest, sizeof(int64_t))
+        if self.service.latest_map.failed or self.service.latest.failed:
+            raise MemoryError
+
+    def __dealloc__(self):
+        keymap_close(&self.service.latest_map)
+        arena_close(&self.service.latest)
+
+    def fill(self, columns, out):
+        """Compute the service of every row of a batch.
+
+        Parameters
+        ----------
+        columns : replay.engine.columns.Columns
+        out : array of int64, shape (n_rows,)
+            Filled in, ns; -1 where the completion was not seen.
+
+        Raises
+        ------
+        MemoryError
+            More traced workers than memory.
+        """
+        cdef Batch batch = Batch(columns)
+        cdef int64_t[::1] filled = out
+        if filled.shape[0] != batch.at.n_rows:
+            raise ValueError("out: not the length of the batch")
+        if batch.at.n_rows == 0:
+            return
+        with nogil:
+            service_fill(&self.service, &batch.at, &filled[0])
+        if self.service.latest_map.failed or self.service.latest.failed:
+            raise MemoryError
+
+
+cdef class Engine:
+    """One run of the compiled engine.
+
+    Parameters
+    ----------
+    setup : replay.engine.setup.Setup
+    requests : bool
+        Keep a row for every request (`take_requests`).
+
+    Raises
+    ------
+    ModelError
+        The setup is beyond what the engine's tables hold.
+    """
+
+    cdef Sim sim
+    cdef const uint32_t[::1] blkcg
+    cdef const uint32_t[::1] memory_css
+    cdef const int64_t[::1] fail_rows
+    cdef const int64_t[::1] order
+    cdef const int64_t[::1] think_ns
+    cdef list batches
+    cdef Columns *parts
+    cdef int64_t *part_start
+
+    def __cinit__(self, setup, bint requests=False):
+        cdef Sim *sim = &self.sim
+        cdef uint32_t i
+        self.blkcg = setup.blkcg
+        self.memory_css = setup.memory_css
+        self.fail_rows = setup.alloc_fail_rows
+        if not 0 < len(setup.parent) < MAX_CGROUPS:
+            raise ModelError(f"{len(setup.parent)} cgroups: at most {MAX_CGROUPS - 1}")
+        if not 0 < len(setup.devices) < 0xFFFF:
+            raise ModelError(f"{len(setup.devices)} devices: 1 to 65534 can be replayed")
+        sim.n_cgroups = <uint32_t> len(setup.parent)
+        sim.n_devices = <uint32_t> len(setup.devices)
+        sim.n_tasks = <uint32_t> len(setup.task_cgroup)
+        sim.n_fail_rows = self.fail_rows.shape[0]
+        if len(self.blkcg) != sim.n_cgroups or len(self.memory_css) != sim.n_cgroups:
+            raise ValueError("setup: tables of cgroups differ in length")
+        for i in range(sim.n_cgroups):
+            if self.blkcg[i] >= sim.n_cgroups or self.memory_css[i] >= sim.n_cgroups:
+                raise ValueError("setup: a cgroup beyond the last")
+        sim.blkcg = &self.blkcg[0]
+        sim.memory_css = &self.memory_css[0]
+        sim.fail_rows = &self.fail_rows[0] if sim.n_fail_rows > 0 else NULL
+        sim.error_row = -1
+        self._settings(setup, requests)
+        self._open()
+        self._groups(setup)
+        self._tasks(setup)
+
+    cdef int _settings(self, setup, bint requests) except -1:
+        cdef Sim *sim = &self.sim
+        linear = setup.service == ServiceModel.LINEAR
+        same = (setup.policy, setup.direct_io) == (
+            setup.trace_policy,
+            setup.trace_direct_io,
+        )
+        sim.set.policy = <PolicyKind> <int> setup.policy
+        sim.set.direct_io = setup.direct_io
+        sim.set.by_queue = setup.event == 1
+        sim.set.lock_on = not setup.direct_io and (linear or not same)
+        sim.set.lock_shared = setup.lock_per_page and setup.tmpfs
+        sim.set.device_on = linear and not setup.tmpfs
+        sim.set.pages_on = setup.tmpfs and not setup.direct_io
+        sim.set.backing_device = setup.backing_device and setup.direct_io
+        sim.set.want_requests = requests
+        sim.set.alloc_fail_threshold = setup.alloc_fail_threshold >> 1
+        sim.set.alloc_fail_seed = setup.alloc_fail_seed & 0xFFFFFFFFFFFFFFFF
+        sim.set.fs_pages = setup.fs_pages
+        sim.set.laid_out_by = setup.laid_out_by
+        sim.set.write_errno = setup.write_errno
+        sim.set.enospc_errno = setup.enospc_errno
+        sim.set.tags = setup.tags
+        sim.set.parallel = setup.parallel
+        return 0
+
+    cdef int _open(self) except -1:
+        cdef Sim *sim = &self.sim
+        cdef Device *device
+        cdef uint32_t i
+        cdef bint ok = True
+        heap_open(&sim.heap)
+        arena_open(&sim.requests, sizeof(Request))
+        arena_open(&sim.workers, sizeof(Worker))
+        arena_open(&sim.waiting, sizeof(Waiting))
+        arena_open(&sim.waits, sizeof(Wait))
+        arena_open(&sim.accounts, sizeof(Account))
+        arena_open(&sim.charges, sizeof(Charge))
+        arena_open(&sim.blocks, sizeof(LatencyBlock))
+        arena_open(&sim.histograms, sizeof(Histogram))
+        arena_open(&sim.octaves, sizeof(Octave))
+        arena_open(&sim.failures, sizeof(Failure))
+        arena_open(&sim.kills, sizeof(Kill))
+        arena_open(&sim.done, sizeof(Done))
+        keymap_open(&sim.wait_map, 64)
+        keymap_open(&sim.account_map, 64)
+        keymap_open(&sim.charge_map, 64)
+        keymap_open(&sim.failure_map, 16)
+        sim.devices = <Device *> calloc(sim.n_devices, sizeof(Device))
+        sim.groups = <Group *> calloc(sim.n_cgroups, sizeof(Group))
+        sim.tasks = <Task *> calloc(sim.n_tasks + 1, sizeof(Task))
+        if sim.set.backing_device:
+            sim.backing_io = <int64_t *> calloc(
+                <size_t> sim.n_cgroups * N_IO, sizeof(int64_t)
+            )
+            ok = sim.backing_io != NULL
+        if sim.devices == NULL or sim.groups == NULL or sim.tasks == NULL or not ok:
+            raise MemoryError
+        for i in range(sim.n_devices):
+            device = &sim.devices[i]
+            server_open(&device.tags, sim.set.tags, RESOURCE_TAG)
+            server_open(&device.lock, 1, RESOURCE_LOCK)
+            server_open(&device.device, sim.set.parallel, RESOURCE_DEVICE)
+            keymap_open(&device.by_blkcg, 16)
+            device.timer_ns = -1
+            if not shared_open(&device.shared) or not file_open(&device.file):
+                raise MemoryError
+        if out_of_memory(sim):
+            raise MemoryError
+        return 0
+
+    cdef int _groups(self, setup) except -1:
+        cdef const int32_t[::1] parent = setup.parent
+        cdef const int64_t[::1] limit = setup.memory_max
+        cdef Group *group
+        cdef uint32_t i
+        if limit.shape[0] != self.sim.n_cgroups:
+            raise ValueError("setup: tables of cgroups differ in length")
+        for i in range(self.sim.n_cgroups):
+            if not (parent[i] == -1 if i == 0 else 0 <= parent[i] < i):
+                raise ValueError("setup: a cgroup stands before its parent")
+            group = &self.sim.groups[i]
+            group.parent = parent[i]
+            group.limit = limit[i]
+            group.last_kill_ns = -1
+            if limit[i] >= 0:
+                group.limited = <int32_t> i
+            else:
+                group.limited = -1 if i == 0 else self.sim.groups[parent[i]].limited
+        return 0
+
+    cdef int _tasks(self, setup) except -1:
+        cdef const uint32_t[::1] cgroup = setup.task_cgroup
+        cdef const int64_t[::1] rss = setup.task_rss
+        cdef const int64_t[::1] requests = setup.task_requests
+        cdef Task *task
+        cdef uint32_t i
+        for i in range(self.sim.n_tasks):
+            task = &self.sim.tasks[i]
+            task.cgroup = cgroup[i]
+            if task.cgroup >= self.sim.n_cgroups:
+                raise ValueError("setup: a task of a cgroup beyond the last")
+            task.rss = rss[i]
+            task.requests_left = requests[i]
+            task.kernel = setup.task_kernel[i]
+            task.killed_ns = -1
+        return 0
+
+    def __dealloc__(self):
+        cdef Sim *sim = &self.sim
+        cdef uint32_t i
+        if sim.devices != NULL:
+            for i in range(sim.n_devices):
+                shared_close(&sim.devices[i].shared)
+                keymap_close(&sim.devices[i].by_blkcg)
+                file_close(&sim.devices[i].file)
+        free(sim.devices)
+        free(sim.groups)
+        free(sim.tasks)
+        free(sim.backing_io)
+        free(sim.streams)
+        free(self.parts)
+        free(self.part_start)
+        heap_close(&sim.heap)
+        arena_close(&sim.requests)
+        arena_close(&sim.workers)
+        arena_close(&sim.waiting)
+        arena_close(&sim.waits)
+        arena_close(&sim.accounts)
+        arena_close(&sim.charges)
+        arena_close(&sim.blocks)
+        arena_close(&sim.histograms)
+        arena_close(&sim.octaves)
+        arena_close(&sim.failures)
+        arena_close(&sim.kills)
+        arena_close(&sim.done)
+        keymap_close(&sim.wait_map)
+        keymap_close(&sim.account_map)
+        keymap_close(&sim.charge_map)
+        keymap_close(&sim.failure_map)
+
+    cdef int _check(self) except -1:
+        """Turn a status into its exception."""
+        cdef int64_t row = self.sim.error_row
+        if self.sim.status == SIM_OK:
+            return 0
+        if self.sim.status == SIM_NO_MEMORY:
+            raise MemoryError("the engine ran out of memory")
+        if self.sim.status == SIM_TIME_RANGE:
+            raise ModelError(
+                f"row {row}: a time of more than 104 days after the trace's start; "
+                "cut the trace to the window of interest"
+            )
+        if self.sim.status == SIM_ORDER:
+            raise ModelError(
+                f"row {row}: arrives before the row ahead of it; convert the trace again"
+            )
+        assert self.sim.status == SIM_ID_RANGE
+        raise ModelError(
+            f"row {row}: a cgroup, device, operation or task that the scenario was not "
+            "bound to; bind it to this trace"
+        )
+
+    def feed(self, columns, service_ns):
+        """Replay a batch; its rows come in the order of their arrival.
+
+        Parameters
+        ----------
+        columns : replay.engine.columns.Columns
+        service_ns : array of int64, shape (n_rows,)
+            From `Services.fill`.
+
+        Raises
+        ------
+        ModelError
+            Rows out of order, times or ids out of range: with the row.
+        """
+        cdef Batch batch = Batch(columns, service_ns)
+        self._check()
+        with nogil:
+            run_rows(&self.sim, &batch.at, 0, batch.at.n_rows)
+        self._check()
+
+    def follow(self, batches, services, streams):
+        """Replay all rows of a trace with dependent arrivals.
+
+        Parameters
+        ----------
+        batches : list of replay.engine.columns.Columns
+            The whole trace, in the order of its rows.
+        services : list of arrays of int64
+            Service of each batch.
+        streams : replay.engine.streams.Streams
+
+        Raises
+        ------
+        ModelError
+            Ids out of range: with the row.
+        """
+        cdef Sim *sim = &self.sim
+        cdef const int64_t[::1] start = streams.start
+        cdef const int64_t[::1] depth = streams.depth
+        cdef int64_t i
+        cdef int64_t n_rows = 0
+        cdef Batch batch
+        self._check()
+        self.batches = [
+            Batch(columns, service)
+            for columns, service in zip(batches, services, strict=True)
+        ]
+        self.order = streams.order
+        self.think_ns = streams.think_ns
+        if len(self.order) == 0:
+            return
+        self.parts = <Columns *> calloc(len(self.batches), sizeof(Columns))
+        self.part_start = <int64_t *> calloc(len(self.batches), sizeof(int64_t))
+        sim.n_streams = depth.shape[0]
+        sim.streams = <Stream *> calloc(<size_t> sim.n_streams, sizeof(Stream))
+        if self.parts == NULL or self.part_start == NULL or sim.streams == NULL:
+            raise MemoryError
+        for i, batch in enumerate(self.batches):
+            self.parts[i] = batch.at
+            self.part_start[i] = n_rows
+            n_rows += batch.at.n_rows
+        sim.parts = self.parts
+        sim.part_start = self.part_start
+        sim.n_parts = len(self.batches)
+        sim.order = &self.order[0]
+        sim.think_ns = &self.think_ns[0]
+        with nogil:
+            for i in range(sim.n_streams):
+                sim.streams[i].first = sim.streams[i].next = start[i]
+                sim.streams[i].end = start[i + 1]
+                sim.streams[i].depth = depth[i]
+                release_next(sim, <int32_t> i, 0)
+        self._drain()
+
+    cdef int _drain(self) except -1:
+        cdef bint more = True
+        while more:
+            with nogil:
+                more = run_some(&self.sim, EVENTS_BETWEEN_SIGNALS)
+            self._check()
+            PyErr_CheckSignals()
+        return 0
+
+    def finish(self):
+        """Let everything in flight complete; afterwards the tables can be read."""
+        self._drain()
+
+    def take_requests(self):
+        """Return the requests done since the last call, as bytes of `Done` structs."""
+        cdef bytes taken = arena_bytes(&self.sim.done)
+        self.sim.done.length = 1
+        return taken
+
+    def tables(self):
+        """Return the state's structs as bytes, by the name of the struct.
+
+        Returns
+        -------
+        dict of str to bytes
+            Laid out as `replay.engine.layout` says.
+        """
+        cdef Sim *sim = &self.sim
+        cdef bytes io = b""
+        if sim.backing_io != NULL:
+            io = PyBytes_FromStringAndSize(
+                <const char *> sim.backing_io,
+                <Py_ssize_t> (<size_t> sim.n_cgroups * N_IO * sizeof(int64_t)),
+            )
+        return {
+            "Account": arena_bytes(&sim.accounts),
+            "BackingIo": io,
+            "Charge": arena_bytes(&sim.charges),
+            "Failure": arena_bytes(&sim.failures),
+            "Group": PyBytes_FromStringAndSize(
+                <const char *> sim.groups,
+                <Py_ssize_t> (<size_t> sim.n_cgroups * sizeof(Group)),
+            ),
+            "Kill": arena_bytes(&sim.kills),
+            "Latency": self._latency(),
+            "Wait": arena_bytes(&sim.waits),
+            "Worker": arena_bytes(&sim.workers),
+        }
+
+    cdef bytes _latency(self):
+        """Return a row for every histogram, those of nothing but zeros too."""
+        cdef Sim *sim = &self.sim
+        cdef Arena rows
+        cdef uint32_t i
+        cdef int op, stage
+        cdef Account *account
+        cdef LatencyBlock *block
+        cdef Histogram *one
+        cdef LatencyRow *row
+        cdef int64_t n_zeros
+        arena_open(&rows, sizeof(LatencyRow))
+        try:
+            for i in range(1, sim.accounts.length):
+                account = <Account *> arena_at(&sim.accounts, i)
+                for op in range(N_OPS):
+                    if account.latency[op] == 0:
+                        continue
+                    block = <LatencyBlock *> arena_at(&sim.blocks, account.latency[op])
+                    for stage in range(N_STAGES):
+                        row = <LatencyRow *> arena_at(&rows, arena_add(&rows))
+                        row.cgroup = account.issuer
+                        row.device = account.device
+                        row.op = <unsigned char> op
+                        row.stage = <unsigned char> stage
+                        row.count = block.count
+                        if block.stages[stage] == 0:
+                            continue
+                        one = <Histogram *> arena_at(
+                            &sim.histograms, block.stages[stage]
+                        )
+                        n_zeros = block.count - one.count
+                        row.sum_ns = one.sum_ns
+                        row.min_ns = 0 if n_zeros > 0 else one.min_ns
+                        row.max_ns = one.max_ns
+                        row.p50_ns = histogram_percentile(one, &sim.octaves, n_zeros, 500)
+                        row.p90_ns = histogram_percentile(one, &sim.octaves, n_zeros, 900)
+                        row.p99_ns = histogram_percentile(one, &sim.octaves, n_zeros, 990)
+                        row.p999_ns = histogram_percentile(
+                            one, &sim.octaves, n_zeros, 999
+                        )
+            if rows.failed:
+                raise MemoryError
+            return arena_bytes(&rows)
+        finally:
+            arena_close(&rows)
+
+    def counts(self):
+        """Return the run's scalars.
+
+        Returns
+        -------
+        dict of str to int
+            The names of `replay.engine.raw.COUNTS`.
+        """
+        cdef Sim *sim = &self.sim
+        return {
+            "requests": sim.counts.requests,
+            "completed": sim.counts.completed,
+            "failed": sim.counts.failed,
+            "unfinished": sim.counts.unfinished,
+            "in_flight": sim.counts.in_flight,
+            "stopped": sim.counts.stopped,
+            "unissued": sim.counts.unissued,
+            "other_devices": sim.counts.other_devices,
+            "workers_peak": sim.counts.workers_peak,
+            "css_refs": sim.counts.css_refs,
+            "end_ns": sim.end_ns,
+        }
+
+
+def struct_sizes():
+    """Return the size of every struct that leaves the engine as bytes.
+
+    Returns
+    -------
+    dict of str to int
+        Bytes, by the name that `replay.engine.layout` knows it under.
+    """
+    return {
+        "Account": sizeof(Account),
+        "Charge": sizeof(Charge),
+        "Done": sizeof(Done),
+        "Failure": sizeof(Failure),
+        "Group": sizeof(Group),
+        "Kill": sizeof(Kill),
+        "Latency": sizeof(LatencyRow),
+        "Wait": sizeof(Wait),
+        "Worker": sizeof(Worker),
+    }

@@ -1,0 +1,511 @@
+"""The event loop: arrivals, stages, completions, in a total order.
+
+Arrivals come sorted and stay out of the heap, which holds completions, timers and,
+with dependent arrivals, one release for each stream.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from replay.engine._accounts cimport (
+    account_of,
+    count_charged,
+    count_completed,
+    count_issued,
+)
+from replay.engine._arena cimport arena_add
+from replay.engine._heap cimport (
+    RANK_KIND_SHIFT,
+    Event,
+    heap_pop,
+    heap_push,
+)
+from replay.engine._lock cimport (
+    shared_enter,
+    shared_finished,
+    shared_next_finish,
+)
+from replay.engine._memory cimport (
+    memory_complete,
+    task_arrives,
+    task_completes,
+    task_skips,
+    task_stopped,
+)
+from replay.engine._pages cimport file_failed
+from replay.engine._server cimport request_at, server_enter, server_leave
+from replay.engine._types cimport (
+    EVENT_ARRIVE,
+    EVENT_COMPLETE,
+    EVENT_LOCK,
+    EVENT_RELEASE,
+    EVENT_TIMER,
+    N_OPS,
+    NO_TASK,
+    NOT_REPLAYED,
+    OP_DISCARD,
+    OP_FLUSH,
+    OP_WRITE,
+    OP_WRITE_ZEROES,
+    SIM_ID_RANGE,
+    SIM_NO_MEMORY,
+    SIM_OK,
+    SIM_ORDER,
+    SIM_TIME_RANGE,
+    Columns,
+    Request,
+    SharedLock,
+    Sim,
+    Stream,
+    Worker,
+)
+from replay.engine._workers cimport (
+    is_asynchronous,
+    worker_at,
+    worker_idles,
+    worker_pick,
+    workers_reap,
+)
+
+
+cdef inline int64_t max_time_ns() noexcept nogil:
+    """Return the largest time the engine takes: 2**53 ns, 104 days."""
+    return <int64_t> 1 << 53
+
+
+cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
+    """Tell whether any part of the state could not grow."""
+    cdef uint32_t i
+    if (
+        sim.heap.failed
+        or sim.requests.failed
+        or sim.workers.failed
+        or sim.waiting.failed
+        or sim.waits.failed
+        or sim.wait_map.failed
+        or sim.accounts.failed
+        or sim.account_map.failed
+        or sim.charges.failed
+        or sim.charge_map.failed
+        or sim.blocks.failed
+        or sim.histograms.failed
+        or sim.octaves.failed
+        or sim.failures.failed
+        or sim.failure_map.failed
+        or sim.kills.failed
+        or sim.done.failed
+    ):
+        return True
+    for i in range(sim.n_devices):
+        if sim.devices[i].by_blkcg.failed or file_failed(&sim.devices[i].file):
+            return True
+    return False
+
+
+cdef inline void push(
+    Sim *sim, int64_t when_ns, uint64_t kind, int64_t sequence, uint32_t payload
+) noexcept nogil:
+    """Add an event; all but the timer keep the run going."""
+    cdef Event event
+    event.when_ns = when_ns
+    event.rank = kind << RANK_KIND_SHIFT | <uint64_t> sequence
+    event.payload = payload
+    heap_push(&sim.heap, event)
+    if kind != EVENT_TIMER:
+        sim.pending += 1
+
+
+cdef inline void served_from(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """The device works on the request."""
+    cdef Request *request = request_at(sim, slot)
+    push(sim, now + request.service_ns, EVENT_COMPLETE, request.row, slot)
+
+
+cdef inline void serve(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Wait for a place in the device, then be served."""
+    cdef Request *request = request_at(sim, slot)
+    if sim.set.device_on and not server_enter(
+        sim, &sim.devices[request.device].device, slot, now
+    ):
+        return
+    served_from(sim, slot, now)
+
+
+cdef inline void schedule_lock(Sim *sim, uint32_t device) noexcept nogil:
+    """Announce when the shared lock's first holder is done; forget what was said."""
+    cdef SharedLock *lock = &sim.devices[device].shared
+    lock.version += 1
+    if lock.length > 0:
+        push(sim, shared_next_finish(sim, lock), EVENT_LOCK, device, lock.version)
+
+
+cdef inline void take_lock(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Take the backing file's lock where the operation needs it alone."""
+    cdef Request *request = request_at(sim, slot)
+    if not sim.set.lock_on or not (
+        request.op == OP_WRITE
+        or request.op == OP_DISCARD
+        or request.op == OP_WRITE_ZEROES
+    ):
+        request.lock_ns = now
+        serve(sim, slot, now)
+        return
+    if sim.set.lock_shared:
+        shared_enter(sim, &sim.devices[request.device].shared, slot, now)
+        schedule_lock(sim, request.device)
+        return
+    request.holds_lock = True
+    if server_enter(sim, &sim.devices[request.device].lock, slot, now):
+        request.lock_ns = now
+        serve(sim, slot, now)
+
+
+cdef inline uint32_t next_command(
+    Sim *sim, uint32_t worker_index, uint32_t issuer, int64_t now
+) noexcept nogil:
+    """The worker is done with a command: return the next, or idle and return 0."""
+    cdef Worker *worker = worker_at(sim, worker_index)
+    cdef uint32_t successor = server_leave(sim, &worker.server, issuer, now)
+    if successor == 0 and worker_idles(sim, worker_index, now):
+        push(
+            sim,
+            sim.devices[worker.device].timer_ns,
+            EVENT_TIMER,
+            worker.device,
+            0,
+        )
+    return successor
+
+
+cdef inline void start(
+    Sim *sim, uint32_t worker_index, uint32_t slot, int64_t now
+) noexcept nogil:
+    """Let the worker handle its next commands until one keeps it busy."""
+    cdef Request *request
+    while slot != 0:
+        request = request_at(sim, slot)
+        request.start_ns = now
+        if not is_asynchronous(sim, request.op):
+            take_lock(sim, slot, now)
+            return
+        request.lock_ns = now
+        serve(sim, slot, now)
+        slot = next_command(sim, worker_index, request_at(sim, slot).issuer, now)
+
+
+cdef inline void dispatch(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Hand the command to its worker."""
+    cdef uint32_t worker_index = worker_pick(sim, slot, now)
+    cdef Request *request = request_at(sim, slot)
+    request.dispatch_ns = now
+    count_charged(sim, request)
+    if server_enter(sim, &worker_at(sim, worker_index).server, slot, now):
+        start(sim, worker_index, slot, now)
+
+
+cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Enter the driver; by queue events, once a tag is free."""
+    cdef Request *request = request_at(sim, slot)
+    request.arrival_ns = now
+    if sim.set.by_queue and not server_enter(
+        sim, &sim.devices[request.device].tags, slot, now
+    ):
+        return
+    dispatch(sim, slot, now)
+
+
+# -- dependent arrivals ---------------------------------------------------------------
+
+
+cdef inline const Columns *part_of(const Sim *sim, int64_t *position) noexcept nogil:
+    """Return the batch that holds a row, and the row's place in it."""
+    cdef int64_t low = 0
+    cdef int64_t high = sim.n_parts - 1
+    cdef int64_t middle
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sim.part_start[middle] <= position[0]:
+            low = middle
+        else:
+            high = middle - 1
+    position[0] -= sim.part_start[low]
+    return &sim.parts[low]
+
+
+cdef inline void release_next(Sim *sim, int32_t index, int64_t base_ns) noexcept nogil:
+    """Release a stream's next request, or wait for the completion it depends on."""
+    cdef Stream *stream = &sim.streams[index]
+    cdef int64_t i = stream.next - stream.first
+    if stream.next == stream.end:
+        return
+    if i >= stream.depth and stream.completions < i - stream.depth + 1:
+        stream.waits = True
+        return
+    push(
+        sim,
+        base_ns + sim.think_ns[stream.next],
+        EVENT_RELEASE,
+        sim.order[stream.next],
+        <uint32_t> index,
+    )
+
+
+cdef inline void stream_completes(Sim *sim, int32_t index, int64_t now) noexcept nogil:
+    """A request of a stream is done; one that waited for it may follow."""
+    cdef Stream *stream
+    if index < 0:
+        return
+    stream = &sim.streams[index]
+    stream.completions += 1
+    if stream.waits:
+        stream.waits = False
+        release_next(sim, index, now)
+
+
+# -- completion -----------------------------------------------------------------------
+
+
+cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Give back device, lock, worker and tag; whoever waits for each goes on."""
+    cdef Request *request = request_at(sim, slot)
+    cdef uint32_t device = request.device
+    cdef uint32_t issuer = request.issuer
+    cdef uint32_t worker_index = request.worker
+    cdef uint32_t successor
+    if sim.set.device_on:
+        successor = server_leave(sim, &sim.devices[device].device, issuer, now)
+        if successor != 0:
+            served_from(sim, successor, now)
+    if request.holds_lock:
+        successor = server_leave(sim, &sim.devices[device].lock, issuer, now)
+        if successor != 0:
+            request_at(sim, successor).lock_ns = now
+            serve(sim, successor, now)
+    if not is_asynchronous(sim, request.op):
+        worker_at(sim, worker_index).busy_ns += now - request.start_ns
+        successor = next_command(sim, worker_index, issuer, now)
+        start(sim, worker_index, successor, now)
+    if sim.set.by_queue:
+        successor = server_leave(sim, &sim.devices[device].tags, issuer, now)
+        if successor != 0:
+            dispatch(sim, successor, now)
+
+
+cdef inline void complete(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """The request is served: touch its pages, let go of all it holds, count it."""
+    cdef Request *request = request_at(sim, slot)
+    cdef int32_t stream = request.stream
+    cdef bint dispatched = request.worker != 0
+    if now > sim.end_ns:
+        sim.end_ns = now
+    if dispatched:
+        request.error = memory_complete(sim, request, now)
+        count_completed(sim, request, now)
+    if request.task != NO_TASK:
+        task_completes(sim, request.task, request.nbytes)
+    if dispatched:
+        let_go(sim, slot, now)
+    sim.counts.in_flight -= 1
+    request_at(sim, slot).next = sim.free_request
+    sim.free_request = slot
+    stream_completes(sim, stream, now)
+
+
+cdef inline void lock_event(
+    Sim *sim, uint32_t device, uint32_t version, int64_t now
+) noexcept nogil:
+    """One or more holders of the shared lock are done."""
+    cdef SharedLock *lock = &sim.devices[device].shared
+    cdef uint32_t slot
+    cdef Request *request
+    if version != lock.version:
+        return
+    while True:
+        slot = shared_finished(sim, lock, now)
+        if slot == 0:
+            break
+        request = request_at(sim, slot)
+        request.lock_ns = now - request.service_ns
+        complete(sim, slot, now)
+    schedule_lock(sim, device)
+
+
+# -- arrival --------------------------------------------------------------------------
+
+
+cdef inline uint32_t request_new(Sim *sim) noexcept nogil:
+    """Return a free slot; its fields are whatever the last request left."""
+    cdef uint32_t slot = sim.free_request
+    if slot != 0:
+        sim.free_request = request_at(sim, slot).next
+        return slot
+    return arena_add(&sim.requests)
+
+
+cdef inline bint enters_driver(
+    const Sim *sim, const Columns *columns, int64_t i
+) noexcept nogil:
+    """Tell whether the driver sees a row: it was issued, or did complete.
+
+    An empty flush bio never is: the driver sees the flush that is made for it, which
+    has no bio. Source: block/blk-flush.c:blk_insert_flush(), v6.1.
+    """
+    if columns.issue_ns[i] >= 0:
+        return True
+    if columns.op[i] == OP_FLUSH and columns.n_bios[i] > 0:
+        return False
+    return sim.set.by_queue or columns.complete_ns[i] >= 0
+
+
+cdef inline void queue_row(
+    Sim *sim, const Columns *columns, int64_t i, int64_t now, int32_t stream
+) noexcept nogil:
+    """A row is queued (or issued, with recorded arrivals by issue)."""
+    cdef int64_t queue_ns = columns.queue_ns[i]
+    cdef int64_t issue_ns = columns.issue_ns[i]
+    cdef int32_t task = columns.task[i]
+    cdef uint32_t nbytes = columns.nbytes[i]
+    cdef uint32_t slot
+    cdef Request *request
+    if columns.device[i] == NOT_REPLAYED:
+        sim.counts.other_devices += 1
+        return
+    if (
+        columns.device[i] >= sim.n_devices
+        or columns.issuer[i] >= sim.n_cgroups
+        or columns.op[i] < 0
+        or columns.op[i] >= N_OPS
+        or task < NO_TASK
+        or task >= <int32_t> sim.n_tasks
+    ):
+        sim.status = SIM_ID_RANGE
+        sim.error_row = columns.row[i]
+        return
+    if task != NO_TASK and task_stopped(
+        sim, task, now if stream >= 0 or queue_ns < 0 else queue_ns
+    ):
+        task_skips(sim, task)
+        sim.counts.stopped += 1
+        return
+    slot = request_new(sim)
+    request = request_at(sim, slot)
+    request.row = columns.row[i]
+    request.device = columns.device[i]
+    request.op = <unsigned char> columns.op[i]
+    request.sector = columns.sector[i]
+    request.nbytes = nbytes
+    request.n_bios = columns.n_bios[i]
+    request.issuer = columns.issuer[i]
+    request.service_ns = max(0, columns.service_ns[i])
+    request.known = columns.service_ns[i] >= 0
+    request.stream = stream
+    request.task = task
+    request.worker = 0
+    request.error = 0
+    request.holds_lock = False
+    request.account = account_of(sim, request.issuer, request.device)
+    if now > sim.end_ns:
+        sim.end_ns = now
+    count_issued(sim, request)
+    if task != NO_TASK:
+        task_arrives(sim, task, nbytes)
+    sim.counts.in_flight += 1
+    if enters_driver(sim, columns, i):
+        sim.counts.requests += 1
+        if stream >= 0 and not sim.set.by_queue and 0 <= queue_ns < issue_ns:
+            push(sim, now + (issue_ns - queue_ns), EVENT_ARRIVE, request.row, slot)
+        else:
+            arrive(sim, slot, now)
+        return
+    # The driver never saw it; if it did end, its stream still waits for that.
+    sim.counts.unissued += 1
+    if stream >= 0 and columns.complete_ns[i] >= 0:
+        push(
+            sim,
+            now + max(0, columns.complete_ns[i] - max(queue_ns, 0)),
+            EVENT_COMPLETE,
+            request.row,
+            slot,
+        )
+        return
+    request.stream = -1
+    complete(sim, slot, now)
+
+
+# -- the loop -------------------------------------------------------------------------
+
+
+cdef inline void run_event(Sim *sim) noexcept nogil:
+    """Run the first pending event."""
+    cdef Event event = heap_pop(&sim.heap)
+    cdef uint64_t kind = event.rank >> RANK_KIND_SHIFT
+    cdef uint64_t sequence = event.rank & ((<uint64_t> 1 << RANK_KIND_SHIFT) - 1)
+    cdef int64_t position, when_ns
+    cdef const Columns *columns
+    if kind == EVENT_TIMER:
+        if workers_reap(sim, &sim.devices[sequence], event.when_ns):
+            when_ns = sim.devices[sequence].timer_ns
+            push(sim, when_ns, EVENT_TIMER, <int64_t> sequence, 0)
+        return
+    sim.pending -= 1
+    if kind == EVENT_COMPLETE:
+        complete(sim, event.payload, event.when_ns)
+    elif kind == EVENT_LOCK:
+        lock_event(sim, <uint32_t> sequence, event.payload, event.when_ns)
+    elif kind == EVENT_ARRIVE:
+        arrive(sim, event.payload, event.when_ns)
+    else:
+        position = <int64_t> sequence
+        columns = part_of(sim, &position)
+        sim.streams[event.payload].next += 1
+        queue_row(sim, columns, position, event.when_ns, <int32_t> event.payload)
+        release_next(sim, <int32_t> event.payload, event.when_ns)
+
+
+cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
+    """Run pending events, at most `limit`; tell whether a request waits for more."""
+    while sim.pending > 0 and limit > 0 and sim.status == SIM_OK:
+        run_event(sim)
+        limit -= 1
+    if out_of_memory(sim):
+        sim.status = SIM_NO_MEMORY
+    return sim.pending > 0 and sim.status == SIM_OK
+
+
+cdef inline void run_rows(
+    Sim *sim, const Columns *columns, int64_t first, int64_t end
+) noexcept nogil:
+    """Replay rows of a batch in their order, and every event before each."""
+    cdef int64_t i, now
+    cdef uint64_t rank
+    cdef Event *head
+    for i in range(first, end):
+        if sim.set.by_queue:
+            now = columns.queue_ns[i] if columns.queue_ns[i] >= 0 else columns.issue_ns[i]
+        else:
+            now = columns.issue_ns[i] if columns.issue_ns[i] >= 0 else columns.queue_ns[i]
+        if now < sim.last_ns or columns.row[i] < 0:
+            sim.status = SIM_ORDER
+        elif (
+            now >= max_time_ns()
+            or columns.complete_ns[i] >= max_time_ns()
+            or columns.service_ns[i] >= max_time_ns()
+        ):
+            sim.status = SIM_TIME_RANGE
+        else:
+            sim.last_ns = now
+            rank = <uint64_t> EVENT_ARRIVE << RANK_KIND_SHIFT | <uint64_t> columns.row[i]
+            while sim.heap.length > 0:
+                head = sim.heap.events
+                if head.when_ns > now or (head.when_ns == now and head.rank > rank):
+                    break
+                run_event(sim)
+            queue_row(sim, columns, i, now, -1)
+        # scratch entries carry the rows until the next look (see _arena.pxd)
+        if i & 255 == 255 and out_of_memory(sim):
+            sim.status = SIM_NO_MEMORY
+        if sim.status != SIM_OK:
+            if sim.error_row < 0:
+                sim.error_row = columns.row[i]
+            return
+    if out_of_memory(sim):
+        sim.status = SIM_NO_MEMORY

@@ -1,0 +1,497 @@
+"""Who is charged for the pages of the backing file, and what happens at a limit.
+
+Source: mm/shmem.c:shmem_get_folio_gfp(), mm/memcontrol.c:try_charge_memcg(),
+mm/oom_kill.c:select_bad_process(), v6.1.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from replay.engine._accounts cimport charge_of
+from replay.engine._arena cimport arena_add, arena_at
+from replay.engine._pages cimport (
+    LEAF_PAGES,
+    LEAF_SHIFT,
+    WORD_PAGES,
+    WORD_SHIFT,
+    WORDS,
+    leaf_get,
+    leaf_make,
+    leaf_owner,
+    leaf_put,
+    node_make,
+    popcount,
+    tree_insert,
+    tree_missing,
+    tree_only_slot_0,
+)
+from replay.engine._types cimport (
+    OP_DISCARD,
+    OP_WRITE,
+    OP_WRITE_ZEROES,
+    Charge,
+    File,
+    Group,
+    Kill,
+    Leaf,
+    Node,
+    Request,
+    Sim,
+    Task,
+)
+
+cdef enum:
+    PAGE_BYTES = 4096
+    PAGE_SHIFT = 12
+    SECTORS_PER_PAGE_SHIFT = 3
+    # memcg counts 576 bytes and the object's own pointer for one node of the page tree
+    NODE_BYTES = 584
+    # `max` events of the first failing round of a charge, and of each further one
+    MAX_EVENTS_FIRST = 18
+    MAX_EVENTS_NEXT = 17
+
+
+cdef inline int64_t ceil_pages(int64_t nbytes) noexcept nogil:
+    """Return bytes in whole pages, rounded up."""
+    return (nbytes + PAGE_BYTES - 1) >> PAGE_SHIFT
+
+
+cdef inline int64_t node_pages(
+    const Sim *sim, uint32_t payer, int64_t nodes
+) noexcept nogil:
+    """Return by how many whole pages more (or fewer) nodes change the charge."""
+    cdef int64_t before = sim.groups[payer].node_bytes
+    return ceil_pages(before + nodes * NODE_BYTES) - ceil_pages(before)
+
+
+cdef inline void memory_count(Sim *sim, uint32_t cgroup, int64_t pages) noexcept nogil:
+    """Add pages (or take them away) here and in every ancestor."""
+    cdef int32_t at = <int32_t> cgroup
+    cdef Group *group
+    while at >= 0:
+        group = &sim.groups[at]
+        group.usage += pages
+        if group.usage > group.peak:
+            group.peak = group.usage
+        at = group.parent
+
+
+cdef inline int64_t memory_room(
+    const Sim *sim, uint32_t cgroup, int64_t wanted
+) noexcept nogil:
+    """Return how many of the wanted pages fit below every limit on the way up."""
+    cdef int32_t at = sim.groups[cgroup].limited
+    cdef const Group *group
+    while at >= 0:
+        group = &sim.groups[at]
+        wanted = min(wanted, max(0, group.limit - group.usage))
+        at = -1 if group.parent < 0 else sim.groups[group.parent].limited
+    return wanted
+
+
+cdef inline int32_t memory_exceeded(
+    const Sim *sim, uint32_t cgroup, int64_t pages
+) noexcept nogil:
+    """Return the first cgroup on the way up whose limit has no room, -1 if all have."""
+    cdef int32_t at = sim.groups[cgroup].limited
+    cdef const Group *group
+    while at >= 0:
+        group = &sim.groups[at]
+        if group.usage + pages > group.limit:
+            return at
+        at = -1 if group.parent < 0 else sim.groups[group.parent].limited
+    return -1
+
+
+cdef inline void task_shrink(Sim *sim, Task *task, int64_t resident) noexcept nogil:
+    """Set how many pages a task holds."""
+    memory_count(sim, task.cgroup, resident - task.resident)
+    sim.groups[task.cgroup].rss += resident - task.resident
+    task.resident = resident
+
+
+cdef inline void task_ends(Sim *sim, Task *task) noexcept nogil:
+    """A task that lives has no request left: it ends and gives its memory back."""
+    task.ended = True
+    if not task.kernel:
+        sim.groups[task.cgroup].n_alive -= 1
+    task_shrink(sim, task, 0)
+
+
+cdef inline void task_arrives(Sim *sim, int32_t index, int64_t nbytes) noexcept nogil:
+    """A request of a task is queued: with its first one the task's memory counts."""
+    cdef Task *task = &sim.tasks[index]
+    if not task.started:
+        task.started = True
+        if not task.kernel:
+            sim.groups[task.cgroup].n_alive += 1
+        task.resident = task.rss
+        memory_count(sim, task.cgroup, task.rss)
+        sim.groups[task.cgroup].rss += task.rss
+    task.in_flight_bytes += nbytes
+
+
+cdef inline void task_completes(Sim *sim, int32_t index, int64_t nbytes) noexcept nogil:
+    """A request of a task is done: give back what only it kept in memory."""
+    cdef Task *task = &sim.tasks[index]
+    task.in_flight_bytes -= nbytes
+    task.requests_left -= 1
+    if task.killed_ns >= 0:
+        task_shrink(sim, task, min(task.resident, ceil_pages(task.in_flight_bytes)))
+    elif task.requests_left == 0:
+        task_ends(sim, task)
+
+
+cdef inline void task_skips(Sim *sim, int32_t index) noexcept nogil:
+    """A request of a task is not replayed."""
+    cdef Task *task = &sim.tasks[index]
+    task.requests_left -= 1
+    if task.requests_left == 0 and (
+        task.started and not task.ended and task.killed_ns < 0
+    ):
+        task_ends(sim, task)
+
+
+cdef inline bint task_stopped(
+    const Sim *sim, int32_t index, int64_t queue_ns
+) noexcept nogil:
+    """Tell whether a request queued now is one that a kill stopped.
+
+    A killed task's own; a kernel thread's, if no other task of the cgroup lives.
+    """
+    cdef const Task *task = &sim.tasks[index]
+    cdef const Group *group = &sim.groups[task.cgroup]
+    if not task.kernel:
+        return 0 <= task.killed_ns < queue_ns
+    return 0 <= group.last_kill_ns < queue_ns and group.n_alive == 0
+
+
+cdef inline bint is_below(
+    const Sim *sim, int32_t cgroup, int32_t ancestor
+) noexcept nogil:
+    """Tell whether a cgroup is another one or lies under it."""
+    while cgroup >= 0:
+        if cgroup == ancestor:
+            return True
+        cgroup = sim.groups[cgroup].parent
+    return False
+
+
+cdef inline bint oom_kill(
+    Sim *sim, int32_t over, const Request *request, int64_t now
+) noexcept nogil:
+    """Kill the largest task below a limit; tell whether there was one.
+
+    Equal ones: the later. Its pages are given back at once, but those that its
+    requests in flight pin: they stay charged until that I/O ends.
+    """
+    cdef int32_t victim = -1
+    cdef int32_t at
+    cdef uint32_t i
+    cdef Task *task
+    cdef Kill *kill
+    for i in range(sim.n_tasks):
+        task = &sim.tasks[i]
+        if task.kernel or not task.started or task.ended or task.killed_ns >= 0:
+            continue
+        if not is_below(sim, <int32_t> task.cgroup, over):
+            continue
+        if victim < 0 or task.rss >= sim.tasks[victim].rss:
+            victim = <int32_t> i
+    if victim < 0:
+        return False
+    task = &sim.tasks[victim]
+    task.killed_ns = now
+    kill = <Kill *> arena_at(&sim.kills, arena_add(&sim.kills))
+    kill.time_ns = now
+    kill.limit_cgroup = <uint32_t> over
+    kill.victim_cgroup = task.cgroup
+    kill.task = victim
+    kill.usage_bytes = sim.groups[over].usage * PAGE_BYTES
+    kill.row = request.row
+    sim.groups[task.cgroup].last_kill_ns = now
+    sim.groups[task.cgroup].n_alive -= 1
+    at = <int32_t> task.cgroup
+    while at > 0:
+        sim.groups[at].oom_kill += 1
+        at = sim.groups[at].parent
+    task_shrink(sim, task, min(task.resident, ceil_pages(task.in_flight_bytes)))
+    return True
+
+
+cdef inline bint charge_waits(
+    Sim *sim, uint32_t payer, int64_t pages, const Request *request, int64_t now
+) noexcept nogil:
+    """Make room for pages at a limit by killing; tell whether they fit.
+
+    `max` counts 18 for the first failing round of a charge (one, one after draining
+    the stocks, 16 retries) and 17 for each further one, `oom` 1 a round.
+    """
+    cdef int32_t over
+    cdef int32_t at
+    cdef int64_t events = MAX_EVENTS_FIRST
+    while True:
+        over = memory_exceeded(sim, payer, pages)
+        if over < 0:
+            return True
+        at = over
+        while at > 0:
+            sim.groups[at].max_events += events
+            sim.groups[at].oom += 1
+            at = sim.groups[at].parent
+        events = MAX_EVENTS_NEXT
+        if not oom_kill(sim, over, request, now):
+            return False
+
+
+cdef inline void pages_put(
+    Sim *sim, File *file, Leaf *leaf, uint64_t page, uint64_t mask, uint32_t payer
+) noexcept nogil:
+    """Charge absent pages of one word and the nodes they need; `page` is the first."""
+    cdef uint32_t word = <uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)
+    cdef int64_t nodes = tree_missing(file, leaf, page)
+    cdef int64_t n_pages = popcount(mask)
+    cdef uint64_t second
+    tree_insert(file, leaf, page, payer)
+    second = mask & (mask - 1)
+    if page == 0 and nodes == 0 and file.height == 0 and second != 0:
+        # page 0 alone needs no node, the page behind it does: for both
+        leaf_put(file, leaf, word, 1, payer)
+        mask = second
+        nodes = tree_missing(file, leaf, 1)
+        tree_insert(file, leaf, 1, payer)
+    leaf_put(file, leaf, word, mask, payer)
+    sim.fs_used += n_pages
+    memory_count(sim, payer, n_pages + node_pages(sim, payer, nodes))
+    sim.groups[payer].shmem += n_pages
+    sim.groups[payer].node_bytes += nodes * NODE_BYTES
+
+
+cdef inline uint64_t low_bits(uint64_t mask, int64_t n) noexcept nogil:
+    """Return the n lowest set bits of a mask."""
+    cdef uint64_t rest = mask
+    while n > 0 and rest != 0:
+        rest &= rest - 1
+        n -= 1
+    return mask ^ rest
+
+
+cdef inline Leaf *leaf_laid_out(Sim *sim, File *file, uint64_t page) noexcept nogil:
+    """Return a page's leaf; of a file laid out before the trace, with all its pages.
+
+    How long such a file is the trace does not say: its pages count from the first time
+    the trace touches their 2 MiB.
+    """
+    cdef Leaf *leaf = leaf_get(file, page)
+    cdef uint32_t word
+    cdef uint64_t first
+    if leaf == NULL:
+        leaf = leaf_make(file, page)
+        if sim.set.laid_out_by >= 0:
+            first = page >> LEAF_SHIFT << LEAF_SHIFT
+            for word in range(WORDS):
+                pages_put(
+                    sim,
+                    file,
+                    leaf,
+                    first + word * WORD_PAGES,
+                    ~<uint64_t> 0,
+                    <uint32_t> sim.set.laid_out_by,
+                )
+    return leaf
+
+
+cdef inline uint64_t word_mask(uint64_t first, uint64_t end, uint64_t base) noexcept nogil:
+    """Return which pages of the word that begins at `base` lie in [first, end)."""
+    cdef uint64_t mask = ~<uint64_t> 0
+    if first > base:
+        mask <<= first - base
+    if end - base < WORD_PAGES:
+        mask &= (<uint64_t> 1 << (end - base)) - 1
+    return mask
+
+
+cdef inline int32_t write_word(
+    Sim *sim,
+    File *file,
+    Leaf *leaf,
+    uint64_t base,
+    uint64_t absent,
+    const Request *request,
+    Charge *charge,
+    int64_t now,
+) noexcept nogil:
+    """Charge the absent pages of one word one by one; return an errno at a limit.
+
+    Pages are taken in bulk as long as nothing stands in their way: only the first of a
+    word can need nodes, so the rest cost one page each.
+    """
+    cdef uint64_t mask, first
+    cdef int64_t nodes, n_pages, room, cost
+    while absent != 0:
+        if sim.set.fs_pages >= 0 and sim.fs_used >= sim.set.fs_pages:
+            return sim.set.enospc_errno
+        first = base + popcount((absent & -absent) - 1)
+        nodes = node_pages(
+            sim, request.memory_payer, tree_missing(file, leaf, first)
+        )
+        cost = 1 + nodes
+        n_pages = 1
+        if not (first == 0 and file.height == 0):
+            n_pages = popcount(absent)
+            if sim.set.fs_pages >= 0:
+                n_pages = min(n_pages, sim.set.fs_pages - sim.fs_used)
+        room = memory_room(sim, request.memory_payer, n_pages + nodes)
+        if room < cost:
+            if not charge_waits(sim, request.memory_payer, cost, request, now):
+                return sim.set.write_errno
+            n_pages = 1
+        else:
+            n_pages = room - nodes
+        mask = low_bits(absent, n_pages)
+        pages_put(sim, file, leaf, first, mask, request.memory_payer)
+        charge.charged_bytes += popcount(mask) * PAGE_BYTES
+        absent &= ~mask
+    return 0
+
+
+cdef inline int32_t pages_write(Sim *sim, const Request *request, int64_t now) noexcept nogil:
+    """Charge the pages that a write touches first; return an errno at a limit."""
+    cdef File *file = &sim.devices[request.device].file
+    cdef uint64_t first = request.sector >> SECTORS_PER_PAGE_SHIFT
+    cdef uint64_t end = first + (
+        ((request.sector & 7) * 512 + request.nbytes + PAGE_BYTES - 1) >> PAGE_SHIFT
+    )
+    cdef uint64_t base = first >> WORD_SHIFT << WORD_SHIFT
+    cdef uint64_t absent
+    cdef Leaf *leaf = NULL
+    cdef uint32_t word
+    cdef int32_t error = 0
+    cdef int64_t before
+    cdef Charge *charge = charge_of(sim, request, request.memory_payer)
+    while base < end:
+        if error != 0:
+            # what was refused: the absent pages of the rest of the request
+            leaf = leaf_get(file, base)
+            if leaf == NULL and sim.set.laid_out_by >= 0:
+                base += WORD_PAGES
+                continue
+        elif leaf == NULL or base & (LEAF_PAGES - 1) == 0:
+            leaf = leaf_laid_out(sim, file, base)
+        word = <uint32_t> (base >> WORD_SHIFT) & (WORDS - 1)
+        absent = word_mask(first, end, base)
+        if leaf != NULL:
+            absent &= ~leaf.present[word]
+        if error == 0 and absent != 0:
+            before = charge.charged_bytes
+            error = write_word(sim, file, leaf, base, absent, request, charge, now)
+            before = charge.charged_bytes - before
+            if error != 0:
+                charge.refused_bytes -= before
+        if error != 0:
+            charge.refused_bytes += popcount(absent) * PAGE_BYTES
+        base += WORD_PAGES
+    return error
+
+
+cdef inline void node_free(Sim *sim, uint32_t payer) noexcept nogil:
+    """Give back what a node of the page tree cost."""
+    memory_count(sim, payer, node_pages(sim, payer, -1))
+    sim.groups[payer].node_bytes -= NODE_BYTES
+
+
+cdef inline void tree_removed(
+    Sim *sim, File *file, Leaf *leaf, uint32_t word, uint64_t page
+) noexcept nogil:
+    """Free the nodes that pages just taken out of one word leave empty."""
+    cdef int32_t level
+    cdef Node *node
+    if leaf.present[word] == 0 and file.height > 0:
+        node_free(sim, leaf.node_payer[word])
+        for level in range(2, file.height + 1):
+            node = node_make(file, level, page)
+            node.children -= 1
+            if node.children != 0:
+                break
+            node_free(sim, node.payer)
+    if file.n_pages == 0:
+        file.height = 0
+    while file.height > 0 and tree_only_slot_0(file):
+        if file.height == 1:
+            node_free(sim, leaf_get(file, 0).node_payer[0])
+        else:
+            node = node_make(file, file.height, 0)
+            node.children = 0
+            node_free(sim, node.payer)
+        file.height -= 1
+
+
+cdef inline void word_free(
+    Sim *sim,
+    File *file,
+    Leaf *leaf,
+    uint64_t base,
+    uint64_t mask,
+    const Request *request,
+) noexcept nogil:
+    """Give the pages of one word back to their owners."""
+    cdef uint32_t word = <uint32_t> (base >> WORD_SHIFT) & (WORDS - 1)
+    cdef uint64_t one
+    cdef int64_t n_pages
+    cdef uint32_t owner, slot
+    cdef Charge *charge
+    mask &= leaf.present[word]
+    if mask == 0:
+        return
+    leaf.present[word] &= ~mask
+    file.n_pages -= popcount(mask)
+    sim.fs_used -= popcount(mask)
+    while mask != 0:
+        one = mask
+        if leaf.owners != 0:
+            one = mask & -mask
+        slot = <uint32_t> (word * WORD_PAGES + popcount((mask & -mask) - 1))
+        owner = leaf_owner(file, leaf, slot)
+        n_pages = popcount(one)
+        sim.groups[owner].shmem -= n_pages
+        memory_count(sim, owner, -n_pages)
+        charge = charge_of(sim, request, owner)
+        charge.uncharged_bytes += n_pages * PAGE_BYTES
+        mask &= ~one
+    tree_removed(sim, file, leaf, word, base)
+
+
+cdef inline void pages_free(Sim *sim, const Request *request) noexcept nogil:
+    """Free the pages that lie wholly inside a request.
+
+    Source: mm/shmem.c:shmem_fallocate(), v6.1: parts of pages are only zeroed.
+    """
+    cdef File *file = &sim.devices[request.device].file
+    cdef uint64_t first = (request.sector + 7) >> SECTORS_PER_PAGE_SHIFT
+    cdef uint64_t end = (request.sector >> SECTORS_PER_PAGE_SHIFT) + (
+        ((request.sector & 7) * 512 + request.nbytes) >> PAGE_SHIFT
+    )
+    cdef uint64_t base = first >> WORD_SHIFT << WORD_SHIFT
+    cdef Leaf *leaf = NULL
+    while base < end:
+        if sim.set.laid_out_by >= 0:
+            leaf = leaf_laid_out(sim, file, base)
+        else:
+            leaf = leaf_get(file, base)
+        if leaf == NULL:
+            base = ((base >> LEAF_SHIFT) + 1) << LEAF_SHIFT
+            continue
+        word_free(sim, file, leaf, base, word_mask(first, end, base), request)
+        base += WORD_PAGES
+
+
+cdef inline int32_t memory_complete(
+    Sim *sim, const Request *request, int64_t now
+) noexcept nogil:
+    """Touch the pages of a request that has been served; return its errno."""
+    if not sim.set.pages_on or request.nbytes == 0:
+        return 0
+    if request.op == OP_WRITE:
+        return pages_write(sim, request, now)
+    if request.op == OP_DISCARD or request.op == OP_WRITE_ZEROES:
+        pages_free(sim, request)
+    return 0

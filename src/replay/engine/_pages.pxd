@@ -1,0 +1,239 @@
+"""Who owns which page of a backing file, and the page tree above them.
+
+A leaf is 2 MiB: 512 bits of presence and one owner, or an owner a page once two
+cgroups share it. Each of its eight words is one node of the kernel's page tree (64
+slots), so a first touch of 64 pages costs one bit operation and one node.
+
+    page 0x12345 -> leaf 0x91, word 5, bit 5     (page >> 9, page >> 6 & 7, page & 63)
+
+Source: lib/xarray.c:xas_expand(), xas_create(), xas_delete_node(), xas_shrink(), v6.1.
+A lone page 0 stands in the tree's head and needs no node. What exists is a function of
+the set of pages alone; who paid for a node is whoever made it.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from replay.engine._arena cimport (
+    arena_add,
+    arena_at,
+    arena_close,
+    arena_open,
+    keymap_close,
+    keymap_get,
+    keymap_open,
+    keymap_set,
+)
+from replay.engine._types cimport File, Leaf, Node, Owners
+
+cdef extern from *:
+    """
+    #define replay_popcount(value) __builtin_popcountll(value)
+    """
+    int popcount "replay_popcount"(uint64_t value) noexcept nogil
+
+cdef enum:
+    LEAF_SHIFT = 9
+    LEAF_PAGES = 512
+    WORD_SHIFT = 6          # also a tree node's slots
+    WORD_PAGES = 64
+    WORDS = 8
+    NODE_LEVEL_SHIFT = 58   # key of a node: level | index; 2**58 nodes of 64 pages
+
+
+cdef inline bint file_open(File *file) noexcept nogil:
+    """Make an empty file; tell whether there was memory for it."""
+    keymap_open(&file.leaf_map, 64)
+    keymap_open(&file.node_map, 64)
+    arena_open(&file.leaves, sizeof(Leaf))
+    arena_open(&file.nodes, sizeof(Node))
+    arena_open(&file.owners, sizeof(Owners))
+    file.n_pages = 0
+    file.height = 0
+    return not file_failed(file)
+
+
+cdef inline bint file_failed(const File *file) noexcept nogil:
+    """Tell whether memory ran out."""
+    return (
+        file.leaf_map.failed
+        or file.node_map.failed
+        or file.leaves.failed
+        or file.nodes.failed
+        or file.owners.failed
+    )
+
+
+cdef inline void file_close(File *file) noexcept nogil:
+    """Give the memory back."""
+    keymap_close(&file.leaf_map)
+    keymap_close(&file.node_map)
+    arena_close(&file.leaves)
+    arena_close(&file.nodes)
+    arena_close(&file.owners)
+
+
+cdef inline Leaf *leaf_get(const File *file, uint64_t page) noexcept nogil:
+    """Return the leaf of a page, NULL if none of it was ever touched."""
+    cdef uint32_t index = keymap_get(&file.leaf_map, page >> LEAF_SHIFT)
+    if index == 0:
+        return NULL
+    return <Leaf *> arena_at(&file.leaves, index)
+
+
+cdef inline Leaf *leaf_make(File *file, uint64_t page) noexcept nogil:
+    """Return the leaf of a page; makes it."""
+    cdef uint32_t index = keymap_get(&file.leaf_map, page >> LEAF_SHIFT)
+    if index == 0:
+        index = arena_add(&file.leaves)
+        if index != 0:
+            keymap_set(&file.leaf_map, page >> LEAF_SHIFT, index)
+    return <Leaf *> arena_at(&file.leaves, index)
+
+
+cdef inline uint32_t leaf_owner(
+    const File *file, const Leaf *leaf, uint32_t slot
+) noexcept nogil:
+    """Return the owner of a present page."""
+    if leaf.owners == 0:
+        return leaf.owner
+    return (<Owners *> arena_at(&file.owners, leaf.owners)).pages[slot]
+
+
+cdef inline void leaf_put(
+    File *file, Leaf *leaf, uint32_t word, uint64_t mask, uint32_t owner
+) noexcept nogil:
+    """Mark absent pages of one word as present and owned."""
+    cdef Owners *owners
+    cdef uint64_t rest = mask
+    cdef uint32_t i
+    cdef bint empty = True
+    for i in range(WORDS):
+        if leaf.present[i] != 0:
+            empty = False
+    if empty:
+        leaf.owner = owner
+        leaf.owners = 0     # a stale table of an emptied leaf is simply left
+    elif leaf.owners == 0 and leaf.owner != owner:
+        leaf.owners = arena_add(&file.owners)
+        owners = <Owners *> arena_at(&file.owners, leaf.owners)
+        for i in range(LEAF_PAGES):
+            owners.pages[i] = leaf.owner
+    if leaf.owners != 0:
+        owners = <Owners *> arena_at(&file.owners, leaf.owners)
+        for i in range(WORD_PAGES):
+            if rest >> i & 1:
+                owners.pages[word * WORD_PAGES + i] = owner
+    leaf.present[word] |= mask
+    file.n_pages += popcount(mask)
+
+
+cdef inline int32_t height_for(uint64_t page) noexcept nogil:
+    """Return the levels that a tree needs to reach a page; 0 for page 0."""
+    cdef int32_t height = 0
+    while page != 0:
+        page >>= WORD_SHIFT
+        height += 1
+    return height
+
+
+cdef inline uint64_t node_key(int32_t level, uint64_t page) noexcept nogil:
+    """Return the key of the node of a level that a page lies under."""
+    if WORD_SHIFT * level >= 64:
+        return <uint64_t> level << NODE_LEVEL_SHIFT
+    return <uint64_t> level << NODE_LEVEL_SHIFT | page >> (WORD_SHIFT * level)
+
+
+cdef inline Node *node_make(File *file, int32_t level, uint64_t page) noexcept nogil:
+    """Return a node of level 2 or up; makes it, without children."""
+    cdef uint64_t key = node_key(level, page)
+    cdef uint32_t index = keymap_get(&file.node_map, key)
+    if index == 0:
+        index = arena_add(&file.nodes)
+        if index != 0:
+            keymap_set(&file.node_map, key, index)
+    return <Node *> arena_at(&file.nodes, index)
+
+
+cdef inline uint32_t node_children(
+    const File *file, int32_t level, uint64_t page
+) noexcept nogil:
+    """Return the children of a node of level 2 or up, 0 if it does not exist."""
+    cdef uint32_t index = keymap_get(&file.node_map, node_key(level, page))
+    return 0 if index == 0 else (<Node *> arena_at(&file.nodes, index)).children
+
+
+cdef inline int64_t tree_missing(
+    const File *file, const Leaf *leaf, uint64_t page
+) noexcept nogil:
+    """Return how many nodes an absent page needs that are not there."""
+    cdef int32_t needed = height_for(page)
+    cdef int32_t height = max(file.height, needed)
+    cdef int32_t level
+    cdef int64_t missing = 0
+    cdef uint32_t word = <uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)
+    if leaf.present[word] != 0 and file.height > 0:
+        return 0
+    if file.n_pages > 0:
+        # the old head becomes slot 0 of every level put on top of it
+        missing += height - file.height
+    for level in range(1, height + 1):
+        if level > file.height and file.n_pages > 0 and (
+            page >> min(63, WORD_SHIFT * level)
+        ) == 0:
+            continue        # one of those just counted
+        if level == 1:
+            if leaf.present[word] != 0 and file.height > 0:
+                break
+        elif level <= file.height and node_children(file, level, page) != 0:
+            break
+        missing += 1
+    return missing
+
+
+cdef inline void tree_insert(
+    File *file, Leaf *leaf, uint64_t page, uint32_t payer
+) noexcept nogil:
+    """Make the nodes that an absent page needs; call before `leaf_put`."""
+    cdef int32_t height = max(file.height, height_for(page))
+    cdef int32_t level
+    cdef uint32_t word = <uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)
+    cdef Node *node
+    cdef bint exists
+    if leaf.present[word] != 0 and file.height > 0:
+        return
+    if file.n_pages > 0:
+        for level in range(file.height + 1, height + 1):
+            if level == 1:
+                leaf_get(file, 0).node_payer[0] = payer
+            else:
+                node = node_make(file, level, 0)
+                node.children = 1
+                node.payer = payer
+    if height == 0:
+        return
+    exists = leaf.present[word] != 0     # the lone page 0 has just got its node
+    if not exists:
+        leaf.node_payer[word] = payer
+    file.height = height
+    for level in range(2, height + 1):
+        if exists:
+            return
+        node = node_make(file, level, page)
+        exists = node.children != 0
+        if not exists:
+            node.payer = payer
+        node.children += 1
+
+
+cdef inline bint tree_only_slot_0(const File *file) noexcept nogil:
+    """Tell whether the root node holds nothing but its slot 0."""
+    cdef const Leaf *leaf
+    if file.height == 1:
+        leaf = leaf_get(file, 0)
+        return leaf != NULL and leaf.present[0] == 1
+    if node_children(file, file.height, 0) != 1:
+        return False
+    if file.height == 2:
+        leaf = leaf_get(file, 0)
+        return leaf != NULL and leaf.present[0] != 0
+    return node_children(file, file.height - 1, 0) != 0

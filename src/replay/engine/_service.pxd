@@ -1,0 +1,94 @@
+"""Recorded service: what remains of issue to complete without the driver's queueing.
+
+In the trace's order, before any replay; `linear` service stands beside it.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from replay.engine._arena cimport KeyMap, arena_add, arena_at, Arena, keymap_get, keymap_set
+from replay.engine._types cimport (
+    NOT_REPLAYED,
+    OP_FLUSH,
+    OP_READ,
+    OP_WRITE,
+    Columns,
+)
+
+cdef enum:
+    NS_PER_BYTE_SHIFT = 20
+
+cdef struct ServiceSettings:
+    bint linear
+    bint trace_direct_io
+    bint by_cgroup          # the traced driver had a worker for each cgroup, and so has the replay's
+    int64_t read_base_ns
+    int64_t read_ns_per_byte    # in 2**-20 ns
+    int64_t write_base_ns
+    int64_t write_ns_per_byte
+
+cdef struct Service:
+    ServiceSettings set
+    KeyMap latest_map       # device | traced worker
+    Arena latest            # int64: its latest completion
+
+
+cdef inline int64_t linear_service(
+    const ServiceSettings *set, int op, uint32_t nbytes
+) noexcept nogil:
+    """Return base_ns + ns_per_byte * nbytes, rounded down, for a read or the rest."""
+    if op == OP_READ:
+        return set.read_base_ns + (set.read_ns_per_byte * nbytes >> NS_PER_BYTE_SHIFT)
+    return set.write_base_ns + (set.write_ns_per_byte * nbytes >> NS_PER_BYTE_SHIFT)
+
+
+cdef inline int64_t recorded_service(
+    Service *service, const Columns *columns, int64_t i
+) noexcept nogil:
+    """Return the service of a row in ns, -1 if its completion was not seen.
+
+    A direct read or write: complete - issue, the traced worker being busy for the
+    submission only. Else complete - max(issue, latest completion before it) on the same
+    traced worker or, for another driver, on the same backing file.
+    """
+    cdef int64_t issue = columns.issue_ns[i]
+    cdef int64_t complete = columns.complete_ns[i]
+    cdef int op = columns.op[i]
+    cdef uint64_t key = <uint64_t> columns.device[i] << 32
+    cdef uint32_t index
+    cdef int64_t *latest
+    cdef int64_t before = 0
+    if issue < 0:
+        issue = columns.queue_ns[i]
+    if complete < 0:
+        return -1
+    if service.set.trace_direct_io and (op == OP_READ or op == OP_WRITE):
+        return max(0, complete - issue)
+    if service.set.by_cgroup and op != OP_FLUSH:
+        key |= columns.recorded[i]
+    index = keymap_get(&service.latest_map, key)
+    if index == 0:
+        index = arena_add(&service.latest)
+        if index != 0:
+            keymap_set(&service.latest_map, key, index)
+    latest = <int64_t *> arena_at(&service.latest, index)
+    before = latest[0]
+    latest[0] = max(before, complete)
+    return max(0, complete - max(issue, before))
+
+
+cdef inline void service_fill(
+    Service *service, const Columns *columns, int64_t *out
+) noexcept nogil:
+    """Fill in the service of every row, -1 where it is unknown."""
+    cdef int64_t i
+    for i in range(columns.n_rows):
+        if columns.device[i] == NOT_REPLAYED or (
+            columns.op[i] == OP_FLUSH
+            and columns.n_bios[i] > 0
+            and columns.issue_ns[i] < 0
+        ):
+            out[i] = -1
+        elif service.set.linear:
+            out[i] = linear_service(&service.set, columns.op[i], columns.nbytes[i])
+        else:
+            out[i] = recorded_service(service, columns, i)

@@ -1,0 +1,391 @@
+"""The state of a run: one struct, plain arrays, dense ids.
+
+    Sim
+     ├─ requests   slots of the requests in flight, reused        Request
+     ├─ heap       pending events                                  Event
+     ├─ accounts   one for each (issuer, device) seen              Account
+     │   └─ latency blocks by operation ── histograms ── octaves
+     ├─ charges    one for each (device, issuer, payer) seen       Charge
+     ├─ devices    per traced device: workers, lock, tags, file    Device
+     │   └─ file   leaves of 2 MiB and the page tree's nodes       Leaf, Node
+     ├─ workers    every worker that was ever made                 Worker
+     ├─ groups     memory counters by cgroup                       Group
+     └─ waits      who waited for whom                             Wait
+"""
+
+from libc.stdint cimport (
+    int8_t,
+    int32_t,
+    int64_t,
+    uint8_t,
+    uint16_t,
+    uint32_t,
+    uint64_t,
+)
+
+from replay.engine._arena cimport Arena, KeyMap
+from replay.engine._heap cimport Heap
+
+cdef enum:
+    # positions in replay.trace.schema.OPS
+    OP_READ = 0
+    OP_WRITE = 1
+    OP_DISCARD = 2
+    OP_FLUSH = 3
+    OP_WRITE_ZEROES = 4
+    N_OPS = 8
+
+cdef enum PolicyKind:
+    # replay.engine.setup.Policy
+    POLICY_ROOT = 0
+    POLICY_NAIVE = 1
+    POLICY_PER_CGROUP = 2
+
+cdef enum:
+    # replay.engine.setup.Stage
+    STAGE_THROTTLE = 0
+    STAGE_TAG = 1
+    STAGE_DISPATCH = 2
+    STAGE_LOCK = 3
+    STAGE_MEMORY = 4
+    STAGE_BACKING = 5
+    STAGE_DEVICE = 6
+    STAGE_TOTAL = 7
+    N_STAGES = 8
+
+cdef enum:
+    # replay.engine.setup.Resource
+    RESOURCE_TAG = 0
+    RESOURCE_WORKER = 1
+    RESOURCE_LOCK = 2
+    RESOURCE_DEVICE = 3
+
+cdef enum:
+    # rank of events at the same time
+    EVENT_COMPLETE = 0
+    EVENT_LOCK = 1
+    EVENT_TIMER = 2
+    EVENT_RELEASE = 3
+    EVENT_ARRIVE = 4
+
+cdef enum SimStatus:
+    SIM_OK = 0
+    SIM_NO_MEMORY = 1
+    SIM_TIME_RANGE = 2      # a time beyond MAX_TIME_NS
+    SIM_ID_RANGE = 3        # a dense id beyond the setup's tables
+    SIM_ORDER = 4           # arrivals that are not sorted
+
+cdef enum:
+    NOT_REPLAYED = 0xFFFF
+    NO_TASK = -1
+    MAX_WAITING_CGROUPS = 64    # see reference/queues.py
+    VIRTUAL_SHIFT = 8           # likewise
+
+cdef enum:
+    # replay.engine.raw.IO_COLUMNS
+    IO_RBYTES = 0
+    IO_WBYTES = 1
+    IO_RIOS = 2
+    IO_WIOS = 3
+    IO_DBYTES = 4
+    IO_DIOS = 5
+    N_IO = 6
+
+cdef struct Columns:
+    # One batch; see replay.engine.columns.Columns for units and meaning.
+    const int64_t *row
+    const int64_t *queue_ns
+    const int64_t *issue_ns
+    const int64_t *complete_ns
+    const uint64_t *sector
+    const uint32_t *nbytes
+    const uint32_t *n_bios
+    const int8_t *op
+    const uint32_t *issuer
+    const uint32_t *recorded
+    const uint16_t *device
+    const int32_t *task
+    const int64_t *service_ns
+    int64_t n_rows
+
+cdef struct Request:
+    int64_t row
+    int64_t arrival_ns
+    int64_t dispatch_ns
+    int64_t start_ns
+    int64_t lock_ns
+    int64_t service_ns
+    int64_t lock_enter_ns
+    int64_t lock_charged_ns
+    uint64_t lock_enter_v
+    uint64_t lock_finish_v
+    uint64_t sector
+    uint32_t nbytes
+    uint32_t n_bios
+    uint32_t issuer
+    uint32_t memory_payer
+    uint32_t io_payer
+    uint32_t account
+    uint32_t worker         # index in Sim.workers, 0 = none
+    uint32_t next           # behind it in a queue, or the next free slot
+    uint32_t wait_entry     # its cgroup's entry in the queue it waits in
+    uint32_t lock_partner
+    int32_t stream
+    int32_t task
+    int32_t error
+    uint16_t device
+    uint8_t op
+    bint known
+    bint holds_lock
+    bint has_partner
+
+cdef struct Wait:
+    # how long one cgroup waited for another on a resource
+    uint32_t waiting
+    uint32_t blocking
+    uint8_t resource
+    int64_t wait_ns
+    int64_t count
+
+cdef struct Waiting:
+    # the requests of one cgroup that wait in one queue
+    uint32_t cgroup
+    uint32_t count
+    uint32_t next           # the queue's next cgroup, or the next free entry
+    uint32_t wait           # the Wait of the last blocker, a cache
+    int64_t wait_ns         # since the last release, up to updated_ns
+    int64_t updated_ns
+
+cdef struct Server:
+    # FIFO queue in front of `capacity` places
+    uint32_t capacity
+    uint32_t in_use
+    uint32_t head
+    uint32_t tail
+    uint32_t waiting        # first Waiting
+    uint32_t n_waiting
+    uint8_t resource
+
+cdef struct Worker:
+    Server server
+    uint32_t cgroup
+    uint32_t index          # number on its device
+    uint16_t device
+    uint32_t idle_before    # neighbours on the device's idle list
+    uint32_t idle_behind
+    int64_t idle_since_ns   # -1: not on the list
+    int64_t created_ns
+    int64_t reaped_ns
+    int64_t busy_ns
+    int64_t commands
+
+cdef struct SharedLock:
+    uint32_t *active        # request slots, in the order of their entry
+    uint32_t length
+    uint32_t capacity
+    uint32_t version
+    uint64_t virtual_time
+    int64_t updated_ns
+
+cdef struct Leaf:
+    # 512 pages, eight nodes of the page tree
+    uint64_t present[8]
+    uint32_t node_payer[8]
+    uint32_t owner          # of all that is present, unless `owners` is set
+    uint32_t owners         # index of an Owners, 0 = one owner
+
+cdef struct Owners:
+    uint32_t pages[512]
+
+cdef struct Node:
+    # of level 2 and up; level 1 is a word of Leaf.present
+    uint32_t children
+    uint32_t payer
+
+cdef struct File:
+    KeyMap leaf_map
+    KeyMap node_map         # level << 58 | index
+    Arena leaves
+    Arena nodes
+    Arena owners
+    int64_t n_pages
+    int32_t height
+
+cdef struct Device:
+    Server tags
+    Server lock
+    Server device
+    SharedLock shared
+    File file
+    KeyMap by_blkcg
+    uint32_t root_worker
+    uint32_t n_workers
+    uint32_t idle_first
+    uint32_t idle_last
+    int64_t timer_ns        # -1: not armed
+
+cdef struct LatencyBlock:
+    int64_t count
+    uint32_t stages[N_STAGES]   # index of a Histogram, 0 = no value above 0
+
+cdef struct Account:
+    # all that one issuer did on one device
+    uint32_t issuer
+    uint16_t device
+    uint32_t latency[N_OPS]     # index of a LatencyBlock
+    uint32_t charge             # the last charge, a cache
+    uint32_t charge_payer
+    int64_t io[N_IO]
+
+cdef struct Charge:
+    uint16_t device
+    uint32_t issuer
+    uint32_t payer
+    int64_t io[N_IO]
+    int64_t charged_bytes
+    int64_t uncharged_bytes
+    int64_t refused_bytes
+
+cdef struct Group:
+    int64_t limit           # pages, -1 = none
+    int64_t usage           # pages, with descendants
+    int64_t peak
+    int64_t shmem           # pages, own
+    int64_t node_bytes
+    int64_t rss
+    int64_t max_events      # with descendants, as memory.events
+    int64_t oom
+    int64_t oom_kill
+    int32_t parent
+    int32_t limited         # nearest cgroup with a limit, itself included; -1 = none
+    # tasks
+    int64_t last_kill_ns
+    uint32_t n_alive
+
+cdef struct Task:
+    uint32_t cgroup
+    bint kernel
+    bint started
+    bint ended
+    int64_t rss
+    int64_t requests_left
+    int64_t killed_ns
+    int64_t in_flight_bytes
+    int64_t resident
+
+cdef struct Kill:
+    int64_t time_ns
+    int64_t usage_bytes
+    int64_t row
+    uint32_t limit_cgroup
+    uint32_t victim_cgroup
+    int32_t task
+
+cdef struct Failure:
+    uint32_t cgroup
+    int32_t code
+    int64_t count
+    int64_t nbytes
+    int64_t first_ns
+
+cdef struct Stream:
+    int64_t next            # position in Sim.order
+    int64_t first
+    int64_t end
+    int64_t depth
+    int64_t completions
+    bint waits
+
+cdef struct Done:
+    # a row of the `requests` table
+    int64_t row
+    int64_t arrival_ns
+    int64_t start_ns
+    int64_t completion_ns
+    int64_t stage_ns[STAGE_TOTAL]
+    uint32_t issuer
+    uint32_t payer
+    uint32_t worker
+    int32_t error
+    uint16_t device
+
+cdef struct Counts:
+    int64_t requests
+    int64_t completed
+    int64_t failed
+    int64_t unfinished
+    int64_t stopped
+    int64_t unissued
+    int64_t other_devices
+    int64_t workers_alive
+    int64_t workers_peak
+    int64_t css_refs
+    int64_t in_flight
+
+cdef struct Settings:
+    PolicyKind policy
+    bint direct_io
+    bint by_queue           # arrivals by Q and through the tags, not by D
+    bint lock_on
+    bint lock_shared
+    bint device_on
+    bint pages_on           # the backing file lies on tmpfs
+    bint backing_device
+    bint want_requests
+    uint64_t alloc_fail_threshold   # of 63 bits
+    uint64_t alloc_fail_seed
+    int64_t fs_pages
+    int64_t laid_out_by
+    int32_t write_errno
+    int32_t enospc_errno
+    uint32_t tags
+    uint32_t parallel
+
+cdef struct Sim:
+    Settings set
+    SimStatus status
+    int64_t error_row
+    uint32_t n_cgroups
+    uint32_t n_devices
+    uint32_t n_tasks
+    int64_t n_streams
+    int64_t n_fail_rows
+    const uint32_t *blkcg
+    const uint32_t *memory_css
+    const int64_t *fail_rows
+    Group *groups
+    Task *tasks
+    Device *devices
+    int64_t *backing_io     # n_cgroups x N_IO, or NULL
+    Arena requests
+    uint32_t free_request
+    Arena workers
+    Arena waiting
+    uint32_t free_waiting
+    Arena waits
+    KeyMap wait_map
+    Arena accounts
+    KeyMap account_map
+    Arena charges
+    KeyMap charge_map
+    Arena blocks
+    Arena histograms
+    Arena octaves
+    Arena failures
+    KeyMap failure_map
+    Arena kills
+    Arena done
+    Heap heap
+    int64_t pending         # events that a request waits for
+    uint64_t attempts
+    int64_t fs_used
+    int64_t end_ns
+    int64_t last_ns
+    Counts counts
+    # dependent arrivals
+    Stream *streams
+    const int64_t *order
+    const int64_t *think_ns
+    const Columns *parts    # all batches, in the order of their rows
+    const int64_t *part_start
+    int64_t n_parts

@@ -1,0 +1,203 @@
+"""Which worker serves a command, who pays for it, and the worker's whole life.
+
+Source: drivers/block/loop.c:loop_queue_work(), loop_process_work(),
+loop_free_idle_workers(), v6.1; the series' v14 is the same.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from replay.engine._arena cimport arena_add, arena_at, keymap_place, keymap_set
+from replay.engine._server cimport request_at, server_open
+from replay.engine._types cimport (
+    OP_FLUSH,
+    OP_READ,
+    OP_WRITE,
+    POLICY_PER_CGROUP,
+    POLICY_ROOT,
+    RESOURCE_WORKER,
+    Device,
+    Request,
+    Sim,
+    Worker,
+)
+
+cdef enum:
+    # LOOP_IDLE_WORKER_TIMEOUT
+    IDLE_SECONDS = 60
+
+cdef inline int64_t idle_ns() noexcept nogil:
+    """Return for how long a worker idles before it may be freed."""
+    return <int64_t> IDLE_SECONDS * 1000000000
+
+
+cdef inline Worker *worker_at(const Sim *sim, uint32_t index) noexcept nogil:
+    """Return a worker."""
+    return <Worker *> arena_at(&sim.workers, index)
+
+
+cdef inline bint is_asynchronous(const Sim *sim, unsigned int op) noexcept nogil:
+    """Tell whether the worker only submits: a read or write with direct I/O.
+
+    Source: drivers/block/loop.c:loop_queue_rq(), v6.1.
+    """
+    return sim.set.direct_io and (op == OP_READ or op == OP_WRITE)
+
+
+cdef inline uint64_t allocation_draw(uint64_t seed, uint64_t attempt) noexcept nogil:
+    """Return the 64-bit draw of an allocation attempt: SplitMix64's output function."""
+    cdef uint64_t z = seed + (attempt + 1) * <uint64_t> 0x9E3779B97F4A7C15
+    z = (z ^ (z >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * <uint64_t> 0x94D049BB133111EB
+    return z ^ (z >> 31)
+
+
+cdef inline bint allocation_fails(Sim *sim, int64_t row) noexcept nogil:
+    """Tell whether making a worker for this row's request fails."""
+    cdef int64_t low = 0
+    cdef int64_t high = sim.n_fail_rows
+    cdef int64_t middle
+    cdef uint64_t value = allocation_draw(sim.set.alloc_fail_seed, sim.attempts)
+    sim.attempts += 1
+    if value >> 1 < sim.set.alloc_fail_threshold:
+        return True
+    while low < high:
+        middle = (low + high) // 2
+        if sim.fail_rows[middle] < row:
+            low = middle + 1
+        else:
+            high = middle
+    return low < sim.n_fail_rows and sim.fail_rows[low] == row
+
+
+cdef inline uint32_t worker_add(
+    Sim *sim, unsigned int device_index, uint32_t cgroup, int64_t now
+) noexcept nogil:
+    """Make a worker."""
+    cdef Device *device = &sim.devices[device_index]
+    cdef uint32_t index = arena_add(&sim.workers)
+    cdef Worker *worker = worker_at(sim, index)
+    server_open(&worker.server, 1, RESOURCE_WORKER)
+    worker.cgroup = cgroup
+    worker.index = device.n_workers
+    worker.device = <unsigned short> device_index
+    worker.idle_since_ns = -1
+    worker.reaped_ns = -1
+    worker.created_ns = now
+    device.n_workers += 1
+    sim.counts.workers_alive += 1
+    if sim.counts.workers_alive > sim.counts.workers_peak:
+        sim.counts.workers_peak = sim.counts.workers_alive
+    return index
+
+
+cdef inline uint32_t worker_for(
+    Sim *sim, Request *request, uint32_t blkcg, int64_t now
+) noexcept nogil:
+    """Return the worker of a cgroup, made if need be; 0 if that fails."""
+    cdef Device *device = &sim.devices[request.device]
+    cdef uint32_t *place = keymap_place(&device.by_blkcg, blkcg)
+    cdef uint32_t index = place[0]
+    if index != 0:
+        # a worker that was freed keeps its place in the map for the next one
+        if worker_at(sim, index).reaped_ns < 0:
+            return index
+    if allocation_fails(sim, request.row):
+        return 0
+    index = worker_add(sim, request.device, blkcg, now)
+    if place[0] != 0:
+        place[0] = index
+    elif index != 0:
+        keymap_set(&device.by_blkcg, blkcg, index)
+    sim.counts.css_refs += 1
+    return index
+
+
+cdef inline void idle_unlink(Sim *sim, Device *device, uint32_t index) noexcept nogil:
+    """Take a worker off the idle list."""
+    cdef Worker *worker = worker_at(sim, index)
+    if worker.idle_before != 0:
+        worker_at(sim, worker.idle_before).idle_behind = worker.idle_behind
+    else:
+        device.idle_first = worker.idle_behind
+    if worker.idle_behind != 0:
+        worker_at(sim, worker.idle_behind).idle_before = worker.idle_before
+    else:
+        device.idle_last = worker.idle_before
+    worker.idle_before = worker.idle_behind = 0
+    worker.idle_since_ns = -1
+
+
+cdef inline uint32_t worker_pick(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Choose the worker of a request, and with it who pays.
+
+    A flush is built by the flush machinery without a bio and so has no cgroup. Where no
+    worker can be made, the request is issued and charged as root. With policy `root`
+    (v5.13) only direct I/O carried the block cgroup.
+    """
+    cdef Request *request = request_at(sim, slot)
+    cdef Device *device = &sim.devices[request.device]
+    cdef Worker *worker
+    cdef uint32_t index = 0
+    cdef uint32_t blkcg = sim.blkcg[request.issuer]
+    if request.op == OP_FLUSH:
+        blkcg = 0
+    request.io_payer = blkcg
+    request.memory_payer = sim.memory_css[blkcg]
+    if sim.set.policy == POLICY_ROOT:
+        request.memory_payer = 0
+        if not is_asynchronous(sim, request.op):
+            request.io_payer = 0
+    if sim.set.policy == POLICY_PER_CGROUP and blkcg != 0:
+        index = worker_for(sim, request, blkcg, now)
+        if index == 0:
+            request.memory_payer = request.io_payer = 0
+    if index == 0:
+        if device.root_worker == 0:
+            device.root_worker = worker_add(sim, request.device, 0, now)
+        index = device.root_worker
+    worker = worker_at(sim, index)
+    if worker.idle_since_ns >= 0:
+        idle_unlink(sim, device, index)
+    worker.commands += 1
+    request.worker = index
+    return index
+
+
+cdef inline bint worker_idles(Sim *sim, uint32_t index, int64_t now) noexcept nogil:
+    """A worker's list is empty: it idles; tell whether its timer must be armed."""
+    cdef Worker *worker = worker_at(sim, index)
+    cdef Device *device = &sim.devices[worker.device]
+    if worker.cgroup == 0:
+        return False
+    worker.idle_since_ns = now
+    worker.idle_before = device.idle_last
+    worker.idle_behind = 0
+    if device.idle_last != 0:
+        worker_at(sim, device.idle_last).idle_behind = index
+    else:
+        device.idle_first = index
+    device.idle_last = index
+    if device.timer_ns >= 0:
+        return False
+    device.timer_ns = now + idle_ns()
+    return True
+
+
+cdef inline bint workers_reap(Sim *sim, Device *device, int64_t now) noexcept nogil:
+    """Free the workers that idled for 60 s; tell whether to arm the timer again."""
+    cdef Worker *worker
+    cdef uint32_t index
+    device.timer_ns = -1
+    while device.idle_first != 0:
+        index = device.idle_first
+        worker = worker_at(sim, index)
+        if worker.idle_since_ns + idle_ns() > now:
+            break
+        idle_unlink(sim, device, index)
+        worker.reaped_ns = now
+        sim.counts.css_refs -= 1
+        sim.counts.workers_alive -= 1
+    if device.idle_first == 0:
+        return False
+    device.timer_ns = now + idle_ns()
+    return True

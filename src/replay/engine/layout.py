@@ -1,0 +1,238 @@
+"""The structs of ``_types.pxd`` that leave the engine, as numpy dtypes, and back.
+
+`raw_tables` turns them into the columns of `replay.engine.raw`, sorted by their keys.
+A test holds every size against the compiler's.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.engine.raw import COUNTS, IO_COLUMNS, RAW_COLUMNS, Raw
+from replay.engine.setup import PAGE_BYTES, Setup, Stage
+
+N_OPS: Final = 8
+
+
+def _struct(*fields: Any) -> np.dtype[Any]:
+    return np.dtype(list(fields), align=True)
+
+
+_SERVER = _struct(
+    *((name, "u4") for name in ("capacity", "in_use", "head", "tail")),
+    ("waiting", "u4"),
+    ("n_waiting", "u4"),
+    ("resource", "u1"),
+)
+
+STRUCTS: Final = {
+    "Account": _struct(
+        ("issuer", "u4"),
+        ("device", "u2"),
+        ("latency", "u4", N_OPS),
+        ("charge", "u4"),
+        ("charge_payer", "u4"),
+        ("io", "i8", len(IO_COLUMNS)),
+    ),
+    "BackingIo": _struct(("io", "i8", len(IO_COLUMNS))),
+    "Charge": _struct(
+        ("device", "u2"),
+        ("issuer", "u4"),
+        ("payer", "u4"),
+        ("io", "i8", len(IO_COLUMNS)),
+        ("charged_bytes", "i8"),
+        ("uncharged_bytes", "i8"),
+        ("refused_bytes", "i8"),
+    ),
+    "Done": _struct(
+        ("row", "i8"),
+        ("arrival_ns", "i8"),
+        ("start_ns", "i8"),
+        ("completion_ns", "i8"),
+        ("stage_ns", "i8", int(Stage.TOTAL)),
+        ("issuer", "u4"),
+        ("payer", "u4"),
+        ("worker", "u4"),
+        ("error", "i4"),
+        ("device", "u2"),
+    ),
+    "Failure": _struct(
+        ("cgroup", "u4"),
+        ("errno", "i4"),
+        ("count", "i8"),
+        ("bytes", "i8"),
+        ("first_ns", "i8"),
+    ),
+    "Group": _struct(
+        *((name, "i8") for name in ("limit", "usage", "peak", "shmem", "node_bytes")),
+        *((name, "i8") for name in ("rss", "max_events", "oom", "oom_kill")),
+        ("parent", "i4"),
+        ("limited", "i4"),
+        ("last_kill_ns", "i8"),
+        ("n_alive", "u4"),
+    ),
+    "Kill": _struct(
+        ("time_ns", "i8"),
+        ("usage_bytes", "i8"),
+        ("row", "i8"),
+        ("limit_cgroup", "u4"),
+        ("victim_cgroup", "u4"),
+        ("task", "i4"),
+    ),
+    "Latency": _struct(
+        *((name, "u4") for name in ("cgroup",)),
+        ("device", "u2"),
+        ("op", "u1"),
+        ("stage", "u1"),
+        *((name, "i8") for name in list(RAW_COLUMNS["latency"])[4:]),
+    ),
+    "Wait": _struct(
+        ("waiting", "u4"),
+        ("blocking", "u4"),
+        ("resource", "u1"),
+        ("wait_ns", "i8"),
+        ("count", "i8"),
+    ),
+    "Worker": _struct(
+        ("server", _SERVER),
+        ("cgroup", "u4"),
+        ("worker", "u4"),
+        ("device", "u2"),
+        ("idle_before", "u4"),
+        ("idle_behind", "u4"),
+        *((name, "i8") for name in ("idle_since_ns", "created_ns", "reaped_ns")),
+        ("busy_ns", "i8"),
+        ("commands", "i8"),
+    ),
+}
+
+
+def records(name: str, data: bytes) -> NDArray[Any]:
+    """Return structs that left the engine as a structured array."""
+    return np.frombuffer(data, STRUCTS[name])
+
+
+def table(name: str, found: dict[str, Any]) -> dict[str, NDArray[np.generic]]:
+    """Return columns in the order and dtypes of a raw table."""
+    return {
+        column: np.ascontiguousarray(found[column], dtype)
+        for column, dtype in RAW_COLUMNS[name].items()
+    }
+
+
+def sorted_by(
+    columns: dict[str, NDArray[np.generic]], n_keys: int
+) -> dict[str, NDArray[np.generic]]:
+    """Sort a table's rows by its first columns."""
+    keys = list(columns.values())[:n_keys]
+    order = np.lexsort(keys[::-1])
+    return {name: values[order] for name, values in columns.items()}
+
+
+def requests_table(data: bytes, worker_index: NDArray[Any]) -> Any:
+    """Return `Done` structs as the raw ``requests`` table, in order of completion."""
+    done = records("Done", data)
+    found: dict[str, Any] = {name: done[name] for name in STRUCTS["Done"].names or ()}
+    for stage in Stage:
+        if stage != Stage.TOTAL:
+            found[f"{stage.name.lower()}_ns"] = done["stage_ns"][:, stage]
+    found["worker"] = worker_index[done["worker"]]
+    return table("requests", found)
+
+
+def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) -> Raw:
+    """Turn the engine's structs into raw results.
+
+    Parameters
+    ----------
+    setup : Setup
+    structs : dict of str to bytes
+        From ``Engine.tables``.
+    counts : dict of str to int
+        From ``Engine.counts``.
+
+    Returns
+    -------
+    Raw
+        All tables but ``requests``.
+    """
+    raw: Raw = {}
+    raw["io"] = _io(setup, records("Account", structs["Account"]))
+    raw["backing_io"] = _backing(records("BackingIo", structs["BackingIo"]))
+    charge = records("Charge", structs["Charge"])
+    raw["charges"] = sorted_by(
+        table("charges", {**_fields(charge), **_io_columns(charge["io"])}), 3
+    )
+    raw["memory"] = _memory(records("Group", structs["Group"]))
+    raw["latency"] = sorted_by(
+        table("latency", _fields(records("Latency", structs["Latency"]))), 4
+    )
+    raw["interference"] = sorted_by(
+        table("interference", _fields(records("Wait", structs["Wait"]))), 3
+    )
+    raw["workers"] = _workers(records("Worker", structs["Worker"]), counts["end_ns"])
+    raw["kills"] = table("kills", _fields(records("Kill", structs["Kill"])))
+    raw["errors"] = sorted_by(
+        table("errors", _fields(records("Failure", structs["Failure"]))), 2
+    )
+    raw["counts"] = {name: np.array([counts[name]], np.int64) for name in COUNTS}
+    return raw
+
+
+def worker_index(structs: dict[str, bytes]) -> NDArray[Any]:
+    """Return each worker's number on its device, by its place in the engine."""
+    numbers = records("Worker", structs["Worker"])["worker"]
+    return np.concatenate([np.zeros(1, numbers.dtype), numbers])
+
+
+def _fields(array: NDArray[Any]) -> dict[str, Any]:
+    return {name: array[name] for name in array.dtype.names or ()}
+
+
+def _io_columns(io: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+    return {name: io[:, i] for i, name in enumerate(IO_COLUMNS)}
+
+
+def _io(setup: Setup, account: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
+    """Add accounts up by the block cgroup that the kernel counts for."""
+    blkcg = setup.blkcg[account["issuer"]].astype(np.int64)
+    key = blkcg << 16 | account["device"]
+    unique, place = np.unique(key, return_inverse=True)
+    io = np.zeros((len(unique), len(IO_COLUMNS)), np.int64)
+    np.add.at(io, place, account["io"])
+    return table(
+        "io", {"cgroup": unique >> 16, "device": unique & 0xFFFF, **_io_columns(io)}
+    )
+
+
+def _backing(backing: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
+    used = np.flatnonzero(backing["io"].any(axis=1))
+    return table("backing_io", {"cgroup": used, **_io_columns(backing["io"][used])})
+
+
+def _memory(group: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
+    zeros = np.zeros(len(group), np.int64)
+    return table(
+        "memory",
+        {
+            "own_shmem": group["shmem"],
+            "own_file": group["shmem"],
+            "own_kernel": -(-group["node_bytes"] // PAGE_BYTES),
+            "own_rss": group["rss"],
+            "current": group["usage"],
+            "peak": group["peak"],
+            "low": zeros,
+            "high": zeros,
+            "max": group["max_events"],
+            "oom": group["oom"],
+            "oom_kill": group["oom_kill"],
+            "oom_group_kill": zeros,
+        },
+    )
+
+
+def _workers(worker: NDArray[Any], end_ns: int) -> dict[str, NDArray[np.generic]]:
+    end = np.where(worker["reaped_ns"] >= 0, worker["reaped_ns"], end_ns)
+    idle = end - worker["created_ns"] - worker["busy_ns"]
+    return sorted_by(table("workers", {**_fields(worker), "idle_ns": idle}), 2)

@@ -1,0 +1,108 @@
+"""What the engine and the reference return: plain columns with dense ids."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Table -> column -> array; rows sorted by the leading key columns.
+Raw = dict[str, dict[str, NDArray[np.generic]]]
+
+IO_COLUMNS: Final = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
+PERCENTILES: Final = {"p50_ns": 500, "p90_ns": 900, "p99_ns": 990, "p999_ns": 999}
+
+_IO = dict.fromkeys(IO_COLUMNS, np.int64)
+
+#: dtype of every column, keys first.
+RAW_COLUMNS: Final[dict[str, dict[str, type[np.generic]]]] = {
+    "io": {"cgroup": np.uint32, "device": np.uint16, **_IO},
+    "backing_io": {"cgroup": np.uint32, **_IO},
+    "charges": {
+        "device": np.uint16,
+        "issuer": np.uint32,
+        "payer": np.uint32,
+        **_IO,
+        "charged_bytes": np.int64,
+        "uncharged_bytes": np.int64,
+        "refused_bytes": np.int64,
+    },
+    "memory": dict.fromkeys(
+        (
+            *("own_shmem", "own_file", "own_kernel", "own_rss", "current", "peak"),
+            *("low", "high", "max", "oom", "oom_kill", "oom_group_kill"),
+        ),
+        np.int64,
+    ),
+    "latency": {
+        "cgroup": np.uint32,
+        "device": np.uint16,
+        "op": np.uint8,
+        "stage": np.uint8,
+        **dict.fromkeys(("count", "sum_ns", "min_ns"), np.int64),
+        **dict.fromkeys(PERCENTILES, np.int64),
+        "max_ns": np.int64,
+    },
+    "interference": {
+        "waiting": np.uint32,
+        "blocking": np.uint32,
+        "resource": np.uint8,
+        "wait_ns": np.int64,
+        "count": np.int64,
+    },
+    "workers": {
+        "device": np.uint16,
+        "worker": np.uint32,
+        "cgroup": np.uint32,
+        **dict.fromkeys(
+            ("created_ns", "commands", "busy_ns", "idle_ns", "reaped_ns"), np.int64
+        ),
+    },
+    "kills": {
+        "time_ns": np.int64,
+        "limit_cgroup": np.uint32,
+        "victim_cgroup": np.uint32,
+        "task": np.int32,
+        "usage_bytes": np.int64,
+        "row": np.int64,
+    },
+    "errors": {
+        "cgroup": np.uint32,
+        "errno": np.int32,
+        "count": np.int64,
+        "bytes": np.int64,
+        "first_ns": np.int64,
+    },
+    "requests": {
+        "row": np.int64,
+        "arrival_ns": np.int64,
+        "start_ns": np.int64,
+        "completion_ns": np.int64,
+        "issuer": np.uint32,
+        "payer": np.uint32,
+        "device": np.uint16,
+        "worker": np.uint32,
+        "error": np.int32,
+        **dict.fromkeys(
+            (
+                *("throttle_ns", "tag_ns", "dispatch_ns", "lock_ns"),
+                *("memory_ns", "backing_ns", "device_ns"),
+            ),
+            np.int64,
+        ),
+    },
+}
+
+#: Scalars of a run, each an array of one int64.
+COUNTS: Final = (
+    "requests",
+    "completed",
+    "failed",
+    "unfinished",
+    "in_flight",
+    "stopped",
+    "unissued",
+    "other_devices",
+    "workers_peak",
+    "css_refs",
+    "end_ns",
+)

@@ -1,0 +1,143 @@
+"""Which worker serves a command, and the worker's whole life.
+
+Source: drivers/block/loop.c:loop_queue_work(), loop_process_work(),
+loop_free_idle_workers(), v6.1; SEMANTICS A.3.
+"""
+
+from replay.engine.reference.queues import Interference, Server
+from replay.engine.reference.request import Request
+from replay.engine.setup import Policy, Resource, Setup
+from replay.trace.schema import OP_CODES
+
+FLUSH = OP_CODES["flush"]
+IDLE_NS = 60 * 10**9
+MASK = (1 << 64) - 1
+
+
+def draw(seed: int, attempt: int) -> int:
+    """Return the 64-bit draw of an allocation attempt: SplitMix64's output function."""
+    z = (seed + (attempt + 1) * 0x9E3779B97F4A7C15) & MASK
+    z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ z >> 27) * 0x94D049BB133111EB) & MASK
+    return z ^ z >> 31
+
+
+class Worker:
+    """A FIFO server of commands, for one cgroup or (``cgroup`` 0) for the root list."""
+
+    def __init__(self, index: int, cgroup: int, now: int, server: Server) -> None:
+        self.index = index
+        self.cgroup = cgroup
+        self.created_ns = now
+        self.reaped_ns = -1
+        self.commands = 0
+        self.busy_ns = 0
+        self.idle_since_ns = -1
+        self.server = server
+
+
+class Device:
+    """The driver's state for one loop device."""
+
+    def __init__(self) -> None:
+        self.root: Worker | None = None
+        self.by_blkcg: dict[int, Worker] = {}
+        self.idle: list[Worker] = []  # oldest first
+        self.timer_ns = -1
+        self.workers: list[Worker] = []
+
+
+class Dispatcher:
+    """Workers of all devices; css references that they hold, by cgroup."""
+
+    def __init__(self, setup: Setup, interference: Interference) -> None:
+        self.setup = setup
+        self.interference = interference
+        self.devices = [Device() for _ in setup.devices]
+        self.attempts = 0
+        self.alive = 0
+        self.workers_peak = 0
+        self.css_refs = [0] * len(setup.parent)
+        self.fail_rows = {int(row) for row in setup.alloc_fail_rows}
+
+    def pick(self, request: Request, now: int) -> Worker:
+        """Choose the worker, and with it who pays for the request."""
+        device = self.devices[request.device]
+        policy = self.setup.policy
+        blkcg = int(self.setup.blkcg[request.issuer])
+        asynchronous = self.setup.direct_io and request.op in (0, 1)
+        if request.op == FLUSH:
+            blkcg = 0  # built by the flush machinery without a bio: no css at all
+        request.io_payer = blkcg
+        request.memory_payer = int(self.setup.memory_css[blkcg])
+        if policy == Policy.ROOT:
+            # loop.c of v5.13 sets the css only where it hands an aio to the file
+            request.memory_payer = 0
+            request.io_payer = blkcg if asynchronous else 0
+        worker = None
+        if policy == Policy.PER_CGROUP and blkcg != 0:
+            worker = device.by_blkcg.get(blkcg) or self._create(
+                device, request, blkcg, now
+            )
+            if worker is None:
+                request.memory_payer = request.io_payer = 0
+        if worker is None:
+            if device.root is None:
+                device.root = self._add(device, 0, now)
+            worker = device.root
+        if worker.idle_since_ns >= 0:
+            device.idle.remove(worker)
+            worker.idle_since_ns = -1
+        worker.commands += 1
+        request.worker = worker.index
+        return worker
+
+    def _create(
+        self, device: Device, request: Request, blkcg: int, now: int
+    ) -> Worker | None:
+        attempt, self.attempts = self.attempts, self.attempts + 1
+        failed = draw(self.setup.alloc_fail_seed, attempt) >> 1
+        if failed < self.setup.alloc_fail_threshold >> 1:
+            return None
+        if request.row in self.fail_rows:
+            return None
+        worker = self._add(device, blkcg, now)
+        device.by_blkcg[blkcg] = worker
+        self.css_refs[blkcg] += 1
+        return worker
+
+    def _add(self, device: Device, cgroup: int, now: int) -> Worker:
+        server = Server(1, Resource.WORKER, len(self.css_refs), self.interference)
+        worker = Worker(len(device.workers), cgroup, now, server)
+        device.workers.append(worker)
+        self.alive += 1
+        self.workers_peak = max(self.workers_peak, self.alive)
+        return worker
+
+    def runs_out(self, index: int, worker: Worker, now: int) -> int | None:
+        """A worker's list is empty: it idles; return when to arm the timer, if now."""
+        if worker.cgroup == 0:
+            return None
+        device = self.devices[index]
+        worker.idle_since_ns = now
+        device.idle.append(worker)
+        if device.timer_ns < 0:
+            device.timer_ns = now + IDLE_NS
+            return device.timer_ns
+        return None
+
+    def timer(self, index: int, now: int) -> int | None:
+        """Free the workers that idled for 60 s; return when to look again, if ever."""
+        device = self.devices[index]
+        device.timer_ns = -1
+        while device.idle and device.idle[0].idle_since_ns + IDLE_NS <= now:
+            worker = device.idle.pop(0)
+            worker.reaped_ns = now
+            worker.idle_since_ns = -1
+            del device.by_blkcg[worker.cgroup]
+            self.css_refs[worker.cgroup] -= 1
+            self.alive -= 1
+        if device.idle:
+            device.timer_ns = now + IDLE_NS
+            return device.timer_ns
+        return None

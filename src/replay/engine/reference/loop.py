@@ -1,0 +1,405 @@
+"""The event loop: arrivals, stages, completions, in a total order."""
+
+import heapq
+from enum import IntEnum
+
+from replay.engine.columns import NO_TASK, Columns
+from replay.engine.raw import Raw
+from replay.engine.reference import tables
+from replay.engine.reference.dispatch import Dispatcher, Worker
+from replay.engine.reference.memory import Memory
+from replay.engine.reference.queues import Interference, Server, SharedLock
+from replay.engine.reference.request import Request
+from replay.engine.reference.service import (
+    UNKNOWN,
+    RecordedService,
+    is_asynchronous,
+    linear_service,
+    same_driver,
+)
+from replay.engine.setup import (
+    NOT_REPLAYED,
+    ArrivalEvent,
+    Resource,
+    ServiceModel,
+    Setup,
+)
+from replay.engine.streams import Streams
+from replay.trace.schema import OP_CODES
+
+READ, DISCARD, FLUSH = OP_CODES["read"], OP_CODES["discard"], OP_CODES["flush"]
+EXCLUSIVE = (OP_CODES["write"], DISCARD, OP_CODES["write_zeroes"])
+
+
+class Kind(IntEnum):
+    """Rank of events at the same time."""
+
+    COMPLETE = 0
+    LOCK = 1
+    TIMER = 2
+    RELEASE = 3
+    ARRIVE = 4
+
+
+class Stream:
+    """One process on one device: its requests in queue order (DESIGN 5.3)."""
+
+    def __init__(self, rows: list[int], think_ns: list[int], depth: int) -> None:
+        self.rows = rows
+        self.think_ns = think_ns
+        self.depth = depth
+        self.next = 0
+        self.completions = 0
+        self.waits = False
+
+
+class Reference:
+    """Replay batches of requests; `finish` gives the raw results.
+
+    Parameters
+    ----------
+    setup : Setup
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        others = len(setup.parent)
+        self.interference = Interference()
+        self.dispatcher = Dispatcher(setup, self.interference)
+        self.memory = Memory(setup)
+        self.recorded = RecordedService(setup)
+        linear = setup.service == ServiceModel.LINEAR
+        self.lock_is_on = not setup.direct_io and (linear or not same_driver(setup))
+        self.lock_is_shared = setup.lock_per_page and setup.tmpfs
+        self.device_is_on = linear and not setup.tmpfs
+        make = [Resource.TAG, Resource.LOCK, Resource.DEVICE]
+        capacity = [setup.tags, 1, setup.parallel]
+        self.tags, self.locks, self.servers = (
+            [Server(c, r, others, self.interference) for _ in setup.devices]
+            for c, r in zip(capacity, make, strict=True)
+        )
+        self.shared = [
+            SharedLock(Resource.LOCK, self.interference) for _ in setup.devices
+        ]
+        self.lock_version = [0] * len(setup.devices)
+        self.heap: list[tuple[int, int, int, int]] = []
+        self.flying: dict[int, Request] = {}
+        self.pending = 0  # events in the heap that a request waits for
+        self.streams: list[Stream] = []
+        self.stream_of: dict[int, int] = {}
+        self.columns: Columns | None = None
+        self.service: list[int] = []
+        self.now = 0
+        self.end_ns = 0
+        self.out = tables.Tables(setup)
+
+    # -- input ------------------------------------------------------------------
+
+    def service_of(self, columns: Columns) -> list[int]:
+        """Return the service of each row in ns; call once for all rows, in row order."""
+        out = []
+        for i in range(len(columns)):
+            device, op = int(columns.device[i]), int(columns.op[i])
+            issue, queue = int(columns.issue_ns[i]), int(columns.queue_ns[i])
+            if device == NOT_REPLAYED or is_trigger(columns, i):
+                out.append(UNKNOWN)
+            elif self.setup.service == ServiceModel.LINEAR:
+                out.append(linear_service(self.setup, op, int(columns.nbytes[i])))
+            else:
+                out.append(
+                    self.recorded.of(
+                        device,
+                        op,
+                        int(columns.recorded[i]),
+                        issue if issue >= 0 else queue,
+                        int(columns.complete_ns[i]),
+                    )
+                )
+        return out
+
+    def feed(self, columns: Columns, service: list[int]) -> None:
+        """Replay a batch, rows in the order of their arrival."""
+        for i in range(len(columns)):
+            at = self.arrival_of(columns, i)
+            self.run_until(at, int(Kind.ARRIVE), int(columns.row[i]))
+            self.now = at
+            self.queue(columns, i, service[i], at, -1)
+
+    def arrival_of(self, columns: Columns, i: int) -> int:
+        """Return when a row arrives: at its issue or its queueing, or what was seen."""
+        queue, issue = int(columns.queue_ns[i]), int(columns.issue_ns[i])
+        if self.setup.event == ArrivalEvent.ISSUE:
+            return issue if issue >= 0 else queue
+        return queue if queue >= 0 else issue
+
+    def follow(self, columns: Columns, service: list[int], streams: Streams) -> None:
+        """Replay all rows with dependent arrivals."""
+        self.columns, self.service = columns, service
+        for s in range(len(streams.depth)):
+            lo, hi = int(streams.start[s]), int(streams.start[s + 1])
+            rows = [int(row) for row in streams.order[lo:hi]]
+            think = [int(ns) for ns in streams.think_ns[lo:hi]]
+            self.streams.append(Stream(rows, think, int(streams.depth[s])))
+            self.release_next(s, 0)
+        self.run_until(None, 0, 0)
+
+    def finish(self) -> Raw:
+        """Let everything in flight complete and return the results."""
+        self.run_until(None, 0, 0)
+        return self.out.raw(self)
+
+    # -- events -----------------------------------------------------------------
+
+    def push(self, at: int, kind: Kind, sequence: int, payload: int = 0) -> None:
+        """Add an event; all but the timer keep the run going."""
+        heapq.heappush(self.heap, (at, int(kind), sequence, payload))
+        self.pending += kind != Kind.TIMER
+
+    def run_until(self, at: int | None, kind: int, sequence: int) -> None:
+        """Run the events before a point in the total order, or all that matter."""
+        while self.heap and (self.pending or at is not None):
+            if at is not None and self.heap[0][:3] > (at, kind, sequence):
+                return
+            now, event, sequence_, payload = heapq.heappop(self.heap)
+            self.now = now
+            self.pending -= event != Kind.TIMER
+            if event == Kind.COMPLETE:
+                self.complete(self.flying[sequence_], now)
+            elif event == Kind.LOCK:
+                self.lock_event(sequence_, payload, now)
+            elif event == Kind.TIMER:
+                again = self.dispatcher.timer(sequence_, now)
+                if again is not None:
+                    self.push(again, Kind.TIMER, sequence_)
+            elif event == Kind.RELEASE:
+                self.release(sequence_, payload, now)
+            else:
+                self.arrive(self.flying[sequence_], now)
+
+    # -- dependent arrivals -----------------------------------------------------
+
+    def release_next(self, index: int, base_ns: int) -> None:
+        """Release a stream's next request, or wait for the completion it depends on."""
+        stream = self.streams[index]
+        i = stream.next
+        if i == len(stream.rows):
+            return
+        if i >= stream.depth and stream.completions < i - stream.depth + 1:
+            stream.waits = True
+            return
+        self.push(
+            base_ns + stream.think_ns[i], Kind.RELEASE, stream.rows[i], payload=index
+        )
+
+    def release(self, position: int, index: int, now: int) -> None:
+        """A stream's request is queued."""
+        assert self.columns is not None
+        self.streams[index].next += 1
+        self.queue(self.columns, position, self.service[position], now, index)
+        self.release_next(index, now)
+
+    def stream_completes(self, index: int, now: int) -> None:
+        """A request of a stream is done; one that waited for it may follow."""
+        if index < 0:
+            return
+        stream = self.streams[index]
+        stream.completions += 1
+        if stream.waits:
+            stream.waits = False
+            self.release_next(index, now)
+
+    # -- stages -----------------------------------------------------------------
+
+    def queue(
+        self, columns: Columns, i: int, service_ns: int, now: int, stream: int
+    ) -> None:
+        """A row is queued (or issued, with recorded arrivals by issue)."""
+        out = self.out
+        device = int(columns.device[i])
+        if device == NOT_REPLAYED:
+            out.counts["other_devices"] += 1
+            return
+        task, nbytes = int(columns.task[i]), int(columns.nbytes[i])
+        queue, issue = int(columns.queue_ns[i]), int(columns.issue_ns[i])
+        queued_ns = now if stream >= 0 or queue < 0 else queue
+        if task != NO_TASK and self.memory.stopped(task, queued_ns):
+            self.memory.task_skips(task)
+            out.counts["stopped"] += 1
+            return
+        request = Request(
+            row=int(columns.row[i]),
+            device=device,
+            op=int(columns.op[i]),
+            sector=int(columns.sector[i]),
+            nbytes=nbytes,
+            n_bios=int(columns.n_bios[i]),
+            issuer=int(columns.issuer[i]),
+            task=task,
+            service_ns=max(0, service_ns),
+            known=service_ns != UNKNOWN,
+            stream=stream,
+        )
+        self.end_ns = max(self.end_ns, now)
+        out.issued(request)
+        if task != NO_TASK:
+            self.memory.task_arrives(task, nbytes)
+        if not self.enters_driver(columns, i):
+            out.counts["unissued"] += 1
+            self.passes_by(request, columns, i, now)
+            return
+        out.counts["requests"] += 1
+        self.flying[request.row] = request
+        delay = 0
+        if stream >= 0 and self.setup.event == ArrivalEvent.ISSUE:
+            delay = max(0, issue - queue) if issue >= 0 and queue >= 0 else 0
+        if delay:
+            self.push(now + delay, Kind.ARRIVE, request.row)
+        else:
+            self.arrive(request, now)
+
+    def enters_driver(self, columns: Columns, i: int) -> bool:
+        """Tell whether the driver sees a row: it was issued, or did complete."""
+        if is_trigger(columns, i):
+            return False
+        if self.setup.event == ArrivalEvent.QUEUE:
+            return True
+        return bool(columns.issue_ns[i] >= 0 or columns.complete_ns[i] >= 0)
+
+    def passes_by(self, request: Request, columns: Columns, i: int, now: int) -> None:
+        """A row that the driver never saw: its stream still waits for its end."""
+        queue, complete = int(columns.queue_ns[i]), int(columns.complete_ns[i])
+        if request.stream < 0 or complete < 0:
+            if request.task != NO_TASK:
+                self.memory.task_completes(request.task, request.nbytes)
+            return
+        self.flying[request.row] = request
+        self.push(now + max(0, complete - max(queue, 0)), Kind.COMPLETE, request.row)
+
+    def arrive(self, request: Request, now: int) -> None:
+        """Enter the driver; by ``queue`` events, once a tag is free."""
+        request.arrival_ns = now
+        if self.setup.event == ArrivalEvent.QUEUE and not self.tags[
+            request.device
+        ].enter(request, now):
+            return
+        self.dispatch(request, now)
+
+    def dispatch(self, request: Request, now: int) -> None:
+        """Hand the command to its worker."""
+        request.dispatch_ns = now
+        worker = self.dispatcher.pick(request, now)
+        self.out.charged(request)
+        if worker.server.enter(request, now):
+            self.start(request, worker, now)
+
+    def worker_of(self, request: Request) -> Worker:
+        """Return the worker that serves a request."""
+        return self.dispatcher.devices[request.device].workers[request.worker]
+
+    def start(self, request: Request | None, worker: Worker, now: int) -> None:
+        """Let the worker handle its next commands until one keeps it busy."""
+        while request is not None:
+            request.start_ns = now
+            if not is_asynchronous(request.op, self.setup.direct_io):
+                self.lock(request, now)
+                return
+            request.lock_ns = now
+            self.serve(request, now)
+            request = self.next_command(request, worker, now)
+
+    def next_command(
+        self, request: Request, worker: Worker, now: int
+    ) -> Request | None:
+        """The worker is done with a command: take the next, or idle."""
+        successor = worker.server.leave(request, now)
+        if successor is None:
+            timer = self.dispatcher.runs_out(request.device, worker, now)
+            if timer is not None:
+                self.push(timer, Kind.TIMER, request.device)
+        return successor
+
+    def lock(self, request: Request, now: int) -> None:
+        """Take the backing file's lock where the operation needs it alone."""
+        if not (self.lock_is_on and request.op in EXCLUSIVE):
+            request.lock_ns = now
+            self.serve(request, now)
+            return
+        request.holds_lock = True
+        if self.lock_is_shared:
+            lock = self.shared[request.device]
+            lock.enter(request, now)
+            self.schedule_lock(request.device)
+        elif self.locks[request.device].enter(request, now):
+            request.lock_ns = now
+            self.serve(request, now)
+
+    def schedule_lock(self, device: int) -> None:
+        """Announce when the shared lock's first holder is done; forget what was said."""
+        self.lock_version[device] += 1
+        at = self.shared[device].next_finish()
+        if at is not None:
+            self.push(at, Kind.LOCK, device, self.lock_version[device])
+
+    def lock_event(self, device: int, version: int, now: int) -> None:
+        """One or more holders of the shared lock are done."""
+        if version != self.lock_version[device]:
+            return
+        while (request := self.shared[device].finished(now)) is not None:
+            request.holds_lock = False
+            request.lock_ns = now - request.service_ns
+            self.complete(request, now)
+        self.schedule_lock(device)
+
+    def serve(self, request: Request, now: int) -> None:
+        """Wait for a place in the device, then be served."""
+        if self.device_is_on and not self.servers[request.device].enter(request, now):
+            return
+        self.served_from(request, now)
+
+    def served_from(self, request: Request, now: int) -> None:
+        """The device works on the request."""
+        self.push(now + request.service_ns, Kind.COMPLETE, request.row)
+
+    def complete(self, request: Request, now: int) -> None:
+        """The request is served: touch its pages, let go of all it holds, count it."""
+        self.end_ns = max(self.end_ns, now)
+        self.flying.pop(request.row, None)
+        if request.worker >= 0:
+            request.error = self.memory.complete(request, now)
+            self.out.completed(request, now)
+        if request.task != NO_TASK:
+            self.memory.task_completes(request.task, request.nbytes)
+        if request.worker >= 0:
+            self.let_go(request, now)
+        self.stream_completes(request.stream, now)
+
+    def let_go(self, request: Request, now: int) -> None:
+        """Give back device, lock, worker and tag; whoever waits for each goes on."""
+        device = request.device
+        if self.device_is_on:
+            successor = self.servers[device].leave(request, now)
+            if successor is not None:
+                self.served_from(successor, now)
+        if request.holds_lock:
+            successor = self.locks[device].leave(request, now)
+            if successor is not None:
+                successor.lock_ns = now
+                self.serve(successor, now)
+        if not is_asynchronous(request.op, self.setup.direct_io):
+            worker = self.worker_of(request)
+            worker.busy_ns += now - request.start_ns
+            self.start(self.next_command(request, worker, now), worker, now)
+        if self.setup.event == ArrivalEvent.QUEUE:
+            successor = self.tags[device].leave(request, now)
+            if successor is not None:
+                self.dispatch(successor, now)
+
+
+def is_trigger(columns: Columns, i: int) -> bool:
+    """Tell whether a row is an empty flush bio: the driver sees another request for it.
+
+    Source: block/blk-flush.c, v6.1: the flush that is issued has no bio (``n_bios`` 0).
+    """
+    return bool(
+        columns.op[i] == FLUSH and columns.n_bios[i] > 0 and columns.issue_ns[i] < 0
+    )

@@ -1,0 +1,35 @@
+"""One request on its way through the stages."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A row of the trace in flight; times in ns, -1 until they are known."""
+
+    row: int
+    device: int
+    op: int
+    sector: int
+    nbytes: int
+    n_bios: int
+    issuer: int
+    task: int
+    service_ns: int
+    known: bool
+    stream: int = -1
+    arrival_ns: int = -1
+    dispatch_ns: int = -1
+    start_ns: int = -1
+    lock_ns: int = -1
+    memory_payer: int = 0
+    io_payer: int = 0
+    worker: int = -1
+    holds_lock: bool = False
+    error: int = 0
+    # the shared lock's own, see queues.SharedLock
+    lock_enter_ns: int = -1
+    lock_enter_v: int = 0
+    lock_finish_v: int = 0
+    lock_charged_ns: int = 0
+    lock_partner: int = -1

@@ -1,0 +1,61 @@
+"""Recorded service: what remains of issue to complete without the driver's queueing.
+
+Source: DESIGN 5.3. In issue order, over the whole trace, before any replay.
+"""
+
+from replay.engine.setup import Policy, Setup
+from replay.trace.schema import OP_CODES
+
+READ, WRITE = OP_CODES["read"], OP_CODES["write"]
+FLUSH, DISCARD = OP_CODES["flush"], OP_CODES["discard"]
+WRITE_ZEROES = OP_CODES["write_zeroes"]
+
+UNKNOWN = -1
+
+
+def same_driver(setup: Setup) -> bool:
+    """Tell whether the replay asks for the driver the trace was taken with."""
+    return (setup.policy, setup.direct_io) == (
+        setup.trace_policy,
+        setup.trace_direct_io,
+    )
+
+
+def is_asynchronous(op: int, direct_io: bool) -> bool:
+    """Tell whether the worker only submits a command.
+
+    Source: drivers/block/loop.c:loop_queue_rq(), v6.1: reads and writes with direct
+    I/O; a flush or discard is always synchronous.
+    """
+    return direct_io and op in (READ, WRITE)
+
+
+class RecordedService:
+    """The service time of each request, in the order of the trace."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.same = same_driver(setup)
+        self.latest: dict[tuple[int, int], int] = {}
+
+    def of(
+        self, device: int, op: int, recorded: int, issue_ns: int, complete_ns: int
+    ) -> int:
+        """Return the service in ns, `UNKNOWN` if the completion was not seen."""
+        if complete_ns < 0:
+            return UNKNOWN
+        if is_asynchronous(op, self.setup.trace_direct_io):
+            return max(0, complete_ns - issue_ns)
+        worker = 0
+        if self.same and self.setup.trace_policy == Policy.PER_CGROUP and op != FLUSH:
+            worker = recorded
+        latest = self.latest.get((device, worker), 0)
+        self.latest[device, worker] = max(latest, complete_ns)
+        return max(0, complete_ns - max(issue_ns, latest))
+
+
+def linear_service(setup: Setup, op: int, nbytes: int) -> int:
+    """Return ``base_ns + ns_per_byte * nbytes``, rounded down, for a read or the rest."""
+    if op == READ:
+        return setup.read_base_ns + (setup.read_ns_per_byte * nbytes >> 20)
+    return setup.write_base_ns + (setup.write_ns_per_byte * nbytes >> 20)

@@ -1,0 +1,102 @@
+"""Dependent arrivals: which completion each request waited for, and how long it thought.
+
+A stream is an issuing process on a device (DESIGN 5.3). Both the engine and the
+reference replay what is inferred here; the inference reads the trace alone.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.engine.columns import Columns
+from replay.engine.setup import NOT_REPLAYED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """Requests of every stream, in queue order.
+
+    Attributes
+    ----------
+    order : ndarray of int64, shape (n_replayed,)
+        Positions of rows, stream after stream.
+    think_ns : ndarray of int64, shape (n_replayed,)
+        From what the request waited for to its queueing, never negative.
+    start : ndarray of int64, shape (n_streams + 1,)
+        Where each stream begins in ``order``.
+    depth : ndarray of int64, shape (n_streams,)
+        The most requests a stream ever has between queue and completion, at least 1.
+    pid : ndarray of int32, shape (n_streams,)
+    device : ndarray of uint16, shape (n_streams,)
+    """
+
+    order: NDArray[np.int64]
+    think_ns: NDArray[np.int64]
+    start: NDArray[np.int64]
+    depth: NDArray[np.int64]
+    pid: NDArray[np.int32]
+    device: NDArray[np.uint16]
+
+
+def infer_streams(columns: Columns) -> Streams:
+    """Infer what each request of a trace waited for.
+
+    Parameters
+    ----------
+    columns : Columns
+        All rows.
+
+    Returns
+    -------
+    Streams
+
+    Notes
+    -----
+    O(n log n). The i-th request (from 0) of a stream of depth N is released by the
+    stream's (i - N + 1)-th completion, counted, whichever request completes. Its base
+    is the later of that completion and of its predecessor's arrival.
+    """
+    replayed = np.flatnonzero(columns.device != NOT_REPLAYED)
+    queue = np.where(columns.queue_ns < 0, columns.issue_ns, columns.queue_ns)[replayed]
+    pid, device = columns.pid[replayed], columns.device[replayed]
+    by_queue = np.lexsort((columns.row[replayed], queue, pid, device))
+    replayed, queue = replayed[by_queue], queue[by_queue]
+    pid, device = pid[by_queue], device[by_queue]
+    n = len(replayed)
+    new = np.ones(n, bool)
+    new[1:] = (pid[1:] != pid[:-1]) | (device[1:] != device[:-1])
+    first = np.flatnonzero(new)
+    start = np.append(first, n).astype(np.int64)
+    complete = columns.complete_ns[replayed]
+    think_ns = np.zeros(n, np.int64)
+    depth = np.ones(len(first), np.int64)
+    for stream, (lo, hi) in enumerate(pairwise(start)):
+        depth[stream] = _think(queue[lo:hi], complete[lo:hi], think_ns[lo:hi])
+    return Streams(
+        order=replayed.astype(np.int64),
+        think_ns=think_ns,
+        start=start,
+        depth=depth,
+        pid=pid[first],
+        device=device[first],
+    )
+
+
+def _think(
+    queue: NDArray[np.int64], complete: NDArray[np.int64], out: NDArray[np.int64]
+) -> int:
+    """Fill in the think times of one stream and return its depth."""
+    done = np.sort(complete[complete >= 0])
+    index = np.arange(len(queue))
+    in_flight = index + 1 - np.searchsorted(done, queue, side="right")
+    depth = max(1, int(in_flight.max()))
+    base = np.empty_like(queue)
+    base[0] = 0
+    base[1:] = queue[:-1]
+    waited = index - depth
+    known = (waited >= 0) & (waited < len(done))
+    base[known] = np.maximum(base[known], done[waited[known]])
+    out[:] = np.maximum(0, queue - base)
+    return depth
