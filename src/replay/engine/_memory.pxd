@@ -472,6 +472,8 @@ cdef inline void pages_free(Sim *sim, const Request *request) noexcept nogil:
     )
     cdef uint64_t base = first >> WORD_SHIFT << WORD_SHIFT
     cdef Leaf *leaf = NULL
+    if end <= first:
+        return
     while base < end:
         if sim.set.laid_out_by >= 0:
             leaf = leaf_laid_out(sim, file, base)

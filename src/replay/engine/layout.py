@@ -161,6 +161,11 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     raw["io"] = _io(setup, records("Account", structs["Account"]))
     raw["backing_io"] = _backing(records("BackingIo", structs["BackingIo"]))
     charge = records("Charge", structs["Charge"])
+    names = [name for name in charge.dtype.names or () if name.endswith("_bytes")]
+    used = charge["io"].any(axis=1)
+    for name in names:
+        used |= charge[name] != 0
+    charge = charge[used]
     raw["charges"] = sorted_by(
         table("charges", {**_fields(charge), **_io_columns(charge["io"])}), 3
     )
@@ -217,7 +222,7 @@ def _memory(group: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
         "memory",
         {
             "own_shmem": group["shmem"],
-            "own_file": group["shmem"],
+            "own_file": zeros,
             "own_kernel": -(-group["node_bytes"] // PAGE_BYTES),
             "own_rss": group["rss"],
             "current": group["usage"],

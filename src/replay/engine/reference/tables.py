@@ -104,10 +104,14 @@ class Tables:
         self.counts["end_ns"] = run.end_ns
         raw = {
             "io": keyed("io", self.io, IO_COLUMNS),
-            "backing_io": keyed("backing_io", self.backing, IO_COLUMNS),
+            "backing_io": keyed(
+                "backing_io",
+                used(self.backing),
+                IO_COLUMNS,
+            ),
             "charges": keyed(
                 "charges",
-                self.charges,
+                used(self.charges),
                 (*IO_COLUMNS, "charged_bytes", "uncharged_bytes", "refused_bytes"),
             ),
             "memory": columns("memory", memory_rows(memory)),
@@ -166,7 +170,7 @@ def memory_rows(memory: Memory) -> list[tuple[int, ...]]:
     """Return a row for every cgroup."""
     return [
         (
-            *(group.shmem, group.shmem, ceil_pages(group.node_bytes), group.rss),
+            *(group.shmem, 0, ceil_pages(group.node_bytes), group.rss),
             *(group.usage, group.peak, 0, 0, group.max_events),
             *(group.oom, group.oom_kill, 0),
         )
@@ -202,6 +206,11 @@ def worker_rows(run: "Reference") -> list[tuple[int, ...]]:
                 )
             )
     return rows
+
+
+def used(counters: dict[Any, Counter[str]]) -> dict[Any, Counter[str]]:
+    """Return the counters in which anything was counted."""
+    return {key: counter for key, counter in counters.items() if any(counter.values())}
 
 
 def keyed(table: str, counters: dict[Any, Counter[str]], names: tuple[str, ...]) -> Any:

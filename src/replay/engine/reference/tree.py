@@ -39,16 +39,17 @@ class PageTree:
     def insert(self, page: int, payer: int) -> None:
         """Put a page in; new nodes are the payer's."""
         nodes = self.missing(page)
+        old_root = (self.height, 0)
         self.height = max(self.height, height_for(page))
         for node in nodes:
             self.payer[node] = payer
             self.children[node] = 0
-        self.pages.add(page)
         for level, index in nodes:
             if level < self.height:
                 self.children[level + 1, index >> SLOT_SHIFT] += 1
-        if 0 in self.pages and (1, 0) in nodes and page != 0:
-            self.children[1, 0] += 1  # the lone page 0 moved from the head into it
+        if self.pages and self.height > old_root[0]:
+            self.children[old_root[0] + 1, 0] += 1  # the old head moves into slot 0
+        self.pages.add(page)
         if self.height:
             self.children[1, page >> SLOT_SHIFT] += 1
 

@@ -1,0 +1,58 @@
+"""Run the engine and the reference on the same columns."""
+
+import numpy as np
+
+from replay.engine._engine import Engine, Services
+from replay.engine.columns import Columns
+from replay.engine.layout import raw_tables, requests_table, worker_index
+from replay.engine.raw import Raw
+from replay.engine.reference import Reference
+from replay.engine.setup import ArrivalMode, Setup
+from replay.engine.streams import infer_streams
+
+
+def run_reference(setup: Setup, columns: Columns) -> Raw:
+    """Return the reference's results."""
+    reference = Reference(setup)
+    service = reference.service_of(columns)
+    if setup.mode == ArrivalMode.DEPENDENT:
+        reference.follow(columns, service, infer_streams(columns))
+    else:
+        reference.feed(columns, service)
+    return reference.finish()
+
+
+def run_engine(setup: Setup, columns: Columns, batch_rows: int = 1 << 16) -> Raw:
+    """Return the engine's results, rows given in batches."""
+    services, engine = Services(setup), Engine(setup, True)
+    parts, filled = [], []
+    for start in range(0, len(columns), batch_rows):
+        part = columns.take(slice(start, start + batch_rows))
+        service = np.empty(len(part), np.int64)
+        services.fill(part, service)
+        parts.append(part)
+        filled.append(service)
+    if setup.mode == ArrivalMode.DEPENDENT:
+        engine.follow(parts, filled, infer_streams(columns))
+    else:
+        for part, service in zip(parts, filled, strict=True):
+            engine.feed(part, service)
+    engine.finish()
+    structs = engine.tables()
+    raw = raw_tables(setup, structs, engine.counts())
+    raw["requests"] = requests_table(engine.take_requests(), worker_index(structs))
+    return raw
+
+
+def difference(a: Raw, b: Raw) -> str | None:
+    """Return where two results differ first, None if nowhere."""
+    if a.keys() != b.keys():
+        return f"tables {sorted(a.keys() ^ b.keys())}"
+    for table, columns in a.items():
+        for name, values in columns.items():
+            other = b[table][name]
+            if values.dtype != other.dtype:
+                return f"{table}.{name}: {values.dtype} and {other.dtype}"
+            if not np.array_equal(values, other):
+                return f"{table}.{name}: {values.tolist()} and {other.tolist()}"
+    return None

@@ -1,0 +1,151 @@
+"""Random setups and request columns for the engine and the reference."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from replay.engine.columns import Columns
+from replay.engine.setup import (
+    NO_LIMIT,
+    NOT_REPLAYED,
+    ArrivalEvent,
+    ArrivalMode,
+    Policy,
+    ServiceModel,
+    Setup,
+)
+
+READ, WRITE, DISCARD, FLUSH, WRITE_ZEROES = range(5)
+SECTORS_PER_PAGE = 8
+#: Where requests fall: the first pages, an edge of a tree node, of a leaf, far away.
+PLACES = (0, 1, 60, 63, 64, 500, 512, 4090, 1 << 20, (1 << 55) - 1)
+
+
+@st.composite
+def setups(draw: st.DrawFn, **fixed: Any) -> Setup:
+    """Return a small cgroup tree with limits, tasks and any policy."""
+    n = draw(st.integers(1, 6))
+    parent = [-1] + [draw(st.integers(0, i - 1)) for i in range(1, n)]
+
+    def nearest(has: list[bool]) -> list[int]:
+        out: list[int] = []
+        for i in range(n):
+            out.append(i if i == 0 or has[i] else out[parent[i]])
+        return out
+
+    flags = st.lists(st.booleans(), min_size=n, max_size=n)
+    limits = st.lists(
+        st.sampled_from([NO_LIMIT, NO_LIMIT, 0, 1, 5, 70, 200]), min_size=n, max_size=n
+    )
+    limit = draw(limits)
+    limit[0] = NO_LIMIT  # the root has no memory.max
+    n_tasks = draw(st.integers(0, 4))
+    tasks = [
+        (
+            draw(st.integers(0, n - 1)),
+            draw(st.sampled_from([0, 3, 20])),
+            draw(st.integers(1, 12)),
+            draw(st.sampled_from([False, False, True])),
+        )
+        for _ in range(n_tasks)
+    ]
+    values: dict[str, Any] = {
+        "parent": np.array(parent, np.int32),
+        "blkcg": np.array(nearest(draw(flags)), np.uint32),
+        "memory_css": np.array(nearest(draw(flags)), np.uint32),
+        "memory_max": np.array(limit, np.int64),
+        "devices": np.array([7 << 20, 7 << 20 | 1][: draw(st.integers(1, 2))], "u4"),
+        "policy": draw(st.sampled_from(Policy)),
+        "trace_policy": draw(st.sampled_from(Policy)),
+        "direct_io": draw(st.booleans()),
+        "trace_direct_io": draw(st.booleans()),
+        "event": draw(st.sampled_from(ArrivalEvent)),
+        "mode": draw(st.sampled_from(ArrivalMode)),
+        "lock_per_page": draw(st.booleans()),
+        "tags": draw(st.sampled_from([1, 2, 128])),
+        "alloc_fail_threshold": draw(st.sampled_from([0, 1 << 62, 1 << 63, 1 << 64])),
+        "alloc_fail_seed": draw(st.integers(0, 5)),
+        "alloc_fail_rows": np.array(draw(st.sampled_from([[], [0, 3], [1]])), "i8"),
+        "tmpfs": draw(st.sampled_from([True, True, False])),
+        "fs_pages": draw(st.sampled_from([NO_LIMIT, NO_LIMIT, 0, 3, 100])),
+        "laid_out_by": draw(st.sampled_from([-1, -1, -1, n - 1])),
+        "backing_device": draw(st.booleans()),
+        "service": draw(st.sampled_from(ServiceModel)),
+        "read_base_ns": draw(st.sampled_from([0, 7, 1000])),
+        "read_ns_per_byte": draw(st.sampled_from([0, 1 << 18, 3 << 20])),
+        "write_base_ns": draw(st.sampled_from([0, 11, 5000])),
+        "write_ns_per_byte": draw(st.sampled_from([0, 333_333])),
+        "parallel": draw(st.sampled_from([1, 2, 32])),
+        "task_cgroup": np.array([task[0] for task in tasks], np.uint32),
+        "task_rss": np.array([task[1] for task in tasks], np.int64),
+        "task_requests": np.array([task[2] for task in tasks], np.int64),
+        "task_kernel": np.array([task[3] for task in tasks], np.bool_),
+    }
+    return Setup(**(values | fixed))
+
+
+@st.composite
+def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
+    """Return rows in the order of their arrival, as the setup's event wants them."""
+    n = draw(st.integers(0, max_rows))
+    n_cgroups, n_tasks = len(setup.parent), len(setup.task_cgroup)
+    gap = st.sampled_from([0, 0, 1, 50, 1000, 30_000_000_000, 61_000_000_000])
+    now, rows = 0, []
+    for _ in range(n):
+        now += draw(gap)
+        unseen = draw(st.sampled_from(["none"] * 6 + ["queue", "issue", "complete"]))
+        op = draw(
+            st.sampled_from([READ, WRITE, WRITE, WRITE, DISCARD, FLUSH, WRITE_ZEROES])
+        )
+        nbytes = draw(
+            st.sampled_from([512, 4096, 4608, 20480, 300 * 4096, 700 * 4096])
+        )
+        issue = -1 if unseen == "issue" else now
+        queue = -1 if unseen == "queue" else max(0, now - draw(st.integers(0, 40)))
+        recorded = draw(st.integers(0, n_cgroups - 1))
+        rows.append(
+            (
+                -1,
+                queue,
+                issue,
+                -1 if unseen == "complete" else now + draw(st.integers(0, 500)),
+                draw(st.sampled_from(PLACES)) * SECTORS_PER_PAGE
+                + draw(st.sampled_from([0, 0, 0, 1, 7])),
+                0 if op == FLUSH else nbytes,
+                draw(st.integers(0, 3)),
+                op,
+                draw(st.integers(1, 3)),
+                draw(st.sampled_from([recorded, draw(st.integers(0, n_cgroups - 1))])),
+                recorded,
+                draw(
+                    st.sampled_from(
+                        [*range(len(setup.devices))] * 4 + [NOT_REPLAYED]
+                    )
+                ),
+                draw(st.integers(-1, n_tasks - 1)),
+            )
+        )
+    by_queue = setup.event == ArrivalEvent.QUEUE
+
+    def arrival(row: tuple[int, ...]) -> int:
+        first, second = (row[1], row[2]) if by_queue else (row[2], row[1])
+        return first if first >= 0 else second
+
+    rows.sort(key=arrival)
+    dtypes = ("i8", "i8", "i8", "i8", "u8", "u4", "u4", "i1", "i4", "u4", "u4", "u2")
+    names = ("row", "queue_ns", "issue_ns", "complete_ns", "sector", "nbytes")
+    names += ("n_bios", "op", "pid", "issuer", "recorded", "device", "task")
+    values = {
+        name: np.array([row[i] for row in rows], dtype)
+        for i, (name, dtype) in enumerate(zip(names, (*dtypes, "i4"), strict=True))
+    }
+    values["row"] = np.arange(n, dtype=np.int64)
+    return Columns(**values)
+
+
+@st.composite
+def runs(draw: st.DrawFn, **fixed: Any) -> tuple[Setup, Columns]:
+    """Return a setup and rows for it."""
+    setup = draw(setups(**fixed))
+    return setup, draw(columns_for(setup))
