@@ -100,7 +100,7 @@ def test_polars_reads_the_files_as_they_are(place: Path) -> None:
 def test_an_existing_result_is_kept_without_overwrite(place: Path) -> None:
     run_to(place)
     before = content(place)
-    with pytest.raises(OutputError, match="exists; name another place"):
+    with pytest.raises(OutputError, match="exists already: use --overwrite"):
         run_to(place)
     assert content(place) == before
 
@@ -158,7 +158,7 @@ def test_a_file_is_not_overwritten(place: Path) -> None:
 
 
 def test_a_missing_parent_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"there is no directory .*/none; create it"):
+    with pytest.raises(OutputError, match=r"there is no directory .*/none: make it"):
         run_to(tmp_path / "none" / "out")
 
 

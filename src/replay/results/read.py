@@ -80,22 +80,22 @@ def open_results(outdir: str | Path) -> Result:
         version = info["schema_version"]
     except FileNotFoundError:
         raise OutputError(
-            f"{directory}: no {RUN_FILE} in it; name a directory written by "
+            f"{directory}: no {RUN_FILE} in it: name a directory written by "
             "'replay run -o'"
         ) from None
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError):
-        raise OutputError(f"{path}: not written by replay; run it again") from None
+        raise OutputError(f"{path}: not written by replay: run it again") from None
     if version != SCHEMA_VERSION:
         raise OutputError(
-            f"{path}: schema_version {version}, this replay reads {SCHEMA_VERSION}; "
+            f"{path}: schema_version {version}, this replay reads {SCHEMA_VERSION}: "
             "run it again"
         )
     tables = StoredTables(directory)
     for name, spec in TABLES.items():
         if name not in tables and name != "requests":
-            raise OutputError(f"{directory / spec.file}: missing; run it again")
+            raise OutputError(f"{directory / spec.file}: missing: run it again")
     return Result(tables, info)
 
 
@@ -108,7 +108,7 @@ def _read(path: Path, name: str) -> pa.Table:
         reason = str(error).partition("\n")[0]
         raise OutputError(f"{path}: not a readable table ({reason})") from error
     if not table.schema.equals(TABLES[name].schema):
-        raise OutputError(f"{path}: not the columns of {name!r}; run it again")
+        raise OutputError(f"{path}: not the columns of {name!r}: run it again")
     # labels stand in the file's metadata; those added after the schema was written (the
     # requests') stand nowhere else
     labels = {key: found[key] for key in sorted(found) if key.startswith(b"replay.")}

@@ -1,5 +1,6 @@
 """A result in the hand: its tables and how they came about."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,18 @@ class Result:
         from replay.report.text import render_text
 
         return render_text(self)
+
+    def to_json(self) -> str:
+        """Say all of it but the requests in JSON.
+
+        Returns
+        -------
+        str
+            ``{"run": info, "tables": {name: [row, ...]}}``.
+        """
+        names = [name for name in self.tables if name != "requests"]
+        tables = {name: self.tables[name].to_pylist() for name in names}
+        return json.dumps({"run": self.info, "tables": tables}, ensure_ascii=False)
 
     def __rich__(self) -> "RenderableType":
         """Let rich show the summary."""

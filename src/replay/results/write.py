@@ -133,22 +133,22 @@ class OutputDirectory:
         if not self._place.exists():
             if not self._place.parent.is_dir():
                 raise OutputError(
-                    f"{shown}: there is no directory {self._place.parent}; create it"
+                    f"{shown}: there is no directory {self._place.parent}: make it"
                 )
             return
         if not self._place.is_dir():
-            raise OutputError(f"{shown}: is not a directory; name another place")
+            raise OutputError(f"{shown}: is not a directory: name another output")
         if not self._overwrite:
             raise OutputError(
-                f"{shown}: exists; name another place or replace it with --overwrite"
+                f"{shown}: exists already: use --overwrite or name another output"
             )
         found = {path.name for path in self._place.iterdir()}
         strange = sorted(found - _OUR_FILES)
         if strange or (found and RUN_FILE not in found):
             what = f"holds {strange[0]!r}" if strange else f"has no {RUN_FILE}"
             raise OutputError(
-                f"{shown}: is not a result alone ({what}), so it is not overwritten; "
-                "name another place"
+                f"{shown}: is not a result alone ({what}), so it is not overwritten: "
+                "name another output"
             )
 
 
