@@ -38,6 +38,7 @@ def columns(names: str, *rows: tuple[int, ...]) -> dict[str, np.ndarray]:
 
 
 IO = " ".join(IO_COLUMNS)
+CHARGES = f"device issuer payer {IO} charged_bytes uncharged_bytes refused_bytes"
 LATENCY = (
     "cgroup device op stage count sum_ns min_ns p50_ns p90_ns p99_ns p999_ns max_ns"
 )
@@ -79,7 +80,7 @@ def raw_result() -> dict[str, dict[str, np.ndarray]]:
         ),
         "backing_io": columns(f"cgroup {IO}"),
         "charges": columns(
-            f"device issuer payer {IO} charged_bytes uncharged_bytes refused_bytes",
+            CHARGES,
             (0, 1, 0, 0, 256 * KIB, 0, 4, 0, 0, 200 * KIB, 4 * KIB, 0),
             (0, 2, 2, 64 * KIB, 128 * KIB, 1, 2, 4 * KIB, 1, 64 * KIB, 0, 4 * KIB),
         ),

@@ -88,9 +88,7 @@ def test_results_of_different_traces_are_said_to_be() -> None:
     assert "different traces" in render_text(found)
 
 
-def test_rows_of_one_side_count_as_zero_and_the_largest_difference_comes_first() -> (
-    None
-):
+def test_rows_of_one_side_count_as_zero_and_the_largest_difference_is_first() -> None:
     base = pa.table({"k": ["a", "b", "c"], "v": [1, 5, 7], "w": [0, 0, 1]})
     other = pa.table({"k": ["c", "d", "b"], "v": [7, 9, 2], "w": [2, 0, 0]})
     found = difference(base, other, ["k"], ["v", "w"])

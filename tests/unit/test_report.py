@@ -100,7 +100,7 @@ def test_summary_of_an_uneventful_run_says_so_in_one_line() -> None:
     # GIVEN a run in which one cgroup wrote and paid for itself
     raw = empty_but(
         charges=made.columns(
-            f"device issuer payer {made.IO} charged_bytes uncharged_bytes refused_bytes",
+            made.CHARGES,
             (0, 1, 1, 0, 4096, 0, 1, 0, 0, 4096, 0, 0),
         ),
         latency=made.columns(made.LATENCY, made.latency(1, 1, 7, [2])),
@@ -238,7 +238,13 @@ def test_times_have_three_digits(time_ns: int, text: str) -> None:
 
 @given(st.integers(-(1 << 63), 1 << 63))
 def test_a_size_or_time_is_within_half_a_step_of_what_it_shows(value: int) -> None:
-    units = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+    units: dict[str, float] = {
+        "B": 1,
+        "KiB": 2**10,
+        "MiB": 2**20,
+        "GiB": 2**30,
+        "TiB": 2**40,
+    }
     units |= {"PiB": 2**50, "EiB": 2**60, "ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
     for text in (size_text(value), time_text(value)):
         number, unit = text.replace(",", "").split()

@@ -1,5 +1,6 @@
 """Reports on standard output."""
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -25,13 +26,12 @@ def show(what: "RenderableType") -> None:
 
     from replay.report.text import render_text
 
-    stream = click.get_text_stream("stdout")
-    if stream.isatty():
-        console = Console(file=stream, highlight=False)
+    if sys.stdout.isatty():
+        console = Console(highlight=False)
         console.width = max(console.width, _LEAST)
         console.print(what)
         return
     text = render_text(what, width=_WIDE)
     # a report is not lost because its last cgroup has a name that the locale has not
-    encoding = stream.encoding or "utf-8"
+    encoding = sys.stdout.encoding or "utf-8"
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False)
