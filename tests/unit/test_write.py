@@ -52,6 +52,15 @@ def test_a_written_result_opens_as_the_same_tables(place: Path) -> None:
     assert opened.kills is opened.tables["kills"]
 
 
+def test_every_table_is_an_attribute_and_the_repr_names_them(place: Path) -> None:
+    run_to(place, n_requests=2)
+    opened = open_results(place)
+    for name, table in opened.tables.items():
+        assert getattr(opened, name) is table
+    assert len(opened.tables) == len(TABLES)
+    assert repr(opened).startswith("<Result of seed.arrow: charges, io_stat, memory")
+
+
 def test_every_file_names_its_scenario_its_trace_and_its_estimates(place: Path) -> None:
     run_to(place, n_requests=3)
     info = json.loads((place / RUN_FILE).read_text())
