@@ -1,0 +1,1 @@
+"""Results for the eye: what the terminal shows."""

@@ -1,0 +1,1 @@
+"""From the engine's columns to tables, and tables to disk and back."""

@@ -1,0 +1,82 @@
+"""``replay run``."""
+
+from pathlib import Path
+
+import click
+
+from replay.cli import options
+from replay.cli.progress import message, progress_bar
+from replay.cli.show import show
+
+
+@click.command
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@options.scenario
+@options.set_key
+@options.cgroups
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="OUTDIR",
+    help="Directory to make for the tables. [default: only the summary]",
+)
+@options.overwrite
+@click.option(
+    "--requests",
+    is_flag=True,
+    help="Keep a row for every request, in OUTDIR.",
+)
+@options.batch_rows
+@options.threads
+@options.json
+@options.quiet
+def run(
+    inputs: tuple[str, ...],
+    scenario: Path | None,
+    overrides: tuple[str, ...],
+    cgroups: Path | None,
+    output: Path | None,
+    overwrite: bool,
+    requests: bool,
+    batch_rows: int,
+    threads: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Replay a trace under a scenario.
+
+    INPUT is a trace file or anything that 'replay convert' reads: a blktrace file, the
+    base name of a per-CPU set or a directory. Without a scenario the driver is the one
+    of Linux 5.14 (a worker and a charge per cgroup) and there are no limits.
+    """
+    if output is None and (requests or overwrite):
+        option = "--requests" if requests else "--overwrite"
+        raise click.UsageError(f"{option} needs an OUTDIR: give -o OUTDIR.")
+
+    import replay
+    from replay.report.format import count_text
+
+    with progress_bar("Replaying", quiet=quiet) as progress:
+        result = replay.run(
+            inputs[0] if len(inputs) == 1 else list(inputs),
+            scenario,
+            overrides=overrides,
+            cgroups=cgroups,
+            output=output,
+            overwrite=overwrite,
+            requests=requests,
+            batch_rows=batch_rows,
+            threads=threads,
+            progress=progress,
+        )
+    if as_json:
+        click.echo(result.to_json())
+    else:
+        show(result)
+    message(
+        f"{count_text(result.info['counts']['requests'], 'request')}, "
+        f"{result.info['timings']['total_s']:.2f} s, "
+        f"{result.info['rate']['requests_per_s']:,.0f} requests/s",
+        quiet=quiet,
+    )

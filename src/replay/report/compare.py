@@ -1,0 +1,135 @@
+"""Two results side by side: the largest differences, answers first."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from replay.report.facts import TOP_CGROUPS, Row
+from replay.report.format import (
+    count_text,
+    moment_text,
+    plain,
+    size_text,
+    time_text,
+)
+from replay.results.compare import Comparison
+
+
+def comparison(found: Comparison) -> RenderableType:
+    """Say who pays more, who waits longer and who is killed in one result only.
+
+    Parameters
+    ----------
+    found : Comparison
+        What differs.
+
+    Returns
+    -------
+    RenderableType
+        Readable at 80 columns; the 20 largest differences of each kind.
+    """
+    tables = found.tables
+    latency = tables["latency"]
+    total = latency.filter(pc.equal(latency["stage"], "total"))
+    waits = tables["interference"]
+    others = waits.filter(pc.not_equal(waits["waiting"], waits["blocking"]))
+    parts = [
+        *_scenario(found),
+        *_section("Who pays", tables["charges"], _pays, "io_bytes", size_text),
+        *_section("Memory charged", tables["memory"], _cgroup, "own_file", size_text),
+        *_section("Mean latency", total, _cgroup, "mean_ns", time_text),
+        *_section("Who waits behind whom", others, _waits, "wait_ns", time_text),
+        *_kills(tables["kills"]),
+    ]
+    if not any(table.num_rows for table in tables.values()):
+        parts.append(Text("The tables do not differ."))
+    return Group(*_title(found), *parts)
+
+
+def _title(found: Comparison) -> Iterable[RenderableType]:
+    for side, name in zip(("base", "other"), found.names, strict=True):
+        if name != side:
+            yield Text(plain(f"{side}: {name}"))
+    if not found.same_trace:
+        yield Text("These are results of different traces.", style="bold")
+
+
+def _scenario(found: Comparison) -> Iterable[RenderableType]:
+    if not found.scenario:
+        return
+    yield _heading("Scenario")
+    for key, (base, other) in found.scenario.items():
+        yield _line(f"{key}: {_value(base)} -> {_value(other)}")
+
+
+def _value(value: Any) -> str:
+    return "not set" if value is None else str(value)
+
+
+def _section(
+    title: str,
+    differences: pa.Table,
+    who: Callable[[Row], str],
+    value: str,
+    show: Callable[[int], str],
+) -> Iterable[RenderableType]:
+    """Lay base, other and difference out; rows whose value is equal stay away."""
+    ranked = differences.filter(pc.not_equal(differences[f"{value}_diff"], 0))
+    if not ranked.num_rows:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", overflow="fold")
+    for name in ("base", "other", "difference"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in ranked.slice(0, TOP_CGROUPS).to_pylist():
+        change = row[f"{value}_diff"]
+        table.add_row(
+            Text(plain(who(row))),
+            show(row[f"{value}_base"]),
+            show(row[f"{value}_other"]),
+            ("+" if change > 0 else "") + show(change),
+        )
+    yield _heading(title)
+    yield Padding(table, (0, 0, 0, 2), expand=False)
+    if ranked.num_rows > TOP_CGROUPS:
+        yield _line(f"… and {count_text(ranked.num_rows - TOP_CGROUPS)} more")
+
+
+def _pays(row: Row) -> str:
+    payer, issuer = row["payer"], row["issuer"]
+    return f"{payer} for {'itself' if payer == issuer else issuer}"
+
+
+def _cgroup(row: Row) -> str:
+    return str(row["cgroup"])
+
+
+def _waits(row: Row) -> str:
+    return f"{row['waiting']} behind {row['blocking']} ({row['resource']})"
+
+
+def _kills(kills: pa.Table) -> Iterable[RenderableType]:
+    if not kills.num_rows:
+        return
+    yield _heading("Killed in one only")
+    for row in kills.slice(0, TOP_CGROUPS).to_pylist():
+        yield _line(
+            f"{row['only_in']}: {moment_text(row['time_ns'])} {row['task']} in "
+            f"{row['victim_cgroup']}, memory.max of {row['limit_cgroup']}"
+        )
+    if kills.num_rows > TOP_CGROUPS:
+        yield _line(f"… and {count_text(kills.num_rows - TOP_CGROUPS)} more")
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", style="bold")
+
+
+def _line(text: str) -> RenderableType:
+    return Padding(Text(plain(text), overflow="fold"), (0, 0, 0, 2), expand=False)

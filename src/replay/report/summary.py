@@ -1,0 +1,217 @@
+"""The summary of one result: answers first, then the cgroups one by one."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from replay.report.facts import CgroupFacts, Facts, Paid, Row, Top, Waited, facts
+from replay.report.format import (
+    count_text,
+    errno_text,
+    moment_text,
+    plain,
+    share_text,
+    size_text,
+    time_text,
+)
+from replay.results.result import Result
+
+#: Losses that make a result less sure, in the words of the trace's quality.
+_LOSSES = (
+    ("refused_bytes", "bytes refused"),
+    ("truncated_bytes", "bytes cut off"),
+    ("out_of_order", "events out of order"),
+    ("unfinished", "requests without a completion"),
+    ("late_completions", "completions too late"),
+)
+
+
+def summary(result: Result) -> RenderableType:
+    """Say who paid for whom, who waited behind whom and who was killed.
+
+    Parameters
+    ----------
+    result : Result
+        What a replay found.
+
+    Returns
+    -------
+    RenderableType
+        Readable at 80 columns. The first 20 cgroups by I/O, and how many more.
+    """
+    found = facts(result)
+    return Group(
+        _title(result.info),
+        *_answers(found),
+        *_cgroups(found.cgroups),
+        *_notes(result.info),
+    )
+
+
+def _title(info: dict[str, Any]) -> Text:
+    counts, trace = info["counts"], info["trace"]
+    requests = count_text(counts["requests"], "request")
+    fates = ", ".join(
+        f"{count_text(counts[name])} {name.replace('_', ' ')}"
+        for name in ("failed", "stopped", "in_flight", "unissued", "unfinished")
+        if counts.get(name)
+    )
+    line = f"{requests} of {', '.join(trace['devices'][:4]) or 'no device'}"
+    if len(trace["devices"]) > 4:
+        line += f" and {len(trace['devices']) - 4} more devices"
+    line += f" in {time_text(trace['span_ns'])}"
+    driver = info["scenario"].get("driver")
+    if isinstance(driver, dict) and "policy" in driver:
+        line += f", driver.policy = {driver['policy']}"
+    return Text(plain(line + (f"; {fates}" if fates else "")))
+
+
+def _answers(found: Facts) -> Iterable[RenderableType]:
+    """Tell what happened; what did not, in one line."""
+    nothing = []
+    sections: list[tuple[str, Top[Any], Any, str]] = [
+        ("Who paid for whom", found.paid, _paid, "every cgroup paid for its own I/O"),
+        ("Who waited behind whom", found.waited, _waited, "nobody waited for another"),
+        ("Who was killed", found.kills, _killed, "nobody was killed"),
+        ("What failed", found.errors, _failed, "no request failed"),
+    ]
+    for title, top, line, otherwise in sections:
+        if not top.items:
+            nothing.append(otherwise)
+            continue
+        yield _heading(title)
+        for item in top.items:
+            yield _line(line(item))
+        if top.n_more:
+            yield _line(f"… and {count_text(top.n_more)} more")
+    if nothing:
+        text = "; ".join(nothing)
+        yield Text("")
+        yield Text(f"{text[0].upper()}{text[1:]}.")
+
+
+def _paid(paid: Paid) -> str:
+    parts = []
+    if paid.io_bytes:
+        share = share_text(paid.io_bytes, paid.issued_bytes)
+        parts.append(f"{size_text(paid.io_bytes)} of I/O ({share})")
+    if paid.memory_bytes:
+        parts.append(f"{size_text(paid.memory_bytes)} of memory")
+    return f"{paid.payer} paid for {paid.issuer}: {', '.join(parts)}"
+
+
+def _waited(waited: Waited) -> str:
+    return (
+        f"{waited.waiting} behind {waited.blocking}: {time_text(waited.wait_ns)} "
+        f"in {count_text(waited.count, 'wait')} for the {waited.resource}"
+    )
+
+
+def _killed(kill: Row) -> str:
+    who = f"{kill['task']} in {kill['victim_cgroup']}"
+    limit = f"memory.max of {kill['limit_cgroup']}, {size_text(kill['usage_bytes'])}"
+    return f"{moment_text(kill['time_ns'])} {who} killed: {limit}"
+
+
+def _failed(error: Row) -> str:
+    return (
+        f"{error['cgroup']}: {count_text(error['count'], 'request')}, "
+        f"{size_text(error['bytes'])}, {errno_text(error['errno'])}, "
+        f"first at {moment_text(error['first_ns'])}"
+    )
+
+
+def _cgroups(top: Top[CgroupFacts]) -> Iterable[RenderableType]:
+    if not top.items:
+        return
+    discards = any(cgroup.issued["dbytes"] for cgroup in top.items)
+    charged = _table("cgroup", "requests", "read", "written")
+    if discards:
+        charged.add_column("discarded", justify="right", no_wrap=True)
+    charged.add_column("paid by", overflow="fold")
+    charged.add_column("memory", justify="right", no_wrap=True)
+    times = _table("cgroup", "mean", "p99")
+    times.add_column("spent in", no_wrap=True)
+    times.add_column("waited behind", overflow="fold")
+    for cgroup in top.items:
+        name, issued = plain(cgroup.name), cgroup.issued
+        charged.add_row(
+            Text(name),
+            count_text(cgroup.requests),
+            size_text(issued["rbytes"]),
+            size_text(issued["wbytes"]),
+            *([size_text(issued["dbytes"])] if discards else []),
+            _shares(cgroup.payers, cgroup.name),
+            size_text(cgroup.memory_bytes),
+        )
+        if cgroup.mean_ns is not None and cgroup.p99_ns is not None:
+            bound = "<= " if cgroup.p99_is_bound else ""
+            times.add_row(
+                Text(name),
+                time_text(cgroup.mean_ns),
+                bound + time_text(cgroup.p99_ns),
+                _shares(cgroup.stages[:1], "", sum(ns for _, ns in cgroup.stages)),
+                _shares(
+                    cgroup.behind[:1], cgroup.name, sum(ns for _, ns in cgroup.behind)
+                ),
+            )
+    yield _heading("cgroups by I/O")
+    yield Padding(charged, (0, 0, 0, 2), expand=False)
+    if top.n_more:
+        yield _line(f"… and {count_text(top.n_more)} more")
+    if times.row_count:
+        yield _heading("Latency of their requests")
+        yield Padding(times, (0, 0, 0, 2), expand=False)
+
+
+def _shares(ranked: list[tuple[str, int]], me: str, whole: int | None = None) -> Text:
+    """Show the first two of a ranking with their shares; alone, without."""
+    if whole is None:
+        whole = sum(value for _, value in ranked)
+    parts = []
+    for name, value in ranked[:2]:
+        shown = "itself" if name == me else plain(name)
+        alone = value == whole and len(ranked) == 1
+        if value or alone:
+            parts.append(shown if alone else f"{shown} {share_text(value, whole)}")
+    if len(ranked) > 2:
+        parts.append(f"+{len(ranked) - 2}")
+    return Text(", ".join(parts) or "-")
+
+
+def _table(*columns: str) -> Table:
+    """Make a table of names and numbers; names fold, numbers are never cut."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    first, *numbers = columns
+    table.add_column(first, overflow="fold", min_width=8)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", style="bold")
+
+
+def _line(text: str) -> RenderableType:
+    return Padding(Text(plain(text), overflow="fold"), (0, 0, 0, 2), expand=False)
+
+
+def _notes(info: dict[str, Any]) -> Iterable[RenderableType]:
+    notes = [*_losses(info["quality"]), *info["notes"]]
+    if notes:
+        yield _heading("Estimates and losses")
+        for note in notes:
+            yield _line(note)
+
+
+def _losses(quality: dict[str, Any]) -> list[str]:
+    losses = {text: quality.get(name, 0) for name, text in _LOSSES}
+    losses["events lost"] = sum(quality.get("lost", {}).values())
+    losses["events unmatched"] = sum(quality.get("unmatched", {}).values())
+    said = [f"{count_text(n)} {text}" for text, n in losses.items() if n]
+    return [f"trace: {', '.join(said)}"] if said else []

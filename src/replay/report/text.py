@@ -1,0 +1,37 @@
+"""Anything that rich can show, as plain text."""
+
+import io
+from typing import Final
+
+from rich.console import Console, RenderableType
+
+WIDTH: Final = 80
+
+
+def render_text(what: RenderableType, *, width: int = WIDTH) -> str:
+    """Render without colours or control codes.
+
+    Parameters
+    ----------
+    what : RenderableType
+        For example a `Result`.
+    width : int
+        Columns.
+
+    Returns
+    -------
+    str
+        Lines without trailing blanks; the same on every machine and terminal.
+    """
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        color_system=None,
+        force_terminal=False,
+        legacy_windows=False,
+        highlight=False,
+        _environ={},
+    )
+    with console.capture() as capture:
+        console.print(what)
+    return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())

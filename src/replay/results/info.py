@@ -1,0 +1,136 @@
+"""What ``run.json`` says, and the labels that every table carries."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from replay.results.schema import SCHEMA_VERSION
+from replay.results.tables import Columns
+from replay.trace.metadata import Metadata
+
+
+def run_info(
+    *,
+    version: str,
+    trace: Path,
+    metadata: Metadata,
+    devices: Sequence[str],
+    scenario: Mapping[str, Any],
+    notes: Sequence[str],
+    counts: Columns,
+    timings: Mapping[str, float],
+) -> dict[str, Any]:
+    """Say how a result came about.
+
+    Parameters
+    ----------
+    version : str
+        Of replay.
+    trace : Path
+        The trace as the user named it.
+    metadata : Metadata
+        What the trace file says about itself.
+    devices : sequence of str
+        Replayed devices, ``major:minor``.
+    scenario : mapping
+        Every key with its value (``Scenario.effective()``), JSON-able.
+    notes : sequence of str
+        Estimates and things not modelled, one line each.
+    counts : mapping of str to ndarray, shape (1,)
+        The engine's counts.
+    timings : mapping of str to float
+        Wall time of each step in seconds; ``total_s`` among them.
+
+    Returns
+    -------
+    dict
+        The content of ``run.json``; equal for equal runs but for ``timings`` and
+        ``rate``.
+    """
+    summary = metadata.summary
+    numbers = {name: int(value[0]) for name, value in counts.items()}
+    total_s = timings["total_s"]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "versions": {
+            "replay": version,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "pyarrow": pa.__version__,
+        },
+        "scenario": dict(scenario),
+        "scenario_sha256": _identity(scenario),
+        "trace": {
+            "path": str(trace),
+            "sha256": trace_identity(metadata),
+            "sources": msgspec.to_builtins(metadata.sources),
+            "writer": metadata.writer,
+            "rows": summary.n_rows,
+            "devices": list(devices),
+            "span_ns": summary.end_ns - summary.start_ns,
+            "wall_clock_ns": summary.wall_clock_ns,
+        },
+        "quality": msgspec.to_builtins(summary.quality),
+        "notes": list(notes),
+        "counts": numbers,
+        "workers_peak": numbers["workers_peak"],
+        "timings": dict(timings),
+        "rate": {"requests_per_s": numbers["requests"] / total_s if total_s else 0.0},
+    }
+
+
+def trace_identity(metadata: Metadata) -> str:
+    """Tell a trace from others, wherever its file lies and whoever converted it.
+
+    Parameters
+    ----------
+    metadata : Metadata
+        What the trace file says about itself.
+
+    Returns
+    -------
+    str
+        SHA-256 over what the records said: times, counts, cgroups, processes,
+        quality. No pass over the rows is needed; two recordings that agree in all
+        of it to the nanosecond are taken for the same.
+    """
+    return _identity(msgspec.to_builtins(metadata.summary))
+
+
+def labels(info: Mapping[str, Any], table: str) -> dict[str, str]:
+    """Return the schema metadata of a table: which run it came from.
+
+    Parameters
+    ----------
+    info : mapping
+        The content of ``run.json``.
+    table : str
+        Name of the table.
+
+    Returns
+    -------
+    dict of str to str
+        No times in it, so equal runs write equal files.
+    """
+    values = {
+        "table": table,
+        "schema_version": str(info["schema_version"]),
+        "version": info["versions"]["replay"],
+        "scenario_sha256": info["scenario_sha256"],
+        "trace_sha256": info["trace"]["sha256"],
+        "notes": json.dumps(info["notes"]),
+    }
+    # sorted, as they are when read back
+    return {f"replay.{key}": values[key] for key in sorted(values)}
+
+
+def _identity(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

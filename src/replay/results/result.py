@@ -1,0 +1,128 @@
+"""A result in the hand: its tables and how they came about."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Result:
+    """What a replay found.
+
+    Attributes
+    ----------
+    tables : mapping of str to pyarrow.Table
+        Every table by its name; see ``docs/tables.md``. Those of a result on disk are
+        read when they are first asked for.
+    info : dict
+        The content of ``run.json``: versions, effective scenario, trace identity,
+        quality, notes, counts, workers_peak, timings, rate.
+    """
+
+    tables: Mapping[str, pa.Table]
+    info: dict[str, Any]
+
+    @property
+    def charges(self) -> pa.Table:
+        """Who caused which I/O, and who was charged for it."""
+        return self.tables["charges"]
+
+    @property
+    def io_stat(self) -> pa.Table:
+        """I/O of each cgroup with its descendants, as the kernel's ``io.stat``."""
+        return self.tables["io_stat"]
+
+    @property
+    def memory(self) -> pa.Table:
+        """Memory of each cgroup, as ``memory.stat`` and ``memory.events``."""
+        return self.tables["memory"]
+
+    @property
+    def latency(self) -> pa.Table:
+        """How long requests took, by cgroup, device, operation and stage."""
+        return self.tables["latency"]
+
+    @property
+    def interference(self) -> pa.Table:
+        """Who waited behind whom, and for what."""
+        return self.tables["interference"]
+
+    @property
+    def workers(self) -> pa.Table:
+        """The life of every worker."""
+        return self.tables["workers"]
+
+    @property
+    def kills(self) -> pa.Table:
+        """Tasks that the OOM killer ended."""
+        return self.tables["kills"]
+
+    @property
+    def errors(self) -> pa.Table:
+        """Requests that failed, by cgroup and errno."""
+        return self.tables["errors"]
+
+    @property
+    def requests(self) -> pa.Table | None:
+        """Every request, if the run was asked for them; None if not."""
+        return self.tables.get("requests")
+
+    def write(self, outdir: str | Path, *, overwrite: bool = False) -> None:
+        """Write the result as a directory of Parquet files and ``run.json``.
+
+        Parameters
+        ----------
+        outdir : str or Path
+            Its parent must exist. Nothing is seen there until all is written.
+        overwrite : bool
+            Replace the result that is there.
+
+        Raises
+        ------
+        OutputError
+            ``outdir`` exists, holds something else than a result, or cannot be
+            written.
+        """
+        from replay.results.write import write_result
+
+        write_result(self, Path(outdir), overwrite=overwrite)
+
+    def summary(self) -> str:
+        """Say who paid for whom, who waited behind whom and who was killed.
+
+        Returns
+        -------
+        str
+            Plain text, 80 columns. ``rich.print(result)`` shows it in colour.
+        """
+        from replay.report.text import render_text
+
+        return render_text(self)
+
+    def to_json(self) -> str:
+        """Say all of it but the requests in JSON.
+
+        Returns
+        -------
+        str
+            ``{"run": info, "tables": {name: [row, ...]}}``.
+        """
+        names = [name for name in self.tables if name != "requests"]
+        tables = {name: self.tables[name].to_pylist() for name in names}
+        return json.dumps({"run": self.info, "tables": tables}, ensure_ascii=False)
+
+    def __rich__(self) -> "RenderableType":
+        """Let rich show the summary."""
+        from replay.report.summary import summary
+
+        return summary(self)
+
+    def __repr__(self) -> str:
+        return f"<Result of {self.info['trace']['path']}: {', '.join(self.tables)}>"

@@ -1,0 +1,354 @@
+"""The tables of a result: names, columns, types, units and what they mean.
+
+One place for what is written, read, checked and documented. ``docs/tables.md`` is
+made from it by ``python -m replay.results.schema``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import pyarrow as pa
+
+SCHEMA_VERSION: Final = 1
+
+#: Name of the file that says how the tables of a result came about.
+RUN_FILE: Final = "run.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSpec:
+    """One table of a result.
+
+    Attributes
+    ----------
+    name : str
+        Also the stem of its file: ``NAME.parquet``.
+    rows : str
+        What stands in a row.
+    key : tuple of str
+        Columns that tell rows apart; rows are sorted by them, cgroups, devices and
+        tasks in the order of the run (parents before children), not of the alphabet.
+        Empty for a table in order of time.
+    note : str
+        What a reader must know beside the columns' descriptions.
+    schema : pyarrow.Schema
+        Unit and description of each column stand in its field metadata.
+    """
+
+    name: str
+    rows: str
+    key: tuple[str, ...]
+    note: str
+    schema: pa.Schema
+
+    @property
+    def file(self) -> str:
+        """Name of the file inside a result directory."""
+        return f"{self.name}.parquet"
+
+
+def _text(name: str, description: str, *, nullable: bool = False) -> pa.Field:
+    return _field(name, pa.string(), "", description, nullable=nullable)
+
+
+def _count(name: str, description: str, unit: str = "1") -> pa.Field:
+    return _field(name, pa.int64(), unit, description)
+
+
+def _bytes(name: str, description: str) -> pa.Field:
+    return _field(name, pa.int64(), "bytes", description)
+
+
+def _ns(name: str, description: str, *, nullable: bool = False) -> pa.Field:
+    return _field(name, pa.int64(), "ns", description, nullable=nullable)
+
+
+def _field(
+    name: str, type_: pa.DataType, unit: str, text: str, *, nullable: bool = False
+) -> pa.Field:
+    metadata = {"unit": unit, "description": text}
+    return pa.field(name, type_, nullable=nullable, metadata=metadata)
+
+
+_IO: Final = (
+    _bytes("rbytes", "read"),
+    _bytes("wbytes", "written, write zeroes included"),
+    _count("rios", "read bios, merged ones each", "bios"),
+    _count("wios", "write bios, merged ones and empty flushes each", "bios"),
+    _bytes("dbytes", "discarded"),
+    _count("dios", "discard bios", "bios"),
+)
+
+_STAGES: Final = (
+    ("throttle", "waiting for limits on the traced device"),
+    ("tag", "waiting for a tag of the traced device"),
+    ("dispatch", "queued behind other commands of its worker"),
+    ("lock", "waiting for the backing file's lock"),
+    ("memory", "charging pages: reclaim, memory.high, OOM"),
+    ("backing", "waiting for limits and costs on the device below"),
+    ("device", "being served"),
+)
+
+_SPECS: Final = (
+    TableSpec(
+        name="charges",
+        rows="device, issuer, payer",
+        key=("device", "issuer", "payer"),
+        note=(
+            "The cgroup that caused an I/O and the cgroup that it was charged to. "
+            "The sums over all payers are what the issuer submitted. Pages are "
+            "charged to the payer because of the issuer's I/O; a page that one "
+            "cgroup's discard frees is uncharged from whoever had paid for it."
+        ),
+        schema=pa.schema(
+            [
+                _text("device", "traced device, major:minor"),
+                _text("issuer", "cgroup that caused the I/O"),
+                _text("payer", "cgroup that it was charged to"),
+                *_IO,
+                _bytes("charged_bytes", "memory charged to the payer"),
+                _bytes("uncharged_bytes", "memory given back to the payer"),
+                _bytes("refused_bytes", "memory that could not be charged"),
+            ]
+        ),
+    ),
+    TableSpec(
+        name="io_stat",
+        rows="cgroup, device",
+        key=("cgroup", "device"),
+        note=(
+            "As the kernel's `io.stat`: each cgroup with its descendants. `/` is the "
+            "sum of all (the kernel prints the disk's statistics there). One row for "
+            "every cgroup and every device that saw I/O, zeros too; the backing "
+            "device's rows, where the scenario names one, count by payer."
+        ),
+        schema=pa.schema(
+            [
+                _text("cgroup", "path, or id:N if the path is not known"),
+                _text("device", "major:minor"),
+                *_IO,
+            ]
+        ),
+    ),
+    TableSpec(
+        name="memory",
+        rows="cgroup",
+        key=("cgroup",),
+        note=(
+            "At the end of the run, as `memory.current`, `memory.peak`, `memory.stat` "
+            "and `memory.events` show it: with descendants, unless the name begins "
+            "with `own_`. Every cgroup of the trace and the scenario and every "
+            "ancestor has a row, zeros too."
+        ),
+        schema=pa.schema(
+            [
+                _text("cgroup", "path, or id:N if the path is not known"),
+                _bytes("current", "all memory charged, with per-CPU stock"),
+                _bytes("peak", "largest value of current"),
+                _bytes("file", "page cache and tmpfs (memory.stat file)"),
+                _bytes("shmem", "tmpfs alone (memory.stat shmem)"),
+                _bytes("anon", "memory of living tasks (memory.stat anon)"),
+                _bytes("kernel", "page trees of the backing file"),
+                _bytes("own_file", "file, without descendants"),
+                _bytes("own_shmem", "shmem, without descendants"),
+                _count("low", "reclaims below memory.low", "events"),
+                _count("high", "reclaims above memory.high", "events"),
+                _count("max", "charges that met memory.max", "events"),
+                _count("oom", "charges that came to the OOM killer", "events"),
+                _count("oom_kill", "tasks killed", "events"),
+                _count("oom_group_kill", "whole cgroups killed", "events"),
+            ]
+        ),
+    ),
+    TableSpec(
+        name="latency",
+        rows="cgroup, device, op, stage",
+        key=("cgroup", "device", "op", "stage"),
+        note=(
+            "Stages, in the order a request passes them: "
+            + "; ".join(f"`{name}` {text}" for name, text in _STAGES)
+            + ". They sum to `total`, completion minus arrival. Mean: floor(sum / "
+            "count). Percentiles: nearest rank, within 1 %."
+        ),
+        schema=pa.schema(
+            [
+                _text("cgroup", "issuer"),
+                _text("device", "traced device, major:minor"),
+                _text("op", "read, write, discard, flush, …"),
+                _text("stage", "stage, or total"),
+                _count("count", "requests", "requests"),
+                _ns("mean_ns", "mean"),
+                _ns("min_ns", "shortest"),
+                _ns("p50_ns", "median"),
+                _ns("p90_ns", "90th percentile"),
+                _ns("p99_ns", "99th percentile"),
+                _ns("p999_ns", "99.9th percentile"),
+                _ns("max_ns", "longest"),
+            ]
+        ),
+    ),
+    TableSpec(
+        name="interference",
+        rows="waiting cgroup, blocking cgroup, resource",
+        key=("waiting", "blocking", "resource"),
+        note=(
+            "Behind whom requests waited; a cgroup can wait behind itself. Summed "
+            "over the blocking cgroups it is the waiting cgroup's time in that stage."
+        ),
+        schema=pa.schema(
+            [
+                _text("waiting", "cgroup whose requests waited"),
+                _text("blocking", "cgroup whose requests they waited for"),
+                _text("resource", "tag, worker, lock or device"),
+                _ns("wait_ns", "summed over requests"),
+                _count("count", "waits"),
+            ]
+        ),
+    ),
+    TableSpec(
+        name="workers",
+        rows="device, worker",
+        key=("device", "worker"),
+        note=(
+            "A worker lives from its cgroup's first command until 60 s or more after "
+            "its last one; the root worker always."
+        ),
+        schema=pa.schema(
+            [
+                _text("device", "traced device, major:minor"),
+                _field("worker", pa.uint32(), "", "number, in order of creation"),
+                _text("cgroup", "cgroup that it serves"),
+                _ns("created_ns", "since the trace's start"),
+                _count("commands", "commands served"),
+                _ns("busy_ns", "serving a command"),
+                _ns("idle_ns", "alive without a command"),
+                _ns("reaped_ns", "freed; null: alive at the end", nullable=True),
+            ]
+        ),
+    ),
+    TableSpec(
+        name="kills",
+        rows="kill",
+        key=(),
+        note="In order of time.",
+        schema=pa.schema(
+            [
+                _ns("time_ns", "since the trace's start"),
+                _text("limit_cgroup", "cgroup whose memory.max was met"),
+                _text("victim_cgroup", "cgroup of the killed task"),
+                _text("task", "name of the killed task"),
+                _bytes("usage_bytes", "usage of limit_cgroup at the kill"),
+                _field("row", pa.int64(), "", "of the trace file, whose charge met it"),
+            ]
+        ),
+    ),
+    TableSpec(
+        name="errors",
+        rows="cgroup, errno",
+        key=("cgroup", "errno"),
+        note="Requests that failed, as their issuer saw it.",
+        schema=pa.schema(
+            [
+                _text("cgroup", "issuer"),
+                _field("errno", pa.int32(), "errno", "positive, as in errno.h"),
+                _count("count", "requests", "requests"),
+                _bytes("bytes", "length of these requests"),
+                _ns("first_ns", "completion of the first, since the trace's start"),
+            ]
+        ),
+    ),
+    TableSpec(
+        name="requests",
+        rows="request (with `--requests`)",
+        key=("row",),
+        note="In the order of the trace file's rows.",
+        schema=pa.schema(
+            [
+                _field("row", pa.int64(), "", "of the trace file"),
+                _text("device", "traced device, major:minor"),
+                _text("issuer", "cgroup that caused it"),
+                _text("payer", "cgroup that it was charged to"),
+                _field("worker", pa.uint32(), "", "null: not started", nullable=True),
+                _ns("arrival_ns", "since the trace's start", nullable=True),
+                _ns("start_ns", "its worker took it up", nullable=True),
+                _ns("completion_ns", "null: not completed", nullable=True),
+                _field("errno", pa.int32(), "errno", "positive; 0: no error"),
+                *(_ns(f"{name}_ns", text) for name, text in _STAGES),
+            ]
+        ),
+    ),
+)
+
+#: Every table by its name, in the order in which it is documented.
+TABLES: Final[Mapping[str, TableSpec]] = MappingProxyType(
+    {spec.name: spec for spec in _SPECS}
+)
+
+_HEAD: Final = """\
+# Result tables
+
+Made from `src/replay/results/schema.py` by `python -m replay.results.schema`;
+do not edit.
+
+`replay run -o OUTDIR` writes one Parquet file for each table, and `run.json`. The
+library gives the same as `Result.tables`. cgroups are paths where known, else `id:N`;
+the root is `/`. Times are nanoseconds, sizes bytes. Each column's unit and description
+stand in its field metadata; each table's schema metadata tells which run it came from.
+"""
+
+_TAIL: Final = """\
+## Metadata of every table
+
+| key | what |
+|---|---|
+| `replay.table` | the table's name |
+| `replay.schema_version` | version of these schemas |
+| `replay.version` | version of replay that made it |
+| `replay.scenario_sha256` | identity of the effective scenario |
+| `replay.trace_sha256` | identity of the trace |
+| `replay.notes` | estimates and things not modelled, a JSON list of lines |
+
+## run.json
+
+| key | what |
+|---|---|
+| `schema_version` | version of these schemas |
+| `versions` | replay, Python and the libraries |
+| `scenario` | every key of the effective scenario |
+| `scenario_sha256` | its identity |
+| `trace` | path, sources, span, devices, rows; `sha256`: its identity |
+| `quality` | what became of every record of the trace |
+| `notes` | estimates and things not modelled |
+| `counts` | requests: replayed, completed, failed, in flight, stopped, … |
+| `workers_peak` | most workers alive at once |
+| `timings` | wall time by step, and `total_s`; differs between equal runs |
+| `rate` | `requests_per_s` over `total_s` |
+"""
+
+
+def document() -> str:
+    """Describe every table as Markdown.
+
+    Returns
+    -------
+    str
+        The content of ``docs/tables.md``.
+    """
+    parts = [_HEAD]
+    for spec in TABLES.values():
+        lines = [
+            f"## {spec.file}\n\nOne row per {spec.rows}. {spec.note}\n",
+            "| column | type | unit | |\n|---|---|---|---|",
+        ]
+        for field in spec.schema:
+            unit = field.metadata[b"unit"].decode()
+            text = field.metadata[b"description"].decode()
+            lines.append(f"| `{field.name}` | {field.type} | {unit} | {text} |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join([*parts, _TAIL])
+
+
+if __name__ == "__main__":
+    print(document(), end="")

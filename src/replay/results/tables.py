@@ -1,0 +1,308 @@
+"""From the engine's columns to Arrow tables.
+
+Pure functions over whole columns. The engine counts what each cgroup did itself, with
+dense ids and in pages; here descendants are added up, ids become names and pages
+become bytes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from replay.engine.setup import PAGE_BYTES, Resource, Stage
+from replay.results.schema import TABLES
+from replay.trace.schema import OPS
+
+#: Columns of one raw table; all have the same length.
+Columns = Mapping[str, NDArray[Any]]
+#: What the engine hands over: table name to columns.
+Raw = Mapping[str, Columns]
+
+IO_COLUMNS: Final = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
+#: Stages of a request, without their sum.
+STAGE_NAMES: Final = tuple(s.name.lower() for s in Stage if s is not Stage.TOTAL)
+_ALL_STAGES: Final = tuple(stage.name.lower() for stage in Stage)
+_RESOURCES: Final = tuple(resource.name.lower() for resource in Resource)
+_EVENTS: Final = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
+_IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What the dense ids of a run stand for.
+
+    Attributes
+    ----------
+    cgroups : sequence of str
+        Path or ``id:N`` of each cgroup; the first is ``/``.
+    parents : ndarray of int32, shape (n_cgroups,)
+        Parent of each cgroup, -1 for the root alone.
+    devices : sequence of str
+        ``major:minor`` of each replayed device.
+    tasks : sequence of str
+        Names of the tasks that can be killed.
+    backing : str or None
+        ``major:minor`` of the device below, if the scenario names one.
+    """
+
+    cgroups: Sequence[str]
+    parents: NDArray[np.int32]
+    devices: Sequence[str]
+    tasks: Sequence[str] = ()
+    backing: str | None = None
+
+
+def add_up(parents: NDArray[np.integer[Any]], own: _IntArray) -> _IntArray:
+    """Add to each cgroup what its descendants have.
+
+    Parameters
+    ----------
+    parents : ndarray of int, shape (n,)
+        Parent of each cgroup, -1 for a root.
+    own : ndarray of int64, shape (n, k)
+        What each cgroup has itself.
+
+    Returns
+    -------
+    ndarray of int64, shape (n, k)
+        Each cgroup with its descendants, exact.
+
+    Notes
+    -----
+    O(n log n log depth) and no loop over rows or levels, so neither many cgroups nor
+    deep ones are slow. Before round r, ``total[c]`` holds c and its descendants less
+    than 2**r levels below, and ``above[c]`` is the ancestor 2**r levels above c: what
+    lies 2**r to 2**(r+1) - 1 levels below a is the sum of ``total`` over all c with
+    ``above[c] == a``.
+    """
+    total = own.astype(np.int64)
+    above = parents.astype(np.int64)
+    while True:
+        below = np.flatnonzero(above >= 0)
+        if not below.size:
+            return total
+        below = below[np.argsort(above[below], kind="stable")]
+        target = above[below]
+        first = np.flatnonzero(np.diff(target, prepend=-1))
+        sums = np.add.reduceat(total[below], first, axis=0)
+        total[target[first]] += sums
+        above[below] = above[target]
+
+
+def build_tables(raw: Raw, names: Names) -> dict[str, pa.Table]:
+    """Make every table but ``requests`` from what the engine counted.
+
+    Parameters
+    ----------
+    raw : mapping of str to columns
+        Tables ``io backing_io charges memory latency interference workers kills
+        errors``; rows in the order of their keys, memory one row per cgroup.
+    names : Names
+        What the ids stand for.
+
+    Returns
+    -------
+    dict of str to pyarrow.Table
+        In the order of `replay.results.schema.TABLES`.
+    """
+    lookup = _Lookup(names)
+    makers: dict[str, Callable[[], list[pa.Array]]] = {
+        "charges": lambda: _charges(raw["charges"], lookup),
+        "io_stat": lambda: _io_stat(raw, names, lookup),
+        "memory": lambda: _memory(raw["memory"], names, lookup),
+        "latency": lambda: _latency(raw["latency"], lookup),
+        "interference": lambda: _interference(raw["interference"], lookup),
+        "workers": lambda: _workers(raw["workers"], lookup),
+        "kills": lambda: _kills(raw["kills"], lookup),
+        "errors": lambda: _errors(raw["errors"], lookup),
+    }
+    return {
+        name: pa.Table.from_arrays(make(), schema=TABLES[name].schema)
+        for name, make in makers.items()
+    }
+
+
+class RequestConverter:
+    """Turns raw ``requests`` columns into record batches; names are looked up once."""
+
+    def __init__(self, names: Names) -> None:
+        self._lookup = _Lookup(names)
+
+    def batch(self, columns: Columns) -> pa.RecordBatch:
+        """Make one batch of the requests table.
+
+        Parameters
+        ----------
+        columns : mapping of str to ndarray, shape (n,)
+            ``row arrival_ns start_ns completion_ns issuer payer device worker error``
+            and one ``STAGE_ns`` per stage. A time of -1 was not reached.
+
+        Returns
+        -------
+        pyarrow.RecordBatch
+            May share memory with ``columns``.
+        """
+        lookup = self._lookup
+        start = columns["start_ns"]
+        arrays = [
+            pa.array(columns["row"], pa.int64()),
+            lookup.device(columns["device"]),
+            lookup.cgroup(columns["issuer"]),
+            lookup.cgroup(columns["payer"]),
+            pa.array(columns["worker"], pa.uint32(), mask=start < 0),
+            _time_or_null(columns["arrival_ns"]),
+            _time_or_null(start),
+            _time_or_null(columns["completion_ns"]),
+            _errno(columns["error"]),
+            *(pa.array(columns[f"{stage}_ns"], pa.int64()) for stage in STAGE_NAMES),
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=TABLES["requests"].schema)
+
+
+class _Lookup:
+    """Names by dense id, whole columns at a time."""
+
+    def __init__(self, names: Names) -> None:
+        self._cgroups = pa.array(names.cgroups, pa.string())
+        self._devices = pa.array(names.devices, pa.string())
+        self._tasks = pa.array(names.tasks, pa.string())
+
+    def cgroup(self, ids: NDArray[Any]) -> pa.Array:
+        return self._cgroups.take(pa.array(ids))
+
+    def device(self, ids: NDArray[Any]) -> pa.Array:
+        return self._devices.take(pa.array(ids))
+
+    def task(self, ids: NDArray[Any]) -> pa.Array:
+        return self._tasks.take(pa.array(ids))
+
+
+def _word(words: Sequence[str], codes: NDArray[Any]) -> pa.Array:
+    return pa.array(words, pa.string()).take(pa.array(codes))
+
+
+def _numbers(columns: Columns, names: Sequence[str]) -> list[pa.Array]:
+    return [pa.array(columns[name], pa.int64()) for name in names]
+
+
+def _time_or_null(times: NDArray[Any]) -> pa.Array:
+    return pa.array(times, pa.int64(), mask=times < 0)
+
+
+def _errno(codes: NDArray[Any]) -> pa.Array:
+    return pa.array(np.abs(codes), pa.int32())
+
+
+def _charges(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
+    memory = ("charged_bytes", "uncharged_bytes", "refused_bytes")
+    return [
+        lookup.device(raw["device"]),
+        lookup.cgroup(raw["issuer"]),
+        lookup.cgroup(raw["payer"]),
+        *_numbers(raw, IO_COLUMNS),
+        *_numbers(raw, memory),
+    ]
+
+
+def _io_stat(raw: Raw, names: Names, lookup: _Lookup) -> list[pa.Array]:
+    if names.backing is not None and names.backing in names.devices:
+        raise ValueError(f"{names.backing} is both replayed and the device below")
+    io, backing = raw["io"], raw["backing_io"]
+    above, below = _io_counters(io), _io_counters(backing)
+    used = np.unique(io["device"][above.any(axis=1)])
+    devices = [names.devices[device] for device in used]
+    if names.backing is not None and below.any():
+        devices.append(names.backing)
+
+    n_cgroups, n_devices = len(names.cgroups), len(devices)
+    own = np.zeros((n_cgroups, n_devices, len(IO_COLUMNS)), np.int64)
+    if devices:
+        # rows of a device that saw nothing find a wrong place here, and add zeros there
+        place = np.minimum(np.searchsorted(used, io["device"]), n_devices - 1)
+        np.add.at(own, (io["cgroup"], place), above)
+        last = np.full(len(below), n_devices - 1)
+        np.add.at(own, (backing["cgroup"], last), below)
+    total = add_up(names.parents, own.reshape(n_cgroups, -1))
+    table = total.reshape(-1, len(IO_COLUMNS))
+    return [
+        lookup.cgroup(np.repeat(np.arange(n_cgroups), n_devices)),
+        _word(devices, np.tile(np.arange(n_devices), n_cgroups)),
+        *(pa.array(np.ascontiguousarray(column)) for column in table.T),
+    ]
+
+
+def _io_counters(raw: Columns) -> _IntArray:
+    """Return the counters side by side, shape (n_rows, 6)."""
+    return np.stack([raw[name] for name in IO_COLUMNS], axis=1).astype(np.int64)
+
+
+def _memory(raw: Columns, names: Names, lookup: _Lookup) -> list[pa.Array]:
+    """As ``memory.stat``: file holds tmpfs too, both with descendants."""
+    n_cgroups = len(names.cgroups)
+    if len(raw["current"]) != n_cgroups:
+        raise ValueError(f"{len(raw['current'])} memory rows for {n_cgroups} cgroups")
+    shmem = raw["own_shmem"]
+    file = raw["own_file"] + shmem
+    own = np.stack([file, shmem, raw["own_rss"], raw["own_kernel"]], axis=1)
+    total = add_up(names.parents, own)
+    pages = [raw["current"], raw["peak"], *total.T, file, shmem]
+    return [
+        lookup.cgroup(np.arange(n_cgroups)),
+        *(pa.array(column * PAGE_BYTES, pa.int64()) for column in pages),
+        *_numbers(raw, _EVENTS),
+    ]
+
+
+def _latency(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
+    mean = raw["sum_ns"] // np.maximum(raw["count"], 1)
+    names = ("min_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns")
+    return [
+        lookup.cgroup(raw["cgroup"]),
+        lookup.device(raw["device"]),
+        _word(OPS, raw["op"]),
+        _word(_ALL_STAGES, raw["stage"]),
+        pa.array(raw["count"], pa.int64()),
+        pa.array(mean, pa.int64()),
+        *_numbers(raw, names),
+    ]
+
+
+def _interference(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
+    return [
+        lookup.cgroup(raw["waiting"]),
+        lookup.cgroup(raw["blocking"]),
+        _word(_RESOURCES, raw["resource"]),
+        *_numbers(raw, ("wait_ns", "count")),
+    ]
+
+
+def _workers(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
+    return [
+        lookup.device(raw["device"]),
+        pa.array(raw["worker"], pa.uint32()),
+        lookup.cgroup(raw["cgroup"]),
+        *_numbers(raw, ("created_ns", "commands", "busy_ns", "idle_ns")),
+        _time_or_null(raw["reaped_ns"]),
+    ]
+
+
+def _kills(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
+    return [
+        pa.array(raw["time_ns"], pa.int64()),
+        lookup.cgroup(raw["limit_cgroup"]),
+        lookup.cgroup(raw["victim_cgroup"]),
+        lookup.task(raw["task"]),
+        *_numbers(raw, ("usage_bytes", "row")),
+    ]
+
+
+def _errors(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
+    return [
+        lookup.cgroup(raw["cgroup"]),
+        _errno(raw["errno"]),
+        *_numbers(raw, ("count", "bytes", "first_ns")),
+    ]

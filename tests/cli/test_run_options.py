@@ -1,0 +1,172 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+import hand_made as made
+import replay
+from replay.cli.main import cli
+from replay.errors import ScenarioError
+from replay.results.write import ResultSink
+
+
+class Library:
+    """Stands in for `replay.run`: notes how it was called, gives the hand-made result.
+
+    What the engine finds is tested elsewhere; here it is what the command asks for.
+    """
+
+    def __init__(self) -> None:
+        self.trace: Any = None
+        self.scenario: Any = None
+        self.options: dict[str, Any] = {}
+
+    def __call__(self, trace: Any, scenario: Any = None, **options: Any) -> Any:
+        self.trace, self.scenario, self.options = trace, scenario, options
+        with ResultSink(
+            made.names(),
+            output=options["output"],
+            overwrite=options["overwrite"],
+            requests=options["requests"],
+        ) as sink:
+            if sink.requests is not None:
+                sink.requests.append(made.raw_requests(4))
+            return sink.finish(made.raw_result(), made.info())
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    library = Library()
+    monkeypatch.setattr(replay, "run", library, raising=False)
+    return library
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_without_options_the_summary_is_on_stdout_and_the_rate_on_stderr(
+    library: Library,
+) -> None:
+    done = call("run", "seed")
+    assert done.exit_code == 0
+    assert "/ paid for /test.slice: 256.0 KiB" in done.stdout
+    assert "\x1b" not in done.output
+    assert done.stderr == "4 requests, 0.00 s, 2,000 requests/s\n"
+    assert (library.trace, library.scenario) == ("seed", None)
+    assert library.options["output"] is None
+    assert library.options["threads"] == 1
+    assert library.options["progress"] is None
+
+
+def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> None:
+    done = call(
+        *("run", "a", "b", "-s", "s.toml", "--set", "driver.policy=root"),
+        *("--set", "/test.slice/memory.max=64M", "--cgroups", "ids"),
+        *("-o", tmp_path / "out", "--requests", "--batch-rows", "7", "--threads", "2"),
+    )
+    assert done.exit_code == 0, done.output
+    assert (library.trace, library.scenario) == (["a", "b"], Path("s.toml"))
+    assert library.options == {
+        "overrides": ("driver.policy=root", "/test.slice/memory.max=64M"),
+        "cgroups": Path("ids"),
+        "output": tmp_path / "out",
+        "overwrite": False,
+        "requests": True,
+        "batch_rows": 7,
+        "threads": 2,
+        "progress": None,
+    }
+    assert pq.read_metadata(tmp_path / "out" / "requests.parquet").num_rows == 4
+
+
+@pytest.mark.usefixtures("library")
+def test_json_holds_the_run_and_every_table_but_requests(tmp_path: Path) -> None:
+    done = call("run", "seed", "--json", "-q", "-o", tmp_path / "out", "--requests")
+    value = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert value["run"]["scenario"]["driver"]["policy"] == "root"
+    assert value["tables"]["kills"][0]["task"] == "dd"
+    assert "requests" not in value["tables"]
+    assert value["run"] == json.loads((tmp_path / "out" / "run.json").read_text())
+
+
+@pytest.mark.usefixtures("library")
+def test_an_output_that_exists_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    assert call("run", "seed", "-o", tmp_path / "out").exit_code == 0
+    done = call("run", "seed", "-o", tmp_path / "out")
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.endswith(
+        "exists already: use --overwrite or name another output\n"
+    )
+    assert done.stderr.count("\n") == 1
+    assert call("run", "seed", "-o", tmp_path / "out", "--overwrite").exit_code == 0
+
+
+def test_what_the_library_refuses_is_one_line_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ScenarioError("driver.polcy: no such key; nearest: driver.policy")
+
+    monkeypatch.setattr(replay, "run", refuse, raising=False)
+    done = call("run", "seed", "--set", "driver.polcy=root")
+    assert done.exit_code == 1
+    assert done.stderr == "Error: driver.polcy: no such key; nearest: driver.policy\n"
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["run", "seed", "--threads", "0"],
+        ["run", "seed", "--requests"],
+        ["run", "seed", "--overwrite"],
+        ["compare"],
+        ["compare", "one"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    done = call(*arguments)
+    assert done.exit_code == 2
+    assert "Usage:" in done.stderr
+
+
+@pytest.mark.usefixtures("library")
+def test_a_name_that_the_locale_has_not_does_not_lose_the_summary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # GIVEN a cgroup with a name beyond ASCII, and a stdout that is ASCII
+    monkeypatch.setattr(made, "CGROUPS", ("/", "/größe", "/b", "id:77"))
+    runner = CliRunner(charset="ascii")
+    # WHEN summed up
+    done = runner.invoke(cli, ["run", "seed"])
+    # THEN the name is spelt in ASCII
+    assert done.exit_code == 0
+    assert r"/ paid for /gr\xf6\xdfe: 256.0 KiB" in done.stdout
+
+
+@pytest.mark.usefixtures("library")
+def test_compare_shows_each_result_against_the_first(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in "ab"]
+    for place in places:
+        call("run", "seed", "-o", place)
+    done = call("compare", *places)
+    assert done.exit_code == 0
+    assert done.stdout == (
+        f"base: {places[0]}\nother: {places[1]}\nThe tables do not differ.\n"
+    )
+    (value,) = json.loads(call("compare", *places, "--json").stdout)
+    assert value["other"] == str(places[1])
+    assert value["tables"]["charges"] == []
+
+
+def test_comparing_what_is_no_result_is_exit_code_1(tmp_path: Path) -> None:
+    done = call("compare", tmp_path, tmp_path)
+    assert done.exit_code == 1
+    assert "no run.json in it" in done.stderr

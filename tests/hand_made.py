@@ -1,0 +1,182 @@
+"""A small raw result made by hand, as the engine would hand it over.
+
+`/test.slice` wrote 256 KiB to 7:0 that `/` paid for, `/test.slice/b` waited for it and
+was killed; the root's memory holds the pages. Device 7:1 is replayed and saw nothing.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from replay.results.info import run_info
+from replay.results.result import Result
+from replay.results.tables import IO_COLUMNS, STAGE_NAMES, Names, Raw
+from replay.results.write import ResultSink
+from replay.trace.metadata import Device, Metadata, Quality, SourceFile, Summary
+
+MS = 1_000_000
+KIB = 1024
+CGROUPS = ("/", "/test.slice", "/test.slice/b", "id:77")
+
+_TYPES: dict[str, type[np.generic]] = {
+    **dict.fromkeys(["cgroup", "issuer", "payer", "waiting", "blocking"], np.uint32),
+    **dict.fromkeys(["limit_cgroup", "victim_cgroup", "worker"], np.uint32),
+    **dict.fromkeys(["task", "errno", "error"], np.int32),
+    **dict.fromkeys(["op", "stage", "resource"], np.uint8),
+    "device": np.uint16,
+}
+
+
+def columns(names: str, *rows: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Lay rows out as the engine's columns."""
+    table: dict[str, np.ndarray] = {}
+    for position, name in enumerate(names.split()):
+        values = [row[position] for row in rows]
+        table[name] = np.array(values, _TYPES.get(name, np.int64))
+    return table
+
+
+IO = " ".join(IO_COLUMNS)
+CHARGES = f"device issuer payer {IO} charged_bytes uncharged_bytes refused_bytes"
+LATENCY = (
+    "cgroup device op stage count sum_ns min_ns p50_ns p90_ns p99_ns p999_ns max_ns"
+)
+MEMORY = (
+    "own_shmem own_file own_kernel own_rss current peak "
+    "low high max oom oom_kill oom_group_kill"
+)
+REQUESTS = (
+    "row arrival_ns start_ns completion_ns issuer payer device worker error "
+    + " ".join(f"{stage}_ns" for stage in STAGE_NAMES)
+)
+
+
+def latency(cgroup: int, op: int, stage: int, times_ms: list[int]) -> tuple[int, ...]:
+    """Make a latency row of a few times; percentiles by nearest rank."""
+    times = sorted(time * MS for time in times_ms)
+    n = len(times)
+    ranks = [times[-(-n * tenths // 1000) - 1] for tenths in (500, 900, 990, 999)]
+    return (cgroup, 0, op, stage, n, sum(times), times[0], *ranks, times[-1])
+
+
+def names(**changes: Any) -> Names:
+    values: dict[str, Any] = {
+        "cgroups": CGROUPS,
+        "parents": np.array([-1, 0, 1, 0], np.int32),
+        "devices": ("7:0", "7:1"),
+        "tasks": ("dd", "java"),
+    }
+    return Names(**{**values, **changes})
+
+
+def raw_result() -> dict[str, dict[str, np.ndarray]]:
+    write, read = 1, 0
+    return {
+        "io": columns(
+            f"cgroup device {IO}",
+            (1, 0, 0, 256 * KIB, 0, 4, 0, 0),
+            (2, 0, 64 * KIB, 128 * KIB, 1, 2, 4 * KIB, 1),
+        ),
+        "backing_io": columns(f"cgroup {IO}"),
+        "charges": columns(
+            CHARGES,
+            (0, 1, 0, 0, 256 * KIB, 0, 4, 0, 0, 200 * KIB, 4 * KIB, 0),
+            (0, 2, 2, 64 * KIB, 128 * KIB, 1, 2, 4 * KIB, 1, 64 * KIB, 0, 4 * KIB),
+        ),
+        "memory": columns(
+            MEMORY,
+            (50, 1, 2, 0, 90, 120, 0, 0, 0, 0, 0, 0),
+            (0, 0, 0, 4, 33, 64, 0, 0, 18, 1, 1, 0),
+            (16, 3, 1, 5, 25, 64, 0, 0, 18, 1, 1, 0),
+            (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+        ),
+        "latency": columns(
+            LATENCY,
+            latency(1, write, 2, [0, 1]),
+            latency(1, write, 6, [2, 3]),
+            latency(1, write, 7, [2, 4]),
+            latency(2, read, 2, [9]),
+            latency(2, read, 6, [1]),
+            latency(2, read, 7, [10]),
+            latency(2, write, 2, [30]),
+            latency(2, write, 6, [2]),
+            latency(2, write, 7, [32]),
+        ),
+        "interference": columns(
+            "waiting blocking resource wait_ns count",
+            (1, 1, 1, 1 * MS, 1),
+            (2, 1, 1, 38 * MS, 2),
+            (2, 2, 1, 1 * MS, 1),
+        ),
+        "workers": columns(
+            "device worker cgroup created_ns commands busy_ns idle_ns reaped_ns",
+            (0, 0, 0, 0, 4, 8 * MS, 92 * MS, -1),
+            (0, 1, 2, 5 * MS, 1, 1 * MS, 60 * MS, 66 * MS),
+        ),
+        "kills": columns(
+            "time_ns limit_cgroup victim_cgroup task usage_bytes row",
+            (1_230 * MS, 1, 2, 0, 64 * 4096, 17),
+        ),
+        "errors": columns("cgroup errno count bytes first_ns", (2, 5, 1, 65536, MS)),
+    }
+
+
+def raw_requests(n_rows: int) -> dict[str, np.ndarray]:
+    """Make rows of which every third never started."""
+    row = np.arange(n_rows)
+    started = row % 3 != 2
+    table = {
+        "row": row,
+        "arrival_ns": row * 10,
+        "start_ns": np.where(started, row * 10 + 3, -1),
+        "completion_ns": np.where(started, row * 10 + 9, -1),
+        "issuer": row % 4,
+        "payer": row % 2,
+        "device": row * 0,
+        "worker": row % 2,
+        "error": np.where(row % 5 == 0, -5, 0),
+        **{f"{stage}_ns": row + i for i, stage in enumerate(STAGE_NAMES)},
+    }
+    return {
+        name: values.astype(_TYPES.get(name, np.int64))
+        for name, values in table.items()
+    }
+
+
+def metadata() -> Metadata:
+    return Metadata(
+        schema_version=1,
+        writer="replay test",
+        sources=[SourceFile(path="loop0.blktrace.0", nbytes=480)],
+        summary=Summary(
+            start_ns=5,
+            end_ns=2_000 * MS + 5,
+            wall_clock_ns=None,
+            n_rows=8,
+            devices=[Device(device=7 << 20, n_requests=8)],
+            cgroups=[],
+            processes=[],
+            messages=[],
+            quality=Quality(records=30, lost={"0": 2}),
+        ),
+    )
+
+
+def info(**changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "version": "0.1.0",
+        "trace": Path("seed.arrow"),
+        "metadata": metadata(),
+        "devices": ["7:0", "7:1"],
+        "scenario": {"driver": {"policy": "root"}, "machine": {"cpus": 2}},
+        "notes": ["the page cache of /dev/loop0 is not in the trace"],
+        "counts": columns("requests completed failed workers_peak", (4, 3, 1, 2)),
+        "timings": {"engine_s": 0.001, "total_s": 0.002},
+    }
+    return run_info(**{**values, **changes})
+
+
+def result(raw: Raw | None = None, **changes: Any) -> Result:
+    with ResultSink(names()) as sink:
+        return sink.finish(raw or raw_result(), info(**changes))

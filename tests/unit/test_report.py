@@ -1,0 +1,266 @@
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+import hand_made as made
+from replay.report.facts import facts
+from replay.report.format import (
+    count_text,
+    errno_text,
+    moment_text,
+    plain,
+    share_text,
+    size_text,
+    time_text,
+)
+from replay.report.text import render_text
+from replay.results.result import Result
+from replay.results.write import ResultSink
+
+SUMMARY = """\
+4 requests of 7:0, 7:1 in 2.00 s, driver.policy = root; 1 failed
+
+Who paid for whom
+  / paid for /test.slice: 256.0 KiB of I/O (100 %), 200.0 KiB of memory
+
+Who waited behind whom
+  /test.slice/b behind /test.slice: 38.0 ms in 2 waits for the worker
+
+Who was killed
+  t=1.23s dd in /test.slice/b killed: memory.max of /test.slice, 256.0 KiB
+
+What failed
+  /test.slice/b: 1 request, 64.0 KiB, EIO, first at t=0.00s
+
+cgroups by I/O
+  cgroup         requests      read    written  discarded  paid by    memory
+  /test.slice           2       0 B  256.0 KiB        0 B  /             0 B
+  /test.slice/b         2  64.0 KiB  128.0 KiB    4.0 KiB  itself   76.0 KiB
+
+Latency of their requests
+  cgroup            mean         p99  spent in       waited behind
+  /test.slice    3.00 ms     4.00 ms  device 83 %    itself
+  /test.slice/b  21.0 ms  <= 32.0 ms  dispatch 92 %  /test.slice 97 %
+
+Estimates and losses
+  trace: 2 events lost
+  the page cache of /dev/loop0 is not in the trace
+"""
+
+
+def result_of(raw: dict[str, dict[str, np.ndarray]], **changes: Any) -> Result:
+    with ResultSink(made.names(**changes)) as sink:
+        return sink.finish(raw, made.info())
+
+
+def empty_but(**kept: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Make a raw result where nothing happened but what is given."""
+    raw = made.raw_result()
+    for name, table in raw.items():
+        keep = name == "memory"
+        raw[name] = {key: v * 0 if keep else v[:0] for key, v in table.items()}
+    return {**raw, **kept}
+
+
+def many(n: int) -> Result:
+    """Make a result in which n cgroups each did something to /."""
+    ids = np.arange(n, dtype=np.uint32)
+    raw = made.raw_result()
+    for name, column in (
+        ("io", "cgroup"),
+        ("charges", "issuer"),
+        ("memory", ""),
+        ("interference", "waiting"),
+        ("latency", "cgroup"),
+        ("errors", "cgroup"),
+        ("kills", "victim_cgroup"),
+    ):
+        raw[name] = {key: np.repeat(v[:1], n) for key, v in raw[name].items()}
+        if column:
+            raw[name][column] = ids
+    raw["latency"]["stage"][:] = 7
+    raw["interference"]["blocking"][:] = 0
+    raw["charges"]["wbytes"] = np.arange(n) * 4096
+    names = ["/", *(f"/kubepods.slice/kubepods-pod{i:06}.slice" for i in range(1, n))]
+    parents = np.zeros(n, np.int32)
+    parents[0] = -1
+    return result_of(raw, cgroups=names, parents=parents)
+
+
+def test_summary_tells_who_paid_who_waited_and_who_was_killed_first() -> None:
+    assert made.result().summary() == SUMMARY
+
+
+def test_summary_of_an_uneventful_run_says_so_in_one_line() -> None:
+    # GIVEN a run in which one cgroup wrote and paid for itself
+    raw = empty_but(
+        charges=made.columns(
+            made.CHARGES,
+            (0, 1, 1, 0, 4096, 0, 1, 0, 0, 4096, 0, 0),
+        ),
+        latency=made.columns(made.LATENCY, made.latency(1, 1, 7, [2])),
+    )
+    # WHEN summed up
+    text = result_of(raw).summary()
+    # THEN there are no headings without an answer
+    assert (
+        "Every cgroup paid for its own I/O; nobody waited for another; nobody was "
+        "killed; no request failed."
+    ) in text.replace("\n", " ")
+    assert "Who " not in text
+    assert "discarded" not in text
+
+
+def test_summary_of_an_empty_run_has_no_tables() -> None:
+    text = result_of(empty_but()).summary()
+    assert "cgroups by I/O" not in text
+    assert "Latency" not in text
+
+
+def test_summary_shows_the_top_20_and_says_how_many_more() -> None:
+    text = many(1000).summary()
+    assert "/kubepods.slice/kubepods-pod000999.slice" in text.replace("\n", "")
+    section = text[text.index("cgroups by I/O") : text.index("Latency")]
+    assert section.count("KiB") + section.count("MiB") >= 20
+    assert "  … and 980 more" in section
+    # all but / pay / for their I/O: the first five of each answer
+    assert text.count("  … and 994 more") == 2
+    assert text.count("  … and 995 more") == 2
+
+
+@pytest.mark.parametrize("width", [80, 100, 1000])
+def test_numbers_are_never_cut_however_long_the_names_are(width: int) -> None:
+    # GIVEN names longer than a line and large numbers
+    raw = made.raw_result()
+    raw["charges"]["wbytes"][0] = 1023 * 1024**3
+    raw["latency"]["count"][:] = 987_654_321
+    long = "/kubepods.slice/" + "x" * 150
+    result = result_of(raw, cgroups=("/", long, f"{long}/b", "id:77"))
+    # WHEN shown at any width
+    text = render_text(result, width=width)
+    # THEN each number stands in one piece, and no line is longer than the width
+    for number in ("1023.0 GiB", "1,975,308,642", "64.0 KiB", "256.0 KiB"):
+        assert number in text
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+
+
+def test_plain_text_has_no_control_codes_and_a_terminal_gets_colour() -> None:
+    assert "\x1b" not in made.result().summary()
+    console = Console(force_terminal=True, color_system="standard", width=80)
+    with console.capture() as capture:
+        console.print(made.result())
+    assert "\x1b[1m" in capture.get()
+
+
+def test_names_cannot_reach_the_terminal_as_codes_or_markup() -> None:
+    # GIVEN a process and a cgroup with escape codes and rich's markup for names
+    hostile = ("/", "/[red]a[/red]", "/b\x1b[2J\n", "id:77")
+    raw = made.raw_result()
+    # WHEN shown
+    text = result_of(raw, cgroups=hostile, tasks=("[bold]dd\x07", "java")).summary()
+    # THEN they are text
+    assert "/[red]a[/red]" in text
+    assert r"[bold]dd\x07 in /b\x1b[2J\n killed" in text
+    assert "\x1b" not in text
+    assert "\x07" not in text
+
+
+def test_a_percentile_over_operations_is_given_as_a_bound() -> None:
+    (first, second) = facts(made.result()).cgroups.items
+    assert (first.p99_ns, first.p99_is_bound) == (4 * made.MS, False)
+    assert (second.p99_ns, second.p99_is_bound) == (32 * made.MS, True)
+    assert second.mean_ns == 21 * made.MS
+
+
+def test_an_issuer_with_two_payers_shows_both_shares() -> None:
+    raw = made.raw_result()
+    raw["charges"]["issuer"][:] = 1
+    text = render_text(result_of(raw), width=100)
+    assert "/ 56 %, /test.slice/b 43 %" in text
+
+
+def test_flushes_without_bytes_that_the_root_served_are_no_headline() -> None:
+    raw = made.raw_result()
+    for name in ("wbytes", "rbytes", "dbytes", "charged_bytes"):
+        raw["charges"][name][:] = 0
+    assert facts(result_of(raw)).paid.items == []
+
+
+def test_facts_of_100_000_cgroups_are_found_within_a_second() -> None:
+    result = many(100_000)
+    begin = time.process_time()
+    found = facts(result)
+    assert time.process_time() - begin < 1.0
+    assert found.cgroups.n_more == 99_980
+    assert found.paid.items[0].issuer.endswith("pod099999.slice")
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (64 << 20, "64.0 MiB"),
+        ((1 << 20) - 1, "1.0 MiB"),
+        (-4096, "-4.0 KiB"),
+        ((1 << 63) - 1, "8.0 EiB"),
+        (5000 << 60, "5000.0 EiB"),
+    ],
+)
+def test_sizes_have_one_decimal(n_bytes: int, text: str) -> None:
+    assert size_text(n_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("time_ns", "text"),
+    [
+        (0, "0 ns"),
+        (999, "999 ns"),
+        (1_000, "1.00 us"),
+        (12_345, "12.3 us"),
+        (9_996, "10.0 us"),
+        (999_600, "1.00 ms"),
+        (1_230_000_000, "1.23 s"),
+        (-38_000_000, "-38.0 ms"),
+        (86_400_000_000_000, "86,400 s"),
+    ],
+)
+def test_times_have_three_digits(time_ns: int, text: str) -> None:
+    assert time_text(time_ns) == text
+
+
+@given(st.integers(-(1 << 63), 1 << 63))
+def test_a_size_or_time_is_within_half_a_step_of_what_it_shows(value: int) -> None:
+    units: dict[str, float] = {
+        "B": 1,
+        "KiB": 2**10,
+        "MiB": 2**20,
+        "GiB": 2**30,
+        "TiB": 2**40,
+    }
+    units |= {"PiB": 2**50, "EiB": 2**60, "ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
+    for text in (size_text(value), time_text(value)):
+        number, unit = text.replace(",", "").split()
+        assert float(number) * units[unit] == pytest.approx(value, rel=0.0501)
+        assert len(text) <= 14 or unit == "s"
+
+
+def test_small_texts() -> None:
+    assert count_text(1234) == "1,234"
+    assert count_text(1, "wait") == "1 wait"
+    assert count_text(2, "wait") == "2 waits"
+    assert share_text(999, 1000) == "99 %"
+    assert share_text(1, 1000) == "<1 %"
+    assert share_text(0, 0) == "0 %"
+    assert errno_text(28) == "ENOSPC"
+    assert errno_text(4242) == "errno 4242"
+    assert moment_text(1_234_000_000) == "t=1.23s"
+    assert plain("/ä b") == "/ä b"
+    assert plain("a\udc80\u202e") == r"a\udc80\u202e"
