@@ -1,0 +1,194 @@
+"""What is in a trace, for a person to read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from replay.report.text import counted, printable, ranges, seconds
+from replay.trace.info import TraceInfo
+from replay.trace.metadata import Process, Quality
+
+#: Rows of a table that may have very many; JSON holds them all.
+TOP: Final = 20
+#: Columns where no terminal sets a width: nothing is folded.
+_WIDE = 1000
+
+#: What it means that an event's request is not known.
+_UNMATCHED: Final = {
+    "complete": "completed a request that was never seen to be issued",
+    "issue_without_queue": "issued a request that was never seen to be queued",
+    "merge": "merged into a request that was never seen",
+    "split": "split a request that was never seen",
+    "requeue": "put back a request that was never seen to be issued",
+    "insert": "inserted a request that was never seen to be queued",
+}
+
+
+def print_info(info: TraceInfo, file: TextIO | None = None) -> None:
+    """Print what is in a trace.
+
+    Parameters
+    ----------
+    info : TraceInfo
+        What to print.
+    file : text file or None
+        Standard output by default.
+    """
+    console = Console(file=file, highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDE
+    read = [source for source in info.sources if source.role == "trace"]
+    console.print(Text(printable(info.path), "bold"))
+    began = f", from {info.wall_clock}" if info.wall_clock else ""
+    console.print(
+        f"{counted(info.requests, 'request')} in {seconds(info.span_ns)} s{began}\n"
+        f"read from {counted(len(read), 'file')} of "
+        f"{counted(sum(source.nbytes for source in read), 'byte')}"
+    )
+    console.print(_counts(info))
+    console.print(_cgroups(info))
+    console.print(_processes(info))
+    console.print(_records(info.quality))
+    lines = quality_lines(info.quality, info.missing_cpus)
+    for line in lines or ["Nothing was lost, and every event found its request."]:
+        console.print(Text(line))
+
+
+def quality_lines(
+    quality: Quality, missing_cpus: Mapping[str, Sequence[int]]
+) -> list[str]:
+    """Say what was lost or odd, in words.
+
+    Parameters
+    ----------
+    quality : Quality
+        What became of every record.
+    missing_cpus : mapping
+        Base name to the CPUs without a file.
+
+    Returns
+    -------
+    list of str
+        A line each; empty if there is nothing to say.
+    """
+    lines = [
+        f"{printable(name)}: there is no file of CPU {ranges(cpus)}: what was recorded "
+        "there is missing, unless nothing was"
+        for name, cpus in missing_cpus.items()
+    ]
+    if lost := sum(quality.lost.values()):
+        by_cpu = sorted(quality.lost.items(), key=lambda one: (len(one[0]), one[0]))
+        where = ", ".join(f"{count:,} on CPU {cpu}" for cpu, count in by_cpu)
+        lines.append(
+            f"{counted(lost, 'event')} lost while recording ({where}): give blktrace "
+            "more or larger buffers (-n, -b)"
+        )
+    unmatched = [
+        (count, "event", _UNMATCHED.get(kind, f"of a request never seen ({kind})"))
+        for kind, count in sorted(quality.unmatched.items())
+    ]
+    lines += [
+        f"{counted(count, unit)} {text}"
+        for count, unit, text in (
+            (quality.refused_bytes, "byte", "skipped: they hold no valid record"),
+            (quality.truncated_bytes, "byte", "of a record cut off at a file's end"),
+            (quality.unknown, "record", "of an unknown kind left out"),
+            (quality.out_of_order, "record", "out of order: moved to the time reached"),
+            *unmatched,
+            (quality.unfinished, "request", "issued but not seen to complete"),
+            (quality.never_issued, "request", "queued but not seen to be issued"),
+            (quality.late_completions, "completion", "too late to be kept"),
+            (quality.names_dropped, "process name", "more than are kept"),
+        )
+        if count
+    ]
+    return lines
+
+
+def _counts(info: TraceInfo) -> Table:
+    table = _table("Devices", "device", "operation", "requests", "bios", "bytes")
+    for one in info.counts:
+        table.add_row(one.device, one.op, *_numbers(one.requests, one.bios, one.bytes))
+    return table
+
+
+def _cgroups(info: TraceInfo) -> Table:
+    table = _table("Cgroups", "id", "path", "requests", "bios", "bytes")
+    for one in info.cgroups[:TOP]:
+        path = one.path or ("none recorded" if one.id == 0 else "not known")
+        table.add_row(
+            str(one.id),
+            Text(printable(path), "" if one.path else "dim"),
+            *_numbers(one.requests, one.bios, one.bytes),
+        )
+    return _with_rest(table, len(info.cgroups))
+
+
+def _processes(info: TraceInfo) -> Table:
+    table = _table("Processes", "pid", "name", "requests", "first s", "last s")
+    for one in info.processes[:TOP]:
+        table.add_row(
+            str(one.pid),
+            Text(_names(one)),
+            *_numbers(one.n_requests),
+            seconds(one.first_ns),
+            seconds(one.last_ns),
+        )
+    return _with_rest(table, len(info.processes))
+
+
+def _names(process: Process) -> str:
+    """Show the names in order of time, one that follows itself once."""
+    names: list[str] = []
+    for one in process.names:
+        if names[-1:] != [one.name]:
+            names.append(one.name)
+    return " → ".join(printable(name) for name in names)
+
+
+def _records(quality: Quality) -> Text:
+    parts = [f"{count:,} {letter}" for letter, count in sorted(quality.events.items())]
+    parts += [
+        counted(count, f"{kind} note") for kind, count in sorted(quality.notes.items())
+    ]
+    text = f"\n{counted(quality.records, 'record')}: {', '.join(parts)}"
+    extra = [
+        counted(count, unit)
+        for count, unit in (
+            (quality.flush_sequences, "flush sequence"),
+            (quality.partial_completions, "partial completion"),
+            (quality.requeues, "requeue"),
+        )
+        if count
+    ]
+    return Text(text + (f" ({', '.join(extra)})" if extra else ""))
+
+
+def _table(title: str, *columns: str) -> Table:
+    """Make a table without frame; all but what names a row is a number."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    for column in columns:
+        left = column in ("device", "operation", "path", "name")
+        table.add_column(
+            column,
+            justify="left" if left else "right",
+            header_style="dim",
+            overflow="fold",
+            no_wrap=not left,
+        )
+    return table
+
+
+def _with_rest(table: Table, n_rows: int) -> Table:
+    if n_rows > TOP:
+        table.add_row("…", f"and {n_rows - TOP:,} more: see --json")
+    return table
+
+
+def _numbers(*values: int) -> list[str]:
+    return [f"{value:,}" for value in values]
