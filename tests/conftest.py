@@ -18,8 +18,8 @@ settings.register_profile(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-# under the sanitizers and with bounds checked, each example takes many times as long
-settings.register_profile("slow-build", max_examples=25, deadline=None)
+# builds with checks in them take many times as long for an example
+settings.register_profile("checked", max_examples=25, deadline=None)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
 )

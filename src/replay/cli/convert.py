@@ -39,8 +39,8 @@ def convert(
     dir/loop0.blktrace.0 and on) or a directory that holds such sets. Several inputs
     are merged by time.
     """
+    from replay.report.format import count_text
     from replay.report.info import quality_lines
-    from replay.report.text import counted
     from replay.trace.convert import convert as convert_trace
     from replay.trace.inputs import missing_cpus
 
@@ -63,8 +63,8 @@ def convert(
     for line in quality_lines(quality, missing_cpus(sources)):
         message(f"Note: {line}", quiet=quiet)
     message(
-        f"{output}: {counted(trace.n_rows, 'request')} from "
-        f"{counted(quality.records, 'record')} in {counted(len(sources), 'file')}, "
-        f"{seconds:.2f} s",
+        f"{output}: {count_text(trace.n_rows, 'request')} of "
+        f"{count_text(quality.records, 'record')} from "
+        f"{count_text(len(sources), 'file')} in {seconds:.2f} s",
         quiet=quiet,
     )

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from replay.errors import ReplayError
-from replay.report.text import printable
+from replay.report.format import plain
 from replay.version import VERSION
 
 #: Command name: module, and what it does. The module holds a command of that name.
@@ -54,7 +54,7 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except ReplayError as error:
             # a file's name may hold anything; the message is one line
-            raise click.ClickException(printable(str(error))) from error
+            raise click.ClickException(plain(str(error))) from error
         except KeyboardInterrupt:
             click.echo("Interrupted: nothing was written.", err=True)
             ctx.exit(INTERRUPTED)

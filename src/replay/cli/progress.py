@@ -1,17 +1,15 @@
 """A progress bar on standard error, only where a person sees it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from replay.trace.file import Progress
-
 
 @contextmanager
-def progress_bar(title: str, *, quiet: bool = False) -> Iterator["Progress | None"]:
+def progress_bar(
+    title: str, *, quiet: bool = False
+) -> Iterator[Callable[[int, int], None] | None]:
     """Show a bar while the body runs.
 
     Parameters
@@ -23,7 +21,7 @@ def progress_bar(title: str, *, quiet: bool = False) -> Iterator["Progress | Non
 
     Yields
     ------
-    Progress or None
+    callable or None
         To be told of work done and in all; None where no bar is shown.
     """
     stream = click.get_text_stream("stderr")

@@ -1,1 +1,0 @@
-"""What a person sees: tables for the terminal."""

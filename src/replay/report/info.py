@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from replay.report.text import counted, printable, ranges, seconds
+from replay.report.format import count_text, plain
 from replay.trace.info import TraceInfo
 from replay.trace.metadata import Process, Quality
 
@@ -41,12 +41,12 @@ def print_info(info: TraceInfo, file: TextIO | None = None) -> None:
     if not console.is_terminal:
         console.width = _WIDE
     read = [source for source in info.sources if source.role == "trace"]
-    console.print(Text(printable(info.path), "bold"))
+    console.print(Text(plain(info.path), "bold"))
     began = f", from {info.wall_clock}" if info.wall_clock else ""
     console.print(
-        f"{counted(info.requests, 'request')} in {seconds(info.span_ns)} s{began}\n"
-        f"read from {counted(len(read), 'file')} of "
-        f"{counted(sum(source.nbytes for source in read), 'byte')}"
+        f"{count_text(info.requests, 'request')} in {_seconds(info.span_ns)} s{began}\n"
+        f"read from {count_text(len(read), 'file')} of "
+        f"{count_text(sum(source.nbytes for source in read), 'byte')}"
     )
     console.print(_counts(info))
     console.print(_cgroups(info))
@@ -75,7 +75,7 @@ def quality_lines(
         A line each; empty if there is nothing to say.
     """
     lines = [
-        f"{printable(name)}: there is no file of CPU {ranges(cpus)}: what was recorded "
+        f"{plain(name)}: there is no file of CPU {_ranges(cpus)}: what was recorded "
         "there is missing, unless nothing was"
         for name, cpus in missing_cpus.items()
     ]
@@ -83,15 +83,15 @@ def quality_lines(
         by_cpu = sorted(quality.lost.items(), key=lambda one: (len(one[0]), one[0]))
         where = ", ".join(f"{count:,} on CPU {cpu}" for cpu, count in by_cpu)
         lines.append(
-            f"{counted(lost, 'event')} lost while recording ({where}): give blktrace "
-            "more or larger buffers (-n, -b)"
+            f"{count_text(lost, 'event')} lost while recording ({where}): give "
+            "blktrace more or larger buffers (-n, -b)"
         )
     unmatched = [
         (count, "event", _UNMATCHED.get(kind, f"of a request never seen ({kind})"))
         for kind, count in sorted(quality.unmatched.items())
     ]
     lines += [
-        f"{counted(count, unit)} {text}"
+        f"{count_text(count, unit)} {text}"
         for count, unit, text in (
             (quality.refused_bytes, "byte", "skipped: they hold no valid record"),
             (quality.truncated_bytes, "byte", "of a record cut off at a file's end"),
@@ -121,7 +121,7 @@ def _cgroups(info: TraceInfo) -> Table:
         path = one.path or ("none recorded" if one.id == 0 else "not known")
         table.add_row(
             str(one.id),
-            Text(printable(path), "" if one.path else "dim"),
+            Text(plain(path), "" if one.path else "dim"),
             *_numbers(one.requests, one.bios, one.bytes),
         )
     return _with_rest(table, len(info.cgroups))
@@ -134,8 +134,8 @@ def _processes(info: TraceInfo) -> Table:
             str(one.pid),
             Text(_names(one)),
             *_numbers(one.n_requests),
-            seconds(one.first_ns),
-            seconds(one.last_ns),
+            _seconds(one.first_ns),
+            _seconds(one.last_ns),
         )
     return _with_rest(table, len(info.processes))
 
@@ -146,17 +146,18 @@ def _names(process: Process) -> str:
     for one in process.names:
         if names[-1:] != [one.name]:
             names.append(one.name)
-    return " → ".join(printable(name) for name in names)
+    return " → ".join(plain(name) for name in names)
 
 
 def _records(quality: Quality) -> Text:
     parts = [f"{count:,} {letter}" for letter, count in sorted(quality.events.items())]
     parts += [
-        counted(count, f"{kind} note") for kind, count in sorted(quality.notes.items())
+        count_text(count, f"{kind} note")
+        for kind, count in sorted(quality.notes.items())
     ]
-    text = f"\n{counted(quality.records, 'record')}: {', '.join(parts)}"
+    text = f"\n{count_text(quality.records, 'record')}: {', '.join(parts)}"
     extra = [
-        counted(count, unit)
+        count_text(count, unit)
         for count, unit in (
             (quality.flush_sequences, "flush sequence"),
             (quality.partial_completions, "partial completion"),
@@ -192,3 +193,19 @@ def _with_rest(table: Table, n_rows: int) -> Table:
 
 def _numbers(*values: int) -> list[str]:
     return [f"{value:,}" for value in values]
+
+
+def _seconds(time_ns: int | None) -> str:
+    """Show ns as seconds, to the µs; nothing if there is none."""
+    return "" if time_ns is None else f"{time_ns / 1_000_000_000:,.6f}"
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Show ascending numbers as ``"1-3, 7"``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{a}-{b}" if a < b else str(a) for a, b in runs)
