@@ -41,8 +41,8 @@ def replay(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command of a new environment that holds the wheel and what it asks for."""
     folder = tmp_path_factory.mktemp("venv")
     venv.create(folder, with_pip=True)
-    pip = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
-    call(*pip, "install", "--quiet", wheel, cwd=folder)
+    python = folder / "bin" / "python"
+    call(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
     return folder / "bin" / "replay"
 
 

@@ -188,7 +188,7 @@ def test_a_clean_trace_says_so(info: TraceInfo) -> None:
 
 def test_every_loss_has_a_line_with_its_count() -> None:
     # GIVEN every number a different one
-    numbers = {
+    numbers: dict[str, Any] = {
         "unknown": 2,
         "refused_bytes": 3,
         "truncated_bytes": 4,

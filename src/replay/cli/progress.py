@@ -1,5 +1,6 @@
 """A progress bar on standard error, only where a person sees it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -24,7 +25,7 @@ def progress_bar(
     callable or None
         To be told of work done and in all; None where no bar is shown.
     """
-    stream = click.get_text_stream("stderr")
+    stream = sys.stderr
     if quiet or not stream.isatty():
         yield None
         return
