@@ -59,13 +59,13 @@ sanitize: build/sanitize/lib
 	PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
-	$(BIN)/python -m pytest -m 'not slow' -p no:cacheprovider $(wildcard $(SANITIZED))
+	$(BIN)/python -m pytest -m 'not slow' --capture=sys -p no:cacheprovider $(wildcard $(SANITIZED))
 
 # Line tracing of compiled code needs Python 3.11 and the C beside its source, so a copy
 # is built and tested.
 coverage: $(VENV)/ready
 	mkdir -p build/coverage
-	cp -ru src tests $(wildcard traces README.md) LICENSE setup.py pyproject.toml build/coverage
+	cp -ru src tests docs traces LICENSE README.md setup.py pyproject.toml build/coverage
 	cd build/coverage && \
 	REPLAY_BUILD=coverage $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace && \
 	export PYTHONPATH=$(CURDIR)/build/coverage/src HYPOTHESIS_PROFILE=checked && \
@@ -82,7 +82,7 @@ bench: $(VENV)/built
 # the wheel is built from the sdist
 dist: $(VENV)/ready
 	rm -rf dist
-	$(BIN)/python -m build
+	REPLAY_BUILD=release $(BIN)/python -m build
 
 clean:
 	rm -rf build dist .venv
@@ -96,7 +96,7 @@ $(BIN)/python:
 $(VENV)/ready: pyproject.toml | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	$(PIP) install --group dev
-	$(PIP) install --no-build-isolation --editable .
+	REPLAY_BUILD=release $(PIP) install --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/built: setup.py $(COMPILED) $(VENV)/ready
