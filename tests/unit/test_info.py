@@ -1,13 +1,13 @@
 """What is in a trace: exact in JSON, in words for a person."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from replay.report.info import print_info, quality_lines
+from replay.report.info import info_page, quality_lines
+from replay.report.text import render_text
 from replay.trace.file import open_trace
 from replay.trace.info import TraceInfo, trace_info, wall_clock_text
 from replay.trace.metadata import (
@@ -153,37 +153,34 @@ def test_the_wall_clock_is_shown_to_the_nanosecond(
 
 
 def test_a_person_reads_a_page(info: TraceInfo) -> None:
-    page = io.StringIO()
-    print_info(info, page)
-    lines = [line.split() for line in page.getvalue().splitlines()]
+    page = render_text(info_page(info), width=200)
+    lines = [line.split() for line in page.splitlines()]
     first = "4 requests in 2.000000 s, from 2023-11-14T22:13:20.000000001Z"
     assert first.split() in lines
-    assert ["read", "from", "2", "files", "of", "1,048", "bytes"] in lines
+    assert ["read", "from", "2", "files,", "1,048", "bytes"] in lines
     assert ["7:1", "write", "2", "5", "8,589,934,590"] in lines
     assert ["9", "not", "known", "2", "5", "8,589,934,590"] in lines
     assert ["7", r"/a\x1b", "1", "1", "512"] in lines
     assert ["0", "none", "recorded", "1", "1", "0"] in lines
     assert ["5", "cat", "→", "bash", "4", "0.000000", "1.500000"] in lines
-    assert "\x1b" not in page.getvalue()
+    assert "\x1b" not in page
 
 
 def test_a_long_table_is_cut_and_says_so(info: TraceInfo) -> None:
     one = info.cgroups[0]
     many = [msgspec.structs.replace(one, id=1000 + n) for n in range(31)]
-    page = io.StringIO()
-    print_info(msgspec.structs.replace(info, cgroups=many), page)
-    assert "1019 " in page.getvalue()
-    assert "1020 " not in page.getvalue()
-    assert "and 11 more: see --json" in page.getvalue()
+    page = render_text(
+        info_page(msgspec.structs.replace(info, cgroups=many)), width=200
+    )
+    assert "1019 " in page
+    assert "1020 " not in page
+    assert "and 11 more: see --json" in page
 
 
 def test_a_clean_trace_says_so(info: TraceInfo) -> None:
     clean = msgspec.structs.replace(info, quality=Quality(records=1), missing_cpus={})
-    page = io.StringIO()
-    print_info(clean, page)
-    assert page.getvalue().endswith(
-        "Nothing was lost, and every event found its request.\n"
-    )
+    page = render_text(info_page(clean), width=200)
+    assert page.endswith("Nothing was lost, and every event found its request.\n")
 
 
 def test_every_loss_has_a_line_with_its_count() -> None:
@@ -197,6 +194,7 @@ def test_every_loss_has_a_line_with_its_count() -> None:
         "never_issued": 7,
         "late_completions": 8,
         "names_dropped": 9,
+        "processes_dropped": 13,
     }
     unmatched = {"complete": 10, "issue_without_queue": 11, "new_kind": 12, "merge": 0}
     quality = Quality(**numbers, unmatched=unmatched, lost={"10": 20, "9": 1000})
@@ -205,7 +203,7 @@ def test_every_loss_has_a_line_with_its_count() -> None:
     # THEN each has its line, what is zero has none
     assert lines[0].startswith("d/sda: there is no file of CPU 1-3, 7: ")
     assert lines[1].startswith("1,020 events lost while recording (1,000 on CPU 9, 20 ")
-    assert sorted(int(line.split()[0]) for line in lines[2:]) == list(range(2, 13))
+    assert sorted(int(line.split()[0]) for line in lines[2:]) == list(range(2, 14))
 
 
 def test_one_is_not_many() -> None:

@@ -26,6 +26,8 @@ def info(
     """
     import msgspec
 
+    from replay.cli.show import show
+    from replay.report.info import info_page
     from replay.trace.convert import open_or_convert
     from replay.trace.info import trace_info
 
@@ -38,6 +40,4 @@ def info(
         text = msgspec.json.format(msgspec.json.encode(facts), indent=2).decode()
         click.echo(text)
     else:
-        from replay.report.info import print_info
-
-        print_info(facts)
+        show(info_page(facts))

@@ -1,9 +1,9 @@
 """What is in a trace, for a person to read."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TextIO
+from typing import Final
 
-from rich.console import Console
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -13,8 +13,6 @@ from replay.trace.metadata import Process, Quality
 
 #: Rows of a table that may have very many; JSON holds them all.
 TOP: Final = 20
-#: Columns where no terminal sets a width: nothing is folded.
-_WIDE = 1000
 
 #: What it means that an event's request is not known.
 _UNMATCHED: Final = {
@@ -23,38 +21,45 @@ _UNMATCHED: Final = {
     "merge": "merged into a request that was never seen",
     "split": "split a request that was never seen",
     "requeue": "put back a request that was never seen to be issued",
+    "get": "got a request for a bio that was never seen to be queued",
+    "late_issue": "issued a request too late to be kept",
     "insert": "inserted a request that was never seen to be queued",
 }
 
 
-def print_info(info: TraceInfo, file: TextIO | None = None) -> None:
-    """Print what is in a trace.
+def info_page(info: TraceInfo) -> RenderableType:
+    """Lay out what is in a trace.
 
     Parameters
     ----------
     info : TraceInfo
-        What to print.
-    file : text file or None
-        Standard output by default.
+        What to show.
+
+    Returns
+    -------
+    RenderableType
+        For a rich console, or `replay.report.text.render_text`.
     """
-    console = Console(file=file, highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDE
     read = [source for source in info.sources if source.role == "trace"]
-    console.print(Text(plain(info.path), "bold"))
+    n_bytes = sum(source.nbytes for source in read)
+    files = f"{count_text(len(read), 'file')}, {count_text(n_bytes, 'byte')}"
+    span = f"{count_text(info.requests, 'request')} in {_time(info.span_ns)} s"
     began = f", from {info.wall_clock}" if info.wall_clock else ""
-    console.print(
-        f"{count_text(info.requests, 'request')} in {_seconds(info.span_ns)} s{began}\n"
-        f"read from {count_text(len(read), 'file')} of "
-        f"{count_text(sum(source.nbytes for source in read), 'byte')}"
-    )
-    console.print(_counts(info))
-    console.print(_cgroups(info))
-    console.print(_processes(info))
-    console.print(_records(info.quality))
     lines = quality_lines(info.quality, info.missing_cpus)
-    for line in lines or ["Nothing was lost, and every event found its request."]:
-        console.print(Text(line))
+    return Group(
+        Text(plain(info.path), "bold"),
+        Text(span + began),
+        Text(f"read from {files}"),
+        "",
+        _counts(info),
+        "",
+        _cgroups(info),
+        "",
+        _processes(info),
+        "",
+        _records(info.quality),
+        *map(Text, lines or ["Nothing was lost, and every event found its request."]),
+    )
 
 
 def quality_lines(
@@ -102,6 +107,7 @@ def quality_lines(
             (quality.never_issued, "request", "queued but not seen to be issued"),
             (quality.late_completions, "completion", "too late to be kept"),
             (quality.names_dropped, "process name", "more than are kept"),
+            (quality.processes_dropped, "request", "of processes more than are kept"),
         )
         if count
     ]
@@ -129,15 +135,17 @@ def _cgroups(info: TraceInfo) -> Table:
 
 def _processes(info: TraceInfo) -> Table:
     table = _table("Processes", "pid", "name", "requests", "first s", "last s")
-    for one in info.processes[:TOP]:
+    # most are named in passing: blktrace notes every process it meets
+    active = [one for one in info.processes if one.n_requests]
+    for one in active[:TOP]:
         table.add_row(
             str(one.pid),
             Text(_names(one)),
             *_numbers(one.n_requests),
-            _seconds(one.first_ns),
-            _seconds(one.last_ns),
+            _time(one.first_ns),
+            _time(one.last_ns),
         )
-    return _with_rest(table, len(info.processes))
+    return _with_rest(table, len(active))
 
 
 def _names(process: Process) -> str:
@@ -155,7 +163,7 @@ def _records(quality: Quality) -> Text:
         count_text(count, f"{kind} note")
         for kind, count in sorted(quality.notes.items())
     ]
-    text = f"\n{count_text(quality.records, 'record')}: {', '.join(parts)}"
+    text = f"{count_text(quality.records, 'record')}: {', '.join(parts)}"
     extra = [
         count_text(count, unit)
         for count, unit in (
@@ -195,7 +203,7 @@ def _numbers(*values: int) -> list[str]:
     return [f"{value:,}" for value in values]
 
 
-def _seconds(time_ns: int | None) -> str:
+def _time(time_ns: int | None) -> str:
     """Show ns as seconds, to the µs; nothing if there is none."""
     return "" if time_ns is None else f"{time_ns / 1_000_000_000:,.6f}"
 

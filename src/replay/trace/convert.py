@@ -136,10 +136,8 @@ def _write(
                 f"{path}: is an Arrow file, as `replay convert` writes them: "
                 "use it as it is"
             )
-    sources = [Source(name=str(path), data=map_file(path)) for path in found.traces]
-    files = [
-        SourceFile(path=source.name, nbytes=len(source.data)) for source in sources
-    ]
+    maps = {str(path): map_file(path) for path in found.traces}
+    files = [SourceFile(path=name, nbytes=len(data)) for name, data in maps.items()]
     total = sum(file.nbytes for file in files)
     if total == 0:
         raise TraceError(f"{found.traces[0]}: is empty: there is nothing to convert")
@@ -149,6 +147,7 @@ def _write(
         size = found.cgroups.stat().st_size
         files.append(SourceFile(path=str(found.cgroups), nbytes=size, role="cgroups"))
 
+    sources = [Source(name=name, data=data) for name, data in maps.items()]
     rows = BlktraceBatches(sources, batch_rows=batch_rows)
 
     def describe(summary: Summary) -> Metadata:
