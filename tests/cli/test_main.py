@@ -42,11 +42,11 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for name in ("convert", "info", "run"):
+    for name in ("convert", "info", "run", "compare"):
         assert f"\n  {name} " in done.stdout
 
 
-@pytest.mark.parametrize("name", ["convert", "info"])
+@pytest.mark.parametrize("name", main.COMMANDS)
 def test_each_command_has_help(runner: CliRunner, name: str) -> None:
     result = runner.invoke(main.cli, [name, "-h"])
     assert result.exit_code == 0

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "convert": ("replay.cli.convert", "Make a trace file of a recording."),
     "info": ("replay.cli.info", "Show what is in a trace."),
     "run": ("replay.cli.run", "Replay a trace under a scenario."),
+    "compare": ("replay.cli.compare", "Compare the results of runs."),
 }
 INTERRUPTED: Final = 128 + signal.SIGINT
 TERMINATED: Final = 128 + signal.SIGTERM

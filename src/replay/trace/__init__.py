@@ -1,1 +1,0 @@
-"""Finds and reads inputs, pairs records into requests, writes and opens traces."""
