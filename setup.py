@@ -38,7 +38,8 @@ LINK_ARGS: list[str] = []
 if PROFILE == "coverage":
     MACROS += [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
 if PROFILE == "sanitize":
-    SANITIZERS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+    SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    SANITIZERS += ["-fno-omit-frame-pointer"]
     COMPILE_ARGS += SANITIZERS
     LINK_ARGS += SANITIZERS
 
@@ -59,8 +60,8 @@ setup(
         extensions,
         include_path=["src"],
         compiler_directives=DIRECTIVES,
-        # coverage reads the C beside its source; everywhere else it stays out of the tree
-        build_dir=None if PROFILE == "coverage" else "build/cython",
+        # coverage reads the C beside its source; else it stays out of the tree
+        build_dir=None if PROFILE == "coverage" else f"build/cython/{PROFILE}",
         annotate=PROFILE == "debug",
     )
 )

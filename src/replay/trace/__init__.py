@@ -1,0 +1,1 @@
+"""Finds and reads inputs, pairs records into requests, writes and opens traces."""

@@ -11,14 +11,14 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
     """Base: frozen, keyword only; newer writers may add fields."""
 
 
-class Device(Struct):
+class Device(Struct, frozen=True, kw_only=True):
     """A traced device."""
 
     device: int
     n_requests: int
 
 
-class Cgroup(Struct):
+class Cgroup(Struct, frozen=True, kw_only=True):
     """A cgroup id that stands in the ``cgroup`` column; path where it is known."""
 
     id: int
@@ -28,14 +28,14 @@ class Cgroup(Struct):
     path: str | None = None
 
 
-class ProcessName(Struct):
+class ProcessName(Struct, frozen=True, kw_only=True):
     """The name a process had from a time on."""
 
     time_ns: int
     name: str
 
 
-class Process(Struct):
+class Process(Struct, frozen=True, kw_only=True):
     """A process that was named or that issued a request."""
 
     pid: int
@@ -45,7 +45,7 @@ class Process(Struct):
     last_ns: int | None = None
 
 
-class Message(Struct):
+class Message(Struct, frozen=True, kw_only=True):
     """A free-text note."""
 
     time_ns: int
@@ -53,7 +53,7 @@ class Message(Struct):
     text: str
 
 
-class Quality(Struct):
+class Quality(Struct, frozen=True, kw_only=True):
     """What became of every record; nothing is lost in silence.
 
     ``records`` equals the sum of ``events``, ``notes`` and ``unknown``.
@@ -78,7 +78,7 @@ class Quality(Struct):
     names_dropped: int = 0
 
 
-class Summary(Struct):
+class Summary(Struct, frozen=True, kw_only=True):
     """What the decoder learned from the records."""
 
     start_ns: int
@@ -92,7 +92,7 @@ class Summary(Struct):
     quality: Quality
 
 
-class SourceFile(Struct):
+class SourceFile(Struct, frozen=True, kw_only=True):
     """An input of the conversion."""
 
     path: str
@@ -100,7 +100,7 @@ class SourceFile(Struct):
     role: str = "trace"
 
 
-class Metadata(Struct):
+class Metadata(Struct, frozen=True, kw_only=True):
     """All that a trace file says beside its rows."""
 
     schema_version: int

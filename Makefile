@@ -1,0 +1,111 @@
+# Everything that a developer or the CI calls. A machine needs Python 3.11 or later, a C
+# compiler, make and git; what else is needed the first target sets up in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# two at a time is what a small machine bears
+JOBS ?= 2
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest -n $(JOBS)
+COMPILED := $(shell find src -name '*.pyx' -o -name '*.pxd')
+
+# What `make demo` shows: a trace, and the scenario that it is replayed under.
+DEMO_TRACE := traces/seed-unlimited
+DEMO_SCENARIO := traces/seed-unlimited.toml
+# What runs under the sanitizers: all that reads bytes from outside, or C structures.
+SANITIZED := tests/unit tests/fuzz tests/property
+BENCHMARKS := benchmarks/rates.py
+
+export REPLAY_SHARED ?= $(abspath ../shared)
+
+.PHONY: all demo test slow lint format types debug sanitize coverage bench dist clean
+all: test
+
+# the same writer twice: charged to itself under its limit, and charged to the root
+demo: $(VENV)/built
+	$(BIN)/replay run $(DEMO_TRACE) -s $(DEMO_SCENARIO)
+	$(BIN)/replay run $(DEMO_TRACE) -s $(DEMO_SCENARIO) --set driver.policy=root
+
+test: $(VENV)/built
+	$(PYTEST) -m 'not slow'
+
+# builds the wheel and tests it installed
+slow: $(VENV)/built
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
+
+format: $(VENV)/ready
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(VENV)/built
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_sourcecode.py -k stubs
+
+# bounds, overflow and initialisation checked; the tests of the source run in `test`
+debug: build/debug/lib
+	PYTHONPATH=$(CURDIR)/$< HYPOTHESIS_PROFILE=checked \
+	$(PYTEST) -m 'not slow' --ignore=tests/test_sourcecode.py
+
+# LD_PRELOAD: the interpreter itself is not sanitized. libstdc++ goes with it, or the
+# first C++ exception of another library ends the run. Leaks are the interpreter's own.
+sanitize: build/sanitize/lib
+	PYTHONPATH=$(CURDIR)/$< HYPOTHESIS_PROFILE=checked \
+	PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
+	$(BIN)/python -m pytest -m 'not slow' --capture=sys -p no:cacheprovider $(wildcard $(SANITIZED))
+
+# Line tracing of compiled code needs Python 3.11 and the C beside its source, so a copy
+# is built and tested.
+coverage: $(VENV)/ready
+	mkdir -p build/coverage
+	cp -ru src tests docs traces LICENSE README.md setup.py pyproject.toml build/coverage
+	cd build/coverage && \
+	REPLAY_BUILD=coverage $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace && \
+	export PYTHONPATH=$(CURDIR)/build/coverage/src HYPOTHESIS_PROFILE=checked && \
+	$(CURDIR)/$(BIN)/python -m coverage run -m pytest -m 'not slow' \
+	    --ignore=tests/test_sourcecode.py && \
+	$(CURDIR)/$(BIN)/python -m coverage report --skip-covered \
+	    --include='*.py' --fail-under=95 && \
+	$(CURDIR)/$(BIN)/python -m coverage report --skip-covered \
+	    --include='*.pyx,*.pxd' --fail-under=90
+
+bench: $(VENV)/built
+	$(BIN)/python $(BENCHMARKS)
+
+# the wheel is built from the sdist
+dist: $(VENV)/ready
+	rm -rf dist
+	REPLAY_BUILD=release $(BIN)/python -m build
+
+clean:
+	rm -rf build dist .venv
+	find src -name '*.so' -delete
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# the tools, what the package needs, and the package in place: what runs is src/
+$(VENV)/ready: pyproject.toml | $(BIN)/python
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --group dev
+	REPLAY_BUILD=release $(PIP) install --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/built: setup.py $(COMPILED) $(VENV)/ready
+	REPLAY_BUILD=release $(BIN)/python setup.py --quiet build_ext --inplace
+	touch $@
+
+# The other profiles are built aside, so that src/ keeps the release build. Always
+# called: it copies the Python files that changed.
+.PHONY: build/debug/lib build/sanitize/lib
+build/debug/lib build/sanitize/lib: build/%/lib: $(VENV)/ready
+	REPLAY_BUILD=$* $(BIN)/python setup.py --quiet build \
+	    --build-base build/$* --build-lib $@

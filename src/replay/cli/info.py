@@ -1,0 +1,43 @@
+"""``replay info``."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from replay.cli import options
+from replay.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command
+@click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
+@options.cgroups
+@options.json
+@options.quiet
+def info(
+    inputs: tuple[str, ...], cgroups: "Path | None", as_json: bool, quiet: bool
+) -> None:
+    """Show what is in a trace.
+
+    TRACE is a trace file or anything that 'replay convert' reads: a blktrace file, the
+    base name of a per-CPU set or a directory.
+    """
+    import msgspec
+
+    from replay.cli.show import show
+    from replay.report.info import info_page
+    from replay.trace.convert import open_or_convert
+    from replay.trace.info import trace_info
+
+    with (
+        progress_bar("Reading", quiet=quiet) as progress,
+        open_or_convert(inputs, cgroups=cgroups, progress=progress) as trace,
+    ):
+        facts = trace_info(trace)
+    if as_json:
+        text = msgspec.json.format(msgspec.json.encode(facts), indent=2).decode()
+        click.echo(text)
+    else:
+        show(info_page(facts))

@@ -1,0 +1,85 @@
+"""The ``replay`` command: a group whose commands are imported when they are called.
+
+``replay --help`` imports click and nothing else of weight.
+"""
+
+import importlib
+import signal
+import sys
+from types import FrameType
+from typing import Any, Final
+
+import click
+
+from replay.errors import ReplayError
+from replay.report.format import plain
+from replay.version import VERSION
+
+#: Command name: module, and what it does. The module holds a command of that name.
+COMMANDS: Final = {
+    "convert": ("replay.cli.convert", "Make a trace file of a recording."),
+    "info": ("replay.cli.info", "Show what is in a trace."),
+    "run": ("replay.cli.run", "Replay a trace under a scenario."),
+    "compare": ("replay.cli.compare", "Compare the results of runs."),
+}
+INTERRUPTED: Final = 128 + signal.SIGINT
+TERMINATED: Final = 128 + signal.SIGTERM
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands, in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call a command; what it refuses is one line and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except ReplayError as error:
+            # a file's name may hold anything; the message is one line
+            raise click.ClickException(plain(str(error))) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted: nothing was written.", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(VERSION, prog_name="replay")
+def cli() -> None:
+    """Replay Linux block traces through a model of the loop driver.
+
+    Who was charged, who waited and behind whom, who would have been killed: under the
+    driver's policy and the cgroup limits of a scenario.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    # unwinds the stack, so that temporary files go
+    signal.signal(signal.SIGTERM, _terminate)
+    cli(prog_name="replay")
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(TERMINATED)

@@ -1,0 +1,183 @@
+"""Make a trace file of whatever was recorded."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from replay.errors import OutputError, TraceError
+from replay.output import check_target
+from replay.trace.blktrace import BlktraceBatches, Source
+from replay.trace.file import Progress, Trace, is_arrow, open_trace
+from replay.trace.inputs import Inputs, find_inputs, map_file, read_cgroup_paths
+from replay.trace.metadata import Metadata, SourceFile, Summary
+from replay.trace.schema import SCHEMA_VERSION
+from replay.trace.write import write_trace
+from replay.version import WRITER
+
+BATCH_ROWS = 1 << 16
+
+
+def convert(
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    cgroups: str | Path | None = None,
+    overwrite: bool = False,
+    batch_rows: int = BATCH_ROWS,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Trace:
+    """Write a trace file of what the inputs name.
+
+    Parameters
+    ----------
+    inputs : path or sequence of paths
+        Each a file, a base name (``dir/loop0``) or a directory; merged by time.
+    output : str or Path
+        The trace file; it appears whole or not at all.
+    cgroups : path or None
+        File of "id path" lines; without it the file ``ids`` of an input directory is
+        taken, if there is one.
+    overwrite : bool
+        Whether an existing output may be replaced.
+    batch_rows : int
+        Rows of a record batch. The rows are the same whatever it is.
+    threads : int
+        With 2 or more a second thread writes while this one decodes.
+    progress : callable or None
+        Told of bytes read and bytes in all.
+
+    Returns
+    -------
+    Trace
+        The new file, opened.
+
+    Raises
+    ------
+    TraceError
+        An input does not exist, or cannot be read as a trace.
+    OutputError
+        The output exists already, is one of the inputs, or cannot be written.
+    """
+    if batch_rows < 1 or threads < 1:
+        raise ValueError("batch_rows and threads must be positive")
+    found = find_inputs(inputs, cgroups)
+    target = Path(output).resolve()
+    check_target(target, output, overwrite=overwrite)
+    if any(target == path.resolve() for path in found.traces):
+        raise OutputError(f"{output}: is one of the inputs: name another output")
+    _write(found, output, overwrite, batch_rows, threads, progress)
+    return open_trace(output)
+
+
+def open_or_convert(
+    inputs: str | Path | Sequence[str | Path],
+    *,
+    cgroups: str | Path | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Trace:
+    """Open a trace file, or make one for the time being of what `convert` reads.
+
+    Parameters
+    ----------
+    inputs : path or sequence of paths
+        One trace file, or inputs of `convert`.
+    cgroups : path or None
+        File of "id path" lines; its paths replace those in the trace file.
+    threads : int
+        As for `convert`.
+    progress : callable or None
+        Told of bytes read and bytes in all, if anything is converted.
+
+    Returns
+    -------
+    Trace
+        What was converted has no name in any directory: it is gone when it is closed,
+        or when the program ends, however it ends.
+
+    Raises
+    ------
+    TraceError
+        An input does not exist, or cannot be read as a trace.
+    OutputError
+        The temporary file cannot be written.
+    """
+    names = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    if len(names) == 1 and is_arrow(names[0]):
+        trace = open_trace(names[0])
+        if cgroups is not None:
+            paths = read_cgroup_paths(cgroups)
+            summary = _with_paths(trace.metadata.summary, paths)
+            trace.metadata = msgspec.structs.replace(trace.metadata, summary=summary)
+        return trace
+    found = find_inputs(names, cgroups)
+    with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+        output = Path(directory) / "trace.arrow"
+        _write(found, output, False, BATCH_ROWS, threads, progress)
+        trace = open_trace(output)
+    trace.path = Path(names[0])
+    return trace
+
+
+def _write(
+    found: Inputs,
+    output: str | Path,
+    overwrite: bool,
+    batch_rows: int,
+    threads: int,
+    progress: Progress | None,
+) -> None:
+    for path in found.traces:
+        if is_arrow(path):
+            raise TraceError(
+                f"{path}: is an Arrow file, as `replay convert` writes them: "
+                "use it as it is"
+            )
+    maps = {str(path): map_file(path) for path in found.traces}
+    files = [SourceFile(path=name, nbytes=len(data)) for name, data in maps.items()]
+    total = sum(file.nbytes for file in files)
+    if total == 0:
+        raise TraceError(f"{found.traces[0]}: is empty: there is nothing to convert")
+    paths: Mapping[int, str] = {}
+    if found.cgroups is not None:
+        paths = read_cgroup_paths(found.cgroups)
+        size = found.cgroups.stat().st_size
+        files.append(SourceFile(path=str(found.cgroups), nbytes=size, role="cgroups"))
+
+    sources = [Source(name=name, data=data) for name, data in maps.items()]
+    rows = BlktraceBatches(sources, batch_rows=batch_rows)
+
+    def describe(summary: Summary) -> Metadata:
+        return Metadata(
+            schema_version=SCHEMA_VERSION,
+            writer=WRITER,
+            sources=files,
+            summary=_with_paths(summary, paths),
+        )
+
+    def on_batch() -> None:
+        if progress is not None:
+            progress(rows.bytes_read, total)
+
+    write_trace(
+        output,
+        rows,
+        describe,
+        overwrite=overwrite,
+        threads=threads,
+        on_batch=on_batch,
+    )
+    if progress is not None:
+        progress(total, total)
+
+
+def _with_paths(summary: Summary, paths: Mapping[int, str]) -> Summary:
+    """Give cgroups their paths, where they are known."""
+    cgroups = [
+        msgspec.structs.replace(cgroup, path=paths.get(cgroup.id, cgroup.path))
+        for cgroup in summary.cgroups
+    ]
+    return msgspec.structs.replace(summary, cgroups=cgroups)

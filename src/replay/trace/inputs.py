@@ -1,0 +1,270 @@
+"""Find the files that a user means, and map them.
+
+A capture is a set of per-CPU files ``NAME.blktrace.0 … N``. A user names it by its base
+name (``dir/loop0``), by one of its files, or by the directory that holds it, which may
+hold several devices. CPUs may be missing in the middle and files may be empty.
+"""
+
+import difflib
+import mmap
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from replay.errors import TraceError
+
+#: The lab writes its "id path" lines beside the traces under this name.
+CGROUPS_FILE: Final = "ids"
+MAX_CGROUP_ID: Final = (1 << 64) - 1
+MAX_CPU: Final = (1 << 16) - 1
+
+_PER_CPU = re.compile(r"(?P<name>.+)\.blktrace\.(?P<cpu>[0-9]+)", re.DOTALL)
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What to read.
+
+    Attributes
+    ----------
+    traces : tuple of Path
+        Trace files, by device name, then CPU; each once.
+    cgroups : Path or None
+        File of "id path" lines.
+    """
+
+    traces: tuple[Path, ...]
+    cgroups: Path | None
+
+
+def find_inputs(
+    inputs: str | Path | Sequence[str | Path], cgroups: str | Path | None = None
+) -> Inputs:
+    """Find the files that the inputs name.
+
+    Parameters
+    ----------
+    inputs : path or sequence of paths
+        Each a file, a base name or a directory.
+    cgroups : path or None
+        File of "id path" lines; without it the file ``ids`` of an input directory is
+        taken, if there is one.
+
+    Returns
+    -------
+    Inputs
+        At least one trace file.
+
+    Raises
+    ------
+    TraceError
+        An input does not exist, holds no trace, or is of no use; near names are listed.
+    """
+    names = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    if not names:
+        raise TraceError("no input: name a file, a base name or a directory")
+    traces: dict[Path, Path] = {}
+    for name in names:
+        for path in _find_traces(name):
+            traces.setdefault(path.resolve(), path)
+    return Inputs(
+        traces=tuple(traces.values()),
+        cgroups=_find_cgroups(names, cgroups),
+    )
+
+
+def is_per_cpu(path: Path) -> bool:
+    """Tell whether a path is named like one file of a per-CPU set."""
+    return _PER_CPU.fullmatch(path.name) is not None
+
+
+def missing_cpus(paths: Iterable[str | Path]) -> dict[str, list[int]]:
+    """List the CPUs that a set has no file for, below its highest one.
+
+    Parameters
+    ----------
+    paths : iterable of paths
+        Trace files; those that are not named like a per-CPU set are left out.
+
+    Returns
+    -------
+    dict
+        Base name to CPU numbers, ascending; only sets with gaps.
+    """
+    sets: dict[str, set[int]] = {}
+    for path in paths:
+        if match := _PER_CPU.fullmatch(str(path)):
+            sets.setdefault(match["name"], set()).add(int(match["cpu"]))
+    gaps = {}
+    for name, cpus in sets.items():
+        highest = max(cpus)
+        # a suffix of nine digits is no reason to list as many numbers
+        if highest <= MAX_CPU and (missing := set(range(highest)) - cpus):
+            gaps[name] = sorted(missing)
+    return gaps
+
+
+def map_file(path: Path) -> mmap.mmap | bytes:
+    """Map a file for reading from its beginning to its end.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file; may be empty.
+
+    Returns
+    -------
+    mmap or bytes
+        Read-only buffer; unmapped when its last user lets go of it.
+
+    Raises
+    ------
+    TraceError
+        The file cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            # nothing can be mapped of an empty file
+            if os.fstat(file.fileno()).st_size == 0:
+                return b""
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    data.madvise(mmap.MADV_SEQUENTIAL)
+    return data
+
+
+def read_cgroup_paths(path: str | Path) -> dict[int, str]:
+    """Read a file of "id path" lines.
+
+    Parameters
+    ----------
+    path : str or Path
+        Blank lines and lines that begin with ``#`` are skipped.
+
+    Returns
+    -------
+    dict
+        Cgroup id to path; a path begins with ``/``.
+
+    Raises
+    ------
+    TraceError
+        The file cannot be read, or a line is not valid or contradicts another.
+    """
+    paths: dict[int, str] = {}
+    try:
+        # a path may be any bytes but must be text in the trace file's JSON
+        text = Path(path).read_text("utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        identity, _, name = line.strip().partition(" ")
+        name = name.strip()
+        if not (
+            identity.isascii()
+            and identity.isdecimal()
+            and len(identity) <= 20
+            and int(identity) <= MAX_CGROUP_ID
+            and name.startswith("/")
+        ):
+            raise TraceError(
+                f"{path}: line {number}: {line.strip()[:80]!r} is not 'ID /PATH': "
+                "each line holds a cgroup's id and its path"
+            )
+        if paths.setdefault(int(identity), name) != name:
+            raise TraceError(
+                f"{path}: line {number}: id {identity} is {name!r} here and "
+                f"{paths[int(identity)]!r} before: keep one"
+            )
+    return paths
+
+
+def _find_traces(name: str | Path) -> list[Path]:
+    """Find the trace files that one input means."""
+    if str(name) == "-":
+        raise TraceError("-: standard input cannot be read yet: name a file")
+    path = Path(name)
+    try:
+        if path.is_dir():
+            return _find_in_directory(path)
+        if path.exists() and not path.is_file():
+            raise TraceError(f"{name}: is neither a file nor a directory")
+        if path.is_file():
+            return [path]
+        base = path.name.removesuffix(".blktrace")
+        found = _per_cpu_files(path.parent, base) if path.parent.is_dir() else []
+    except OSError as error:
+        raise _cannot_read(name, error) from error
+    if not found:
+        raise TraceError(f"{name}: no such file, base name or directory{_near(path)}")
+    return found
+
+
+def _find_in_directory(directory: Path) -> list[Path]:
+    found = _per_cpu_files(directory)
+    if not found:
+        below = sorted(
+            str(child)
+            for child in directory.iterdir()
+            if child.is_dir() and _per_cpu_files(child)
+        )
+        hint = f": did you mean {_some(below)}?" if below else ""
+        raise TraceError(
+            f"{directory}: holds no trace: there is no NAME.blktrace.N in it{hint}"
+        )
+    return found
+
+
+def _per_cpu_files(directory: Path, base: str | None = None) -> list[Path]:
+    """List a directory's per-CPU files, of one base name or of all."""
+    found = []
+    for path in directory.iterdir():
+        match = _PER_CPU.fullmatch(path.name)
+        if match and base in (None, match["name"]) and path.is_file():
+            found.append((match["name"], int(match["cpu"]), path.name, path))
+    return [path for *_, path in sorted(found)]
+
+
+def _find_cgroups(
+    names: Sequence[str | Path], cgroups: str | Path | None
+) -> Path | None:
+    if cgroups is not None:
+        return Path(cgroups)
+    beside = [Path(name) / CGROUPS_FILE for name in names if Path(name).is_dir()]
+    found = [path for path in beside if path.is_file()]
+    if len(found) > 1:
+        raise TraceError(
+            f"{found[0]} and {found[1]}: two files of cgroup ids: name one by --cgroups"
+        )
+    return found[0] if found else None
+
+
+def _near(path: Path) -> str:
+    """Say which names lie near one that does not exist."""
+    while not path.parent.is_dir():
+        path = path.parent
+    try:
+        names = {child.name for child in path.parent.iterdir()}
+    except OSError:
+        return ""
+    sets = {match["name"] for name in names if (match := _PER_CPU.fullmatch(name))}
+    near = difflib.get_close_matches(path.name, sorted(names | sets), n=_SHOWN)
+    if near:
+        return f": did you mean {_some([str(path.parent / name) for name in near])}?"
+    return f": {path.parent} holds {_some(sorted(sets))}" if sets else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _cannot_read(path: str | Path, error: OSError) -> TraceError:
+    return TraceError(f"{path}: cannot be read: {error.strerror or error}")

@@ -1,0 +1,117 @@
+"""Rules that the source keeps, whoever writes it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+MODULES = sorted((TOP / "src").rglob("*.pyx"))
+SUFFIXES = {".py", ".pyi", ".pyx", ".pxd"}
+#: As in the release build; a check in the code would be a hint of its own.
+DIRECTIVES = {
+    "binding": True,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+}
+FOLDERS = ("src", "tests", "benchmarks")
+MAX_LINES = 500
+#: Places of one machine mean nothing on another. The brackets keep this line out.
+MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:[w]ork|[r]oot|[h]ome/\w+|[t]mp/\w+)/")
+
+
+def source_files() -> list[Path]:
+    return sorted(
+        path
+        for folder in FOLDERS
+        for path in (TOP / folder).rglob("*")
+        if path.suffix in SUFFIXES
+    )
+
+
+def project_texts() -> list[Path]:
+    """All that a reader sees of the project, as git lists it."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=TOP,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no git checkout")
+    return [TOP / name for name in listed.split("\0") if name and (TOP / name).exists()]
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(TOP / "src").with_suffix("").parts)
+
+
+def lines_with(pattern: re.Pattern[str], paths: list[Path]) -> list[str]:
+    found = []
+    for path in paths:
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [
+            f"{path.relative_to(TOP)}:{text.count(chr(10), 0, match.start()) + 1}"
+            for match in pattern.finditer(text)
+        ]
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_translation_gives_no_performance_hint(path: Path, tmp_path: Path) -> None:
+    # a hint means that nogil code takes the GIL back after a call, 50 times as slow
+    command = [sys.executable, "-m", "cython", "-3"]
+    for name, value in DIRECTIVES.items():
+        command += ["-X", f"{name}={value}"]
+    command += ["-I", str(TOP / "src"), "-o", str(tmp_path / "module.c")]
+    done = subprocess.run(
+        [*command, str(path)], capture_output=True, text=True, check=False
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert "performance hint" not in output.lower(), output
+
+
+def test_every_nogil_function_says_what_it_raises() -> None:
+    bare = re.compile(r"\)\s*nogil\b")
+    compiled = [path for path in source_files() if path.suffix in {".pyx", ".pxd"}]
+    assert lines_with(bare, compiled) == []
+
+
+def test_no_file_is_too_long_to_do_one_job() -> None:
+    long = {
+        str(path.relative_to(TOP)): count
+        for path in source_files()
+        if (count := len(path.read_text("utf-8").splitlines())) > MAX_LINES
+    }
+    assert long == {}
+
+
+def test_no_path_of_one_machine_is_named() -> None:
+    assert lines_with(MACHINE_PATH, project_texts()) == []
+
+
+def test_every_compiled_module_has_a_stub() -> None:
+    assert [
+        dotted(path) for path in MODULES if not path.with_suffix(".pyi").exists()
+    ] == []
+
+
+def test_stubs_are_what_the_compiled_modules_hold() -> None:
+    if not MODULES:
+        pytest.skip("nothing is compiled")
+    command = [sys.executable, "-m", "mypy.stubtest", "--concise"]
+    command += ["--mypy-config-file", "pyproject.toml"]
+    command += ["--allowlist", "tests/stubtest_allowlist.txt"]
+    command += ["--ignore-unused-allowlist", *map(dotted, MODULES)]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

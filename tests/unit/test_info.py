@@ -1,0 +1,212 @@
+"""What is in a trace: exact in JSON, in words for a person."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from replay.report.info import info_page, quality_lines
+from replay.report.text import render_text
+from replay.trace.file import open_trace
+from replay.trace.info import TraceInfo, trace_info, wall_clock_text
+from replay.trace.metadata import (
+    Cgroup,
+    Device,
+    Message,
+    Metadata,
+    Process,
+    ProcessName,
+    Quality,
+    SourceFile,
+    Summary,
+)
+from replay.trace.schema import SCHEMA_VERSION
+from replay.trace.write import write_trace
+from rows import FakeRows, batch_of, summary_of
+
+LOOP0, LOOP1 = 7 << 20, 7 << 20 | 1
+ROWS: list[dict[str, Any]] = [
+    {"op": "write", "device": LOOP1, "nbytes": 4_294_967_295, "n_bios": 2},
+    {"op": "write", "device": LOOP1, "nbytes": 4_294_967_295, "n_bios": 3},
+    {"op": "flush", "device": LOOP0, "nbytes": 0, "n_bios": 1},
+    {"op": "read", "device": LOOP0, "nbytes": 512, "n_bios": 1},
+]
+QUALITY = Quality(
+    records=22,
+    events={"Q": 7, "C": 4, "D": 4},
+    notes={"process": 5, "message": 1},
+    unknown=1,
+    lost={"10": 2, "9": 1000},
+    messages=1,
+)
+
+
+@pytest.fixture
+def info(tmp_path: Path) -> TraceInfo:
+    def describe(_: Summary) -> Metadata:
+        return Metadata(
+            schema_version=SCHEMA_VERSION,
+            writer="test 1",
+            sources=[
+                SourceFile(path="d/loop0.blktrace.0", nbytes=48),
+                SourceFile(path="d/loop0.blktrace.2", nbytes=1000),
+                SourceFile(path="d/ids", nbytes=9, role="cgroups"),
+            ],
+            summary=summary_of(
+                4,
+                devices=[
+                    Device(device=LOOP1, n_requests=2),
+                    Device(device=LOOP0, n_requests=2),
+                ],
+                cgroups=[
+                    Cgroup(id=0, n_requests=1, n_bios=1, nbytes=0),
+                    Cgroup(id=9, n_requests=2, n_bios=5, nbytes=8_589_934_590),
+                    Cgroup(id=7, n_requests=1, n_bios=1, nbytes=512, path="/a\x1b"),
+                ],
+                processes=[
+                    Process(pid=1, names=[], n_requests=0),
+                    Process(
+                        pid=5,
+                        names=[
+                            ProcessName(time_ns=0, name="cat"),
+                            ProcessName(time_ns=9, name="cat"),
+                            ProcessName(time_ns=20, name="bash"),
+                        ],
+                        n_requests=4,
+                        first_ns=0,
+                        last_ns=1_500_000_000,
+                    ),
+                ],
+                messages=[Message(time_ns=4, cpu=1, text="hello")],
+                quality=QUALITY,
+            ),
+        )
+
+    path = tmp_path / "t.arrow"
+    write_trace(path, FakeRows([batch_of(ROWS[:3]), batch_of(ROWS[3:])]), describe)
+    with open_trace(path) as trace:
+        return trace_info(trace)
+
+
+def test_requests_are_added_up_by_device_and_operation(info: TraceInfo) -> None:
+    # two writes of 4 GiB less a byte: more than 32 bits hold
+    assert [msgspec.to_builtins(count) for count in info.counts] == [
+        {"device": "7:0", "op": "read", "requests": 1, "bios": 1, "bytes": 512},
+        {"device": "7:0", "op": "flush", "requests": 1, "bios": 1, "bytes": 0},
+        {
+            "device": "7:1",
+            "op": "write",
+            "requests": 2,
+            "bios": 5,
+            "bytes": 8_589_934_590,
+        },
+    ]
+
+
+def test_facts_are_in_a_fixed_order(info: TraceInfo) -> None:
+    assert info.devices == ["7:0", "7:1"]
+    assert [cgroup.id for cgroup in info.cgroups] == [9, 7, 0]
+    assert [process.pid for process in info.processes] == [5, 1]
+    assert info.missing_cpus == {"d/loop0": [1]}
+    assert info.requests == 4
+    assert info.span_ns == 2_000_000_000
+
+
+def test_the_keys_of_the_json_are_documented_and_stable(
+    info: TraceInfo, top: Path
+) -> None:
+    document = (top / "docs" / "info.md").read_text()
+
+    def keys(value: Any) -> set[str]:
+        if isinstance(value, list):
+            return set().union(*map(keys, value))
+        if not isinstance(value, dict):
+            return set()
+        return set(value) | keys(
+            [one for name, one in value.items() if name not in BY_NAME]
+        )
+
+    named = keys(msgspec.to_builtins(info))
+    assert {"requests", "path", "bios", "quality", "time_ns", "pid"} <= named
+    assert [name for name in sorted(named) if f"`{name}`" not in document] == []
+
+
+#: Objects whose keys are data.
+BY_NAME = {"missing_cpus", "events", "notes", "lost", "unmatched"}
+
+
+@pytest.mark.parametrize(
+    ("wall_clock_ns", "text"),
+    [
+        (None, None),
+        (0, "1970-01-01T00:00:00.000000000Z"),
+        (1_700_000_000_123_456_789, "2023-11-14T22:13:20.123456789Z"),
+        (-1, "1969-12-31T23:59:59.999999999Z"),
+        (1 << 90, None),
+    ],
+)
+def test_the_wall_clock_is_shown_to_the_nanosecond(
+    wall_clock_ns: int | None, text: str | None
+) -> None:
+    assert wall_clock_text(wall_clock_ns) == text
+
+
+def test_a_person_reads_a_page(info: TraceInfo) -> None:
+    page = render_text(info_page(info), width=200)
+    lines = [line.split() for line in page.splitlines()]
+    first = "4 requests in 2.000000 s, from 2023-11-14T22:13:20.000000001Z"
+    assert first.split() in lines
+    assert ["read", "from", "2", "files,", "1,048", "bytes"] in lines
+    assert ["7:1", "write", "2", "5", "8,589,934,590"] in lines
+    assert ["9", "not", "known", "2", "5", "8,589,934,590"] in lines
+    assert ["7", r"/a\x1b", "1", "1", "512"] in lines
+    assert ["0", "none", "recorded", "1", "1", "0"] in lines
+    assert ["5", "cat", "→", "bash", "4", "0.000000", "1.500000"] in lines
+    assert "\x1b" not in page
+
+
+def test_a_long_table_is_cut_and_says_so(info: TraceInfo) -> None:
+    one = info.cgroups[0]
+    many = [msgspec.structs.replace(one, id=1000 + n) for n in range(31)]
+    page = render_text(
+        info_page(msgspec.structs.replace(info, cgroups=many)), width=200
+    )
+    assert "1019 " in page
+    assert "1020 " not in page
+    assert "and 11 more: see --json" in page
+
+
+def test_a_clean_trace_says_so(info: TraceInfo) -> None:
+    clean = msgspec.structs.replace(info, quality=Quality(records=1), missing_cpus={})
+    page = render_text(info_page(clean), width=200)
+    assert page.endswith("Nothing was lost, and every event found its request.\n")
+
+
+def test_every_loss_has_a_line_with_its_count() -> None:
+    # GIVEN every number a different one
+    numbers: dict[str, Any] = {
+        "unknown": 2,
+        "refused_bytes": 3,
+        "truncated_bytes": 4,
+        "out_of_order": 5,
+        "unfinished": 6,
+        "never_issued": 7,
+        "late_completions": 8,
+        "names_dropped": 9,
+        "processes_dropped": 13,
+    }
+    unmatched = {"complete": 10, "issue_without_queue": 11, "new_kind": 12, "merge": 0}
+    quality = Quality(**numbers, unmatched=unmatched, lost={"10": 20, "9": 1000})
+    # WHEN they are put in words
+    lines = quality_lines(quality, {"d/sda": [1, 2, 3, 7]})
+    # THEN each has its line, what is zero has none
+    assert lines[0].startswith("d/sda: there is no file of CPU 1-3, 7: ")
+    assert lines[1].startswith("1,020 events lost while recording (1,000 on CPU 9, 20 ")
+    assert sorted(int(line.split()[0]) for line in lines[2:]) == list(range(2, 14))
+
+
+def test_one_is_not_many() -> None:
+    assert quality_lines(Quality(unfinished=1), {}) == [
+        "1 request issued but not seen to complete"
+    ]
