@@ -1,0 +1,274 @@
+"""Fit a scenario to a trace: its ids, processes and devices become the engine's."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.engine.setup import NOT_REPLAYED, Setup
+from replay.errors import ScenarioError, TraceError
+from replay.scenario.assign import Assigner, AssignRule
+from replay.scenario.flat import FlatCgroups, make_setup
+from replay.scenario.kernel import is_loop
+from replay.scenario.load import Scenario
+from replay.scenario.lookup import Lookup
+from replay.scenario.notes import cgroup_notes, scenario_notes, trace_notes
+from replay.scenario.processes import ProcessTable
+from replay.scenario.resolve import NO_CGROUP, Resolver
+from replay.scenario.tasks import Task, TaskList, count_pairs, make_tasks
+from replay.scenario.tree import ROOT, Tree, build_tree, check_path
+from replay.trace.metadata import Metadata, Summary
+from replay.trace.schema import device_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: The root's id if the trace names no path "/": the hierarchy's first inode.
+ROOT_ID: Final = 1
+#: Name of the one device that several are taken for.
+ALL_DEVICES: Final = "all"
+
+
+class TraceLike(Protocol):
+    """What binding needs of an opened trace."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the trace file says beside its rows."""
+
+    def batches(self) -> "Iterator[pa.RecordBatch]":
+        """Return the rows from the first on, each time it is called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """A scenario fitted to a trace.
+
+    Attributes
+    ----------
+    setup : Setup
+        What the engine is told.
+    scenario : Scenario
+        With what the trace decided filled in.
+    resolver : Resolver
+        Turns the trace's rows into the engine's terms.
+    cgroup_names : list of str
+        Path of each dense cgroup, or ``"id:N"``; the first is ``"/"``.
+    cgroup_ids : ndarray of uint64, shape (n_ids,), sorted
+        Ids that the trace may carry; 0, "no cgroup", is among them.
+    cgroup_of_id : ndarray of uint32, shape (n_ids,)
+        Their dense cgroups.
+    device_names : list of str
+        Name of each of ``Setup.devices``, such as ``"7:0"``.
+    one_device : bool
+        Every device is taken as one: the trace has no loop device and none is named.
+    backing_device : int or None
+        ``major << 20 | minor`` of the disk below, if one is named.
+    assigns : list of AssignRule
+        In order; the first match wins.
+    tasks : list of Task
+        As in ``Setup.task_*``.
+    notes : list of str
+        Estimates, assumptions and what is not modelled, one line each.
+    """
+
+    setup: Setup
+    scenario: Scenario
+    resolver: Resolver
+    cgroup_names: list[str]
+    cgroup_ids: NDArray[np.uint64]
+    cgroup_of_id: NDArray[np.uint32]
+    device_names: list[str]
+    one_device: bool
+    backing_device: int | None
+    assigns: list[AssignRule]
+    tasks: list[Task]
+    notes: list[str]
+
+    @property
+    def task_names(self) -> list[str]:
+        """Name of each task."""
+        return [task.name for task in self.tasks]
+
+
+def bind(scenario: Scenario, trace: TraceLike) -> Binding:
+    """Fit a scenario to a trace; see `Scenario.bind`."""
+    try:
+        return _bind(scenario, trace)
+    except OverflowError as error:
+        raise TraceError(f"the trace's metadata is damaged: {error}") from None
+
+
+def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
+    summary = trace.metadata.summary
+    devices, one_device = _devices(scenario, summary)
+    scenario = _decided(scenario, devices)
+    notes = scenario_notes(scenario)
+    path_of_id = _paths(scenario, summary, notes)
+    unknown = {cgroup.id for cgroup in summary.cgroups} - path_of_id.keys()
+    tree = build_tree(
+        [
+            *path_of_id.values(),
+            *(cgroup.path for cgroup in scenario.cgroups),
+            *(rule.cgroup for rule in scenario.assign),
+            *({scenario.backing.laid_out_by} - {"none"}),
+        ],
+        unknown,
+    )
+    dense = {id_: tree.index[path] for id_, path in path_of_id.items()}
+    dense |= {id_: tree.index[f"id:{id_}"] for id_ in unknown}
+    cgroup_ids = np.array(sorted(dense), dtype=np.uint64)
+    cgroup_of_id = np.array([dense[id_] for id_ in sorted(dense)], dtype=np.uint32)
+    assigns = [
+        AssignRule(
+            pid=rule.pid,
+            comm=rule.comm,
+            device=rule.device,
+            volume=rule.volume,
+            cgroup=tree.index[rule.cgroup],
+        )
+        for rule in scenario.assign
+    ]
+    processes = ProcessTable(
+        summary.processes, (rule.pid for rule in assigns if rule.pid is not None)
+    )
+    resolver = Resolver(
+        cgroups=Lookup(cgroup_ids, cgroup_of_id, NO_CGROUP),
+        devices=None if one_device else _positions(devices),
+        processes=processes,
+        assigner=Assigner(assigns, processes) if assigns else None,
+        n_cgroups=len(tree.names),
+    )
+    notes += cgroup_notes(scenario)
+    notes += trace_notes(scenario, tree, summary, dense, assigns, processes)
+    cgroups = FlatCgroups.make(scenario, tree)
+    tasks: list[Task] = []
+    found = _tasks(trace, scenario, tree, cgroups, resolver, processes)
+    if found is not None:
+        tasks = found.tasks
+        resolver = replace(resolver, tasks=found.lookup)
+        notes += found.notes
+    if one_device and len(devices) != 1:
+        names = [ALL_DEVICES]
+        devices = [0]
+    else:
+        names = [device_text(device) for device in devices]
+    return Binding(
+        setup=make_setup(scenario, tree, cgroups, devices, tasks),
+        scenario=scenario,
+        resolver=resolver,
+        cgroup_names=tree.names,
+        cgroup_ids=cgroup_ids,
+        cgroup_of_id=cgroup_of_id,
+        device_names=names,
+        one_device=one_device,
+        backing_device=scenario.backing.device,
+        assigns=assigns,
+        tasks=tasks,
+        notes=notes,
+    )
+
+
+def _devices(scenario: Scenario, summary: Summary) -> tuple[list[int], bool]:
+    """Find the devices to replay, and whether they are taken as one."""
+    present = sorted({device.device for device in summary.devices})
+    if scenario.trace.devices is not None:
+        for device in scenario.trace.devices:
+            if device not in present:
+                there = ", ".join(map(device_text, present[:20])) or "none"
+                raise ScenarioError(
+                    f"{scenario.source}: trace.devices: {device_text(device)} is not "
+                    f"in the trace, which has {there}"
+                )
+        devices = list(scenario.trace.devices)
+    else:
+        devices = [device for device in present if is_loop(device)]
+        if not devices:
+            return present, True
+    if len(devices) >= NOT_REPLAYED:
+        raise ScenarioError(
+            f"{scenario.source}: trace.devices: {len(devices)} devices are more than "
+            f"{NOT_REPLAYED - 1}; name fewer"
+        )
+    return devices, False
+
+
+def _positions(devices: list[int]) -> Lookup:
+    """Find a device's position in the sorted list of those that are replayed."""
+    return Lookup(
+        np.array(devices, dtype=np.uint64),
+        np.arange(len(devices), dtype=np.uint16),
+        NOT_REPLAYED,
+    )
+
+
+def _decided(scenario: Scenario, devices: list[int]) -> Scenario:
+    """Fill in what the trace decides."""
+    loop = any(is_loop(device) for device in devices)
+    driver, trace, backing = scenario.driver, scenario.trace, scenario.backing
+    if driver.direct_io is None:
+        driver = replace(driver, direct_io=not loop)
+    if backing.filesystem is None:
+        backing = replace(backing, filesystem="tmpfs" if loop else "raw")
+    trace = replace(
+        trace,
+        policy=trace.policy or driver.policy,
+        direct_io=driver.direct_io if trace.direct_io is None else trace.direct_io,
+        kernel=trace.kernel or driver.kernel,
+        devices=tuple(devices),
+    )
+    return replace(scenario, trace=trace, driver=driver, backing=backing)
+
+
+def _paths(scenario: Scenario, summary: Summary, notes: list[str]) -> dict[int, str]:
+    """Find the path of every id: the scenario's word counts before the trace's."""
+    paths = {0: ROOT}
+    for cgroup in summary.cgroups:
+        if cgroup.id == 0 or cgroup.path is None:
+            continue
+        try:
+            paths[cgroup.id] = check_path(cgroup.path)
+        except ValueError as error:
+            notes.append(f"id:{cgroup.id}: the trace's path for it {error}: not used")
+    for entry in scenario.cgroups:
+        if entry.id is None:
+            continue
+        told = paths.get(entry.id, entry.path)
+        if told != entry.path:
+            notes.append(f"{entry.path}: id {entry.id} is {told} in the trace")
+        paths[entry.id] = entry.path
+    if ROOT not in [path for id_, path in paths.items() if id_]:
+        paths.setdefault(ROOT_ID, ROOT)
+    return paths
+
+
+def _tasks(
+    trace: TraceLike,
+    scenario: Scenario,
+    tree: Tree,
+    cgroups: FlatCgroups,
+    resolver: Resolver,
+    processes: ProcessTable,
+) -> TaskList | None:
+    """Find the tasks; None, without reading the trace, if nothing needs them."""
+    listed = {
+        tree.index[cgroup.path]: cgroup.tasks
+        for cgroup in scenario.cgroups
+        if cgroup.tasks
+    }
+    if not listed and not cgroups.limited.any():
+        return None
+    wanted = cgroups.limited.copy()
+    for cgroup in listed:
+        wanted[[cgroup, cgroups.blkcg[cgroup]]] = True
+    n_keys = (len(processes.pids) + 1) * len(tree.names)
+    return make_tasks(
+        count_pairs(trace.batches(), resolver, wanted, n_keys),
+        listed=listed,
+        limited=cgroups.limited,
+        blkcg=cgroups.blkcg,
+        processes=processes,
+        tree=tree,
+    )

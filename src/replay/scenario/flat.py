@@ -1,0 +1,141 @@
+"""The engine's flat parameters, made of a scenario's values."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.engine.setup import (
+    NO_LIMIT,
+    NS_PER_BYTE_SHIFT,
+    ArrivalEvent,
+    ArrivalMode,
+    Policy,
+    ServiceModel,
+    Setup,
+)
+from replay.scenario.kernel import EIO, ENOMEM, ENOSPC
+from replay.scenario.load import Scenario, enabled_controllers
+from replay.scenario.sizes import limit_pages, whole_pages
+from replay.scenario.tasks import Task
+from replay.scenario.tree import ROOT, Tree
+
+#: Requests that a loop device's tag set holds.
+#: Source: drivers/block/loop.c, loop_add(), v6.1.
+TAGS: Final = 128
+_POLICY: Final = {
+    "root": Policy.ROOT,
+    "naive": Policy.NAIVE,
+    "per-cgroup": Policy.PER_CGROUP,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlatCgroups:
+    """Controllers and limits of every cgroup.
+
+    Attributes
+    ----------
+    blkcg, memory_css : ndarray of uint32, shape (n_cgroups,)
+        Nearest cgroup, itself included, with the io or the memory controller.
+    memory_max : ndarray of int64, shape (n_cgroups,)
+        Pages, `NO_LIMIT` for none.
+    limited : ndarray of bool, shape (n_cgroups,)
+        A memory limit stands on it or above it.
+    """
+
+    blkcg: NDArray[np.uint32]
+    memory_css: NDArray[np.uint32]
+    memory_max: NDArray[np.int64]
+    limited: NDArray[np.bool_]
+
+    @classmethod
+    def make(cls, scenario: Scenario, tree: Tree) -> "FlatCgroups":
+        """Lay the scenario's cgroups out over a tree that holds them all."""
+        entries = {cgroup.path: cgroup for cgroup in scenario.cgroups}
+        # An id without a path stands below the root and has what the root has.
+        enabled = [
+            enabled_controllers(name if name.startswith(ROOT) else ROOT, entries)
+            for name in tree.names
+        ]
+        memory_max = np.full(len(tree.names), NO_LIMIT, dtype=np.int64)
+        for cgroup in scenario.cgroups:
+            memory_max[tree.index[cgroup.path]] = limit_pages(cgroup.memory_max)
+        return cls(
+            blkcg=tree.nearest(["io" in names for names in enabled]),
+            memory_css=tree.nearest(["memory" in names for names in enabled]),
+            memory_max=memory_max,
+            limited=tree.below(memory_max != NO_LIMIT),
+        )
+
+
+def make_setup(
+    scenario: Scenario,
+    tree: Tree,
+    cgroups: FlatCgroups,
+    devices: Sequence[int],
+    tasks: Sequence[Task],
+) -> Setup:
+    """Make what the engine is told.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With what the trace decides filled in.
+    tree : Tree
+    cgroups : FlatCgroups
+    devices : sequence of int
+    tasks : sequence of Task
+
+    Returns
+    -------
+    Setup
+    """
+    driver, backing, service = scenario.driver, scenario.backing, scenario.service
+    tmpfs = backing.filesystem == "tmpfs"
+    true_errno = driver.kernel.request_at_once
+    owner = -1 if backing.laid_out_by == "none" else tree.index[backing.laid_out_by]
+    return Setup(
+        parent=tree.parent,
+        blkcg=cgroups.blkcg,
+        memory_css=cgroups.memory_css,
+        memory_max=cgroups.memory_max,
+        devices=np.array(devices, dtype=np.uint32),
+        policy=_POLICY[driver.policy],
+        trace_policy=_POLICY[scenario.trace.policy or driver.policy],
+        direct_io=bool(driver.direct_io),
+        trace_direct_io=bool(scenario.trace.direct_io),
+        event=ArrivalEvent[scenario.arrivals.event.upper()],
+        mode=ArrivalMode[scenario.arrivals.mode.upper()],
+        lock_per_page=not driver.kernel.request_at_once,
+        tags=TAGS,
+        # 2**64 for a probability of 1: no 64-bit draw is that large
+        alloc_fail_threshold=math.floor(driver.alloc_fail.probability * 2**64),
+        alloc_fail_seed=driver.alloc_fail.seed,
+        alloc_fail_rows=np.array(driver.alloc_fail.requests, dtype=np.int64),
+        tmpfs=tmpfs,
+        fs_pages=whole_pages(backing.size) if tmpfs else NO_LIMIT,
+        laid_out_by=owner if tmpfs else -1,
+        write_errno=ENOMEM if true_errno else EIO,
+        enospc_errno=ENOSPC if true_errno else EIO,
+        service=ServiceModel[service.model.upper()],
+        read_base_ns=service.read.base_ns,
+        read_ns_per_byte=_fixed_point(service.read.ns_per_byte),
+        write_base_ns=service.write.base_ns,
+        write_ns_per_byte=_fixed_point(service.write.ns_per_byte),
+        parallel=service.parallel,
+        task_cgroup=cgroups.memory_css[[task.cgroup for task in tasks]]
+        if tasks
+        else np.empty(0, dtype=np.uint32),
+        task_rss=np.array([task.rss_pages for task in tasks], dtype=np.int64),
+        task_requests=np.array([task.n_requests for task in tasks], dtype=np.int64),
+        task_kernel=np.array([task.kernel for task in tasks], dtype=np.bool_),
+    )
+
+
+def _fixed_point(ns_per_byte: float) -> int:
+    """Return the nearest whole number of 2**-20 ns."""
+    return math.floor(ns_per_byte * (1 << NS_PER_BYTE_SHIFT) + 0.5)

@@ -1,0 +1,328 @@
+"""What a user gave: keys flattened, each with its origin for messages.
+
+A TOML file and ``--set`` arguments become the same thing here: `Given` values under
+known keys. Checking the values themselves is the loader's next step.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from replay.errors import ScenarioError
+from replay.scenario.keys import CGROUP_KEYS, SECTION_KEYS, Key
+from replay.scenario.kinds import shown
+
+LISTS: Final = ("assign", "cgroups")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from.
+
+    Attributes
+    ----------
+    source : str
+        A file's name, or ``--set`` and its argument.
+    key : str
+        The key that `source` names already; empty for a file.
+    """
+
+    source: str
+    key: str = ""
+
+    def error(self, path: str, reason: str) -> ScenarioError:
+        """Make the error for a key: source, path unless it is named, reason."""
+        where = self.source if path == self.key else f"{self.source}: {path}"
+        return ScenarioError(f"{where}: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as it was given; ``typed`` is the text of a ``--set`` argument."""
+
+    value: object
+    origin: Origin
+    path: str
+    typed: str | None = None
+
+    def error(self, reason: str) -> ScenarioError:
+        """Make the error for this value."""
+        return self.origin.error(self.path, reason)
+
+    def parse(self, key: Key) -> Any:
+        """Check the value and return what the key's kind makes of it."""
+        value = self.value
+        if key.kind.textual and self.typed is not None and not isinstance(value, str):
+            value = self.typed
+        try:
+            return key.kind.parse(value)
+        except ValueError as error:
+            raise self.error(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenScenario:
+    """All that was given: later sources replace what earlier ones said.
+
+    Attributes
+    ----------
+    keys : dict of str to Given
+        By the path in `SECTION_KEYS`.
+    assign : list of Given
+        The one list of rules, if any.
+    cgroups : dict of str to dict of str to Given
+        By path of the cgroup, then by name in `CGROUP_KEYS` or ``tasks``.
+    """
+
+    keys: dict[str, Given] = field(default_factory=dict)
+    assign: list[Given] = field(default_factory=list)
+    cgroups: dict[str, dict[str, Given]] = field(default_factory=dict)
+
+    def add(self, mapping: Mapping[str, object], origin: Origin) -> None:
+        """Add what one source says.
+
+        Parameters
+        ----------
+        mapping : mapping
+            As ``tomllib`` returns it.
+        origin : Origin
+
+        Raises
+        ------
+        ScenarioError
+            For a key that is not known, with the nearest that is.
+        """
+        sections = dict(mapping)
+        if "assign" in sections:
+            value = _plain(sections.pop("assign"))
+            self.assign[:] = [Given(value, origin, "assign")]
+        cgroups = _table(sections.pop("cgroups", {}), "cgroups", origin)
+        self.keys.update(flatten(sections, SECTION_KEYS, "", origin, near=LISTS))
+        for path, entry in cgroups.items():
+            prefix = f'cgroups."{path}".'
+            table = _table(entry, prefix[:-1], origin)
+            self.cgroups.setdefault(path, {}).update(
+                flatten(table, CGROUP_KEYS, prefix, origin, lists=("tasks",))
+            )
+
+    def set(self, argument: str) -> None:
+        """Add one ``KEY=VALUE``.
+
+        Parameters
+        ----------
+        argument : str
+            KEY is a dotted key, or a cgroup's interface file if it begins with ``/``.
+
+        Raises
+        ------
+        ScenarioError
+            It names the argument.
+        """
+        source = f"--set {_one_line(argument)}"
+        if argument.startswith("/"):
+            path, name, text = _split_interface_file(argument, source)
+            steps = ["cgroups", path, name]
+            key = f'cgroups."{path}".{name}'
+        else:
+            key, text, steps = _split_key(argument, source)
+        *above, last = steps
+        mapping: dict[str, object] = {last: _Typed(text, _toml_or_text(text))}
+        for step in reversed(above):
+            mapping = {step: mapping}
+        self.add(mapping, Origin(source, key))
+
+
+@dataclass(frozen=True, slots=True)
+class _Typed:
+    """The value of a ``--set`` argument on its way to its key."""
+
+    text: str
+    value: object
+
+
+def read_toml(path: str | Path) -> dict[str, object]:
+    """Read a TOML file.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ScenarioError
+        It cannot be read, or is not TOML: file, line, column and what is wrong.
+    """
+    try:
+        return tomllib.loads(Path(path).read_bytes().decode())
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+    except UnicodeDecodeError as error:
+        reason = f"byte {error.start}: not UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        found = re.fullmatch(r"(.*) \(at (line \d+, column \d+)\)", f"{error}", re.S)
+        reason = f"{found[2]}: {found[1]}" if found else f"{error}"
+    except (ValueError, RecursionError):
+        # an integer of thousands of digits, or thousands of nested brackets
+        reason = "not a scenario: a number or a nesting beyond all limits"
+    raise ScenarioError(f"{path}: {reason}")
+
+
+def flatten(
+    table: Mapping[str, object],
+    keys: Mapping[str, Key],
+    prefix: str,
+    origin: Origin,
+    *,
+    lists: Sequence[str] = (),
+    near: Sequence[str] = (),
+) -> dict[str, Given]:
+    """Find the known keys in nested tables.
+
+    Parameters
+    ----------
+    table : mapping
+        ``{"memory": {"max": ...}}`` and ``{"memory.max": ...}`` are the same.
+    keys : mapping of str to Key
+    prefix : str
+        What stands before these keys in a message.
+    origin : Origin
+    lists : sequence of str
+        Further names that are returned too.
+    near : sequence of str
+        Names that are not looked for, but may be what an unknown one was meant to be.
+
+    Returns
+    -------
+    dict of str to Given
+        By the name in `keys` or `lists`.
+
+    Raises
+    ------
+    ScenarioError
+        A key is not known, or is given in both forms.
+    """
+    found: dict[str, Given] = {}
+    names = (*keys, *lists)
+    for name, value in _leaves(table, names, prefix, origin, near):
+        if name in found:
+            raise origin.error(prefix + name, "is given twice")
+        typed = value.text if isinstance(value, _Typed) else None
+        found[name] = Given(_plain(value), origin, prefix + name, typed)
+    return found
+
+
+def _leaves(
+    table: Mapping[str, object],
+    names: Sequence[str],
+    prefix: str,
+    origin: Origin,
+    near: Sequence[str],
+    above: str = "",
+) -> Iterator[tuple[str, object]]:
+    for step, value in table.items():
+        name = above + step
+        if name in names:
+            yield name, value
+        elif any(known.startswith(f"{name}.") for known in names):
+            inner = _table(value, prefix + name, origin)
+            yield from _leaves(inner, names, prefix, origin, near, f"{name}.")
+        else:
+            reason = f"unknown key; {_instead(name, names, near, prefix)}"
+            raise origin.error(prefix + name, reason)
+
+
+def _instead(name: str, names: Sequence[str], near: Sequence[str], prefix: str) -> str:
+    """Say what an unknown key may have been meant to be, or what there is."""
+    sections = {known.rpartition(".")[0] for known in names} - {""}
+    meant = _nearest(name, [*names, *sorted(sections), *near])
+    if meant:
+        return f"did you mean {' or '.join(prefix + known for known in meant)}?"
+    section = name.rpartition(".")[0]
+    beside = [known for known in names if section and known.startswith(f"{section}.")]
+    tops = dict.fromkeys(known.split(".")[0] for known in [*names, *near])
+    return f"one of {', '.join(beside or tops)}"
+
+
+def _nearest(name: str, names: Sequence[str]) -> list[str]:
+    """Find the keys that somebody who wrote `name` may have meant, at most two."""
+    close = difflib.get_close_matches(name, names, 1, 0.7)
+    # [driver] policy written at the top, or in another section
+    last = name.rpartition(".")[2]
+    same = [known for known in names if known.rpartition(".")[2] == last]
+    return [*dict.fromkeys(close + same)][:2]
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, _Typed) else value
+
+
+def _one_line(text: str) -> str:
+    """Make an argument fit into a message."""
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    return text if len(text) <= 80 else f"{text[:76]}..."
+
+
+def _table(value: object, path: str, origin: Origin) -> Mapping[str, object]:
+    value = _plain(value)
+    if not isinstance(value, Mapping):
+        raise origin.error(path, f"{shown(value)} stands where a table belongs")
+    return value
+
+
+def _toml_or_text(text: str) -> object:
+    """Read a value as TOML if it is some, else take it as text."""
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return found["value"] if len(found) == 1 else text
+
+
+def _split_key(argument: str, source: str) -> tuple[str, str, list[str]]:
+    """Split ``a."b c".d=VALUE`` into key, value and the key's steps."""
+    for match in re.finditer("=", argument):
+        key, text = argument[: match.start()].strip(), argument[match.end() :].strip()
+        try:
+            found: object = tomllib.loads(f"{key} = 0")
+        except (ValueError, RecursionError):
+            continue
+        steps = []
+        while isinstance(found, dict) and len(found) == 1:
+            step, found = next(iter(found.items()))
+            steps.append(step)
+        if found == 0 and steps:
+            return key, text, steps
+    raise ScenarioError(
+        f"{source}: not KEY=VALUE, such as driver.policy=root or "
+        "/test.slice/memory.max=64M"
+    )
+
+
+def _split_interface_file(argument: str, source: str) -> tuple[str, str, str]:
+    """Split ``/a/b/memory.max=VALUE`` into cgroup, file and value."""
+    names = (*CGROUP_KEYS, "tasks")
+    # A cgroup's name may hold "=", an interface file's does not.
+    ends = [match.start() for match in re.finditer("=", argument)]
+    ends.sort(key=lambda end: argument[:end].rpartition("/")[2] not in names)
+    if not ends:
+        raise ScenarioError(f"{source}: no =VALUE, such as /test.slice/memory.max=64M")
+    path, _, name = argument[: ends[0]].rpartition("/")
+    if name not in names:
+        near = _nearest(name, names)
+        raise ScenarioError(
+            f"{source}: {shown(name)} is not a cgroup's interface file; "
+            + (
+                f"did you mean {path}/{near[0]}?"
+                if near
+                else f"one of {', '.join(CGROUP_KEYS)}"
+            )
+        )
+    return path or "/", name, argument[ends[0] + 1 :].strip()

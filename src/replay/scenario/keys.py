@@ -1,0 +1,308 @@
+"""Every key of a scenario: the one table that docs, defaults and errors are made from.
+
+A path names the key as in TOML. ``assign[].`` are the keys of one ``[[assign]]`` rule,
+``cgroups.PATH.`` those of one cgroup, ``cgroups.PATH.tasks[].`` those of one of its
+tasks.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from replay.scenario import kinds
+from replay.scenario.kinds import Kind, choice, integer, number, size
+
+ASSIGN: Final = "assign[]."
+CGROUP: Final = "cgroups.PATH."
+TASK: Final = "cgroups.PATH.tasks[]."
+
+#: Policies of a later version (SEMANTICS F).
+LATER_POLICIES: Final = ("backcharge", "synchronous", "instance", "enospc")
+_POLICY: Final = choice("root", "naive", "per-cgroup", later=LATER_POLICIES)
+# With this rate 4 GiB of one request still fit the engine's 64 bits.
+_RATE: Final = number(0, 2000)
+_BASE: Final = integer(0, 10**12)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key.
+
+    Attributes
+    ----------
+    path : str
+    kind : Kind
+    default : object
+        As it would stand in the file; None if there is none, or if the trace decides.
+    unit : str
+    text : str
+        One line.
+    default_text : str
+        What the default is if `default` is None.
+    modelled : bool
+        False: it is checked, and a value that is not the default gets a note that the
+        replay goes without it.
+    root : bool or None
+        For a cgroup's interface file: True if only ``/`` has it, False if ``/`` has
+        none, None if every cgroup has it.
+    controller : str
+        The controller that brings the interface file.
+    """
+
+    path: str
+    kind: Kind
+    default: object
+    unit: str
+    text: str
+    default_text: str = ""
+    modelled: bool = True
+    root: bool | None = None
+    controller: str = ""
+
+    @property
+    def name(self) -> str:
+        """The path without its group."""
+        for prefix in (TASK, CGROUP, ASSIGN):
+            if self.path.startswith(prefix):
+                return self.path[len(prefix) :]
+        return self.path
+
+    def default_value(self) -> Any:
+        """Return the parsed default."""
+        return None if self.default is None else self.kind.parse(self.default)
+
+
+# One key is a name, a kind, a default and a unit; then what it means.
+# fmt: off
+KEYS: Final = (
+    Key(
+        "trace.policy", _POLICY, None, "",
+        "policy of the driver that the trace was taken with",
+        "as driver.policy",
+    ),
+    Key(
+        "trace.direct_io", kinds.BOOLEAN, None, "",
+        "whether the loop device used direct I/O when the trace was taken",
+        "as driver.direct_io",
+    ),
+    Key(
+        "trace.kernel", kinds.KERNEL, None, "",
+        "kernel that the trace was taken on",
+        "as driver.kernel",
+    ),
+    Key(
+        "trace.devices", kinds.DEVICES, None, "",
+        "devices that are replayed",
+        "the loop devices if there are any, else every device as if it were one",
+    ),
+    Key(
+        "driver.policy", _POLICY, "per-cgroup", "",
+        "who serves a command and who pays: one worker and the root, one worker and "
+        "the issuer, a worker per cgroup and the issuer (as merged in 5.14)",
+    ),
+    Key(
+        "driver.direct_io", kinds.BOOLEAN, None, "",
+        "whether the loop device uses direct I/O",
+        "false for loop devices, true for others (they work asynchronously)",
+    ),
+    Key(
+        "driver.kernel", kinds.KERNEL, "6.1", "",
+        "kernel whose rules hold. Up to 6.14 every failed buffered write is EIO and "
+        "the backing file is locked for each page; from 6.15, and in 6.12.y from "
+        "6.12.117 on, the writer sees ENOSPC or ENOMEM and the lock is held for the "
+        "request",
+    ),
+    Key(
+        "driver.alloc_fail.probability", number(0, 1), 0.0, "",
+        "how likely the allocation of a worker fails, so that the root's serves and "
+        "pays; 1 always fails",
+    ),
+    Key(
+        "driver.alloc_fail.seed", integer(0, kinds.UINT64_MAX), 1, "",
+        "seed of the draws",
+    ),
+    Key(
+        "driver.alloc_fail.requests", kinds.ROWS, [], "rows of the trace",
+        "requests whose allocation fails whatever the draw says",
+    ),
+    Key(
+        "arrivals.event", choice("issue", "queue"), "issue", "",
+        "event at which a request arrives: D, or Q (recorded merges are kept: an "
+        "estimate)",
+    ),
+    Key(
+        "arrivals.mode", choice("recorded", "dependent"), "recorded", "",
+        "as the clock said, or after what the process waited for plus its think time",
+    ),
+    Key(
+        "backing.filesystem", choice("tmpfs", "ext4", "raw"), None, "",
+        "what the backing file lies on; on tmpfs pages are charged at first touch",
+        "tmpfs for loop devices, else raw",
+    ),
+    Key(
+        "backing.size", size(unlimited=True, least=1), "max", "bytes",
+        "size of the file system, rounded up to pages: where ENOSPC starts",
+    ),
+    Key(
+        "backing.laid_out_by", kinds.PATH_OR_NONE, "none", "",
+        "cgroup that owns every page of the file from the start; none: it is sparse",
+    ),
+    Key(
+        "backing.device", kinds.DEVICE, None, "",
+        "the disk below, for the table of what was charged there",
+        "none",
+    ),
+    Key(
+        "service.model", choice("recorded", "linear"), "recorded", "",
+        "time in the device: what remains of the recorded one without the traced "
+        "driver's own queueing, or a base and a rate",
+    ),
+    Key(
+        "service.read.base_ns", _BASE, 90000, "ns",
+        "a read's base; linear only",
+    ),
+    Key(
+        "service.read.ns_per_byte", _RATE, 0.3, "ns per byte",
+        "a read's rate, kept as a whole number of 2**-20 ns; linear only",
+    ),
+    Key(
+        "service.write.base_ns", _BASE, 120000, "ns",
+        "a write's base; linear only",
+    ),
+    Key(
+        "service.write.ns_per_byte", _RATE, 0.5, "ns per byte",
+        "a write's rate, kept as a whole number of 2**-20 ns; linear only",
+    ),
+    Key(
+        "service.parallel", integer(1, 65536), 32, "requests",
+        "requests that the device serves at once; linear only",
+    ),
+    Key(
+        "machine.cpus", integer(1, 65536), 2, "CPUs",
+        "processors of the machine",
+        modelled=False,
+    ),
+    Key(
+        "machine.memory", size(unlimited=True, least=1), "max", "bytes",
+        "memory of the machine",
+        modelled=False,
+    ),
+    Key(
+        f"{ASSIGN}pid", integer(0, 2**31 - 1), None, "",
+        "process that issued the request",
+        "any",
+    ),
+    Key(
+        f"{ASSIGN}comm", kinds.TEXT, None, "",
+        "pattern (* ? [...]) of the name that the process had at that time",
+        "any",
+    ),
+    Key(
+        f"{ASSIGN}device", kinds.DEVICE, None, "",
+        "device of the request",
+        "any",
+    ),
+    Key(
+        f"{ASSIGN}volume", kinds.TEXT, None, "",
+        "volume of the request, in traces that name volumes",
+        "any",
+    ),
+    Key(
+        f"{ASSIGN}cgroup", kinds.PATH, None, "",
+        "cgroup whose request it is",
+        "must be given",
+    ),
+    Key(
+        f"{CGROUP}id", integer(1, kinds.UINT64_MAX), None, "",
+        "id that the trace carries (the inode of the cgroup's directory)",
+        "found by path, if the trace knows paths",
+    ),
+    Key(
+        f"{CGROUP}controllers", kinds.CONTROLLERS, None, "",
+        "controllers that are enabled for it",
+        "as its parent; the root has both",
+        root=False,
+    ),
+    Key(
+        f"{CGROUP}memory.max", size(unlimited=True), "max", "bytes",
+        "hard limit, rounded down to pages",
+        root=False, controller="memory",
+    ),
+    Key(
+        f"{CGROUP}memory.high", size(unlimited=True), "max", "bytes",
+        "soft limit",
+        modelled=False, root=False, controller="memory",
+    ),
+    Key(
+        f"{CGROUP}memory.low", size(unlimited=True), "0", "bytes",
+        "best-effort protection",
+        modelled=False, root=False, controller="memory",
+    ),
+    Key(
+        f"{CGROUP}memory.min", size(unlimited=True), "0", "bytes",
+        "hard protection",
+        modelled=False, root=False, controller="memory",
+    ),
+    Key(
+        f"{CGROUP}memory.swap.max", size(unlimited=True), "max", "bytes",
+        "swap limit; changes nothing, since a loop worker cannot swap (it may do no "
+        "I/O to reclaim)",
+        root=False, controller="memory",
+    ),
+    Key(
+        f"{CGROUP}memory.oom.group", kinds.FLAG, 0, "",
+        "an OOM kill takes every task",
+        modelled=False, root=False, controller="memory",
+    ),
+    Key(
+        f"{CGROUP}io.max", kinds.IO_MAX, "", "bytes and requests per second",
+        "limits by device; digits or max",
+        modelled=False, root=False, controller="io",
+    ),
+    Key(
+        f"{CGROUP}io.weight", kinds.IO_WEIGHT, 100, "",
+        "share, 1 to 10000",
+        modelled=False, root=False, controller="io",
+    ),
+    Key(
+        f"{CGROUP}io.latency", kinds.IO_LATENCY, "", "us",
+        "latency target by device",
+        modelled=False, root=False, controller="io",
+    ),
+    Key(
+        f"{CGROUP}io.cost.model", kinds.IO_COST_MODEL, "", "",
+        "cost model by device",
+        modelled=False, root=True, controller="io",
+    ),
+    Key(
+        f"{CGROUP}io.cost.qos", kinds.IO_COST_QOS, "", "",
+        "cost control by device",
+        modelled=False, root=True, controller="io",
+    ),
+    Key(
+        f"{TASK}comm", kinds.TEXT, None, "",
+        "pattern of its name; the requests of every process of that name are its",
+        "this or pid must be given",
+    ),
+    Key(
+        f"{TASK}pid", integer(0, 2**31 - 1), None, "",
+        "its process id",
+        "this or comm must be given",
+    ),
+    Key(
+        f"{TASK}rss", size(unlimited=False), "0", "bytes",
+        "memory charged to this cgroup by the task from its first to its last "
+        "request, rounded up to pages",
+    ),
+)
+# fmt: on
+
+
+def _group(prefix: str) -> dict[str, Key]:
+    """Return the keys of one group by their name within it."""
+    return {key.name: key for key in KEYS if key.path == prefix + key.name}
+
+
+SECTION_KEYS: Final = _group("")
+ASSIGN_KEYS: Final = _group(ASSIGN)
+CGROUP_KEYS: Final = _group(CGROUP)
+TASK_KEYS: Final = _group(TASK)

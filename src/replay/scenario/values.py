@@ -1,0 +1,129 @@
+"""A scenario's values: frozen, checked, in bytes and numbers.
+
+`keys` holds every key's type, default and unit; the fields here bear the keys' names.
+None stands for ``max`` where the key is a size, and for "depends on the trace" or "not
+given" elsewhere.
+"""
+
+from dataclasses import dataclass
+
+from replay.scenario.kernel import KernelVersion
+
+#: An interface file with a line for each device: (device, ((name, text), ...)), ...
+DeviceLines = tuple[tuple[int, tuple[tuple[str, str], ...]], ...]
+#: ``io.weight``: (device or None for the default, weight), ...
+WeightLines = tuple[tuple[int | None, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceValues:
+    """``[trace]``: how the trace was taken."""
+
+    policy: str | None
+    direct_io: bool | None
+    kernel: KernelVersion | None
+    devices: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocFailValues:
+    """``driver.alloc_fail``: which allocations of a worker fail."""
+
+    probability: float
+    seed: int
+    requests: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverValues:
+    """``[driver]``: what is asked."""
+
+    policy: str
+    direct_io: bool | None
+    kernel: KernelVersion
+    alloc_fail: AllocFailValues
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivalsValues:
+    """``[arrivals]``: when requests come."""
+
+    event: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackingValues:
+    """``[backing]``: the file below the loop device."""
+
+    filesystem: str | None
+    size: int | None
+    laid_out_by: str
+    device: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearValues:
+    """``service.read`` and ``service.write``: base plus a rate."""
+
+    base_ns: int
+    ns_per_byte: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceValues:
+    """``[service]``: time in the device."""
+
+    model: str
+    read: LinearValues
+    write: LinearValues
+    parallel: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineValues:
+    """``[machine]``."""
+
+    cpus: int
+    memory: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignValues:
+    """One ``[[assign]]`` rule."""
+
+    pid: int | None
+    comm: str | None
+    device: int | None
+    volume: str | None
+    cgroup: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskValues:
+    """One of a cgroup's ``tasks``."""
+
+    comm: str | None
+    pid: int | None
+    rss: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CgroupValues:
+    """One ``[cgroups."/path"]``."""
+
+    path: str
+    id: int | None
+    controllers: tuple[str, ...] | None
+    tasks: tuple[TaskValues, ...]
+    memory_max: int | None
+    memory_high: int | None
+    memory_low: int | None
+    memory_min: int | None
+    memory_swap_max: int | None
+    memory_oom_group: bool
+    io_max: DeviceLines
+    io_weight: WeightLines
+    io_latency: DeviceLines
+    io_cost_model: DeviceLines
+    io_cost_qos: DeviceLines
