@@ -36,7 +36,8 @@ class Origin:
 
     def error(self, path: str, reason: str) -> ScenarioError:
         """Make the error for a key: source, path unless it is named, reason."""
-        where = self.source if path == self.key else f"{self.source}: {path}"
+        named = path == self.key
+        where = self.source if named else f"{self.source}: {_one_line(path)}"
         return ScenarioError(f"{where}: {reason}")
 
 
@@ -160,15 +161,19 @@ def read_toml(path: str | Path) -> dict[str, object]:
     ScenarioError
         It cannot be read, or is not TOML: file, line, column and what is wrong.
     """
+    text = ""
     try:
-        return tomllib.loads(Path(path).read_bytes().decode())
+        text = Path(path).read_bytes().decode()
+        return tomllib.loads(text)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
     except UnicodeDecodeError as error:
         reason = f"byte {error.start}: not UTF-8"
     except tomllib.TOMLDecodeError as error:
-        found = re.fullmatch(r"(.*) \(at (line \d+, column \d+)\)", f"{error}", re.S)
-        reason = f"{found[2]}: {found[1]}" if found else f"{error}"
+        what, _, where = str(error).removesuffix(")").rpartition(" (at ")
+        if not where.startswith("line"):
+            where = f"line {len(text.splitlines())}"
+        reason = f"{where}: {_one_line(what)}"
     except (ValueError, RecursionError):
         # an integer of thousands of digits, or thousands of nested brackets
         reason = "not a scenario: a number or a nesting beyond all limits"
@@ -241,7 +246,9 @@ def _leaves(
 
 def _instead(name: str, names: Sequence[str], near: Sequence[str], prefix: str) -> str:
     """Say what an unknown key may have been meant to be, or what there is."""
-    sections = {known.rpartition(".")[0] for known in names} - {""}
+    # the sections that stand where the unknown key stands
+    depth = name.count(".") + 1
+    sections = {".".join(known.split(".")[:depth]) for known in names} - {*names}
     meant = _nearest(name, [*names, *sorted(sections), *near])
     if meant:
         return f"did you mean {' or '.join(prefix + known for known in meant)}?"
@@ -253,7 +260,7 @@ def _instead(name: str, names: Sequence[str], near: Sequence[str], prefix: str) 
 
 def _nearest(name: str, names: Sequence[str]) -> list[str]:
     """Find the keys that somebody who wrote `name` may have meant, at most two."""
-    close = difflib.get_close_matches(name, names, 1, 0.7)
+    close = difflib.get_close_matches(name, names, 1, 0.6)
     # [driver] policy written at the top, or in another section
     last = name.rpartition(".")[2]
     same = [known for known in names if known.rpartition(".")[2] == last]

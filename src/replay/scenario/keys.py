@@ -162,7 +162,7 @@ KEYS: Final = (
     ),
     Key(
         "service.read.ns_per_byte", _RATE, 0.3, "ns per byte",
-        "a read's rate, kept as a whole number of 2**-20 ns; linear only",
+        "a read's rate, kept as a whole number of 2^-20 ns; linear only",
     ),
     Key(
         "service.write.base_ns", _BASE, 120000, "ns",
@@ -170,7 +170,7 @@ KEYS: Final = (
     ),
     Key(
         "service.write.ns_per_byte", _RATE, 0.5, "ns per byte",
-        "a write's rate, kept as a whole number of 2**-20 ns; linear only",
+        "a write's rate, kept as a whole number of 2^-20 ns; linear only",
     ),
     Key(
         "service.parallel", integer(1, 65536), 32, "requests",
@@ -193,7 +193,7 @@ KEYS: Final = (
     ),
     Key(
         f"{ASSIGN}comm", kinds.TEXT, None, "",
-        "pattern (* ? [...]) of the name that the process had at that time",
+        "pattern of the name that the process had at that time",
         "any",
     ),
     Key(
@@ -260,7 +260,7 @@ KEYS: Final = (
     ),
     Key(
         f"{CGROUP}io.weight", kinds.IO_WEIGHT, 100, "",
-        "share, 1 to 10000",
+        "share",
         modelled=False, root=False, controller="io",
     ),
     Key(

@@ -89,7 +89,8 @@ def choice(*names: str, later: tuple[str, ...] = ()) -> Kind:
         what = "is not modelled yet; one" if name in later else "is not one"
         raise ValueError(f"{shown(value)} {what} of {', '.join(names)}")
 
-    return Kind(" | ".join([*names, *later]), parse, textual=True)
+    text = " | ".join(names) + (f"; not yet: {', '.join(later)}" if later else "")
+    return Kind(text, parse, textual=True)
 
 
 def integer(least: int, most: int = INT64_MAX) -> Kind:
@@ -100,7 +101,8 @@ def integer(least: int, most: int = INT64_MAX) -> Kind:
             raise ValueError(f"{shown(value)} is not a whole number")
         return _in_range(value, least, most)
 
-    return Kind("integer", parse)
+    few = f", {least} to {most}" if most < 10**6 else ""
+    return Kind(f"integer{few}", parse)
 
 
 def number(least: float, most: float) -> Kind:
@@ -113,7 +115,7 @@ def number(least: float, most: float) -> Kind:
             raise ValueError("nan is not a number")
         return float(_in_range(value, least, most))
 
-    return Kind("number", parse)
+    return Kind(f"number, {least} to {most}", parse)
 
 
 def _in_range(value: Number, least: float, most: float) -> Number:
@@ -357,5 +359,5 @@ IO_COST_QOS: Final = device_lines(
     max=_decimal,
 )
 IO_WEIGHT: Final = Kind(
-    'integer, or text such as "default 100"', _weights, _show_weights
+    'integer, 1 to 10000, or text such as "default 100"', _weights, _show_weights
 )

@@ -260,7 +260,7 @@ def _cgroup(path: str, given: Mapping[str, Given]) -> CgroupValues:
         if key.root is not None and key.root != (path == ROOT):
             instead = "; see machine.memory" if name == "memory.max" else ""
             raise entry.error(
-                'only "/" has it' if key.root else f'"/" has it not{instead}'
+                'only "/" has it' if key.root else f'"/" has none{instead}'
             )
     tasks = given.get("tasks")
     return CgroupValues(
