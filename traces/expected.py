@@ -1,8 +1,8 @@
 """Gather the counters that a kernel kept while a trace was recorded.
 
-``python traces/expected.py RECORDING > traces/NAME/expected.json``, where RECORDING is a
-folder of the lab: ``begin/`` and ``end/`` with each cgroup's interface files, ``ids``,
-``kernel``, ``log`` and, for some, ``fio.*.json``.
+``python traces/expected.py RECORDING > traces/NAME/expected.json``, where RECORDING is
+a folder of the lab: ``begin/`` and ``end/`` with each cgroup's interface files,
+``ids``, ``kernel``, ``log`` and, for some, ``fio.*.json``.
 """
 
 import json

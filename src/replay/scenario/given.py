@@ -260,9 +260,11 @@ def _instead(name: str, names: Sequence[str], near: Sequence[str], prefix: str) 
 
 def _nearest(name: str, names: Sequence[str]) -> list[str]:
     """Find the keys that somebody who wrote `name` may have meant, at most two."""
-    close = difflib.get_close_matches(name, names, 1, 0.6)
+    section, dot, last = name.rpartition(".")
+    above = section + dot
+    beside = [known[len(above) :] for known in names if known.startswith(above)]
+    close = [above + known for known in difflib.get_close_matches(last, beside, 1, 0.6)]
     # [driver] policy written at the top, or in another section
-    last = name.rpartition(".")[2]
     same = [known for known in names if known.rpartition(".")[2] == last]
     return [*dict.fromkeys(close + same)][:2]
 

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from replay.scenario.lookup import TABLE_KEYS, Lookup
+
+
+@pytest.mark.parametrize("last", [9, TABLE_KEYS - 1, TABLE_KEYS, 2**64 - 1])
+def test_lookup_finds_values_whatever_the_size_of_the_keys(last: int) -> None:
+    keys = np.array([0, 3, last], dtype=np.uint64)
+    lookup = Lookup(keys, np.array([10, 13, 19], dtype=np.uint32), 0xFFFFFFFF)
+    asked = np.array([3, 0, last, 1, 4, last - 1, 2**63], dtype=np.uint64)
+    missing = 0xFFFFFFFF
+    assert lookup(asked).tolist() == [13, 10, 19, missing, missing, missing, missing]
+    assert lookup(asked).dtype == np.uint32
+
+
+@pytest.mark.parametrize("last", [9, 2**40])
+def test_negative_key_is_never_found(last: int) -> None:
+    lookup = Lookup(np.array([0, last], dtype=np.uint64), np.array([1, 2]), -1)
+    assert lookup(np.array([-1, 0, -last], dtype=np.int64)).tolist() == [-1, 1, -1]
+    assert lookup(np.array([-1, 0], dtype=np.int32)).tolist() == [-1, 1]
+
+
+def test_lookup_without_keys_finds_nothing() -> None:
+    lookup = Lookup(np.empty(0, np.uint64), np.empty(0, np.int32), -1)
+    assert lookup(np.array([0, 5])).tolist() == [-1, -1]
+    assert lookup(np.empty(0, np.uint32)).tolist() == []
