@@ -98,9 +98,7 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
         op = draw(
             st.sampled_from([READ, WRITE, WRITE, WRITE, DISCARD, FLUSH, WRITE_ZEROES])
         )
-        nbytes = draw(
-            st.sampled_from([512, 4096, 4608, 20480, 300 * 4096, 700 * 4096])
-        )
+        nbytes = draw(st.sampled_from([512, 4096, 4608, 20480, 300 * 4096, 700 * 4096]))
         issue = -1 if unseen == "issue" else now
         queue = -1 if unseen == "queue" else max(0, now - draw(st.integers(0, 40)))
         recorded = draw(st.integers(0, n_cgroups - 1))
@@ -119,9 +117,7 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
                 draw(st.sampled_from([recorded, draw(st.integers(0, n_cgroups - 1))])),
                 recorded,
                 draw(
-                    st.sampled_from(
-                        [*range(len(setup.devices))] * 4 + [NOT_REPLAYED]
-                    )
+                    st.sampled_from([*range(len(setup.devices))] * 4 + [NOT_REPLAYED])
                 ),
                 draw(st.integers(-1, n_tasks - 1)),
             )

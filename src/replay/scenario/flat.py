@@ -119,6 +119,7 @@ def make_setup(
         tmpfs=tmpfs,
         fs_pages=whole_pages(backing.size) if tmpfs else NO_LIMIT,
         laid_out_by=owner if tmpfs else -1,
+        backing_device=backing.device is not None,
         write_errno=ENOMEM if true_errno else EIO,
         enospc_errno=ENOSPC if true_errno else EIO,
         service=ServiceModel[service.model.upper()],
