@@ -4,7 +4,7 @@ import numpy as np
 
 from replay.engine._engine import Engine, Services
 from replay.engine.columns import Columns
-from replay.engine.layout import raw_tables, requests_table, worker_index
+from replay.engine.layout import raw_tables, requests_table
 from replay.engine.raw import Raw
 from replay.engine.reference import Reference
 from replay.engine.setup import ArrivalMode, Setup
@@ -16,7 +16,7 @@ def run_reference(setup: Setup, columns: Columns) -> Raw:
     reference = Reference(setup)
     service = reference.service_of(columns)
     if setup.mode == ArrivalMode.DEPENDENT:
-        reference.follow(columns, service, infer_streams(columns))
+        reference.follow(columns, service, infer_streams([columns]))
     else:
         reference.feed(columns, service)
     return reference.finish()
@@ -33,14 +33,14 @@ def run_engine(setup: Setup, columns: Columns, batch_rows: int = 1 << 16) -> Raw
         parts.append(part)
         filled.append(service)
     if setup.mode == ArrivalMode.DEPENDENT:
-        engine.follow(parts, filled, infer_streams(columns))
+        engine.follow(parts, filled, infer_streams([columns]))
     else:
         for part, service in zip(parts, filled, strict=True):
             engine.feed(part, service)
-    engine.finish()
-    structs = engine.tables()
-    raw = raw_tables(setup, structs, engine.counts())
-    raw["requests"] = requests_table(engine.take_requests(), worker_index(structs))
+    while engine.advance(batch_rows):
+        pass
+    raw = raw_tables(setup, engine.tables(), engine.counts())
+    raw["requests"] = requests_table(engine.take_requests())
     return raw
 
 

@@ -1,0 +1,67 @@
+"""Replay Linux block traces through a model of the loop driver.
+
+Who pays for this I/O, who waits for whom, and what would change under another rule or
+limit: `convert` makes a trace file of a recording, `run` replays it under a `Scenario`
+and returns a `Result` of tables.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from replay.errors import (
+    ModelError,
+    OutputError,
+    ReplayError,
+    ScenarioError,
+    TraceError,
+)
+from replay.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from replay.results.compare import compare
+    from replay.results.read import open_results
+    from replay.results.result import Result
+    from replay.replayer import run
+    from replay.scenario.load import Scenario
+    from replay.trace.convert import convert, open_or_convert
+    from replay.trace.file import Trace, open_trace
+
+__all__ = [
+    "ModelError",
+    "OutputError",
+    "ReplayError",
+    "Result",
+    "Scenario",
+    "ScenarioError",
+    "Trace",
+    "TraceError",
+    "__version__",
+    "compare",
+    "convert",
+    "open_or_convert",
+    "open_results",
+    "open_trace",
+    "run",
+]
+
+_MODULES = {
+    "Result": "replay.results.result",
+    "Scenario": "replay.scenario.load",
+    "Trace": "replay.trace.file",
+    "compare": "replay.results.compare",
+    "convert": "replay.trace.convert",
+    "open_or_convert": "replay.trace.convert",
+    "open_results": "replay.results.read",
+    "open_trace": "replay.trace.file",
+    "run": "replay.replayer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: ``replay --help`` must not wait for pyarrow."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value

@@ -26,6 +26,7 @@ from replay.engine._types cimport (
     LatencyBlock,
     Request,
     Sim,
+    Worker,
 )
 
 
@@ -152,7 +153,7 @@ cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexc
     done.stage_ns[STAGE_DEVICE] = now - request.lock_ns
     done.issuer = request.issuer
     done.payer = request.io_payer
-    done.worker = request.worker
+    done.worker = (<Worker *> arena_at(&sim.workers, request.worker)).index
     done.error = request.error
     done.device = request.device
 

@@ -1,7 +1,6 @@
 """The compiled engine: owns a run's state and hands batches to the loop."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, int8_t, int32_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
@@ -63,7 +62,7 @@ from replay.engine.setup import ServiceModel, Policy
 from replay.errors import ModelError
 
 cdef enum:
-    EVENTS_BETWEEN_SIGNALS = 1 << 20
+    EVENTS_AT_ONCE = 1 << 20
     MAX_CGROUPS = 1 << 24
 
 cdef struct LatencyRow:
@@ -436,7 +435,7 @@ cdef class Engine:
         self._check()
 
     def follow(self, batches, services, streams):
-        """Replay all rows of a trace with dependent arrivals.
+        """Make ready to replay all rows of a trace with dependent arrivals.
 
         Parameters
         ----------
@@ -487,20 +486,30 @@ cdef class Engine:
                 sim.streams[i].end = start[i + 1]
                 sim.streams[i].depth = depth[i]
                 release_next(sim, <int32_t> i, 0)
-        self._drain()
 
-    cdef int _drain(self) except -1:
-        cdef bint more = True
-        while more:
-            with nogil:
-                more = run_some(&self.sim, EVENTS_BETWEEN_SIGNALS)
-            self._check()
-            PyErr_CheckSignals()
-        return 0
+    def advance(self, int64_t n_events=EVENTS_AT_ONCE):
+        """Run what is pending; call it until nothing is left, then read the tables.
 
-    def finish(self):
-        """Let everything in flight complete; afterwards the tables can be read."""
-        self._drain()
+        Parameters
+        ----------
+        n_events : int
+            How many events at most.
+
+        Returns
+        -------
+        bool
+            Whether requests wait for more events.
+
+        Raises
+        ------
+        ModelError
+            Ids out of range: with the row.
+        """
+        cdef bint more
+        with nogil:
+            more = run_some(&self.sim, n_events)
+        self._check()
+        return more
 
     def take_requests(self):
         """Return the requests done since the last call, as bytes of `Done` structs."""

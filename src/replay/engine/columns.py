@@ -71,25 +71,3 @@ class Columns:
             Copies for an array, views for a slice.
         """
         return Columns(**{name: getattr(self, name)[index] for name in self.__slots__})
-
-
-def concatenate(parts: list[Columns]) -> Columns:
-    """Join batches.
-
-    Parameters
-    ----------
-    parts : list of Columns
-        At least one.
-
-    Returns
-    -------
-    Columns
-    """
-    if len(parts) == 1:
-        return parts[0]
-    return Columns(
-        **{
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in Columns.__slots__
-        }
-    )

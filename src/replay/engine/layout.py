@@ -130,14 +130,13 @@ def sorted_by(
     return {name: values[order] for name, values in columns.items()}
 
 
-def requests_table(data: bytes, worker_index: NDArray[Any]) -> Any:
+def requests_table(data: bytes) -> dict[str, NDArray[np.generic]]:
     """Return `Done` structs as the raw ``requests`` table, in order of completion."""
     done = records("Done", data)
     found: dict[str, Any] = {name: done[name] for name in STRUCTS["Done"].names or ()}
     for stage in Stage:
         if stage != Stage.TOTAL:
             found[f"{stage.name.lower()}_ns"] = done["stage_ns"][:, stage]
-    found["worker"] = worker_index[done["worker"]]
     return table("requests", found)
 
 
@@ -183,12 +182,6 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     )
     raw["counts"] = {name: np.array([counts[name]], np.int64) for name in COUNTS}
     return raw
-
-
-def worker_index(structs: dict[str, bytes]) -> NDArray[Any]:
-    """Return each worker's number on its device, by its place in the engine."""
-    numbers = records("Worker", structs["Worker"])["worker"]
-    return np.concatenate([np.zeros(1, numbers.dtype), numbers])
 
 
 def _fields(array: NDArray[Any]) -> dict[str, Any]:

@@ -4,8 +4,10 @@ A stream is an issuing process on a device (DESIGN 5.3). Both the engine and the
 reference replay what is inferred here; the inference reads the trace alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +42,13 @@ class Streams:
     device: NDArray[np.uint16]
 
 
-def infer_streams(columns: Columns) -> Streams:
+def infer_streams(parts: Sequence[Columns]) -> Streams:
     """Infer what each request of a trace waited for.
 
     Parameters
     ----------
-    columns : Columns
-        All rows.
+    parts : sequence of Columns
+        All rows, in their order.
 
     Returns
     -------
@@ -58,10 +60,14 @@ def infer_streams(columns: Columns) -> Streams:
     stream's (i - N + 1)-th completion, counted, whichever request completes. Its base
     is the later of that completion and of its predecessor's arrival.
     """
-    replayed = np.flatnonzero(columns.device != NOT_REPLAYED)
-    queue = np.where(columns.queue_ns < 0, columns.issue_ns, columns.queue_ns)[replayed]
-    pid, device = columns.pid[replayed], columns.device[replayed]
-    by_queue = np.lexsort((columns.row[replayed], queue, pid, device))
+    device = _joined([part.device for part in parts], np.uint16)
+    replayed = np.flatnonzero(device != NOT_REPLAYED)
+    queue = _joined([part.queue_ns for part in parts], np.int64)[replayed]
+    issue = _joined([part.issue_ns for part in parts], np.int64)[replayed]
+    queue = np.where(queue < 0, issue, queue)
+    pid = _joined([part.pid for part in parts], np.int32)[replayed]
+    device = device[replayed]
+    by_queue = np.lexsort((replayed, queue, pid, device))
     replayed, queue = replayed[by_queue], queue[by_queue]
     pid, device = pid[by_queue], device[by_queue]
     n = len(replayed)
@@ -69,7 +75,7 @@ def infer_streams(columns: Columns) -> Streams:
     new[1:] = (pid[1:] != pid[:-1]) | (device[1:] != device[:-1])
     first = np.flatnonzero(new)
     start = np.append(first, n).astype(np.int64)
-    complete = columns.complete_ns[replayed]
+    complete = _joined([part.complete_ns for part in parts], np.int64)[replayed]
     think_ns = np.zeros(n, np.int64)
     depth = np.ones(len(first), np.int64)
     for stream, (lo, hi) in enumerate(pairwise(start)):
@@ -82,6 +88,10 @@ def infer_streams(columns: Columns) -> Streams:
         pid=pid[first],
         device=device[first],
     )
+
+
+def _joined(arrays: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype), *arrays])
 
 
 def _think(

@@ -1,0 +1,180 @@
+"""Replay a trace under a scenario."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from replay.engine._engine import Engine
+from replay.engine.layout import raw_tables, requests_table
+from replay.engine.raw import Raw
+from replay.engine.setup import ArrivalMode
+from replay.engine.streams import infer_streams
+from replay.feed import Part, ahead, parts
+from replay.results.info import run_info
+from replay.results.result import Result
+from replay.results.tables import Names
+from replay.results.write import RequestsWriter, ResultSink
+from replay.scenario.bind import Binding
+from replay.scenario.load import Scenario
+from replay.trace.convert import open_or_convert
+from replay.trace.file import Progress, Trace
+from replay.trace.schema import device_text
+from replay.version import VERSION
+
+
+def run(
+    trace: Trace | str | Path | Sequence[str | Path],
+    scenario: Scenario | Mapping[str, Any] | str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    cgroups: str | Path | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    requests: bool = False,
+    batch_rows: int | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Result:
+    """Replay a trace under a scenario.
+
+    Parameters
+    ----------
+    trace : Trace, path or sequence of paths
+        An opened trace, a trace file, or anything that `convert` reads.
+    scenario : Scenario, mapping, path or None
+        None is the driver of Linux 5.14 without limits.
+    overrides : sequence of str
+        ``KEY=VALUE``, as on the command line.
+    cgroups : path or None
+        File of "id path" lines, for a trace that is given by its path.
+    output : path or None
+        Directory to make for the tables; it appears whole or not at all.
+    overwrite : bool
+        Whether a result that is there may be replaced.
+    requests : bool
+        Keep a row for every request.
+    batch_rows : int or None
+        Rows handed to the engine at once; the results are the same whatever it is.
+    threads : int
+        With 2 or more a second thread reads ahead; the results are the same.
+    progress : callable or None
+        Told of rows done and rows in all (of bytes, while a recording is converted).
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    TraceError
+        The trace cannot be read.
+    ScenarioError
+        The scenario is not valid, or does not fit the trace.
+    ModelError
+        The engine refuses a request.
+    OutputError
+        The output exists already, or cannot be written.
+    """
+    if (batch_rows is not None and batch_rows < 1) or threads < 1:
+        raise ValueError("batch_rows and threads must be positive")
+    started = time.perf_counter()
+    wanted = _scenario(scenario, overrides)
+    if isinstance(trace, Trace):
+        opened = trace
+    else:
+        opened = open_or_convert(
+            trace, cgroups=cgroups, threads=threads, progress=progress
+        )
+    bound_from = time.perf_counter()
+    binding = wanted.bind(opened)
+    names = Names(
+        cgroups=binding.cgroup_names,
+        parents=binding.setup.parent,
+        devices=binding.device_names,
+        tasks=binding.task_names,
+        backing=(
+            None
+            if binding.backing_device is None
+            else device_text(binding.backing_device)
+        ),
+    )
+    target = None if output is None else Path(output)
+    with ResultSink(
+        names, output=target, overwrite=overwrite, requests=requests
+    ) as sink:
+        replay_from = time.perf_counter()
+        raw = _replay(opened, binding, sink.requests, batch_rows, threads, progress)
+        done = time.perf_counter()
+        info = run_info(
+            version=VERSION,
+            trace=opened.path,
+            metadata=opened.metadata,
+            devices=binding.device_names,
+            scenario=binding.scenario.effective(),
+            notes=binding.notes,
+            counts=raw["counts"],
+            timings={
+                "open_s": bound_from - started,
+                "bind_s": replay_from - bound_from,
+                "replay_s": done - replay_from,
+                "total_s": done - started,
+            },
+        )
+        result = sink.finish(raw, info)
+    if opened is not trace:
+        opened.close()
+    return result
+
+
+def _scenario(
+    scenario: Scenario | Mapping[str, Any] | str | Path | None,
+    overrides: Sequence[str],
+) -> Scenario:
+    if isinstance(scenario, (str, Path)):
+        return Scenario.load(scenario, overrides=overrides)
+    if isinstance(scenario, Scenario):
+        if overrides:
+            raise ValueError("overrides are for a scenario that is not made yet")
+        return scenario
+    return Scenario.from_dict(scenario or {}, overrides=overrides)
+
+
+def _replay(
+    trace: Trace,
+    binding: Binding,
+    requests: RequestsWriter | None,
+    batch_rows: int | None,
+    threads: int,
+    progress: Progress | None,
+) -> Raw:
+    """Run the engine over all rows; return everything but the requests."""
+    setup = binding.setup
+    engine = Engine(setup, requests is not None)
+
+    def drain(n_done: int) -> None:
+        if requests is not None:
+            requests.append(requests_table(engine.take_requests()))
+        if progress is not None:
+            progress(n_done, trace.n_rows)
+
+    coming = parts(trace, binding, batch_rows)
+    if threads > 1:
+        coming = ahead(coming)
+    n_done = 0
+    if setup.mode == ArrivalMode.DEPENDENT:
+        held = list(coming)
+        columns = [part.columns for part in held]
+        engine.follow(
+            columns, [part.service_ns for part in held], infer_streams(columns)
+        )
+    else:
+        part: Part
+        for part in coming:
+            engine.feed(part.columns, part.service_ns)
+            n_done += len(part.columns)
+            drain(n_done)
+    while engine.advance():
+        drain(n_done)
+    drain(trace.n_rows)
+    return raw_tables(setup, engine.tables(), engine.counts())
