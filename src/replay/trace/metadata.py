@@ -76,6 +76,7 @@ class Quality(Struct, frozen=True, kw_only=True):
     flush_sequences: int = 0
     messages: int = 0
     names_dropped: int = 0
+    processes_dropped: int = 0
 
 
 class Summary(Struct, frozen=True, kw_only=True):

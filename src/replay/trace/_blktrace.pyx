@@ -1,0 +1,545 @@
+"""The decoder as Python sees it: owner of the memory, and of nothing else.
+
+Per-record code is in the ``.pxd`` files; here are construction, growth between two
+calls of the loop, and the way of the results out.
+"""
+
+from cpython.buffer cimport (
+    PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+)
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport (
+    int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+)
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
+
+from replay.trace._columns cimport Columns, N_COLUMNS as C_N_COLUMNS
+from replay.trace._decode cimport Decode, decode_run
+from replay.trace._facts cimport (
+    IdMap,
+    MAX_CGROUPS,
+    MAX_DEVICES,
+    MAX_MESSAGES,
+    MAX_NAMES,
+    MAX_PROCESSES,
+    MAX_TRACKED,
+    MessageNote,
+    NAME_BYTES,
+    NameNote,
+    Tally,
+    mix_id,
+)
+from replay.trace._merge cimport merge_start
+from replay.trace._pair cimport Pairing, pair_has_room
+from replay.trace._record cimport MAGIC_V7
+from replay.trace._rows cimport (
+    STOP_BATCH_FULL, STOP_CHUNK, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
+)
+from replay.trace._source cimport Source, source_open
+from replay.trace._table cimport NIL, Slot, Table, table_home
+
+from os import urandom
+
+from replay.errors import TraceError
+
+N_COLUMNS = C_N_COLUMNS
+
+#: Bytes a row takes in each column, in the order of ``Columns``; the last three are
+#: bitmaps.
+cdef size_t[13] ITEM_BYTES = [8, 8, 8, 4, 8, 4, 4, 1, 2, 8, 4, 2, 4]
+
+cdef enum:
+    #: Records between two looks at signals: some 10 ms.
+    CHUNK_RECORDS = 1 << 18
+    FIRST_SLOTS = 1 << 9
+    FIRST_PLACES = 1 << 11
+    FIRST_IDS = 1 << 6
+
+
+cdef void* grown(void* memory, size_t n_items, size_t item_bytes) except NULL:
+    """Reallocate; what is new is not initialised. Raises ``MemoryError``."""
+    cdef void* larger = realloc(memory, n_items * item_bytes)
+    if larger == NULL:
+        raise MemoryError(f"{n_items * item_bytes} bytes")
+    return larger
+
+
+cdef void* zeroed(size_t n_items, size_t item_bytes) except NULL:
+    """Allocate zeros. Raises ``MemoryError``."""
+    cdef void* memory = calloc(max(n_items, 1), item_bytes)
+    if memory == NULL:
+        raise MemoryError(f"{n_items * item_bytes} bytes")
+    return memory
+
+
+cdef int idmap_grow(IdMap* ids, uint32_t capacity) except -1:
+    """Make room for ``capacity`` ids, a power of two."""
+    cdef uint32_t mask = 2 * capacity - 1
+    cdef uint32_t* places = <uint32_t*>zeroed(<size_t>mask + 1, sizeof(uint32_t))
+    cdef uint32_t index
+    try:
+        ids.ids = <uint64_t*>grown(ids.ids, capacity, sizeof(uint64_t))
+    except MemoryError:
+        free(places)
+        raise
+    free(ids.places)
+    ids.places = places
+    ids.mask = mask
+    ids.capacity = capacity
+    for index in range(ids.n):
+        idmap_place(ids, index)
+    return 0
+
+
+cdef void idmap_place(IdMap* ids, uint32_t index) noexcept:
+    """Enter a known id into the new places."""
+    cdef uint32_t place = <uint32_t>mix_id(ids.ids[index], ids.seed) & ids.mask
+    while ids.places[place]:
+        place = (place + 1) & ids.mask
+    ids.places[place] = index + 1
+
+
+cdef int table_grow(Table* table, uint32_t n_places) except -1:
+    """Move the entries into a table of ``n_places``, a power of two."""
+    cdef uint64_t* places = <uint64_t*>zeroed(n_places, sizeof(uint64_t))
+    cdef uint64_t* old = table.places
+    cdef uint32_t n_old = table.mask + 1 if old != NULL else 0
+    cdef uint32_t index
+    cdef uint32_t place
+    table.places = places
+    table.mask = n_places - 1
+    for index in range(n_old):
+        if old[index]:
+            place = table_home(table, old[index])
+            while places[place]:
+                place = (place + 1) & table.mask
+            places[place] = old[index]
+    free(old)
+    return 0
+
+
+cdef int tally_grow(IdMap* ids, Tally** tally, uint32_t limit) except -1:
+    """Grow a map and its tallies if it is full and below its limit."""
+    cdef uint32_t capacity
+    if ids.n < ids.capacity or ids.capacity >= limit:
+        return 0
+    capacity = max(2 * ids.capacity, FIRST_IDS)
+    tally[0] = <Tally*>grown(tally[0], capacity, sizeof(Tally))
+    memset(&tally[0][ids.n], 0, (capacity - ids.n) * sizeof(Tally))
+    return idmap_grow(ids, capacity)
+
+
+cdef list tally_list(const IdMap* ids, const Tally* tally):
+    """Show tallies as (id, requests, bios, bytes, first ns, last ns)."""
+    return [
+        (
+            ids.ids[index],
+            tally[index].n_requests,
+            tally[index].n_bios,
+            tally[index].nbytes,
+            tally[index].first_ns,
+            tally[index].last_ns,
+        )
+        for index in range(ids.n)
+    ]
+
+
+cdef class Decoder:
+    """Decode and pair the records of one capture.
+
+    Parameters
+    ----------
+    sources : sequence of (str, buffer)
+        Name for messages and bytes of each file. The buffers are held until `close`.
+    window : int
+        Rows that may be held back, at least 1.
+
+    Raises
+    ------
+    TraceError
+        A source is not blktrace data, or the sources mix versions.
+    MemoryError
+        No memory for the tables.
+    """
+
+    cdef Decode decode
+    cdef Source* sources
+    cdef Py_buffer* buffers
+    cdef uint32_t n_sources
+    cdef uint32_t n_buffers
+    cdef uint32_t max_slots
+    cdef bint finished
+    cdef list names
+
+    def __cinit__(self, sources: object, window: int) -> None:
+        cdef Pairing* pair = &self.decode.pair
+        cdef Py_ssize_t n_sources = len(sources)
+        cdef uint64_t[6] seeds
+        cdef const uint8_t[::1] noise = urandom(sizeof(seeds))
+        cdef uint32_t index
+        self.names = [str(name) for name, _ in sources]
+        self.n_sources = <uint32_t>n_sources
+        self.sources = <Source*>zeroed(n_sources, sizeof(Source))
+        self.buffers = <Py_buffer*>zeroed(n_sources, sizeof(Py_buffer))
+        self.decode.merge.sources = self.sources
+        self.decode.merge.heap = <uint32_t*>zeroed(n_sources, sizeof(uint32_t))
+        for index in range(sizeof(seeds)):
+            (<uint8_t*>seeds)[index] = noise[index]
+        pair.table.seed_a = seeds[0]
+        pair.table.seed_b = seeds[1]
+        self.decode.facts.devices.seed = seeds[2]
+        self.decode.facts.cgroups.seed = seeds[3]
+        self.decode.facts.processes.seed = seeds[4]
+        self.decode.facts.tracked.seed = seeds[5]
+        pair.window = window
+        pair.max_written = max(pair.window // 4, 1)
+        self.max_slots = pair.window + pair.max_written + 4
+        pair.free_head = pair.fifo_head = pair.fifo_tail = NIL
+        pair.queued.head = pair.queued.tail = NIL
+        pair.in_flight.head = pair.in_flight.tail = NIL
+        pair.written.head = pair.written.tail = NIL
+        self.decode.facts.names = <NameNote*>zeroed(MAX_NAMES, sizeof(NameNote))
+        self.decode.facts.messages = <MessageNote*>zeroed(
+            MAX_MESSAGES, sizeof(MessageNote)
+        )
+        self.make_room()
+        for _, data in sources:
+            self.attach(data)
+        merge_start(&self.decode.merge, self.n_sources)
+        self.check_sources()
+
+    def __dealloc__(self) -> None:
+        self.release_buffers()
+        free(self.sources)
+        free(self.buffers)
+        free(self.decode.merge.heap)
+        free(self.decode.pair.slots)
+        free(self.decode.pair.table.places)
+        free(self.decode.facts.devices.ids)
+        free(self.decode.facts.devices.places)
+        free(self.decode.facts.device_tally)
+        free(self.decode.facts.cgroups.ids)
+        free(self.decode.facts.cgroups.places)
+        free(self.decode.facts.cgroup_tally)
+        free(self.decode.facts.processes.ids)
+        free(self.decode.facts.processes.places)
+        free(self.decode.facts.process_tally)
+        free(self.decode.facts.tracked.ids)
+        free(self.decode.facts.tracked.places)
+        free(self.decode.facts.track_sequence)
+        free(self.decode.facts.track_lost)
+        free(self.decode.facts.names)
+        free(self.decode.facts.messages)
+
+    cdef void release_buffers(self) noexcept:
+        cdef uint32_t index
+        for index in range(self.n_buffers):
+            PyBuffer_Release(&self.buffers[index])
+        self.n_buffers = 0
+
+    cdef int attach(self, object data) except -1:
+        """Hold the next source's bytes and find their format."""
+        cdef Source* source = &self.sources[self.n_buffers]
+        cdef Py_buffer* buffer = &self.buffers[self.n_buffers]
+        PyObject_GetBuffer(data, buffer, PyBUF_SIMPLE)
+        source.data = <const uint8_t*>buffer.buf
+        source.size = <size_t>buffer.len
+        self.n_buffers += 1
+        if not source_open(source):
+            raise self.refusal(self.n_buffers - 1)
+        return 0
+
+    cdef object refusal(self, uint32_t index):
+        """The error for a source in which there is no record."""
+        cdef Source* source = &self.sources[index]
+        magic = bytes(source.data[: min(source.size, 4)])
+        return TraceError(
+            f"{self.names[index]}: byte 0: not a blktrace file"
+            f" (magic 0x{int.from_bytes(magic, 'little'):08x}, no whole record in"
+            f" {source.size} bytes); give the files that blktrace wrote"
+        )
+
+    cdef int check_sources(self) except -1:
+        """Refuse a source without a record, and a set of two versions."""
+        cdef uint32_t index
+        cdef uint32_t first = NIL
+        for index in range(self.n_sources):
+            if self.sources[index].size == 0:
+                continue
+            if self.sources[index].n_records == 0:
+                raise self.refusal(index)
+            if first == <uint32_t>NIL:
+                first = index
+            elif self.sources[index].format.magic != self.sources[first].format.magic:
+                raise TraceError(
+                    f"{self.names[index]}: byte 0:"
+                    f" version {self.sources[index].format.magic & 0xff} records, but"
+                    f" {self.names[first]} has version"
+                    f" {self.sources[first].format.magic & 0xff}; convert the captures"
+                    " one by one"
+                )
+        return 0
+
+    cdef int make_room(self) except -1:
+        """Grow what is full. Nothing changes if memory is short."""
+        cdef Pairing* pair = &self.decode.pair
+        cdef IdMap* tracked = &self.decode.facts.tracked
+        cdef uint32_t n_items
+        if pair.n_used == pair.n_slots:
+            n_items = max(2 * pair.n_slots, <uint32_t>FIRST_SLOTS)
+            n_items = min(n_items, self.max_slots)
+            pair.slots = <Slot*>grown(pair.slots, n_items, sizeof(Slot))
+            pair.n_slots = n_items
+        if pair.table.places == NULL or not pair_has_room(pair):
+            n_items = 2 * (pair.table.mask + 1)
+            table_grow(&pair.table, max(n_items, <uint32_t>FIRST_PLACES))
+        if tracked.n == tracked.capacity and tracked.capacity < <uint32_t>MAX_TRACKED:
+            n_items = max(2 * tracked.capacity, <uint32_t>FIRST_IDS)
+            self.decode.facts.track_sequence = <uint32_t*>grown(
+                self.decode.facts.track_sequence, n_items, sizeof(uint32_t)
+            )
+            self.decode.facts.track_lost = <uint64_t*>grown(
+                self.decode.facts.track_lost, n_items, sizeof(uint64_t)
+            )
+            idmap_grow(tracked, n_items)
+        tally_grow(
+            &self.decode.facts.devices, &self.decode.facts.device_tally, MAX_DEVICES
+        )
+        tally_grow(
+            &self.decode.facts.cgroups, &self.decode.facts.cgroup_tally, MAX_CGROUPS
+        )
+        tally_grow(
+            &self.decode.facts.processes,
+            &self.decode.facts.process_tally,
+            MAX_PROCESSES,
+        )
+        self.decode.facts.need_room = False
+        return self.check_limits()
+
+    cdef int check_limits(self) except -1:
+        """Refuse a trace with more ids than any machine has."""
+        for ids, limit, what in (
+            (self.decode.facts.devices.n, MAX_DEVICES, "devices"),
+            (self.decode.facts.cgroups.n, MAX_CGROUPS, "cgroups"),
+            (self.decode.facts.tracked.n, MAX_TRACKED, "pairs of device and CPU"),
+        ):
+            if ids >= limit:
+                raise TraceError(
+                    f"{self.names[0]}: {limit} {what} and more in the first"
+                    f" {self.decode.n_records} records: the trace is damaged"
+                )
+        return 0
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the sources that were read so far."""
+        cdef uint64_t n_bytes = 0
+        cdef uint32_t index
+        for index in range(self.n_sources):
+            n_bytes += self.sources[index].offset
+        return n_bytes
+
+    def fill(self, columns: object, capacity: int) -> tuple[int, int, int, int]:
+        """Decode until a batch is full or the trace ends.
+
+        Parameters
+        ----------
+        columns : sequence of writable buffers
+            In the order of `Columns` (``_columns.pxd``); the bitmaps are zeros.
+        capacity : int
+            Rows for which there is room in each.
+
+        Returns
+        -------
+        tuple of int
+            Rows written (0: the trace has ended), then how many of them have no
+            queue, issue and complete time.
+
+        Raises
+        ------
+        ValueError
+            A buffer is too small or one is missing.
+        TraceError
+            More ids than any machine has.
+        """
+        cdef Py_buffer[16] held
+        cdef int n_held = 0
+        cdef Columns* target = &self.decode.columns
+        cdef size_t n_bytes
+        if len(columns) != C_N_COLUMNS:
+            raise ValueError(f"{len(columns)} columns, need {C_N_COLUMNS}")
+        memset(target, 0, sizeof(Columns))
+        try:
+            for column in columns:
+                PyObject_GetBuffer(column, &held[n_held], PyBUF_WRITABLE)
+                n_held += 1
+                if n_held <= 13:
+                    n_bytes = <size_t>capacity * ITEM_BYTES[n_held - 1]
+                else:
+                    n_bytes = (<size_t>capacity + 7) // 8
+                if <size_t>held[n_held - 1].len < n_bytes:
+                    raise ValueError(f"column {n_held - 1}: below {n_bytes} bytes")
+            target.queue_ns = <int64_t*>held[0].buf
+            target.issue_ns = <int64_t*>held[1].buf
+            target.complete_ns = <int64_t*>held[2].buf
+            target.device = <uint32_t*>held[3].buf
+            target.sector = <uint64_t*>held[4].buf
+            target.nbytes = <uint32_t*>held[5].buf
+            target.n_bios = <uint32_t*>held[6].buf
+            target.op = <int8_t*>held[7].buf
+            target.flags = <uint16_t*>held[8].buf
+            target.cgroup = <uint64_t*>held[9].buf
+            target.pid = <int32_t*>held[10].buf
+            target.cpu = <uint16_t*>held[11].buf
+            target.error = <int32_t*>held[12].buf
+            target.queue_seen = <uint8_t*>held[13].buf
+            target.issue_seen = <uint8_t*>held[14].buf
+            target.complete_seen = <uint8_t*>held[15].buf
+            target.capacity = capacity
+            self.run()
+        finally:
+            for index in range(n_held):
+                PyBuffer_Release(&held[index])
+            target.capacity = 0
+        return (
+            target.n_rows,
+            target.n_null_queue,
+            target.n_null_issue,
+            target.n_null_complete,
+        )
+
+    cdef int run(self) except -1:
+        """Run the loop until the batch is full or all rows are out."""
+        cdef int stop
+        while not self.finished:
+            with nogil:
+                stop = decode_run(&self.decode, CHUNK_RECORDS)
+                if stop == STOP_END:
+                    stop = rows_write(
+                        &self.decode.pair,
+                        &self.decode.columns,
+                        &self.decode.facts,
+                        True,
+                    )
+            if stop == STOP_BATCH_FULL:
+                break
+            if stop == STOP_NEED_ROOM:
+                self.make_room()
+            elif stop == STOP_NONE:
+                self.finished = True
+            PyErr_CheckSignals()
+        return 0
+
+    def close(self) -> None:
+        """Let go of the sources' buffers; nothing can be decoded afterwards."""
+        self.finished = True
+        self.release_buffers()
+
+    def counts(self) -> dict[str, int]:
+        """Show what became of the events and notes, by name."""
+        cdef const Pairing* pair = &self.decode.pair
+        cdef uint64_t refused = 0
+        cdef uint64_t truncated = 0
+        cdef uint64_t spikes = 0
+        cdef uint32_t index
+        for index in range(self.n_sources):
+            refused += self.sources[index].refused_bytes
+            truncated += self.sources[index].truncated_bytes
+            spikes += self.sources[index].n_spikes
+        return {
+            "records": self.decode.n_records,
+            "unknown": self.decode.facts.n_unknown,
+            "note_process": self.decode.facts.n_notes[0],
+            "note_timestamp": self.decode.facts.n_notes[1],
+            "note_message": self.decode.facts.n_notes[2],
+            "refused_bytes": refused,
+            "truncated_bytes": truncated,
+            "out_of_order": self.decode.facts.n_out_of_order + spikes,
+            "names_dropped": self.decode.facts.n_names_dropped,
+            "processes_dropped": self.decode.facts.n_processes_dropped,
+            "get": pair.counts.get,
+            "merge": pair.counts.merge,
+            "split": pair.counts.split,
+            "insert": pair.counts.insert,
+            "requeue": pair.counts.requeue,
+            "complete": pair.counts.complete,
+            "issue_without_queue": pair.counts.issue_without_queue,
+            "late_issue": pair.counts.late_issue,
+            "late_completions": pair.counts.late_complete,
+            "partial_completions": pair.counts.partial,
+            "requeues": pair.counts.requeued,
+            "flush_sequences": pair.counts.flush_sequence,
+            "unfinished": pair.counts.unfinished,
+            "never_issued": pair.counts.never_issued,
+        }
+
+    def letters(self) -> list[int]:
+        """Count events by letter: item 1 is Q, 2 M, … (``_record.pxd``)."""
+        return [n for n in self.decode.facts.letters]
+
+    def clock(self) -> tuple[int, int, int | None, int]:
+        """Show first and last event time, and the wall clock's note if any.
+
+        Returns
+        -------
+        tuple
+            Start, end (monotonic ns; 0 without events), wall clock (epoch ns) of the
+            note or None, and the note's own time.
+        """
+        return (
+            self.decode.start_ns,
+            self.decode.end_ns,
+            self.decode.facts.wall_ns if self.decode.facts.seen_wall else None,
+            self.decode.facts.wall_note_ns,
+        )
+
+    def devices(self) -> list[tuple[int, int, int, int, int, int]]:
+        """Tally by device: (id, requests, bios, bytes, first ns, last ns)."""
+        return tally_list(&self.decode.facts.devices, self.decode.facts.device_tally)
+
+    def cgroups(self) -> list[tuple[int, int, int, int, int, int]]:
+        """Tally by cgroup, as `devices`."""
+        return tally_list(&self.decode.facts.cgroups, self.decode.facts.cgroup_tally)
+
+    def processes(self) -> list[tuple[int, int, int, int, int, int]]:
+        """Tally by pid, as `devices`."""
+        return tally_list(
+            &self.decode.facts.processes, self.decode.facts.process_tally
+        )
+
+    def process_names(self) -> list[tuple[int, int, bytes]]:
+        """Show the process notes: (monotonic ns, pid, name up to its NUL)."""
+        cdef const NameNote* note
+        cdef uint32_t index
+        found = []
+        for index in range(self.decode.facts.n_names):
+            note = &self.decode.facts.names[index]
+            name = PyBytes_FromStringAndSize(<const char*>note.name, NAME_BYTES)
+            found.append((note.time_ns, note.pid, name.split(b"\0", 1)[0]))
+        return found
+
+    def messages(self) -> list[tuple[int, int, bytes]]:
+        """Show the first messages: (monotonic ns, cpu, text)."""
+        cdef const MessageNote* note
+        cdef uint32_t index
+        found = []
+        for index in range(self.decode.facts.n_messages):
+            note = &self.decode.facts.messages[index]
+            text = PyBytes_FromStringAndSize(<const char*>note.text, note.length)
+            found.append((note.time_ns, note.cpu, text))
+        return found
+
+    def lost(self) -> list[tuple[int, int, int]]:
+        """Show gaps in sequence numbers: (device, cpu, events missing)."""
+        cdef uint32_t index
+        cdef uint64_t id
+        found = []
+        for index in range(self.decode.facts.tracked.n):
+            if self.decode.facts.track_lost[index]:
+                id = self.decode.facts.tracked.ids[index]
+                found.append(
+                    (id >> 32, id & 0xffffffff, self.decode.facts.track_lost[index])
+                )
+        return found

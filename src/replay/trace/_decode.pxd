@@ -1,0 +1,83 @@
+"""The decoder's loop: merged records in, rows out, no Python object in between."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from replay.trace._columns cimport Columns
+from replay.trace._events cimport pair_event
+from replay.trace._facts cimport Facts, facts_note, facts_sequence
+from replay.trace._merge cimport Merge, merge_advance
+from replay.trace._pair cimport Pairing, pair_has_room
+from replay.trace._record cimport KIND_EVENT, Record
+from replay.trace._rows cimport (
+    STOP_CHUNK, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
+)
+from replay.trace._source cimport Source
+
+
+ctypedef struct Decode:
+    Merge merge
+    Pairing pair
+    Facts facts
+    Columns columns
+    #: Time of the first event: the trace's zero.
+    uint64_t start_ns
+    #: Time of the last event, never less than of any before.
+    uint64_t end_ns
+    uint64_t n_records
+
+
+cdef inline void decode_event(
+    Decode* decode, Source* source, const Record* record
+) noexcept nogil:
+    """Count an event, bring its time into order, pair it."""
+    cdef Facts* facts = &decode.facts
+    facts.letters[record.letter] += 1
+    facts_sequence(facts, source, record)
+    if not facts.seen_event:
+        facts.seen_event = True
+        decode.start_ns = decode.end_ns = record.time_ns
+    elif record.time_ns < decode.end_ns:
+        facts.n_out_of_order += 1
+    else:
+        decode.end_ns = record.time_ns
+    decode.pair.now_ns = <int64_t>(decode.end_ns - decode.start_ns)
+    pair_event(&decode.pair, record)
+
+
+cdef inline int decode_run(Decode* decode, uint64_t n_records) noexcept nogil:
+    """Decode until something is needed from outside.
+
+    Parameters
+    ----------
+    decode : Decode*
+        The whole state; started.
+    n_records : uint64_t
+        At most so many records.
+
+    Returns
+    -------
+    int
+        One of the ``STOP_`` codes, never ``STOP_NONE``; call again after the batch was
+        taken or the tables have grown.
+    """
+    cdef Source* source
+    cdef uint64_t n_done
+    cdef int stop
+    for n_done in range(n_records):
+        if decode.pair.check_rows:
+            stop = rows_write(&decode.pair, &decode.columns, &decode.facts, False)
+            if stop != STOP_NONE:
+                return stop
+            decode.pair.check_rows = False
+        if decode.facts.need_room or not pair_has_room(&decode.pair):
+            return STOP_NEED_ROOM
+        if decode.merge.n_live == 0:
+            return STOP_END
+        source = &decode.merge.sources[decode.merge.heap[0]]
+        decode.n_records += 1
+        if source.head.kind == KIND_EVENT:
+            decode_event(decode, source, &source.head)
+        else:
+            facts_note(&decode.facts, &source.head, source.format.swap)
+        merge_advance(&decode.merge)
+    return STOP_CHUNK

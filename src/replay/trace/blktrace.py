@@ -1,0 +1,318 @@
+"""Read blktrace captures: binary records in, batches of requests out.
+
+The work is done by the compiled `Decoder`; here its columns become Arrow batches and
+its counts a `Summary`. Memory does not grow with the trace: the bytes are read where
+they are mapped, and at most ``window`` open requests are held.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+import pyarrow as pa
+from typing_extensions import Buffer
+
+from replay.trace._blktrace import Decoder
+from replay.trace.metadata import (
+    Cgroup,
+    Device,
+    Message,
+    Process,
+    ProcessName,
+    Quality,
+    Summary,
+)
+from replay.trace.schema import OPS, TRACE_SCHEMA
+
+#: What the letter of an event is called in `Quality.events`, by its code.
+EVENT_NAMES: Final = (
+    "",
+    "Q",
+    "M",
+    "F",
+    "G",
+    "S",
+    "R",
+    "D",
+    "C",
+    "P",
+    "U",
+    "T",
+    "I",
+    "X",
+    "B",
+    "A",
+    "abort",
+    "driver_data",
+    "zone_plug",
+    "zone_unplug",
+)
+
+#: Reasons in `Quality.unmatched`: events that found nothing they belong to.
+UNMATCHED: Final = (
+    "get",
+    "merge",
+    "split",
+    "insert",
+    "requeue",
+    "complete",
+    "issue_without_queue",
+    "late_issue",
+)
+
+MAX_WINDOW: Final = 1 << 26
+N_TIMES: Final = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of a capture.
+
+    Attributes
+    ----------
+    name : str
+        Shown in errors.
+    data : buffer
+        Its bytes: an ``mmap``, bytes, or anything with the buffer protocol. It is held
+        until the iteration ends.
+    """
+
+    name: str
+    data: Buffer
+
+
+class BlktraceBatches:
+    """The requests of one capture, in batches.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        The per-CPU files of one or more devices that share one clock, or one merged
+        dump. Empty ones are fine; their order breaks ties only.
+    batch_rows : int
+        Rows of a batch, at least 1; the last may be shorter.
+    window : int
+        Rows that may wait for an older one to complete, 1 to 2**26.
+
+    Raises
+    ------
+    ValueError
+        ``batch_rows`` or ``window`` is out of range.
+
+    Notes
+    -----
+    Each iteration reads the sources from the start. It yields ``pyarrow.RecordBatch``
+    with `TRACE_SCHEMA`, ordered by issue (else queue) time, and raises `TraceError` if
+    a source is not blktrace data or the sources mix versions. After it has ended
+    `summary` tells what was read.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        batch_rows: int = 1 << 16,
+        window: int = 1 << 20,
+    ) -> None:
+        if batch_rows < 1:
+            raise ValueError(f"batch_rows: {batch_rows} is below 1")
+        if not 1 <= window <= MAX_WINDOW:
+            raise ValueError(f"window: {window} is not in 1..{MAX_WINDOW}")
+        self._sources = [(source.name, source.data) for source in sources]
+        self._batch_rows = batch_rows
+        self._window = window
+        self._decoder: Decoder | None = None
+        self._summary: Summary | None = None
+        self._bytes_total = sum(memoryview(data).nbytes for _, data in self._sources)
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes of all sources."""
+        return self._bytes_total
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read so far in the current or last iteration."""
+        return 0 if self._decoder is None else self._decoder.bytes_read
+
+    @property
+    def summary(self) -> Summary:
+        """What was learned from the records; known when an iteration has ended.
+
+        Raises
+        ------
+        RuntimeError
+            No iteration has ended.
+        """
+        if self._summary is None:
+            raise RuntimeError("the summary is known after the last batch")
+        return self._summary
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Decode from the start."""
+        self._summary = None
+        decoder = self._decoder = Decoder(self._sources, self._window)
+        n_rows = 0
+        try:
+            while True:
+                buffers = _allocate(self._batch_rows)
+                n_filled, *n_null = decoder.fill(buffers, self._batch_rows)
+                if n_filled == 0:
+                    break
+                n_rows += n_filled
+                yield _batch(buffers, n_filled, n_null)
+            self._summary = _summary(decoder, n_rows)
+        finally:
+            decoder.close()
+
+
+def _op_names() -> pa.Array:
+    """Make the ``op`` column's dictionary.
+
+    From buffers: ``pa.array`` of a Python list imports pandas where it is installed,
+    which takes longer than decoding a million records.
+    """
+    offsets = array("i", accumulate((len(op) for op in OPS), initial=0))
+    return pa.StringArray.from_buffers(
+        len(OPS), pa.py_buffer(offsets), pa.py_buffer("".join(OPS).encode())
+    )
+
+
+_OP_NAMES: Final = _op_names()
+
+
+def _allocate(n_rows: int) -> list[pa.Buffer]:
+    """Make the buffers of a batch: one a column, then the three bitmaps, zeroed."""
+    widths = [
+        1 if pa.types.is_dictionary(field.type) else field.type.bit_width // 8
+        for field in TRACE_SCHEMA
+    ]
+    buffers = [pa.allocate_buffer(n_rows * width) for width in widths]
+    for _ in range(N_TIMES):
+        bitmap = pa.allocate_buffer((n_rows + 7) // 8)
+        memoryview(bitmap).cast("B")[:] = bytes(bitmap.size)
+        buffers.append(bitmap)
+    return buffers
+
+
+def _batch(
+    buffers: list[pa.Buffer], n_rows: int, n_null: Sequence[int]
+) -> pa.RecordBatch:
+    """Show filled buffers as a batch; nothing is copied."""
+    arrays = []
+    for number, field in enumerate(TRACE_SCHEMA):
+        bitmap = None
+        nulls = 0
+        if number < N_TIMES and n_null[number]:
+            bitmap = buffers[len(TRACE_SCHEMA) + number]
+            nulls = n_null[number]
+        if pa.types.is_dictionary(field.type):
+            codes = pa.Array.from_buffers(pa.int8(), n_rows, [None, buffers[number]], 0)
+            column = pa.DictionaryArray.from_arrays(codes, _OP_NAMES, safe=False)
+        else:
+            column = pa.Array.from_buffers(
+                field.type, n_rows, [bitmap, buffers[number]], nulls
+            )
+        arrays.append(column)
+    return pa.RecordBatch.from_arrays(arrays, schema=TRACE_SCHEMA)
+
+
+def _summary(decoder: Decoder, n_rows: int) -> Summary:
+    """Collect what the decoder learned."""
+    start_ns, end_ns, wall_ns, wall_note_ns = decoder.clock()
+    # a dump of `blkparse -d` counts its events from 0 but not this note: no relation
+    if wall_ns is not None and wall_note_ns <= end_ns:
+        wall_clock_ns = wall_ns - wall_note_ns + start_ns
+    else:
+        wall_clock_ns = None
+    return Summary(
+        start_ns=start_ns,
+        end_ns=end_ns,
+        wall_clock_ns=wall_clock_ns,
+        n_rows=n_rows,
+        devices=[
+            Device(device=device, n_requests=n_requests)
+            for device, n_requests, *_ in sorted(decoder.devices())
+        ],
+        cgroups=[
+            Cgroup(id=id_, n_requests=n_requests, n_bios=n_bios, nbytes=nbytes)
+            for id_, n_requests, n_bios, nbytes, *_ in sorted(decoder.cgroups())
+        ],
+        processes=_processes(decoder, start_ns, end_ns),
+        messages=[
+            Message(time_ns=max(time_ns - start_ns, 0), cpu=cpu, text=_text(text))
+            for time_ns, cpu, text in decoder.messages()
+        ],
+        quality=_quality(decoder),
+    )
+
+
+def _text(raw: bytes) -> str:
+    """Show bytes that a kernel or a process chose."""
+    return raw.rstrip(b"\0\n").decode("utf-8", "backslashreplace")
+
+
+def _processes(decoder: Decoder, start_ns: int, end_ns: int) -> list[Process]:
+    """Collect every process that has a name or a request, by pid."""
+    names: dict[int, list[ProcessName]] = {}
+    for time_ns, pid, raw in sorted(decoder.process_names()):
+        # before the first event, or on another clock (a dump's notes): since ever
+        at_ns = time_ns - start_ns if start_ns <= time_ns <= end_ns else 0
+        known = names.setdefault(pid, [])
+        if not known or known[-1].name != _text(raw):
+            known.append(ProcessName(time_ns=at_ns, name=_text(raw)))
+    tallies = {
+        pid: (n_requests, first_ns, last_ns)
+        for pid, n_requests, _, _, first_ns, last_ns in decoder.processes()
+    }
+    processes = []
+    for pid in sorted(names.keys() | tallies.keys()):
+        n_requests, first_ns, last_ns = tallies.get(pid, (0, None, None))
+        processes.append(
+            Process(
+                pid=pid,
+                names=names.get(pid, []),
+                n_requests=n_requests,
+                first_ns=first_ns,
+                last_ns=last_ns,
+            )
+        )
+    return processes
+
+
+def _quality(decoder: Decoder) -> Quality:
+    """Collect the counts; every record is in ``events``, ``notes`` or ``unknown``."""
+    counts = decoder.counts()
+    lost: Counter[str] = Counter()
+    for _, cpu, n_lost in decoder.lost():
+        lost[str(cpu)] += n_lost
+    notes = {
+        name: counts[f"note_{name}"] for name in ("process", "timestamp", "message")
+    }
+    return Quality(
+        records=counts["records"],
+        events={
+            name: n_events
+            for name, n_events in zip(EVENT_NAMES, decoder.letters(), strict=True)
+            if n_events
+        },
+        notes={name: n_notes for name, n_notes in notes.items() if n_notes},
+        unknown=counts["unknown"],
+        refused_bytes=counts["refused_bytes"],
+        truncated_bytes=counts["truncated_bytes"],
+        lost=dict(lost),
+        out_of_order=counts["out_of_order"],
+        unmatched={name: counts[name] for name in UNMATCHED if counts[name]},
+        unfinished=counts["unfinished"],
+        never_issued=counts["never_issued"],
+        late_completions=counts["late_completions"],
+        partial_completions=counts["partial_completions"],
+        requeues=counts["requeues"],
+        flush_sequences=counts["flush_sequences"],
+        messages=notes["message"],
+        names_dropped=counts["names_dropped"],
+        processes_dropped=counts["processes_dropped"],
+    )
