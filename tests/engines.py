@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from replay.engine._engine import Engine, Services
+from replay.engine._engine import Engine
+from replay.engine._service import Services
 from replay.engine.columns import Columns
 from replay.engine.layout import raw_tables, requests_table
 from replay.engine.raw import Raw

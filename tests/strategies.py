@@ -23,7 +23,7 @@ PLACES = (0, 1, 60, 63, 64, 500, 512, 4090, 1 << 20, (1 << 55) - 1)
 
 
 @st.composite
-def setups(draw: st.DrawFn, **fixed: Any) -> Setup:
+def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
     """Return a small cgroup tree with limits, tasks and any policy."""
     n = draw(st.integers(1, 6))
     parent = [-1] + [draw(st.integers(0, i - 1)) for i in range(1, n)]
@@ -130,8 +130,10 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
 
     rows.sort(key=arrival)
     dtypes = ("i8", "i8", "i8", "i8", "u8", "u4", "u4", "i1", "i4", "u4", "u4", "u2")
-    names = ("row", "queue_ns", "issue_ns", "complete_ns", "sector", "nbytes")
-    names += ("n_bios", "op", "pid", "issuer", "recorded", "device", "task")
+    names = (
+        *("row", "queue_ns", "issue_ns", "complete_ns", "sector", "nbytes"),
+        *("n_bios", "op", "pid", "issuer", "recorded", "device", "task"),
+    )
     values = {
         name: np.array([row[i] for row in rows], dtype)
         for i, (name, dtype) in enumerate(zip(names, (*dtypes, "i4"), strict=True))
@@ -141,7 +143,7 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
 
 
 @st.composite
-def runs(draw: st.DrawFn, **fixed: Any) -> tuple[Setup, Columns]:
+def runs(draw: st.DrawFn, /, **fixed: Any) -> tuple[Setup, Columns]:
     """Return a setup and rows for it."""
     setup = draw(setups(**fixed))
     return setup, draw(columns_for(setup))

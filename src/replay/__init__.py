@@ -17,10 +17,10 @@ from replay.errors import (
 from replay.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from replay.replayer import run
     from replay.results.compare import compare
     from replay.results.read import open_results
     from replay.results.result import Result
-    from replay.replayer import run
     from replay.scenario.load import Scenario
     from replay.trace.convert import convert, open_or_convert
     from replay.trace.file import Trace, open_trace

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from replay.engine._engine import Services
+from replay.engine._service import Services
 from replay.engine.columns import NO_TASK, Columns
 from replay.engine.setup import ArrivalEvent
 from replay.scenario.bind import Binding
@@ -87,9 +87,7 @@ def _in_row_order(
         yield Part(columns, service)
 
 
-def _arrival(
-    queue: NDArray[np.int64], issue: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _arrival(queue: NDArray[np.int64], issue: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return when rows are queued, or issued where that was not seen."""
     return np.where(queue < 0, issue, queue)
 
@@ -112,7 +110,7 @@ def _bounds(trace: Trace, batch_rows: int | None) -> list[int]:
 def _in_queue_order(in_order: Iterator[Part], bounds: list[int]) -> Iterator[Part]:
     """Sort rows, which come by their issue, by their queueing.
 
-    Only what may still be overtaken is held back: as much as the trace's own reordering.
+    Only what may still be overtaken is held back: the trace's own reordering.
     """
     held: Part | None = None
     for part, bound in zip(in_order, bounds, strict=True):

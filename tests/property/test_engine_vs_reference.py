@@ -1,9 +1,9 @@
 from hypothesis import given
-from strategies import runs
 
 from engines import difference, run_engine, run_reference
 from replay.engine.columns import Columns
 from replay.engine.setup import Setup
+from strategies import runs
 
 
 @given(runs())

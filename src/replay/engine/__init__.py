@@ -1,0 +1,1 @@
+"""The model: events, stages, charges. Knows nothing of files."""

@@ -1,36 +1,21 @@
 """The compiled engine: owns a run's state and hands batches to the loop."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, int8_t, int32_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
-from replay.engine._arena cimport (
-    Arena,
-    KeyMap,
-    arena_add,
-    arena_at,
-    arena_close,
-    arena_open,
-    keymap_close,
-    keymap_open,
-)
+from replay.engine._arena cimport arena_close, arena_open, keymap_close, keymap_open
+from replay.engine._columns cimport Batch
 from replay.engine._heap cimport heap_close, heap_open
-from replay.engine._histogram cimport Histogram, Octave, histogram_percentile
+from replay.engine._histogram cimport Histogram, Octave
 from replay.engine._lock cimport shared_close, shared_open
-from replay.engine._loop cimport (
-    out_of_memory,
-    release_next,
-    request_new,
-    run_rows,
-    run_some,
-)
+from replay.engine._loop cimport out_of_memory, run_rows, run_some
 from replay.engine._pages cimport file_close, file_open
 from replay.engine._server cimport server_open
-from replay.engine._service cimport Service, service_fill
+from replay.engine._streams cimport release_next
+from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
 from replay.engine._types cimport (
     N_IO,
-    N_OPS,
-    N_STAGES,
     RESOURCE_DEVICE,
     RESOURCE_LOCK,
     RESOURCE_TAG,
@@ -58,145 +43,12 @@ from replay.engine._types cimport (
     Worker,
 )
 
-from replay.engine.setup import ServiceModel, Policy
+from replay.engine.setup import ServiceModel
 from replay.errors import ModelError
 
 cdef enum:
     EVENTS_AT_ONCE = 1 << 20
     MAX_CGROUPS = 1 << 24
-
-cdef struct LatencyRow:
-    uint32_t cgroup
-    uint16_t device
-    unsigned char op
-    unsigned char stage
-    int64_t count
-    int64_t sum_ns
-    int64_t min_ns
-    int64_t p50_ns
-    int64_t p90_ns
-    int64_t p99_ns
-    int64_t p999_ns
-    int64_t max_ns
-
-
-cdef bytes arena_bytes(const Arena *arena):
-    """Return a copy of an arena's entries, without the scratch entry."""
-    return PyBytes_FromStringAndSize(
-        <const char *> arena.data + arena.item_bytes,
-        <Py_ssize_t> (arena.length - 1) * arena.item_bytes,
-    )
-
-
-cdef class Batch:
-    """Columns of a batch, held for as long as the engine reads them.
-
-    Parameters
-    ----------
-    columns : replay.engine.columns.Columns
-        C-contiguous arrays of the documented dtypes.
-    service_ns : array of int64, shape (n_rows,) or None
-        As `Services.fill` gave it; None only to fill it.
-    """
-
-    cdef Columns at
-    cdef tuple views
-
-    def __cinit__(self, columns, service_ns=None):
-        cdef const int64_t[::1] row = columns.row
-        cdef const int64_t[::1] queue = columns.queue_ns
-        cdef const int64_t[::1] issue = columns.issue_ns
-        cdef const int64_t[::1] complete = columns.complete_ns
-        cdef const uint64_t[::1] sector = columns.sector
-        cdef const uint32_t[::1] nbytes = columns.nbytes
-        cdef const uint32_t[::1] n_bios = columns.n_bios
-        cdef const int8_t[::1] op = columns.op
-        cdef const uint32_t[::1] issuer = columns.issuer
-        cdef const uint32_t[::1] recorded = columns.recorded
-        cdef const uint16_t[::1] device = columns.device
-        cdef const int32_t[::1] task = columns.task
-        cdef const int64_t[::1] service = row if service_ns is None else service_ns
-        cdef Py_ssize_t n = row.shape[0]
-        self.views = (
-            row, queue, issue, complete, sector, nbytes, n_bios, op, issuer, recorded,
-            device, task, service,
-        )
-        for view in self.views:
-            if len(view) != n:
-                raise ValueError("the columns of a batch differ in length")
-        self.at.n_rows = n
-        if n > 0:
-            self.at.row = &row[0]
-            self.at.queue_ns = &queue[0]
-            self.at.issue_ns = &issue[0]
-            self.at.complete_ns = &complete[0]
-            self.at.sector = &sector[0]
-            self.at.nbytes = &nbytes[0]
-            self.at.n_bios = &n_bios[0]
-            self.at.op = &op[0]
-            self.at.issuer = &issuer[0]
-            self.at.recorded = &recorded[0]
-            self.at.device = &device[0]
-            self.at.task = &task[0]
-            self.at.service_ns = &service[0]
-
-
-cdef class Services:
-    """Service times of a trace's rows, batch after batch in the trace's order.
-
-    Parameters
-    ----------
-    setup : replay.engine.setup.Setup
-    """
-
-    cdef Service service
-
-    def __cinit__(self, setup):
-        same = (setup.policy, setup.direct_io) == (
-            setup.trace_policy,
-            setup.trace_direct_io,
-        )
-        self.service.set.linear = setup.service == ServiceModel.LINEAR
-        self.service.set.trace_direct_io = setup.trace_direct_io
-        self.service.set.by_cgroup = same and setup.trace_policy == Policy.PER_CGROUP
-        self.service.set.read_base_ns = setup.read_base_ns
-        self.service.set.read_ns_per_byte = setup.read_ns_per_byte
-        self.service.set.write_base_ns = setup.write_base_ns
-        self.service.set.write_ns_per_byte = setup.write_ns_per_byte
-        keymap_open(&self.service.latest_map, 64)
-        arena_open(&self.service.latest, sizeof(int64_t))
-        if self.service.latest_map.failed or self.service.latest.failed:
-            raise MemoryError
-
-    def __dealloc__(self):
-        keymap_close(&self.service.latest_map)
-        arena_close(&self.service.latest)
-
-    def fill(self, columns, out):
-        """Compute the service of every row of a batch.
-
-        Parameters
-        ----------
-        columns : replay.engine.columns.Columns
-        out : array of int64, shape (n_rows,)
-            Filled in, ns; -1 where the completion was not seen.
-
-        Raises
-        ------
-        MemoryError
-            More traced workers than memory.
-        """
-        cdef Batch batch = Batch(columns)
-        cdef int64_t[::1] filled = out
-        if filled.shape[0] != batch.at.n_rows:
-            raise ValueError("out: not the length of the batch")
-        if batch.at.n_rows == 0:
-            return
-        with nogil:
-            service_fill(&self.service, &batch.at, &filled[0])
-        if self.service.latest_map.failed or self.service.latest.failed:
-            raise MemoryError
-
 
 cdef class Engine:
     """One run of the compiled engine.
@@ -542,57 +394,10 @@ cdef class Engine:
                 <Py_ssize_t> (<size_t> sim.n_cgroups * sizeof(Group)),
             ),
             "Kill": arena_bytes(&sim.kills),
-            "Latency": self._latency(),
+            "Latency": latency_bytes(sim),
             "Wait": arena_bytes(&sim.waits),
             "Worker": arena_bytes(&sim.workers),
         }
-
-    cdef bytes _latency(self):
-        """Return a row for every histogram, those of nothing but zeros too."""
-        cdef Sim *sim = &self.sim
-        cdef Arena rows
-        cdef uint32_t i
-        cdef int op, stage
-        cdef Account *account
-        cdef LatencyBlock *block
-        cdef Histogram *one
-        cdef LatencyRow *row
-        cdef int64_t n_zeros
-        arena_open(&rows, sizeof(LatencyRow))
-        try:
-            for i in range(1, sim.accounts.length):
-                account = <Account *> arena_at(&sim.accounts, i)
-                for op in range(N_OPS):
-                    if account.latency[op] == 0:
-                        continue
-                    block = <LatencyBlock *> arena_at(&sim.blocks, account.latency[op])
-                    for stage in range(N_STAGES):
-                        row = <LatencyRow *> arena_at(&rows, arena_add(&rows))
-                        row.cgroup = account.issuer
-                        row.device = account.device
-                        row.op = <unsigned char> op
-                        row.stage = <unsigned char> stage
-                        row.count = block.count
-                        if block.stages[stage] == 0:
-                            continue
-                        one = <Histogram *> arena_at(
-                            &sim.histograms, block.stages[stage]
-                        )
-                        n_zeros = block.count - one.count
-                        row.sum_ns = one.sum_ns
-                        row.min_ns = 0 if n_zeros > 0 else one.min_ns
-                        row.max_ns = one.max_ns
-                        row.p50_ns = histogram_percentile(one, &sim.octaves, n_zeros, 500)
-                        row.p90_ns = histogram_percentile(one, &sim.octaves, n_zeros, 900)
-                        row.p99_ns = histogram_percentile(one, &sim.octaves, n_zeros, 990)
-                        row.p999_ns = histogram_percentile(
-                            one, &sim.octaves, n_zeros, 999
-                        )
-            if rows.failed:
-                raise MemoryError
-            return arena_bytes(&rows)
-        finally:
-            arena_close(&rows)
 
     def counts(self):
         """Return the run's scalars.

@@ -13,31 +13,31 @@ from replay.engine._accounts cimport (
     count_issued,
 )
 from replay.engine._arena cimport arena_add
-from replay.engine._heap cimport (
-    RANK_KIND_SHIFT,
-    Event,
-    heap_pop,
-    heap_push,
-)
+from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_pop
 from replay.engine._lock cimport (
     shared_enter,
     shared_finished,
     shared_next_finish,
 )
-from replay.engine._memory cimport (
-    memory_complete,
+from replay.engine._limits cimport (
     task_arrives,
     task_completes,
     task_skips,
     task_stopped,
 )
+from replay.engine._memory cimport memory_complete
 from replay.engine._pages cimport file_failed
 from replay.engine._server cimport request_at, server_enter, server_leave
+from replay.engine._streams cimport (
+    part_of,
+    push,
+    release_next,
+    stream_completes,
+)
 from replay.engine._types cimport (
     EVENT_ARRIVE,
     EVENT_COMPLETE,
     EVENT_LOCK,
-    EVENT_RELEASE,
     EVENT_TIMER,
     N_OPS,
     NO_TASK,
@@ -55,7 +55,6 @@ from replay.engine._types cimport (
     Request,
     SharedLock,
     Sim,
-    Stream,
     Worker,
 )
 from replay.engine._workers cimport (
@@ -99,19 +98,6 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         if sim.devices[i].by_blkcg.failed or file_failed(&sim.devices[i].file):
             return True
     return False
-
-
-cdef inline void push(
-    Sim *sim, int64_t when_ns, uint64_t kind, int64_t sequence, uint32_t payload
-) noexcept nogil:
-    """Add an event; all but the timer keep the run going."""
-    cdef Event event
-    event.when_ns = when_ns
-    event.rank = kind << RANK_KIND_SHIFT | <uint64_t> sequence
-    event.payload = payload
-    heap_push(&sim.heap, event)
-    if kind != EVENT_TIMER:
-        sim.pending += 1
 
 
 cdef inline void served_from(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
@@ -211,54 +197,6 @@ cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     ):
         return
     dispatch(sim, slot, now)
-
-
-# -- dependent arrivals ---------------------------------------------------------------
-
-
-cdef inline const Columns *part_of(const Sim *sim, int64_t *position) noexcept nogil:
-    """Return the batch that holds a row, and the row's place in it."""
-    cdef int64_t low = 0
-    cdef int64_t high = sim.n_parts - 1
-    cdef int64_t middle
-    while low < high:
-        middle = (low + high + 1) // 2
-        if sim.part_start[middle] <= position[0]:
-            low = middle
-        else:
-            high = middle - 1
-    position[0] -= sim.part_start[low]
-    return &sim.parts[low]
-
-
-cdef inline void release_next(Sim *sim, int32_t index, int64_t base_ns) noexcept nogil:
-    """Release a stream's next request, or wait for the completion it depends on."""
-    cdef Stream *stream = &sim.streams[index]
-    cdef int64_t i = stream.next - stream.first
-    if stream.next == stream.end:
-        return
-    if i >= stream.depth and stream.completions < i - stream.depth + 1:
-        stream.waits = True
-        return
-    push(
-        sim,
-        base_ns + sim.think_ns[stream.next],
-        EVENT_RELEASE,
-        sim.order[stream.next],
-        <uint32_t> index,
-    )
-
-
-cdef inline void stream_completes(Sim *sim, int32_t index, int64_t now) noexcept nogil:
-    """A request of a stream is done; one that waited for it may follow."""
-    cdef Stream *stream
-    if index < 0:
-        return
-    stream = &sim.streams[index]
-    stream.completions += 1
-    if stream.waits:
-        stream.waits = False
-        release_next(sim, index, now)
 
 
 # -- completion -----------------------------------------------------------------------

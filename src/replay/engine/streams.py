@@ -1,4 +1,4 @@
-"""Dependent arrivals: which completion each request waited for, and how long it thought.
+"""Dependent arrivals: which completion each request waited for, and its think time.
 
 A stream is an issuing process on a device (DESIGN 5.3). Both the engine and the
 reference replay what is inferred here; the inference reads the trace alone.

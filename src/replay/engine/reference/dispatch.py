@@ -115,7 +115,7 @@ class Dispatcher:
         return worker
 
     def runs_out(self, index: int, worker: Worker, now: int) -> int | None:
-        """A worker's list is empty: it idles; return when to arm the timer, if now."""
+        """Let a worker whose list is empty idle; return when to arm the timer, if now."""
         if worker.cgroup == 0:
             return None
         device = self.devices[index]

@@ -96,7 +96,7 @@ class Reference:
     # -- input ------------------------------------------------------------------
 
     def service_of(self, columns: Columns) -> list[int]:
-        """Return the service of each row in ns; call once for all rows, in row order."""
+        """Return the service of each row, ns; to be called once, in row order."""
         out = []
         for i in range(len(columns)):
             device, op = int(columns.device[i]), int(columns.op[i])
@@ -192,14 +192,14 @@ class Reference:
         )
 
     def release(self, position: int, index: int, now: int) -> None:
-        """A stream's request is queued."""
+        """Queue a stream's request."""
         assert self.columns is not None
         self.streams[index].next += 1
         self.queue(self.columns, position, self.service[position], now, index)
         self.release_next(index, now)
 
     def stream_completes(self, index: int, now: int) -> None:
-        """A request of a stream is done; one that waited for it may follow."""
+        """Count a stream's completion; a request that waited for it may follow."""
         if index < 0:
             return
         stream = self.streams[index]
@@ -213,7 +213,7 @@ class Reference:
     def queue(
         self, columns: Columns, i: int, service_ns: int, now: int, stream: int
     ) -> None:
-        """A row is queued (or issued, with recorded arrivals by issue)."""
+        """Take a row in: it is queued, or issued with recorded arrivals by issue."""
         out = self.out
         device = int(columns.device[i])
         if device == NOT_REPLAYED:
@@ -266,7 +266,7 @@ class Reference:
         return bool(columns.issue_ns[i] >= 0 or columns.complete_ns[i] >= 0)
 
     def passes_by(self, request: Request, columns: Columns, i: int, now: int) -> None:
-        """A row that the driver never saw: its stream still waits for its end."""
+        """Pass by a row the driver never saw: its stream still waits for its end."""
         queue, complete = int(columns.queue_ns[i]), int(columns.complete_ns[i])
         if request.stream < 0 or complete < 0:
             if request.task != NO_TASK:
@@ -310,7 +310,7 @@ class Reference:
     def next_command(
         self, request: Request, worker: Worker, now: int
     ) -> Request | None:
-        """The worker is done with a command: take the next, or idle."""
+        """Take the worker's next command, or let it idle."""
         successor = worker.server.leave(request, now)
         if successor is None:
             timer = self.dispatcher.runs_out(request.device, worker, now)
@@ -334,14 +334,14 @@ class Reference:
             self.serve(request, now)
 
     def schedule_lock(self, device: int) -> None:
-        """Announce when the shared lock's first holder is done; forget what was said."""
+        """Announce when the shared lock's first holder is done, and that alone."""
         self.lock_version[device] += 1
         at = self.shared[device].next_finish()
         if at is not None:
             self.push(at, Kind.LOCK, device, self.lock_version[device])
 
     def lock_event(self, device: int, version: int, now: int) -> None:
-        """One or more holders of the shared lock are done."""
+        """Complete the holders of the shared lock that are done."""
         if version != self.lock_version[device]:
             return
         while (request := self.shared[device].finished(now)) is not None:
@@ -357,11 +357,11 @@ class Reference:
         self.served_from(request, now)
 
     def served_from(self, request: Request, now: int) -> None:
-        """The device works on the request."""
+        """Let the device work on the request."""
         self.push(now + request.service_ns, Kind.COMPLETE, request.row)
 
     def complete(self, request: Request, now: int) -> None:
-        """The request is served: touch its pages, let go of all it holds, count it."""
+        """End a request: touch its pages, let go of all it holds, count it."""
         self.end_ns = max(self.end_ns, now)
         self.flying.pop(request.row, None)
         if request.worker >= 0:

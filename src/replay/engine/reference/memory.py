@@ -130,7 +130,7 @@ class Memory:
             group.peak = max(group.peak, group.usage)
 
     def count_events(self, cgroup: int, max_events: int, oom: int) -> None:
-        """Count a failing round at a limit, there and in every ancestor but the root."""
+        """Count a failing round at a limit and in every ancestor but the root."""
         for one in self.chain(cgroup)[:-1]:
             self.groups[one].max_events += max_events
             self.groups[one].oom += oom
@@ -138,7 +138,7 @@ class Memory:
     # -- tasks and kills --------------------------------------------------------
 
     def task_arrives(self, index: int, nbytes: int) -> None:
-        """A request of a task is queued: with its first one the task's memory counts."""
+        """Queue a task's request: from the first one on its memory counts."""
         task = self.tasks[index]
         if not task.started:
             task.started = True
@@ -148,7 +148,7 @@ class Memory:
         task.in_flight_bytes += nbytes
 
     def task_completes(self, index: int, nbytes: int) -> None:
-        """A request of a task is done: give back what only it kept in memory."""
+        """End a task's request: give back what only it kept in memory."""
         task = self.tasks[index]
         task.in_flight_bytes -= nbytes
         task.requests_left -= 1
@@ -159,7 +159,7 @@ class Memory:
             self._shrink(task, 0)
 
     def task_skips(self, index: int) -> None:
-        """A request of a task is not replayed."""
+        """Skip a request that is not replayed."""
         task = self.tasks[index]
         task.requests_left -= 1
         if task.requests_left == 0 and task.lives():
@@ -314,7 +314,7 @@ def ceil_pages(nbytes: int) -> int:
 
 
 def page_range(request: Request) -> tuple[int, int]:
-    """Return the first and the last page that a request touches (last < first: none)."""
+    """Return the first and the last page that a request touches."""
     start = request.sector * 512
     return start // PAGE_BYTES, (start + request.nbytes - 1) // PAGE_BYTES
 

@@ -55,7 +55,7 @@ class RecordedService:
 
 
 def linear_service(setup: Setup, op: int, nbytes: int) -> int:
-    """Return ``base_ns + ns_per_byte * nbytes``, rounded down, for a read or the rest."""
+    """Return ``base_ns + ns_per_byte * nbytes``, rounded down."""
     if op == READ:
         return setup.read_base_ns + (setup.read_ns_per_byte * nbytes >> 20)
     return setup.write_base_ns + (setup.write_ns_per_byte * nbytes >> 20)

@@ -1,0 +1,65 @@
+"""Service times of a trace's rows."""
+
+from libc.stdint cimport int64_t
+
+from replay.engine._arena cimport arena_close, arena_open, keymap_close, keymap_open
+from replay.engine._columns cimport Batch
+
+from replay.engine.setup import Policy, ServiceModel
+
+
+cdef class Services:
+    """Service times of a trace's rows, batch after batch in the trace's order.
+
+    Parameters
+    ----------
+    setup : replay.engine.setup.Setup
+    """
+
+    cdef Service service
+
+    def __cinit__(self, setup):
+        same = (setup.policy, setup.direct_io) == (
+            setup.trace_policy,
+            setup.trace_direct_io,
+        )
+        self.service.set.linear = setup.service == ServiceModel.LINEAR
+        self.service.set.trace_direct_io = setup.trace_direct_io
+        self.service.set.by_cgroup = same and setup.trace_policy == Policy.PER_CGROUP
+        self.service.set.read_base_ns = setup.read_base_ns
+        self.service.set.read_ns_per_byte = setup.read_ns_per_byte
+        self.service.set.write_base_ns = setup.write_base_ns
+        self.service.set.write_ns_per_byte = setup.write_ns_per_byte
+        keymap_open(&self.service.latest_map, 64)
+        arena_open(&self.service.latest, sizeof(int64_t))
+        if self.service.latest_map.failed or self.service.latest.failed:
+            raise MemoryError
+
+    def __dealloc__(self):
+        keymap_close(&self.service.latest_map)
+        arena_close(&self.service.latest)
+
+    def fill(self, columns, out):
+        """Compute the service of every row of a batch.
+
+        Parameters
+        ----------
+        columns : replay.engine.columns.Columns
+        out : array of int64, shape (n_rows,)
+            Filled in, ns; -1 where the completion was not seen.
+
+        Raises
+        ------
+        MemoryError
+            More traced workers than memory.
+        """
+        cdef Batch batch = Batch(columns)
+        cdef int64_t[::1] filled = out
+        if filled.shape[0] != batch.at.n_rows:
+            raise ValueError("out: not the length of the batch")
+        if batch.at.n_rows == 0:
+            return
+        with nogil:
+            service_fill(&self.service, &batch.at, &filled[0])
+        if self.service.latest_map.failed or self.service.latest.failed:
+            raise MemoryError

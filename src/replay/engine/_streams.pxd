@@ -1,0 +1,70 @@
+"""Events, and the streams of dependent arrivals that they release."""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_push
+from replay.engine._types cimport (
+    EVENT_RELEASE,
+    EVENT_TIMER,
+    Columns,
+    Sim,
+    Stream,
+)
+
+
+cdef inline void push(
+    Sim *sim, int64_t when_ns, uint64_t kind, int64_t sequence, uint32_t payload
+) noexcept nogil:
+    """Add an event; all but the timer keep the run going."""
+    cdef Event event
+    event.when_ns = when_ns
+    event.rank = kind << RANK_KIND_SHIFT | <uint64_t> sequence
+    event.payload = payload
+    heap_push(&sim.heap, event)
+    if kind != EVENT_TIMER:
+        sim.pending += 1
+
+
+cdef inline const Columns *part_of(const Sim *sim, int64_t *position) noexcept nogil:
+    """Return the batch that holds a row, and the row's place in it."""
+    cdef int64_t low = 0
+    cdef int64_t high = sim.n_parts - 1
+    cdef int64_t middle
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sim.part_start[middle] <= position[0]:
+            low = middle
+        else:
+            high = middle - 1
+    position[0] -= sim.part_start[low]
+    return &sim.parts[low]
+
+
+cdef inline void release_next(Sim *sim, int32_t index, int64_t base_ns) noexcept nogil:
+    """Release a stream's next request, or wait for the completion it depends on."""
+    cdef Stream *stream = &sim.streams[index]
+    cdef int64_t i = stream.next - stream.first
+    if stream.next == stream.end:
+        return
+    if i >= stream.depth and stream.completions < i - stream.depth + 1:
+        stream.waits = True
+        return
+    push(
+        sim,
+        base_ns + sim.think_ns[stream.next],
+        EVENT_RELEASE,
+        sim.order[stream.next],
+        <uint32_t> index,
+    )
+
+
+cdef inline void stream_completes(Sim *sim, int32_t index, int64_t now) noexcept nogil:
+    """A request of a stream is done; one that waited for it may follow."""
+    cdef Stream *stream
+    if index < 0:
+        return
+    stream = &sim.streams[index]
+    stream.completions += 1
+    if stream.waits:
+        stream.waits = False
+        release_next(sim, index, now)
