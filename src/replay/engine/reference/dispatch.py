@@ -115,7 +115,7 @@ class Dispatcher:
         return worker
 
     def runs_out(self, index: int, worker: Worker, now: int) -> int | None:
-        """Let a worker whose list is empty idle; return when to arm the timer, if now."""
+        """Let a worker with an empty list idle; return when to arm the timer."""
         if worker.cgroup == 0:
             return None
         device = self.devices[index]
