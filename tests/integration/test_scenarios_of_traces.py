@@ -66,7 +66,7 @@ def test_rows_of_each_cgroup_are_what_the_kernel_counted_for_it(
 def test_scenario_fits_its_recording(
     bound: tuple[Trace, Binding, dict[str, Any]],
 ) -> None:
-    trace, binding, expected = bound
+    _, binding, expected = bound
     assert {*expected["end"]} <= {*binding.cgroup_names}
     assert not any(name.startswith("id:") for name in binding.cgroup_names)
     assert binding.device_names == ["7:0"]
