@@ -127,6 +127,17 @@ def test_controllers_are_inherited_by_cgroups_that_name_none() -> None:
     assert names(binding, binding.setup.memory_css) == ["/", "/", "/", "/"]
 
 
+def test_file_laid_out_without_the_memory_controller_is_the_ancestor_s() -> None:
+    binding = bound(
+        make_trace(),
+        {
+            "cgroups": {"/x/y": {"controllers": ["io"]}},
+            "backing": {"laid_out_by": "/x/y"},
+        },
+    )
+    assert names(binding, [binding.setup.laid_out_by]) == ["/x"]
+
+
 # --- devices
 
 
@@ -379,81 +390,6 @@ def test_id_that_the_metadata_does_not_list_is_refused() -> None:
     binding = bound(make_trace())
     with pytest.raises(TraceError, match="cgroup id 77 stands in a row"):
         binding.resolver.resolve(make_trace([{"cgroup": 77}]).rows[0])
-
-
-# --- notes
-
-
-def test_scenario_that_is_modelled_has_no_notes() -> None:
-    assert bound(make_trace()).notes == []
-
-
-@pytest.mark.parametrize(
-    ("override", "note"),
-    [
-        ("/test.slice/memory.high=24M", "/test.slice: memory.high = 24M"),
-        ("/test.slice/memory.low=1M", "/test.slice: memory.low = 1M"),
-        ("/test.slice/memory.oom.group=1", "/test.slice: memory.oom.group = 1"),
-        ("/test.slice/io.weight=200", "/test.slice: io.weight = 200"),
-        ("/test.slice/io.max=8:0 wbps=5", "/test.slice: io.max = 8:0 wbps=5"),
-        ("machine.memory=1G", "machine.memory = 1G"),
-        ("machine.cpus=4", "machine.cpus = 4"),
-    ],
-)
-def test_limit_that_is_not_modelled_is_noted(override: str, note: str) -> None:
-    notes = bound(make_trace(), {}, override).notes
-    assert notes == [f"{note} is not modelled yet: replayed without it"]
-
-
-def test_limit_that_says_nothing_is_not_noted() -> None:
-    overrides = [
-        "/test.slice/memory.high=max",
-        "/test.slice/memory.low=0",
-        "/test.slice/io.weight=default 100",
-        "/test.slice/io.max=",
-        # a loop worker cannot swap: the limit changes nothing
-        "/test.slice/memory.swap.max=0",
-        "machine.cpus=2",
-    ]
-    assert bound(make_trace(), {}, *overrides).notes == []
-
-
-@pytest.mark.parametrize(
-    ("overrides", "word"),
-    [
-        (["arrivals.event=queue"], "estimate"),
-        (["driver.kernel=6.12.50"], "6.12.50"),
-        (["driver.kernel=5.15"], "hole"),
-        (["backing.filesystem=ext4"], "page cache"),
-        (["/tset.slice/memory.max=64M"], "did you mean /test.slice?"),
-        (["/test.slice/id=23", "/other/id=24"], "/other: no request"),
-        (['assign=[{pid=5,cgroup="/a"}]'], "assign[0] matches no request"),
-        (['assign=[{comm="java",cgroup="/a"}]'], "assign[0] matches no request"),
-        (['assign=[{device="8:0",cgroup="/a"}]'], "assign[0] matches no request"),
-        (['assign=[{volume="v",cgroup="/a"}]'], "assign[0] matches no request"),
-    ],
-)
-def test_estimate_or_vain_entry_is_noted(overrides: list[str], word: str) -> None:
-    (note,) = bound(make_trace(), {}, *overrides).notes
-    assert word in note
-
-
-def test_direct_io_on_ext4_needs_no_note() -> None:
-    overrides = ["backing.filesystem=ext4", "driver.direct_io=true"]
-    assert bound(make_trace(), {}, *overrides).notes == []
-
-
-def test_loop_and_other_devices_together_are_noted() -> None:
-    trace = make_trace([{"device": DISK}, {"device": LOOP}])
-    (note,) = bound(trace, {}, "trace.devices=7:0,254:32").notes
-    assert "loop devices and others" in note
-
-
-def test_trace_without_any_id_is_noted_until_rules_help() -> None:
-    trace = make_trace([{"cgroup": 0}])
-    (note,) = bound(trace).notes
-    assert "no request carries a cgroup id" in note
-    assert bound(trace, {"assign": [{"pid": 143, "cgroup": "/a"}]}).notes == []
 
 
 def test_number_beyond_64_bits_in_the_metadata_is_refused() -> None:

@@ -131,8 +131,12 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         )
         for rule in scenario.assign
     ]
+    named = [
+        *(rule.pid for rule in assigns),
+        *(task.pid for cgroup in scenario.cgroups for task in cgroup.tasks),
+    ]
     processes = ProcessTable(
-        summary.processes, (rule.pid for rule in assigns if rule.pid is not None)
+        summary.processes, (pid for pid in named if pid is not None)
     )
     resolver = Resolver(
         cgroups=Lookup(cgroup_ids, cgroup_of_id, NO_CGROUP),

@@ -97,7 +97,9 @@ def make_setup(
     driver, backing, service = scenario.driver, scenario.backing, scenario.service
     tmpfs = backing.filesystem == "tmpfs"
     true_errno = driver.kernel.request_at_once
-    owner = -1 if backing.laid_out_by == "none" else tree.index[backing.laid_out_by]
+    owner = -1
+    if tmpfs and backing.laid_out_by != "none":
+        owner = int(cgroups.memory_css[tree.index[backing.laid_out_by]])
     return Setup(
         parent=tree.parent,
         blkcg=cgroups.blkcg,
@@ -118,7 +120,7 @@ def make_setup(
         alloc_fail_rows=np.array(driver.alloc_fail.requests, dtype=np.int64),
         tmpfs=tmpfs,
         fs_pages=whole_pages(backing.size) if tmpfs else NO_LIMIT,
-        laid_out_by=owner if tmpfs else -1,
+        laid_out_by=owner,
         backing_device=backing.device is not None,
         write_errno=ENOMEM if true_errno else EIO,
         enospc_errno=ENOSPC if true_errno else EIO,

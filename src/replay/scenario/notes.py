@@ -1,8 +1,9 @@
 """What to tell who reads the results: estimates, and what is not modelled."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Final
 
 import numpy as np
 
@@ -15,7 +16,11 @@ from replay.scenario.sizes import format_size
 from replay.scenario.tree import Tree
 from replay.trace.metadata import Summary
 
-WITHOUT = "is not modelled yet: replayed without it"
+WITHOUT: Final = "is not modelled yet: replayed without it"
+#: Notes of one sort, of a scenario that may list thousands of cgroups.
+MOST_NOTES: Final = 5
+#: Names that a mistyped one is compared with; it costs some 10 us for each.
+MOST_NAMES: Final = 1000
 
 
 def scenario_notes(scenario: Scenario) -> list[str]:
@@ -70,12 +75,35 @@ def scenario_notes(scenario: Scenario) -> list[str]:
 
 def cgroup_notes(scenario: Scenario) -> list[str]:
     """Note the interface files whose effect is not modelled."""
-    return [
-        f"{cgroup.path}: {name} = {_text(key, key_value(cgroup, name))} {WITHOUT}"
-        for cgroup in scenario.cgroups
-        for name, key in CGROUP_KEYS.items()
-        if not key.modelled and key_value(cgroup, name) != key.default_value()
-    ]
+    notes = []
+    for name, key in CGROUP_KEYS.items():
+        if not key.modelled:
+            default = key.default_value()
+            set_ = [
+                f"{cgroup.path}: {name} = {_text(key, value)} {WITHOUT}"
+                for cgroup in scenario.cgroups
+                if (value := key_value(cgroup, name)) != default
+            ]
+            notes += capped(set_, f"more cgroups: {name} {WITHOUT}")
+    return notes
+
+
+def capped(notes: Sequence[str], more: str) -> list[str]:
+    """Keep the first notes of one sort and count the others.
+
+    Parameters
+    ----------
+    notes : sequence of str
+    more : str
+        What the others are; their number goes before it.
+
+    Returns
+    -------
+    list of str
+        At most `MOST_NOTES` and one.
+    """
+    rest = len(notes) - MOST_NOTES
+    return [*notes[:MOST_NOTES], *([f"{rest} {more}"] if rest > 0 else [])]
 
 
 def _text(key: Key, value: object) -> str:
@@ -121,6 +149,7 @@ def trace_notes(
     traced = {process.pid for process in summary.processes}
     names = {name for names in processes.pid_names for name in names}
     devices = {device.device for device in summary.devices}
+    vain = []
     for position, rule in enumerate(assigns):
         if (
             rule.volume is not None
@@ -131,17 +160,34 @@ def trace_notes(
                 and not any(fnmatchcase(name, rule.comm) for name in names | {""})
             )
         ):
-            notes.append(f"assign[{position}] matches no request of the trace")
+            vain.append(f"assign[{position}] matches no request of the trace")
+    notes += capped(vain, "more rules of assign match no request of the trace")
+    return notes + _idle_notes(scenario, tree, {dense[id_] for id_ in ids}, assigns)
+
+
+def _idle_notes(
+    scenario: Scenario,
+    tree: Tree,
+    traced: Collection[int],
+    assigns: Sequence[AssignRule],
+) -> list[str]:
+    """Note cgroups of which something is said and that the trace has nothing of."""
     used = np.zeros(len(tree.names), dtype=np.bool_)
-    used[[dense[id_] for id_ in ids]] = True
-    used[[rule.cgroup for rule in assigns]] = True
+    used[[*traced, *(rule.cgroup for rule in assigns)]] = True
     busy = tree.above(used.tolist())
-    near = [tree.names[cgroup] for cgroup in np.flatnonzero(used)]
+    near = [tree.names[cgroup] for cgroup in np.flatnonzero(used)[:MOST_NAMES]]
+    idle = []
     for cgroup in scenario.cgroups:
-        if not busy[tree.index[cgroup.path]]:
-            meant = difflib.get_close_matches(cgroup.path, near, 1, 0.7)
-            notes.append(
-                f"{cgroup.path}: no request of the trace belongs to it or below it"
-                + (f"; did you mean {meant[0]}?" if meant else "")
-            )
-    return notes
+        said = cgroup.tasks or any(
+            key_value(cgroup, name) != key.default_value()
+            for name, key in CGROUP_KEYS.items()
+        )
+        if said and not busy[tree.index[cgroup.path]]:
+            idle.append(cgroup.path)
+    notes = []
+    for path in idle[:MOST_NOTES]:
+        meant = difflib.get_close_matches(path, near, 1, 0.7)
+        hint = f"; did you mean {meant[0]}?" if meant else ""
+        notes.append(f"{path}: no request of the trace belongs to it or below it{hint}")
+    notes += [""] * (len(idle) - len(notes))
+    return capped(notes, "more cgroups have no request of the trace")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from replay.engine.setup import NOT_REPLAYED
 from replay.scenario.lookup import TABLE_KEYS, Lookup
+from replay.scenario.notes import capped
 from replay.scenario.processes import ProcessTable, is_kernel_thread
 from replay.scenario.resolve import Resolver
 from replay.scenario.sizes import whole_pages
@@ -261,20 +262,24 @@ def _listed_name(values: TaskValues, processes: ProcessTable) -> str:
 
 
 def _notes(tasks: Mapping[Place, Task], tree: Tree) -> list[str]:
-    notes = [
+    idle = [
         f"{tree.names[task.cgroup]}: no request of the trace is of task {task.name}: "
         "it never lives and its rss is not charged"
         for task in tasks.values()
         if not task.n_requests
     ]
-    assumed: dict[int, list[str]] = {}
+    unlisted: dict[int, list[str]] = {}
     for (cgroup, rank, _), task in tasks.items():
         if rank == _OWN:
-            assumed.setdefault(cgroup, []).append(task.name)
-    for cgroup, names in assumed.items():
+            unlisted.setdefault(cgroup, []).append(task.name)
+    assumed = []
+    for cgroup, names in unlisted.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        notes.append(
+        assumed.append(
             f"rss of {', '.join(names[:3])}{more} in {tree.names[cgroup]} is not "
             "given: taken as 0"
         )
-    return notes
+    return [
+        *capped(idle, "more tasks have no request of the trace"),
+        *capped(assumed, "more cgroups: rss of their tasks is taken as 0"),
+    ]

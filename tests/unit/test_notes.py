@@ -1,0 +1,104 @@
+"""What a binding tells about estimates and what is not modelled."""
+
+from typing import Any
+
+import pytest
+
+from fake_trace import DISK, LOOP, FakeTrace, make_trace
+from replay.scenario import Scenario
+
+
+def notes_of(
+    trace: FakeTrace, scenario: dict[str, Any] | None = None, *overrides: str
+) -> list[str]:
+    made = Scenario.from_dict(scenario or {}, overrides=overrides)
+    return made.bind(trace).notes
+
+
+def test_scenario_that_is_modelled_has_no_notes() -> None:
+    assert notes_of(make_trace()) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "note"),
+    [
+        ("/test.slice/memory.high=24M", "/test.slice: memory.high = 24M"),
+        ("/test.slice/memory.low=1M", "/test.slice: memory.low = 1M"),
+        ("/test.slice/memory.oom.group=1", "/test.slice: memory.oom.group = 1"),
+        ("/test.slice/io.weight=200", "/test.slice: io.weight = 200"),
+        ("/test.slice/io.max=8:0 wbps=5", "/test.slice: io.max = 8:0 wbps=5"),
+        ("machine.memory=1G", "machine.memory = 1G"),
+        ("machine.cpus=4", "machine.cpus = 4"),
+    ],
+)
+def test_limit_that_is_not_modelled_is_noted(override: str, note: str) -> None:
+    notes = notes_of(make_trace(), {}, override)
+    assert notes == [f"{note} is not modelled yet: replayed without it"]
+
+
+def test_limit_that_says_nothing_is_not_noted() -> None:
+    overrides = [
+        "/test.slice/memory.high=max",
+        "/test.slice/memory.low=0",
+        "/test.slice/io.weight=default 100",
+        "/test.slice/io.max=",
+        # a loop worker cannot swap: the limit changes nothing
+        "/test.slice/memory.swap.max=0",
+        "machine.cpus=2",
+    ]
+    assert notes_of(make_trace(), {}, *overrides) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "word"),
+    [
+        (["arrivals.event=queue"], "estimate"),
+        (["driver.kernel=6.12.50"], "6.12.50"),
+        (["driver.kernel=5.15"], "hole"),
+        (["backing.filesystem=ext4"], "page cache"),
+        (["/tset.slice/memory.max=64M"], "did you mean /test.slice?"),
+        (["/test.slice/id=23", "/other/id=24"], "/other: no request"),
+        (['assign=[{pid=5,cgroup="/a"}]'], "assign[0] matches no request"),
+        (['assign=[{comm="java",cgroup="/a"}]'], "assign[0] matches no request"),
+        (['assign=[{device="8:0",cgroup="/a"}]'], "assign[0] matches no request"),
+        (['assign=[{volume="v",cgroup="/a"}]'], "assign[0] matches no request"),
+    ],
+)
+def test_estimate_or_vain_entry_is_noted(overrides: list[str], word: str) -> None:
+    (note,) = notes_of(make_trace(), {}, *overrides)
+    assert word in note
+
+
+def test_direct_io_on_ext4_needs_no_note() -> None:
+    overrides = ["backing.filesystem=ext4", "driver.direct_io=true"]
+    assert notes_of(make_trace(), {}, *overrides) == []
+
+
+def test_loop_and_other_devices_together_are_noted() -> None:
+    trace = make_trace([{"device": DISK}, {"device": LOOP}])
+    (note,) = notes_of(trace, {}, "trace.devices=7:0,254:32")
+    assert "loop devices and others" in note
+
+
+def test_trace_without_any_id_is_noted_until_rules_help() -> None:
+    trace = make_trace([{"cgroup": 0}])
+    (note,) = notes_of(trace)
+    assert "no request carries a cgroup id" in note
+    assert notes_of(trace, {"assign": [{"pid": 143, "cgroup": "/a"}]}) == []
+
+
+def test_thousands_of_cgroups_do_not_make_thousands_of_notes() -> None:
+    # GIVEN what a live tree would give: cgroups the trace knows nothing of
+    cgroups = {f"/c{number}": {"memory": {"high": "1M"}} for number in range(3000)}
+    notes = notes_of(make_trace(), {"cgroups": cgroups})
+    # THEN the first are named and the others counted
+    assert len(notes) == 12
+    assert notes[5] == (
+        "2995 more cgroups: memory.high is not modelled yet: replayed without it"
+    )
+    assert notes[11] == "2995 more cgroups have no request of the trace"
+
+
+def test_cgroup_of_which_nothing_is_said_may_be_idle() -> None:
+    cgroups = {"/idle": {"memory": {"max": "max"}}, "/more/idle": {}}
+    assert notes_of(make_trace(), {"cgroups": cgroups}) == []
