@@ -15,6 +15,7 @@ from replay.engine._types cimport (
     OP_DISCARD,
     OP_READ,
     STAGE_DEVICE,
+    STAGE_DEVICE_WAITED,
     STAGE_DISPATCH,
     STAGE_LOCK,
     STAGE_TAG,
@@ -91,10 +92,13 @@ cdef inline Charge *charge_of(
     return <Charge *> arena_at(&sim.charges, index)
 
 
-cdef inline void count_issued(Sim *sim, const Request *request) noexcept nogil:
-    """Count what the issuer submitted, as ``io.stat`` of the traced device does."""
+cdef inline void count_unissued(Sim *sim, const Request *request) noexcept nogil:
+    """Count what the issuer submitted and the driver never saw.
+
+    ``io.stat`` of the traced device counts it with what is charged below.
+    """
     cdef Account *account = <Account *> arena_at(&sim.accounts, request.account)
-    io_add(account.io, request.op, request.nbytes, request.n_bios)
+    io_add(account.unissued, request.op, request.nbytes, request.n_bios)
 
 
 cdef inline void count_charged(Sim *sim, const Request *request) noexcept nogil:
@@ -164,6 +168,7 @@ cdef inline void count_completed(
     """Count a request that the driver is done with."""
     cdef Account *account = <Account *> arena_at(&sim.accounts, request.account)
     cdef LatencyBlock *block
+    cdef int64_t device_ns
     cdef uint32_t index
     if request.error != 0:
         sim.counts.failed += 1
@@ -179,10 +184,18 @@ cdef inline void count_completed(
             account.latency[request.op] = index
         block = <LatencyBlock *> arena_at(&sim.blocks, index)
         block.count += 1
-        count_stage(sim, index, STAGE_TAG, request.dispatch_ns - request.arrival_ns)
-        count_stage(sim, index, STAGE_DISPATCH, request.start_ns - request.dispatch_ns)
-        count_stage(sim, index, STAGE_LOCK, request.lock_ns - request.start_ns)
-        count_stage(sim, index, STAGE_DEVICE, now - request.lock_ns)
-        count_stage(sim, index, STAGE_TOTAL, now - request.arrival_ns)
+        device_ns = now - request.lock_ns
+        if request.lock_ns == request.arrival_ns:
+            count_stage(sim, index, STAGE_DEVICE, device_ns)
+        else:
+            count_stage(
+                sim, index, STAGE_TAG, request.dispatch_ns - request.arrival_ns
+            )
+            count_stage(
+                sim, index, STAGE_DISPATCH, request.start_ns - request.dispatch_ns
+            )
+            count_stage(sim, index, STAGE_LOCK, request.lock_ns - request.start_ns)
+            count_stage(sim, index, STAGE_DEVICE_WAITED, device_ns)
+            count_stage(sim, index, STAGE_TOTAL, now - request.arrival_ns)
     if sim.set.want_requests:
         count_done(sim, request, now)

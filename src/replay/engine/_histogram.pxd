@@ -77,22 +77,38 @@ cdef inline void histogram_add(
         one.max_ns = value
 
 
-cdef inline int64_t histogram_percentile(
-    const Histogram *one, const Arena *octaves, int64_t n_zeros, int64_t thousandths
+cdef inline void histogram_merge(
+    Histogram *into, Octave *counts, const Histogram *one, const Arena *octaves
+) noexcept nogil:
+    """Add a histogram to one whose octaves lie side by side."""
+    cdef const Octave *octave
+    cdef uint32_t i, j
+    if one.count == 0:
+        return
+    for i in range(N_OCTAVES):
+        if one.octaves[i] == 0:
+            continue
+        octave = <const Octave *> arena_at(octaves, one.octaves[i])
+        for j in range(SUB):
+            counts[i].counts[j] += octave.counts[j]
+    into.min_ns = one.min_ns if into.count == 0 else min(into.min_ns, one.min_ns)
+    into.max_ns = max(into.max_ns, one.max_ns)
+    into.count += one.count
+    into.sum_ns += one.sum_ns
+
+
+cdef inline int64_t counts_percentile(
+    const Octave *counts, int64_t n_zeros, int64_t n_values, int64_t thousandths
 ) noexcept nogil:
     """Return the midpoint of the bucket of the nearest rank; zeros count as values."""
-    cdef int64_t rank = ((one.count + n_zeros) * thousandths + 999) // 1000
+    cdef int64_t rank = ((n_values + n_zeros) * thousandths + 999) // 1000
     cdef int64_t seen = n_zeros
-    cdef uint32_t octave, i
-    cdef const Octave *counts
+    cdef uint32_t i, j
     if rank <= seen:
         return 0
-    for octave in range(N_OCTAVES):
-        if one.octaves[octave] == 0:
-            continue
-        counts = <const Octave *> arena_at(octaves, one.octaves[octave])
-        for i in range(SUB):
-            seen += counts.counts[i]
+    for i in range(N_OCTAVES):
+        for j in range(SUB):
+            seen += counts[i].counts[j]
             if seen >= rank:
-                return bucket_midpoint(octave * SUB + i)
-    return one.max_ns
+                return bucket_midpoint(i * SUB + j)
+    return 0

@@ -10,7 +10,7 @@ from replay.engine._accounts cimport (
     account_of,
     count_charged,
     count_completed,
-    count_issued,
+    count_unissued,
 )
 from replay.engine._arena cimport arena_add
 from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_pop
@@ -343,7 +343,6 @@ cdef inline void queue_row(
     request.account = account_of(sim, request.issuer, request.device)
     if now > sim.end_ns:
         sim.end_ns = now
-    count_issued(sim, request)
     if task != NO_TASK:
         task_arrives(sim, task, nbytes)
     sim.counts.in_flight += 1
@@ -356,6 +355,7 @@ cdef inline void queue_row(
         return
     # The driver never saw it; if it did end, its stream still waits for that.
     sim.counts.unissued += 1
+    count_unissued(sim, request)
     if stream >= 0 and columns.complete_ns[i] >= 0:
         push(
             sim,

@@ -2,12 +2,22 @@
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memset
 
 from replay.engine._arena cimport Arena, arena_add, arena_at, arena_close, arena_open
-from replay.engine._histogram cimport Histogram, histogram_percentile
+from replay.engine._histogram cimport (
+    N_OCTAVES,
+    Histogram,
+    Octave,
+    counts_percentile,
+    histogram_merge,
+)
 from replay.engine._types cimport (
     N_OPS,
     N_STAGES,
+    STAGE_DEVICE,
+    STAGE_DEVICE_WAITED,
+    STAGE_TOTAL,
     Account,
     LatencyBlock,
     Sim,
@@ -36,46 +46,68 @@ cdef inline bytes arena_bytes(const Arena *arena):
     )
 
 
+cdef inline void latency_fill(
+    const Sim *sim, LatencyRow *row, const LatencyBlock *block, int stage, Octave *counts
+) noexcept nogil:
+    """Fill in one stage's row; ``counts`` is room for N_OCTAVES octaves."""
+    cdef Histogram merged
+    cdef int64_t n_zeros
+    memset(&merged, 0, sizeof(Histogram))
+    memset(counts, 0, N_OCTAVES * sizeof(Octave))
+    histogram_merge(&merged, counts, histogram_of(sim, block, stage), &sim.octaves)
+    if stage == STAGE_DEVICE:
+        stage = STAGE_DEVICE_WAITED
+        histogram_merge(&merged, counts, histogram_of(sim, block, stage), &sim.octaves)
+    elif stage == STAGE_TOTAL:
+        stage = STAGE_DEVICE
+        histogram_merge(&merged, counts, histogram_of(sim, block, stage), &sim.octaves)
+    n_zeros = block.count - merged.count
+    row.count = block.count
+    row.sum_ns = merged.sum_ns
+    row.min_ns = 0 if n_zeros > 0 else merged.min_ns
+    row.max_ns = merged.max_ns
+    row.p50_ns = counts_percentile(counts, n_zeros, merged.count, 500)
+    row.p90_ns = counts_percentile(counts, n_zeros, merged.count, 900)
+    row.p99_ns = counts_percentile(counts, n_zeros, merged.count, 990)
+    row.p999_ns = counts_percentile(counts, n_zeros, merged.count, 999)
+
+
+cdef inline const Histogram *histogram_of(
+    const Sim *sim, const LatencyBlock *block, int stage
+) noexcept nogil:
+    """Return a histogram of a block; the scratch entry, which is empty, for none."""
+    return <const Histogram *> arena_at(&sim.histograms, block.stages[stage])
+
+
 cdef inline bytes latency_bytes(Sim *sim):
-    """Return a row for every histogram, those of nothing but zeros too."""
+    """Return a row for every stage of every operation of every account."""
     cdef Arena rows
+    cdef Octave counts[N_OCTAVES]
     cdef uint32_t i
     cdef int op, stage
     cdef Account *account
-    cdef LatencyBlock *block
-    cdef Histogram *one
     cdef LatencyRow *row
-    cdef int64_t n_zeros
     arena_open(&rows, sizeof(LatencyRow))
     try:
-        for i in range(1, sim.accounts.length):
-            account = <Account *> arena_at(&sim.accounts, i)
-            for op in range(N_OPS):
-                if account.latency[op] == 0:
-                    continue
-                block = <LatencyBlock *> arena_at(&sim.blocks, account.latency[op])
-                for stage in range(N_STAGES):
-                    row = <LatencyRow *> arena_at(&rows, arena_add(&rows))
-                    row.cgroup = account.issuer
-                    row.device = account.device
-                    row.op = <uint8_t> op
-                    row.stage = <uint8_t> stage
-                    row.count = block.count
-                    if block.stages[stage] == 0:
+        with nogil:
+            for i in range(1, sim.accounts.length):
+                account = <Account *> arena_at(&sim.accounts, i)
+                for op in range(N_OPS):
+                    if account.latency[op] == 0:
                         continue
-                    one = <Histogram *> arena_at(
-                        &sim.histograms, block.stages[stage]
-                    )
-                    n_zeros = block.count - one.count
-                    row.sum_ns = one.sum_ns
-                    row.min_ns = 0 if n_zeros > 0 else one.min_ns
-                    row.max_ns = one.max_ns
-                    row.p50_ns = histogram_percentile(one, &sim.octaves, n_zeros, 500)
-                    row.p90_ns = histogram_percentile(one, &sim.octaves, n_zeros, 900)
-                    row.p99_ns = histogram_percentile(one, &sim.octaves, n_zeros, 990)
-                    row.p999_ns = histogram_percentile(
-                        one, &sim.octaves, n_zeros, 999
-                    )
+                    for stage in range(N_STAGES):
+                        row = <LatencyRow *> arena_at(&rows, arena_add(&rows))
+                        row.cgroup = account.issuer
+                        row.device = account.device
+                        row.op = <uint8_t> op
+                        row.stage = <uint8_t> stage
+                        latency_fill(
+                            sim,
+                            row,
+                            <LatencyBlock *> arena_at(&sim.blocks, account.latency[op]),
+                            stage,
+                            counts,
+                        )
         if rows.failed:
             raise MemoryError
         return arena_bytes(&rows)

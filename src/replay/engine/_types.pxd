@@ -52,6 +52,10 @@ cdef enum:
     STAGE_DEVICE = 6
     STAGE_TOTAL = 7
     N_STAGES = 8
+    # Most requests wait for nothing: their device time is their total, and is counted
+    # once, as STAGE_DEVICE. The device time of those that waited stands here.
+    STAGE_DEVICE_WAITED = 8
+    N_HISTOGRAMS = 9
 
 cdef enum:
     # replay.engine.setup.Resource
@@ -171,9 +175,8 @@ cdef struct Worker:
     uint32_t cgroup
     uint32_t index          # number on its device
     uint16_t device
-    uint32_t idle_before    # neighbours on the device's idle list
-    uint32_t idle_behind
-    int64_t idle_since_ns   # -1: not on the list
+    uint32_t next           # the device's next worker that lives
+    int64_t idle_since_ns   # -1: it has commands
     int64_t created_ns
     int64_t reaped_ns
     int64_t busy_ns
@@ -220,22 +223,22 @@ cdef struct Device:
     KeyMap by_blkcg
     uint32_t root_worker
     uint32_t n_workers
-    uint32_t idle_first
-    uint32_t idle_last
+    uint32_t workers        # first worker that lives
     int64_t timer_ns        # -1: not armed
 
 cdef struct LatencyBlock:
     int64_t count
-    uint32_t stages[N_STAGES]   # index of a Histogram, 0 = no value above 0
+    uint32_t stages[N_HISTOGRAMS]   # index of a Histogram, 0 = no value above 0
 
 cdef struct Account:
     # all that one issuer did on one device
     uint32_t issuer
     uint16_t device
     uint32_t latency[N_OPS]     # index of a LatencyBlock
+    uint32_t worker             # that served it last, a cache
     uint32_t charge             # the last charge, a cache
     uint32_t charge_payer
-    int64_t io[N_IO]
+    int64_t unissued[N_IO]      # what the driver never saw; the rest stands in charges
 
 cdef struct Charge:
     uint16_t device

@@ -15,6 +15,7 @@ from replay.engine._types cimport (
     POLICY_PER_CGROUP,
     POLICY_ROOT,
     RESOURCE_WORKER,
+    Account,
     Device,
     Request,
     Sim,
@@ -83,6 +84,9 @@ cdef inline uint32_t worker_add(
     worker.idle_since_ns = -1
     worker.reaped_ns = -1
     worker.created_ns = now
+    if cgroup != 0:
+        worker.next = device.workers
+        device.workers = index
     device.n_workers += 1
     sim.counts.workers_alive += 1
     if sim.counts.workers_alive > sim.counts.workers_peak:
@@ -112,21 +116,6 @@ cdef inline uint32_t worker_for(
     return index
 
 
-cdef inline void idle_unlink(Sim *sim, Device *device, uint32_t index) noexcept nogil:
-    """Take a worker off the idle list."""
-    cdef Worker *worker = worker_at(sim, index)
-    if worker.idle_before != 0:
-        worker_at(sim, worker.idle_before).idle_behind = worker.idle_behind
-    else:
-        device.idle_first = worker.idle_behind
-    if worker.idle_behind != 0:
-        worker_at(sim, worker.idle_behind).idle_before = worker.idle_before
-    else:
-        device.idle_last = worker.idle_before
-    worker.idle_before = worker.idle_behind = 0
-    worker.idle_since_ns = -1
-
-
 cdef inline uint32_t worker_pick(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Choose the worker of a request, and with it who pays.
 
@@ -136,7 +125,7 @@ cdef inline uint32_t worker_pick(Sim *sim, uint32_t slot, int64_t now) noexcept 
     """
     cdef Request *request = request_at(sim, slot)
     cdef Device *device = &sim.devices[request.device]
-    cdef Worker *worker
+    cdef Account *account = <Account *> arena_at(&sim.accounts, request.account)
     cdef uint32_t index = 0
     cdef uint32_t blkcg = sim.blkcg[request.issuer]
     if request.op == OP_FLUSH:
@@ -148,35 +137,33 @@ cdef inline uint32_t worker_pick(Sim *sim, uint32_t slot, int64_t now) noexcept 
         if not is_asynchronous(sim, request.op):
             request.io_payer = 0
     if sim.set.policy == POLICY_PER_CGROUP and blkcg != 0:
-        index = worker_for(sim, request, blkcg, now)
+        index = account.worker
+        if index == 0 or worker_at(sim, index).reaped_ns >= 0:
+            index = worker_for(sim, request, blkcg, now)
+            account.worker = index
         if index == 0:
             request.memory_payer = request.io_payer = 0
     if index == 0:
         if device.root_worker == 0:
             device.root_worker = worker_add(sim, request.device, 0, now)
         index = device.root_worker
-    worker = worker_at(sim, index)
-    if worker.idle_since_ns >= 0:
-        idle_unlink(sim, device, index)
-    worker.commands += 1
+    worker_at(sim, index).idle_since_ns = -1
+    worker_at(sim, index).commands += 1
     request.worker = index
     return index
 
 
 cdef inline bint worker_idles(Sim *sim, uint32_t index, int64_t now) noexcept nogil:
-    """A worker's list is empty: it idles; tell whether its timer must be armed."""
+    """A worker's list is empty: it idles; tell whether its timer must be armed.
+
+    The driver keeps a list of idle workers, oldest first. Here they are looked for when
+    the timer runs, once a minute, so that an idle moment costs one store.
+    """
     cdef Worker *worker = worker_at(sim, index)
     cdef Device *device = &sim.devices[worker.device]
     if worker.cgroup == 0:
         return False
     worker.idle_since_ns = now
-    worker.idle_before = device.idle_last
-    worker.idle_behind = 0
-    if device.idle_last != 0:
-        worker_at(sim, device.idle_last).idle_behind = index
-    else:
-        device.idle_first = index
-    device.idle_last = index
     if device.timer_ns >= 0:
         return False
     device.timer_ns = now + idle_ns()
@@ -185,19 +172,18 @@ cdef inline bint worker_idles(Sim *sim, uint32_t index, int64_t now) noexcept no
 
 cdef inline bint workers_reap(Sim *sim, Device *device, int64_t now) noexcept nogil:
     """Free the workers that idled for 60 s; tell whether to arm the timer again."""
+    cdef uint32_t *link = &device.workers
     cdef Worker *worker
-    cdef uint32_t index
-    device.timer_ns = -1
-    while device.idle_first != 0:
-        index = device.idle_first
-        worker = worker_at(sim, index)
-        if worker.idle_since_ns + idle_ns() > now:
-            break
-        idle_unlink(sim, device, index)
-        worker.reaped_ns = now
-        sim.counts.css_refs -= 1
-        sim.counts.workers_alive -= 1
-    if device.idle_first == 0:
-        return False
-    device.timer_ns = now + idle_ns()
-    return True
+    cdef bint again = False
+    while link[0] != 0:
+        worker = worker_at(sim, link[0])
+        if 0 <= worker.idle_since_ns <= now - idle_ns():
+            link[0] = worker.next
+            worker.reaped_ns = now
+            sim.counts.css_refs -= 1
+            sim.counts.workers_alive -= 1
+            continue
+        again = again or worker.idle_since_ns >= 0
+        link = &worker.next
+    device.timer_ns = now + idle_ns() if again else -1
+    return again

@@ -31,9 +31,10 @@ STRUCTS: Final = {
         ("issuer", "u4"),
         ("device", "u2"),
         ("latency", "u4", N_OPS),
+        ("worker", "u4"),
         ("charge", "u4"),
         ("charge_payer", "u4"),
-        ("io", "i8", len(IO_COLUMNS)),
+        ("unissued", "i8", len(IO_COLUMNS)),
     ),
     "BackingIo": _struct(("io", "i8", len(IO_COLUMNS))),
     "Charge": _struct(
@@ -99,8 +100,7 @@ STRUCTS: Final = {
         ("cgroup", "u4"),
         ("worker", "u4"),
         ("device", "u2"),
-        ("idle_before", "u4"),
-        ("idle_behind", "u4"),
+        ("next", "u4"),
         *((name, "i8") for name in ("idle_since_ns", "created_ns", "reaped_ns")),
         ("busy_ns", "i8"),
         ("commands", "i8"),
@@ -157,9 +157,9 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
         All tables but ``requests``.
     """
     raw: Raw = {}
-    raw["io"] = _io(setup, records("Account", structs["Account"]))
-    raw["backing_io"] = _backing(records("BackingIo", structs["BackingIo"]))
     charge = records("Charge", structs["Charge"])
+    raw["io"] = _io(setup, records("Account", structs["Account"]), charge)
+    raw["backing_io"] = _backing(records("BackingIo", structs["BackingIo"]))
     names = [name for name in charge.dtype.names or () if name.endswith("_bytes")]
     used = charge["io"].any(axis=1)
     for name in names:
@@ -192,13 +192,16 @@ def _io_columns(io: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
     return {name: io[:, i] for i, name in enumerate(IO_COLUMNS)}
 
 
-def _io(setup: Setup, account: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
-    """Add accounts up by the block cgroup that the kernel counts for."""
-    blkcg = setup.blkcg[account["issuer"]].astype(np.int64)
-    key = blkcg << 16 | account["device"]
+def _io(
+    setup: Setup, account: NDArray[Any], charge: NDArray[Any]
+) -> dict[str, NDArray[np.generic]]:
+    """Add up what was issued by the block cgroup that the kernel counts for."""
+    issuer = np.concatenate([account["issuer"], charge["issuer"]])
+    device = np.concatenate([account["device"], charge["device"]])
+    key = setup.blkcg[issuer].astype(np.int64) << 16 | device
     unique, place = np.unique(key, return_inverse=True)
     io = np.zeros((len(unique), len(IO_COLUMNS)), np.int64)
-    np.add.at(io, place, account["io"])
+    np.add.at(io, place, np.concatenate([account["unissued"], charge["io"]]))
     return table(
         "io", {"cgroup": unique >> 16, "device": unique & 0xFFFF, **_io_columns(io)}
     )
