@@ -68,7 +68,7 @@ cdef void* grown(void* memory, size_t n_items, size_t item_bytes) except NULL:
 
 cdef void* zeroed(size_t n_items, size_t item_bytes) except NULL:
     """Allocate zeros. Raises ``MemoryError``."""
-    cdef void* memory = calloc(max(n_items, 1), item_bytes)
+    cdef void* memory = calloc(n_items if n_items else 1, item_bytes)
     if memory == NULL:
         raise MemoryError(f"{n_items * item_bytes} bytes")
     return memory
@@ -254,7 +254,7 @@ cdef class Decoder:
     cdef object refusal(self, uint32_t index):
         """The error for a source in which there is no record."""
         cdef Source* source = &self.sources[index]
-        magic = bytes(source.data[: min(source.size, 4)])
+        magic = bytes(source.data[: 4 if source.size > 4 else source.size])
         return TraceError(
             f"{self.names[index]}: byte 0: not a blktrace file"
             f" (magic 0x{int.from_bytes(magic, 'little'):08x}, no whole record in"
@@ -320,12 +320,14 @@ cdef class Decoder:
 
     cdef int check_limits(self) except -1:
         """Refuse a trace with more ids than any machine has."""
-        for ids, limit, what in (
+        cdef int64_t n_ids
+        cdef int64_t limit
+        for n_ids, limit, what in (
             (self.decode.facts.devices.n, MAX_DEVICES, "devices"),
             (self.decode.facts.cgroups.n, MAX_CGROUPS, "cgroups"),
             (self.decode.facts.tracked.n, MAX_TRACKED, "pairs of device and CPU"),
         ):
-            if ids >= limit:
+            if n_ids >= limit:
                 raise TraceError(
                     f"{self.names[0]}: {limit} {what} and more in the first"
                     f" {self.decode.n_records} records: the trace is damaged"

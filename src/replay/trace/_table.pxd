@@ -69,6 +69,8 @@ cdef enum:
     #: Slots of one key that are compared before the best so far is taken. It bounds
     #: the work for a hostile trace; real ones hold one or two.
     CHAIN_LIMIT = 64
+    #: No length of a request.
+    ANY_LENGTH = 0x100000000
 
 
 ctypedef struct Link:
@@ -257,7 +259,7 @@ cdef inline uint32_t chain_best(
     const Slot* slots,
     uint32_t head,
     bint oldest_first,
-    uint32_t nbytes,
+    uint64_t nbytes,
     uint64_t cgroup,
     uint8_t avoid,
     uint8_t forbid,
@@ -275,8 +277,8 @@ cdef inline uint32_t chain_best(
         Which of equals is taken. The newest, as a rule: after a lost record an older
         one waits for ever, and would spoil every later request of its sector. The
         oldest where the sector says nothing (flushes, passthrough).
-    nbytes : uint32_t
-        Preferred length of what remains, before
+    nbytes : uint64_t
+        Preferred length of what remains (``ANY_LENGTH``: none), before
     cgroup : uint64_t
         the preferred cgroup.
     avoid, forbid : uint8_t
