@@ -5,16 +5,27 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pairing_oracle import pair
-from trace_builder import OP_CATEGORIES, Event, cpu_files, decode, rows_of
 
+from pairing_oracle import pair
 from replay.trace.metadata import Quality
+from trace_builder import OP_CATEGORIES, Event, cpu_files, decode, rows_of
 
 DEVICES = (7 << 20, 8 << 20 | 16)
 COMMON = ("read", "write", "write", "write")
 EXTRA = st.sampled_from(((), (), (), ("sync",), ("flush", "fua"), ("meta", "ahead")))
 #: The order in which a request's events come, with what may be left out.
-LIVES = ("QGDC", "QGIDC", "QC", "DC", "QMDC", "QGD", "QGDRDC", "QXGDC", "QGDCC", "QGFDC")
+LIVES = (
+    "QGDC",
+    "QGIDC",
+    "QC",
+    "DC",
+    "QMDC",
+    "QGD",
+    "QGDRDC",
+    "QXGDC",
+    "QGDCC",
+    "QGFDC",
+)
 
 
 @st.composite

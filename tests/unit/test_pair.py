@@ -1,4 +1,4 @@
-"""Pairing, one rule a test; the oracle of ``tests/property`` holds all of them together."""
+"""Pairing, one rule a test; ``tests/property`` holds all of them together."""
 
 import random
 import resource
@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from replay.errors import TraceError
+from replay.trace.blktrace import BlktraceBatches, Source
 from trace_builder import (
     LOOP0,
     Event,
@@ -16,9 +19,6 @@ from trace_builder import (
     event_bytes,
     rows_of,
 )
-
-from replay.errors import TraceError
-from replay.trace.blktrace import BlktraceBatches, Source
 
 
 def times(row: dict[str, object]) -> tuple[object, ...]:
@@ -375,9 +375,7 @@ def test_one_sector_in_flight_many_times_stays_fast() -> None:
 def test_memory_does_not_grow_with_the_trace() -> None:
     # GIVEN one request that never completes, and many that do
     stuck = event_bytes(Event("D", 1, 1 << 30), 1)
-    turn = b"".join(
-        event_bytes(Event(letter, 2, 8, cgroup=23), 2) for letter in "QGDC"
-    )
+    turn = b"".join(event_bytes(Event(letter, 2, 8, cgroup=23), 2) for letter in "QGDC")
     data = stuck + turn * 200_000
 
     def read(n_bytes: int) -> int:

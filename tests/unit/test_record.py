@@ -3,6 +3,10 @@
 import struct
 
 import pytest
+
+from replay.errors import TraceError
+from replay.trace.blktrace import BlktraceBatches, Source
+from replay.trace.schema import TRACE_SCHEMA
 from trace_builder import (
     CATEGORIES,
     LOOP0,
@@ -17,10 +21,6 @@ from trace_builder import (
     record,
     rows_of,
 )
-
-from replay.errors import TraceError
-from replay.trace.blktrace import BlktraceBatches, Source
-from replay.trace.schema import TRACE_SCHEMA
 
 #: One 4 KiB write from Q to C.
 WRITE = [

@@ -33,9 +33,8 @@ from replay.trace._facts cimport (
 )
 from replay.trace._merge cimport merge_start
 from replay.trace._pair cimport Pairing, pair_has_room
-from replay.trace._record cimport MAGIC_V7
 from replay.trace._rows cimport (
-    STOP_BATCH_FULL, STOP_CHUNK, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
+    STOP_BATCH_FULL, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
 )
 from replay.trace._source cimport Source, source_open
 from replay.trace._table cimport NIL, Slot, Table, table_home
@@ -52,10 +51,10 @@ cdef size_t[13] ITEM_BYTES = [8, 8, 8, 4, 8, 4, 4, 1, 2, 8, 4, 2, 4]
 
 cdef enum:
     #: Records between two looks at signals: some 10 ms.
-    CHUNK_RECORDS = 1 << 18
-    FIRST_SLOTS = 1 << 9
-    FIRST_PLACES = 1 << 11
-    FIRST_IDS = 1 << 6
+    CHUNK_RECORDS = 0x40000
+    FIRST_SLOTS = 0x200
+    FIRST_PLACES = 0x800
+    FIRST_IDS = 0x40
 
 
 cdef void* grown(void* memory, size_t n_items, size_t item_bytes) except NULL:

@@ -296,13 +296,13 @@ cdef inline uint32_t chain_best(
     cdef uint32_t last
     cdef int best_rank = -1
     cdef int rank
-    cdef int n_compared
+    cdef int _step
     cdef const Slot* slot
     if head == <uint32_t>NIL:
         return NIL
     number = head if oldest_first else slots[head].by_start.prev
     last = slots[head].by_start.prev if oldest_first else head
-    for n_compared in range(CHAIN_LIMIT):
+    for _step in range(CHAIN_LIMIT):
         slot = &slots[number]
         if not slot.marks & forbid and number != not_this:
             rank = (
@@ -327,12 +327,12 @@ cdef inline uint32_t chain_ending(
     """Choose among the slots of one end: the newest, of the same cgroup if there is one."""
     cdef uint32_t best = NIL
     cdef uint32_t number
-    cdef int n_compared
+    cdef int _step
     cdef const Slot* slot
     if head == <uint32_t>NIL:
         return NIL
     number = slots[head].by_end.prev
-    for n_compared in range(CHAIN_LIMIT):
+    for _step in range(CHAIN_LIMIT):
         slot = &slots[number]
         if not slot.marks & forbid and number != not_this:
             if slot.cgroup == cgroup:
