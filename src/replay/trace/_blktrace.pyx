@@ -33,9 +33,8 @@ from replay.trace._facts cimport (
 )
 from replay.trace._merge cimport merge_start
 from replay.trace._pair cimport Pairing, pair_has_room
-from replay.trace._record cimport MAGIC_V7
 from replay.trace._rows cimport (
-    STOP_BATCH_FULL, STOP_CHUNK, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
+    STOP_BATCH_FULL, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
 )
 from replay.trace._source cimport Source, source_open
 from replay.trace._table cimport NIL, Slot, Table, table_home
@@ -52,10 +51,10 @@ cdef size_t[13] ITEM_BYTES = [8, 8, 8, 4, 8, 4, 4, 1, 2, 8, 4, 2, 4]
 
 cdef enum:
     #: Records between two looks at signals: some 10 ms.
-    CHUNK_RECORDS = 1 << 18
-    FIRST_SLOTS = 1 << 9
-    FIRST_PLACES = 1 << 11
-    FIRST_IDS = 1 << 6
+    CHUNK_RECORDS = 0x40000
+    FIRST_SLOTS = 0x200
+    FIRST_PLACES = 0x800
+    FIRST_IDS = 0x40
 
 
 cdef void* grown(void* memory, size_t n_items, size_t item_bytes) except NULL:
@@ -68,7 +67,7 @@ cdef void* grown(void* memory, size_t n_items, size_t item_bytes) except NULL:
 
 cdef void* zeroed(size_t n_items, size_t item_bytes) except NULL:
     """Allocate zeros. Raises ``MemoryError``."""
-    cdef void* memory = calloc(max(n_items, 1), item_bytes)
+    cdef void* memory = calloc(n_items if n_items else 1, item_bytes)
     if memory == NULL:
         raise MemoryError(f"{n_items * item_bytes} bytes")
     return memory
@@ -254,7 +253,7 @@ cdef class Decoder:
     cdef object refusal(self, uint32_t index):
         """The error for a source in which there is no record."""
         cdef Source* source = &self.sources[index]
-        magic = bytes(source.data[: min(source.size, 4)])
+        magic = bytes(source.data[: 4 if source.size > 4 else source.size])
         return TraceError(
             f"{self.names[index]}: byte 0: not a blktrace file"
             f" (magic 0x{int.from_bytes(magic, 'little'):08x}, no whole record in"
@@ -320,12 +319,14 @@ cdef class Decoder:
 
     cdef int check_limits(self) except -1:
         """Refuse a trace with more ids than any machine has."""
-        for ids, limit, what in (
+        cdef int64_t n_ids
+        cdef int64_t limit
+        for n_ids, limit, what in (
             (self.decode.facts.devices.n, MAX_DEVICES, "devices"),
             (self.decode.facts.cgroups.n, MAX_CGROUPS, "cgroups"),
             (self.decode.facts.tracked.n, MAX_TRACKED, "pairs of device and CPU"),
         ):
-            if ids >= limit:
+            if n_ids >= limit:
                 raise TraceError(
                     f"{self.names[0]}: {limit} {what} and more in the first"
                     f" {self.decode.n_records} records: the trace is damaged"

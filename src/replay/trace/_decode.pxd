@@ -61,9 +61,9 @@ cdef inline int decode_run(Decode* decode, uint64_t n_records) noexcept nogil:
         taken or the tables have grown.
     """
     cdef Source* source
-    cdef uint64_t n_done
+    cdef uint64_t _step
     cdef int stop
-    for n_done in range(n_records):
+    for _step in range(n_records):
         if decode.pair.check_rows:
             stop = rows_write(&decode.pair, &decode.columns, &decode.facts, False)
             if stop != STOP_NONE:

@@ -39,6 +39,7 @@ from replay.trace._record cimport (
     record_op,
 )
 from replay.trace._table cimport (
+    ANY_LENGTH,
     BY_QUEUED_END,
     BY_QUEUED_START,
     MARK_GOT,
@@ -129,7 +130,7 @@ cdef inline void on_merge(
                 sector_after(slot.at, slot.remaining),
             )
             into = chain_best(
-                pair.slots, head, False, 0, slot.cgroup, 0, not_open, number
+                pair.slots, head, False, ANY_LENGTH, slot.cgroup, 0, not_open, number
             )
         else:
             head = table_find(
@@ -228,7 +229,7 @@ cdef inline void absorb_missed(
             pair.slots,
             head,
             False,
-            <uint32_t>(nbytes - target.remaining),
+            nbytes - target.remaining,
             target.cgroup,
             0,
             MARK_GOT | MARK_WRITTEN | MARK_REQUEUED,

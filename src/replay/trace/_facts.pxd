@@ -32,12 +32,12 @@ cdef extern from *:
 
 
 cdef enum:
-    MAX_CGROUPS = 1 << 20
-    MAX_DEVICES = 1 << 16
+    MAX_CGROUPS = 0x100000
+    MAX_DEVICES = 0x10000
     #: Pairs of device and CPU.
-    MAX_TRACKED = 1 << 20
-    MAX_PROCESSES = 1 << 18
-    MAX_NAMES = 1 << 16
+    MAX_TRACKED = 0x100000
+    MAX_PROCESSES = 0x40000
+    MAX_NAMES = 0x10000
     NAME_BYTES = 16
     MAX_MESSAGES = 1000
     #: The kernel's limit is 128.

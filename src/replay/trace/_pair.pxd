@@ -250,8 +250,8 @@ cdef inline uint32_t find_issued_around(
     cdef uint32_t number = pair.in_flight.tail
     cdef uint64_t skipped
     cdef const Slot* slot
-    cdef int n_compared
-    for n_compared in range(RANGE_LIMIT):
+    cdef int _step
+    for _step in range(RANGE_LIMIT):
         if number == <uint32_t>NIL:
             break
         slot = &pair.slots[number]

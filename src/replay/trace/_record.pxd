@@ -68,9 +68,9 @@ cdef enum:
     MAGIC_V8 = 0x65617408
     HEADER_V7 = 48
     HEADER_V8 = 64
-    ID_BIT = 1 << 8
+    ID_BIT = 0x100
     #: The column ``cpu`` is 16 bits wide; no kernel has more CPUs.
-    MAX_CPUS = 1 << 16
+    MAX_CPUS = 0x10000
     N_LETTERS = 20
 
 
@@ -97,19 +97,20 @@ cdef enum:
     KIND_UNKNOWN = 4
 
 
-# Category bits, counted from bit 16 of the action.
+# Category bits, counted from bit 16 of the action. Literals: Cython 3.3 cannot
+# translate a shift in an enum where overflow is checked.
 cdef enum:
-    CAT_WRITE = 1 << 1
-    CAT_FLUSH = 1 << 2
-    CAT_SYNC = 1 << 3
-    CAT_PASSTHROUGH = 1 << 9
-    CAT_NOTIFY = 1 << 10
-    CAT_AHEAD = 1 << 11
-    CAT_META = 1 << 12
-    CAT_DISCARD = 1 << 13
-    CAT_FUA = 1 << 15
-    CAT_ZONE = 0x3f << 16
-    CAT_WRITE_ZEROES = 1 << 22
+    CAT_WRITE = 0x2
+    CAT_FLUSH = 0x4
+    CAT_SYNC = 0x8
+    CAT_PASSTHROUGH = 0x200
+    CAT_NOTIFY = 0x400
+    CAT_AHEAD = 0x800
+    CAT_META = 0x1000
+    CAT_DISCARD = 0x2000
+    CAT_FUA = 0x8000
+    CAT_ZONE = 0x3f0000
+    CAT_WRITE_ZEROES = 0x400000
 
 
 # Result of reading at an offset.

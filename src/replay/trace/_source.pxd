@@ -90,7 +90,7 @@ cdef inline size_t source_resync(const Source* source, size_t offset) noexcept n
         )
         if found == NULL:
             break
-        offset = <size_t>(found - source.data)
+        offset = <size_t>found - <size_t>source.data
         if (
             record_read(
                 found, source.size - offset, &source.format, &record, &length

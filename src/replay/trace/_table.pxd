@@ -69,6 +69,8 @@ cdef enum:
     #: Slots of one key that are compared before the best so far is taken. It bounds
     #: the work for a hostile trace; real ones hold one or two.
     CHAIN_LIMIT = 64
+    #: No length of a request.
+    ANY_LENGTH = 0x100000000
 
 
 ctypedef struct Link:
@@ -257,7 +259,7 @@ cdef inline uint32_t chain_best(
     const Slot* slots,
     uint32_t head,
     bint oldest_first,
-    uint32_t nbytes,
+    uint64_t nbytes,
     uint64_t cgroup,
     uint8_t avoid,
     uint8_t forbid,
@@ -275,8 +277,8 @@ cdef inline uint32_t chain_best(
         Which of equals is taken. The newest, as a rule: after a lost record an older
         one waits for ever, and would spoil every later request of its sector. The
         oldest where the sector says nothing (flushes, passthrough).
-    nbytes : uint32_t
-        Preferred length of what remains, before
+    nbytes : uint64_t
+        Preferred length of what remains (``ANY_LENGTH``: none), before
     cgroup : uint64_t
         the preferred cgroup.
     avoid, forbid : uint8_t
@@ -294,13 +296,13 @@ cdef inline uint32_t chain_best(
     cdef uint32_t last
     cdef int best_rank = -1
     cdef int rank
-    cdef int n_compared
+    cdef int _step
     cdef const Slot* slot
     if head == <uint32_t>NIL:
         return NIL
     number = head if oldest_first else slots[head].by_start.prev
     last = slots[head].by_start.prev if oldest_first else head
-    for n_compared in range(CHAIN_LIMIT):
+    for _step in range(CHAIN_LIMIT):
         slot = &slots[number]
         if not slot.marks & forbid and number != not_this:
             rank = (
@@ -325,12 +327,12 @@ cdef inline uint32_t chain_ending(
     """Choose among the slots of one end: the newest, of the same cgroup if there is one."""
     cdef uint32_t best = NIL
     cdef uint32_t number
-    cdef int n_compared
+    cdef int _step
     cdef const Slot* slot
     if head == <uint32_t>NIL:
         return NIL
     number = slots[head].by_end.prev
-    for n_compared in range(CHAIN_LIMIT):
+    for _step in range(CHAIN_LIMIT):
         slot = &slots[number]
         if not slot.marks & forbid and number != not_this:
             if slot.cgroup == cgroup:

@@ -1,0 +1,252 @@
+"""Counts, bytes and times against the packaged blkparse and btt.
+
+blkparse 1.2.0 refuses events that carry a cgroup id, sets in which a CPU is missing,
+and files whose suffix is not their records' CPU. For those it gets a copy without ids
+and with each record in its CPU's file; the decoder always reads the original.
+"""
+
+import re
+import shutil
+import struct
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from replay.trace.metadata import Summary
+from trace_builder import decode
+
+PUBLIC = {
+    "netsys-0": "NetSys_disaggregation/0-disk-ec2-54-145-159-16.blktrace.",
+    "netsys-1": "NetSys_disaggregation/1-disk-ec2-174-129-163-112.blktrace.",
+    "liuzel01": "liuzel01_mynotes/sda.blktrace.",
+    "asifazamali": "asifazamali-zz_kernel/sda1.blktrace.",
+    "isotopp": "isotopp_blktrace_to_influx/keks.blktrace.",
+    "takeoverjp": "takeoverjp_blktrace_viewer/sample.blktrace.",
+    "romeus-0": "Romeus_blkparseanalyzer/trace_x_0_y_0.bin",
+    "romeus-1": "Romeus_blkparseanalyzer/trace_x_0_y_1.bin",
+}
+#: Those that blkparse reads as they are.
+READABLE = ("netsys-0", "netsys-1", "liuzel01", "asifazamali", "isotopp")
+GROUND_TRUTH = (
+    "buffered-two/vdc",
+    "direct-iomax/vdc",
+    "direct-two/loop0",
+    "fs-on-loop/loop0",
+    "seed-oom/loop0",
+    "workers-many/loop0",
+)
+#: Every Q, D and C is there: btt's means are over the same requests.
+WHOLE_CHAINS = (
+    "netsys-0",
+    "netsys-1",
+    "liuzel01",
+    "takeoverjp",
+    "romeus-0",
+    "romeus-1",
+    "direct-two/loop0",
+    "seed-oom/loop0",
+    "workers-many/loop0",
+)
+DIRECTION = {"read": "R", "write": "W", "discard": "D"}
+HEADER = struct.Struct("<IIQQIIIIIHH")
+
+
+def trace_files(shared: Path, name: str) -> list[Path]:
+    if name in PUBLIC:
+        start = shared / "public-traces" / PUBLIC[name]
+    else:
+        start = shared / "ground-truth" / "6.1" / f"{name}.blktrace."
+    files = sorted(start.parent.glob(start.name + "*"))
+    if not files:
+        pytest.skip(f"{start}* is absent")
+    return files
+
+
+def plain_copy(files: list[Path], directory: Path) -> None:
+    """Write what blkparse 1.2.0 can read: no ids, each record in its CPU's file."""
+    records: dict[int, list[bytes]] = {}
+    for path in files:
+        data = path.read_bytes()
+        offset = 0
+        while offset < len(data):
+            fields = list(HEADER.unpack_from(data, offset))
+            end = offset + HEADER.size + fields[10]
+            payload = data[offset + HEADER.size : end]
+            if fields[5] & 1 << 8:
+                fields[5] &= ~(1 << 8)
+                payload = payload[8:]
+                fields[10] = len(payload)
+            records.setdefault(fields[8], []).append(HEADER.pack(*fields) + payload)
+            offset = end
+    for cpu in range(max(records) + 1):
+        path = directory / f"plain.blktrace.{cpu}"
+        path.write_bytes(b"".join(records.get(cpu, [])))
+
+
+def run_tool(*command: str) -> str:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.fixture
+def capture(
+    request: pytest.FixtureRequest, shared: Path, tmp_path: Path
+) -> tuple[str, str, pa.Table, Summary]:
+    """The name, the base name that blkparse can read, and what we read."""
+    name = request.param
+    files = trace_files(shared, name)
+    if name in READABLE:
+        base = str(files[0]).rpartition(".blktrace.")[0]
+    else:
+        plain_copy(files, tmp_path)
+        base = str(tmp_path / "plain")
+    table, summary = decode([path.read_bytes() for path in files])
+    return name, base, table, summary
+
+
+def rwbs_direction(rwbs: str) -> str:
+    """The letter of the direction: behind an F that says flush."""
+    return rwbs.removeprefix("F")[:1]
+
+
+@pytest.mark.parametrize("capture", [*PUBLIC, *GROUND_TRUTH], indirect=True)
+def test_events_and_bytes_equal_blkparse(
+    capture: tuple[str, str, pa.Table, Summary],
+) -> None:
+    # GIVEN what blkparse prints of each event: letter, direction, bytes
+    _, base, table, summary = capture
+    letters: Counter[str] = Counter()
+    nbytes: Counter[tuple[str, str]] = Counter()
+    for line in run_tool("blkparse", "-i", base, "-q", "-f", "%a %d %N\n").splitlines():
+        # messages and the list of inputs are printed in a form of their own
+        if not (printed := re.fullmatch(r"([A-Z]+) (\w+) (\d+)", line)):
+            continue
+        letter, rwbs, count = printed.groups()
+        letters["T" if letter == "UT" else letter] += 1
+        if int(count) and letter in "QDC":
+            nbytes[letter, rwbs_direction(rwbs)] += int(count)
+    # WHEN the same records are decoded and paired
+    rows = table.to_pylist()
+    # THEN the events are the same, and each event's bytes are in its requests
+    assert summary.quality.events == dict(letters)
+    ours: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        direction = DIRECTION.get(row["op"], "")
+        if row["n_bios"]:
+            ours["Q", direction] += row["nbytes"]
+        if row["issue_ns"] is not None:
+            ours["D", direction] += row["nbytes"]
+        if row["complete_ns"] is not None:
+            ours["C", direction] += row["nbytes"]
+    assert +ours == +nbytes
+
+
+def btt_means(base: str, directory: Path) -> dict[str, tuple[float, int]]:
+    """The first table of btt: name -> (average in s, count)."""
+    dump = directory / "btt.dump"
+    run_tool("blkparse", "-i", base, "-q", "-O", "-d", str(dump))
+    means = {}
+    for line in run_tool("btt", "-i", str(dump)).splitlines():
+        fields = line.split()
+        if len(fields) == 5 and fields[0] in ("D2C", "Q2C"):
+            means[fields[0]] = (float(fields[2]), int(fields[4]))
+    return means
+
+
+@pytest.mark.parametrize("capture", WHOLE_CHAINS, indirect=True)
+def test_mean_times_equal_btt(
+    capture: tuple[str, str, pa.Table, Summary], tmp_path: Path
+) -> None:
+    # GIVEN btt's means, which count a request once for each of its bios
+    _, base, table, summary = capture
+    means = btt_means(base, tmp_path)
+    rows = table.to_pylist()
+    n_bios = sum(row["n_bios"] for row in rows)
+    # THEN ours are the same to the nanosecond that btt prints
+    weighted = sum(
+        (row["complete_ns"] - row["issue_ns"]) * row["n_bios"] for row in rows
+    )
+    assert means["D2C"][1] == n_bios
+    assert weighted / n_bios == pytest.approx(means["D2C"][0] * 1e9, abs=1)
+    if "M" in summary.quality.events:
+        return
+    assert means["Q2C"][1] == n_bios
+    total = sum(row["complete_ns"] - row["queue_ns"] for row in rows)
+    assert total / n_bios == pytest.approx(means["Q2C"][0] * 1e9, abs=1)
+
+
+def test_capture_with_only_issue_and_completion(shared: Path) -> None:
+    # GIVEN a ZFS pool's disk, where no Q is traced
+    files = trace_files(shared, "isotopp")
+    # WHEN it is paired
+    table, summary = decode([path.read_bytes() for path in files])
+    # THEN issues make the rows; those never completed are counted, one by one
+    rows = table.to_pylist()
+    assert len(rows) == 1192
+    assert all(row["queue_ns"] is None and row["n_bios"] == 0 for row in rows)
+    quality = summary.quality
+    assert quality.records == 2589
+    assert quality.unmatched == {"issue_without_queue": 1168}
+    assert quality.unfinished == 10
+    # 24 flushes: C of the flush, then an empty C of the bio that asked for it
+    assert quality.flush_sequences == 24
+    assert sum(row["op"] == "flush" for row in rows) == 24
+
+
+def test_capture_without_completions(shared: Path) -> None:
+    # GIVEN the same without the CPU on which everything completes
+    files = trace_files(shared, "isotopp")
+    kept = [path for path in files if not path.name.endswith(".3")]
+    # WHEN it is paired
+    table, summary = decode([path.read_bytes() for path in kept])
+    # THEN every request is there and unfinished
+    assert "C" not in summary.quality.events
+    assert table["complete_ns"].null_count == table.num_rows
+    assert summary.quality.unfinished == summary.quality.events["D"] == table.num_rows
+
+
+def test_file_with_another_cpu_in_its_name(shared: Path) -> None:
+    # GIVEN a file that blkparse refuses; WHEN it is paired
+    files = trace_files(shared, "takeoverjp")
+    table, summary = decode([path.read_bytes() for path in files])
+    # THEN all of it is there
+    assert summary.quality.records == 6743
+    assert table.num_rows == 963
+    times = zip(
+        table["issue_ns"].to_pylist(), table["complete_ns"].to_pylist(), strict=True
+    )
+    mean_ns = sum(done - issued for issued, done in times) / 963
+    assert mean_ns == pytest.approx(55_900, abs=50)
+    assert table["cpu"].unique().to_pylist() == [1]
+
+
+def test_dump_whose_notes_keep_absolute_times(shared: Path) -> None:
+    # GIVEN a dump of `blkparse -d`: events from 0, notes an hour later
+    files = trace_files(shared, "romeus-0")
+    # WHEN it is paired
+    table, summary = decode([path.read_bytes() for path in files])
+    # THEN the notes moved no event, and the names hold from the start
+    assert summary.quality.records == 5379
+    assert summary.start_ns == 0
+    assert summary.quality.out_of_order == 0
+    assert table.num_rows == 768
+    assert table["complete_ns"].null_count == 0
+    assert summary.wall_clock_ns is None
+    names = {p.pid: [n.name for n in p.names] for p in summary.processes}
+    assert names == {6695: ["loop0"], 6775: ["blktst"]}
+    assert all(n.time_ns == 0 for p in summary.processes for n in p.names)
+
+
+def test_notes_full_of_garbage_are_ignored(shared: Path) -> None:
+    # GIVEN 760 process notes with garbage in sector, bytes, error and sequence
+    files = trace_files(shared, "netsys-0")
+    _, summary = decode([path.read_bytes() for path in files])
+    assert summary.quality.notes == {"process": 760, "timestamp": 1}
+    assert summary.quality.lost == {}
+    assert summary.quality.unmatched == {}
+    assert all(p.pid >= 0 for p in summary.processes)
