@@ -1,0 +1,191 @@
+"""The engine's C structures for the tests, each against a Python oracle."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from replay.engine._arena cimport (
+    Arena,
+    KeyMap,
+    arena_add,
+    arena_at,
+    arena_close,
+    arena_open,
+    keymap_close,
+    keymap_get,
+    keymap_open,
+    keymap_set,
+)
+from replay.engine._heap cimport (
+    RANK_KIND_SHIFT,
+    Event,
+    Heap,
+    heap_close,
+    heap_open,
+    heap_pop,
+    heap_push,
+)
+from replay.engine._histogram cimport (
+    N_OCTAVES,
+    Histogram,
+    Octave,
+    bucket_midpoint,
+    bucket_of,
+    counts_percentile,
+    histogram_add,
+    histogram_merge,
+)
+from replay.engine._pages cimport (
+    WORD_SHIFT,
+    WORDS,
+    file_close,
+    file_open,
+    leaf_get,
+    leaf_make,
+    leaf_owner,
+    leaf_put,
+    tree_insert,
+    tree_missing,
+)
+from replay.engine._types cimport File, Leaf
+
+
+cdef class HeapHarness:
+    """A heap of events."""
+
+    cdef Heap heap
+
+    def __cinit__(self):
+        heap_open(&self.heap)
+
+    def __dealloc__(self):
+        heap_close(&self.heap)
+
+    def __len__(self):
+        return self.heap.length
+
+    def push(self, int64_t when_ns, uint64_t kind, uint64_t sequence, uint32_t payload):
+        """Add an event."""
+        cdef Event event
+        event.when_ns = when_ns
+        event.rank = kind << RANK_KIND_SHIFT | sequence
+        event.payload = payload
+        heap_push(&self.heap, event)
+
+    def pop(self):
+        """Take the first event out: time, kind, sequence, payload."""
+        if self.heap.length == 0:
+            raise IndexError("the heap is empty")
+        cdef Event event = heap_pop(&self.heap)
+        cdef uint64_t sequence = event.rank & ((<uint64_t> 1 << RANK_KIND_SHIFT) - 1)
+        return event.when_ns, event.rank >> RANK_KIND_SHIFT, sequence, event.payload
+
+
+cdef class MapHarness:
+    """A map from 64-bit keys to indices of an arena."""
+
+    cdef KeyMap map
+    cdef Arena arena
+
+    def __cinit__(self):
+        keymap_open(&self.map, 4)
+        arena_open(&self.arena, sizeof(uint64_t))
+
+    def __dealloc__(self):
+        keymap_close(&self.map)
+        arena_close(&self.arena)
+
+    def __len__(self):
+        return self.map.length
+
+    def add(self, uint64_t key, uint64_t value):
+        """Add a key that is not there."""
+        cdef uint32_t index = arena_add(&self.arena)
+        (<uint64_t *> arena_at(&self.arena, index))[0] = value
+        keymap_set(&self.map, key, index)
+
+    def get(self, uint64_t key):
+        """Return the value of a key, None if it is not there."""
+        cdef uint32_t index = keymap_get(&self.map, key)
+        if index == 0:
+            return None
+        return (<uint64_t *> arena_at(&self.arena, index))[0]
+
+
+cdef class HistogramHarness:
+    """One histogram."""
+
+    cdef Arena histograms
+    cdef Arena octaves
+    cdef uint32_t index
+    cdef int64_t n_zeros
+
+    def __cinit__(self):
+        arena_open(&self.histograms, sizeof(Histogram))
+        arena_open(&self.octaves, sizeof(Octave))
+
+    def __dealloc__(self):
+        arena_close(&self.histograms)
+        arena_close(&self.octaves)
+
+    def add(self, int64_t value):
+        """Count a value >= 0."""
+        if value == 0:
+            self.n_zeros += 1
+        else:
+            histogram_add(&self.histograms, &self.octaves, &self.index, value)
+
+    def percentile(self, int64_t thousandths):
+        """Return the value of the nearest rank; there are values."""
+        cdef Histogram merged
+        cdef Octave counts[N_OCTAVES]
+        memset(&merged, 0, sizeof(Histogram))
+        memset(counts, 0, N_OCTAVES * sizeof(Octave))
+        histogram_merge(
+            &merged,
+            counts,
+            <Histogram *> arena_at(&self.histograms, self.index),
+            &self.octaves,
+        )
+        return counts_percentile(counts, self.n_zeros, merged.count, thousandths)
+
+    @staticmethod
+    def midpoint(uint64_t value):
+        """Return what stands for a value: the middle of its bucket."""
+        return bucket_midpoint(bucket_of(value))
+
+
+cdef class FileHarness:
+    """The pages of one file."""
+
+    cdef File file
+
+    def __cinit__(self):
+        if not file_open(&self.file):
+            raise MemoryError
+
+    def __dealloc__(self):
+        file_close(&self.file)
+
+    @property
+    def height(self):
+        """Levels of the page tree."""
+        return self.file.height
+
+    def missing(self, uint64_t page):
+        """Return how many nodes an absent page needs."""
+        return tree_missing(&self.file, leaf_make(&self.file, page), page)
+
+    def put(self, uint64_t page, uint32_t owner):
+        """Put an absent page in."""
+        cdef Leaf *leaf = leaf_make(&self.file, page)
+        cdef uint32_t word = <uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)
+        tree_insert(&self.file, leaf, page, owner)
+        leaf_put(&self.file, leaf, word, <uint64_t> 1 << (page & 63), owner)
+
+    def owner(self, uint64_t page):
+        """Return a page's owner, None if it is absent."""
+        cdef Leaf *leaf = leaf_get(&self.file, page)
+        cdef uint32_t word = <uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)
+        if leaf == NULL or not (leaf.present[word] >> (page & 63) & 1):
+            return None
+        return leaf_owner(&self.file, leaf, <uint32_t> (page & 511))

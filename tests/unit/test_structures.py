@@ -1,0 +1,104 @@
+"""The engine's C structures against what Python has for the same."""
+
+import heapq
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replay.engine._engine import struct_sizes
+from replay.engine._harness import (
+    FileHarness,
+    HeapHarness,
+    HistogramHarness,
+    MapHarness,
+)
+from replay.engine.layout import STRUCTS
+from replay.engine.reference.tree import PageTree, height_for
+
+EVENTS = st.tuples(
+    st.integers(0, 5), st.integers(0, 4), st.integers(0, 2**56 - 1), st.integers(0, 9)
+)
+KEYS = st.one_of(st.integers(0, 20), st.integers(0, 2**64 - 1))
+#: Near 0, at the edges of a node, a leaf and higher nodes, and as far as sectors reach.
+PAGES = st.one_of(
+    st.integers(0, 200),
+    st.sampled_from([511, 512, 4095, 4096, 2**18 - 1, 2**18, 2**30, 2**61 - 1]),
+)
+
+
+@given(st.lists(st.one_of(EVENTS, st.none())))
+def test_heap_gives_events_in_total_order(
+    steps: list[tuple[int, int, int, int] | None],
+) -> None:
+    heap, oracle = HeapHarness(), list[tuple[int, int, int, int]]()
+    for step in steps:
+        if step is not None:
+            heap.push(*step)
+            heapq.heappush(oracle, step)
+        elif oracle:
+            assert heap.pop()[:3] == heapq.heappop(oracle)[:3]
+        assert len(heap) == len(oracle)
+
+
+def test_heap_refuses_to_pop_from_nothing() -> None:
+    with pytest.raises(IndexError):
+        HeapHarness().pop()
+
+
+@given(st.dictionaries(KEYS, st.integers(0, 2**64 - 1)), st.lists(KEYS))
+def test_map_finds_what_was_added_and_nothing_else(
+    added: dict[int, int], asked: list[int]
+) -> None:
+    found = MapHarness()
+    for key, value in added.items():
+        found.add(key, value)
+    assert len(found) == len(added)
+    for key in [*added, *asked]:
+        assert found.get(key) == added.get(key)
+
+
+@given(st.lists(st.integers(0, 2**62), min_size=1), st.integers(1, 1000))
+def test_percentile_is_within_one_percent_of_the_nearest_rank(
+    values: list[int], thousandths: int
+) -> None:
+    histogram = HistogramHarness()
+    for value in values:
+        histogram.add(value)
+    rank = -(-len(values) * thousandths // 1000)
+    exact = sorted(values)[rank - 1]
+    assert abs(histogram.percentile(thousandths) - exact) <= exact / 100
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_bucket_stands_within_one_percent_of_its_values(value: int) -> None:
+    assert abs(HistogramHarness.midpoint(value) - value) <= value / 100
+
+
+@given(st.lists(st.tuples(PAGES, st.integers(0, 3))))
+def test_pages_and_their_tree_are_those_of_the_reference(
+    touches: list[tuple[int, int]],
+) -> None:
+    file, tree, owner = FileHarness(), PageTree(), dict[int, int]()
+    for page, cgroup in touches:
+        if page in owner:
+            continue
+        assert file.missing(page) == len(tree.missing(page))
+        file.put(page, cgroup)
+        tree.insert(page, cgroup)
+        owner[page] = cgroup
+        assert file.height == tree.height
+    for page, _ in touches:
+        assert file.owner(page) == owner[page]
+    assert file.owner(2**60) is None
+
+
+@pytest.mark.parametrize(
+    ("page", "height"), [(0, 0), (1, 1), (63, 1), (64, 2), (4095, 2), (4096, 3)]
+)
+def test_tree_is_as_high_as_its_highest_page_needs(page: int, height: int) -> None:
+    assert height_for(page) == height
+
+
+def test_structs_are_laid_out_as_the_compiler_has_them() -> None:
+    assert {name: STRUCTS[name].itemsize for name in struct_sizes()} == struct_sizes()
