@@ -50,12 +50,34 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         )
         for _ in range(n_tasks)
     ]
+    n_devices = draw(st.integers(1, 2))
+    limited = draw(
+        st.lists(
+            st.tuples(st.integers(0, n - 1), st.integers(-1, n_devices - 1)),
+            max_size=4,
+            unique=True,
+        )
+    )
+
+    def rates(values: list[int]) -> Any:
+        some = st.sampled_from([NO_LIMIT, *values])
+        return np.array([draw(some) for _ in limited], np.int64)
+
     values: dict[str, Any] = {
+        "throttle_cgroup": np.array([cgroup for cgroup, _ in limited], np.uint32),
+        "throttle_device": np.array([device for _, device in limited], np.int32),
+        "throttle_rbps": rates([1, 40_960, 10**7]),
+        "throttle_wbps": rates([1000, 65_536, 10**12]),
+        "throttle_riops": rates([1, 33]),
+        "throttle_wiops": rates([7, 1000]),
+        "throttle_waits_for_io": draw(st.booleans()),
+        "hz": draw(st.sampled_from([100, 250, 1000])),
+        "boot_ns": draw(st.sampled_from([0, 123_456_789])),
         "parent": np.array(parent, np.int32),
         "blkcg": np.array(nearest(draw(flags)), np.uint32),
         "memory_css": np.array(nearest(draw(flags)), np.uint32),
         "memory_max": np.array(limit, np.int64),
-        "devices": np.array([7 << 20, 7 << 20 | 1][: draw(st.integers(1, 2))], "u4"),
+        "devices": np.array([7 << 20, 7 << 20 | 1][:n_devices], np.uint32),
         "policy": draw(st.sampled_from(Policy)),
         "trace_policy": draw(st.sampled_from(Policy)),
         "direct_io": draw(st.booleans()),

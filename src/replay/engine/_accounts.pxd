@@ -14,11 +14,13 @@ from replay.engine._types cimport (
     N_IO,
     OP_DISCARD,
     OP_READ,
+    STAGE_BACKING,
     STAGE_DEVICE,
     STAGE_DEVICE_WAITED,
     STAGE_DISPATCH,
     STAGE_LOCK,
     STAGE_TAG,
+    STAGE_THROTTLE,
     STAGE_TOTAL,
     Account,
     Charge,
@@ -151,10 +153,12 @@ cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexc
     done.arrival_ns = request.arrival_ns
     done.start_ns = request.start_ns
     done.completion_ns = now if request.known else -1
-    done.stage_ns[STAGE_TAG] = request.dispatch_ns - request.arrival_ns
+    done.stage_ns[STAGE_THROTTLE] = request.tag_ns - request.arrival_ns
+    done.stage_ns[STAGE_TAG] = request.dispatch_ns - request.tag_ns
     done.stage_ns[STAGE_DISPATCH] = request.start_ns - request.dispatch_ns
     done.stage_ns[STAGE_LOCK] = request.lock_ns - request.start_ns
-    done.stage_ns[STAGE_DEVICE] = now - request.lock_ns
+    done.stage_ns[STAGE_BACKING] = request.device_ns - request.lock_ns
+    done.stage_ns[STAGE_DEVICE] = now - request.device_ns
     done.issuer = request.issuer
     done.payer = request.io_payer
     done.worker = (<Worker *> arena_at(&sim.workers, request.worker)).index
@@ -184,17 +188,21 @@ cdef inline void count_completed(
             account.latency[request.op] = index
         block = <LatencyBlock *> arena_at(&sim.blocks, index)
         block.count += 1
-        device_ns = now - request.lock_ns
-        if request.lock_ns == request.arrival_ns:
+        device_ns = now - request.device_ns
+        if request.device_ns == request.arrival_ns:
             count_stage(sim, index, STAGE_DEVICE, device_ns)
         else:
             count_stage(
-                sim, index, STAGE_TAG, request.dispatch_ns - request.arrival_ns
+                sim, index, STAGE_THROTTLE, request.tag_ns - request.arrival_ns
             )
+            count_stage(sim, index, STAGE_TAG, request.dispatch_ns - request.tag_ns)
             count_stage(
                 sim, index, STAGE_DISPATCH, request.start_ns - request.dispatch_ns
             )
             count_stage(sim, index, STAGE_LOCK, request.lock_ns - request.start_ns)
+            count_stage(
+                sim, index, STAGE_BACKING, request.device_ns - request.lock_ns
+            )
             count_stage(sim, index, STAGE_DEVICE_WAITED, device_ns)
             count_stage(sim, index, STAGE_TOTAL, now - request.arrival_ns)
     if sim.set.want_requests:

@@ -2,23 +2,15 @@
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint32_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 
-from replay.engine._arena cimport arena_close, arena_open, keymap_close, keymap_open
 from replay.engine._columns cimport Batch
-from replay.engine._heap cimport heap_close, heap_open
-from replay.engine._histogram cimport Histogram, Octave
-from replay.engine._lock cimport shared_close, shared_open
-from replay.engine._loop cimport out_of_memory, run_rows, run_some
-from replay.engine._pages cimport file_close, file_open
-from replay.engine._server cimport server_open
+from replay.engine._loop cimport run_rows, run_some
+from replay.engine._sim cimport sim_close, sim_open
 from replay.engine._streams cimport release_next
 from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
 from replay.engine._types cimport (
     N_IO,
-    RESOURCE_DEVICE,
-    RESOURCE_LOCK,
-    RESOURCE_TAG,
     SIM_ID_RANGE,
     SIM_NO_MEMORY,
     SIM_OK,
@@ -27,19 +19,17 @@ from replay.engine._types cimport (
     Account,
     Charge,
     Columns,
-    Device,
     Done,
     Failure,
     Group,
     Kill,
-    LatencyBlock,
+    Limit,
     PolicyKind,
-    Request,
+    QueueNode,
     Sim,
     Stream,
     Task,
     Wait,
-    Waiting,
     Worker,
 )
 
@@ -99,9 +89,11 @@ cdef class Engine:
         sim.fail_rows = &self.fail_rows[0] if sim.n_fail_rows > 0 else NULL
         sim.error_row = -1
         self._settings(setup, requests)
-        self._open()
+        if not sim_open(sim):
+            raise MemoryError
         self._groups(setup)
         self._tasks(setup)
+        self._limits(setup)
 
     cdef int _settings(self, setup, bint requests) except -1:
         cdef Sim *sim = &self.sim
@@ -127,51 +119,9 @@ cdef class Engine:
         sim.set.enospc_errno = setup.enospc_errno
         sim.set.tags = setup.tags
         sim.set.parallel = setup.parallel
-        return 0
-
-    cdef int _open(self) except -1:
-        cdef Sim *sim = &self.sim
-        cdef Device *device
-        cdef uint32_t i
-        cdef bint ok = True
-        heap_open(&sim.heap)
-        arena_open(&sim.requests, sizeof(Request))
-        arena_open(&sim.workers, sizeof(Worker))
-        arena_open(&sim.waiting, sizeof(Waiting))
-        arena_open(&sim.waits, sizeof(Wait))
-        arena_open(&sim.accounts, sizeof(Account))
-        arena_open(&sim.charges, sizeof(Charge))
-        arena_open(&sim.blocks, sizeof(LatencyBlock))
-        arena_open(&sim.histograms, sizeof(Histogram))
-        arena_open(&sim.octaves, sizeof(Octave))
-        arena_open(&sim.failures, sizeof(Failure))
-        arena_open(&sim.kills, sizeof(Kill))
-        arena_open(&sim.done, sizeof(Done))
-        keymap_open(&sim.wait_map, 64)
-        keymap_open(&sim.account_map, 64)
-        keymap_open(&sim.charge_map, 64)
-        keymap_open(&sim.failure_map, 16)
-        sim.devices = <Device *> calloc(sim.n_devices, sizeof(Device))
-        sim.groups = <Group *> calloc(sim.n_cgroups, sizeof(Group))
-        sim.tasks = <Task *> calloc(sim.n_tasks + 1, sizeof(Task))
-        if sim.set.backing_device:
-            sim.backing_io = <int64_t *> calloc(
-                <size_t> sim.n_cgroups * N_IO, sizeof(int64_t)
-            )
-            ok = sim.backing_io != NULL
-        if sim.devices == NULL or sim.groups == NULL or sim.tasks == NULL or not ok:
-            raise MemoryError
-        for i in range(sim.n_devices):
-            device = &sim.devices[i]
-            server_open(&device.tags, sim.set.tags, RESOURCE_TAG)
-            server_open(&device.lock, 1, RESOURCE_LOCK)
-            server_open(&device.device, sim.set.parallel, RESOURCE_DEVICE)
-            keymap_open(&device.by_blkcg, 16)
-            device.timer_ns = -1
-            if not shared_open(&device.shared) or not file_open(&device.file):
-                raise MemoryError
-        if out_of_memory(sim):
-            raise MemoryError
+        sim.set.hz = setup.hz
+        sim.set.boot_ns = setup.boot_ns
+        sim.set.waits_for_io = setup.throttle_waits_for_io
         return 0
 
     cdef int _groups(self, setup) except -1:
@@ -211,38 +161,63 @@ cdef class Engine:
             task.killed_ns = -1
         return 0
 
-    def __dealloc__(self):
+    cdef int _limits(self, setup) except -1:
         cdef Sim *sim = &self.sim
-        cdef uint32_t i
-        if sim.devices != NULL:
-            for i in range(sim.n_devices):
-                shared_close(&sim.devices[i].shared)
-                keymap_close(&sim.devices[i].by_blkcg)
-                file_close(&sim.devices[i].file)
-        free(sim.devices)
-        free(sim.groups)
-        free(sim.tasks)
-        free(sim.backing_io)
-        free(sim.streams)
+        cdef const uint32_t[::1] cgroup = setup.throttle_cgroup
+        cdef const int32_t[::1] device = setup.throttle_device
+        cdef const int64_t[::1] rbps = setup.throttle_rbps
+        cdef const int64_t[::1] wbps = setup.throttle_wbps
+        cdef const int64_t[::1] riops = setup.throttle_riops
+        cdef const int64_t[::1] wiops = setup.throttle_wiops
+        cdef Py_ssize_t n = cgroup.shape[0]
+        cdef int32_t *limits
+        cdef Limit *limit
+        cdef Py_ssize_t i
+        cdef uint32_t c
+        if {len(device), len(rbps), len(wbps), len(riops), len(wiops)} != {n}:
+            raise ValueError("setup: tables of limits differ in length")
+        sim.limits = <Limit *> calloc(<size_t> n + 1, sizeof(Limit))
+        sim.queue_nodes = <QueueNode *> calloc(<size_t> n * 4 + 1, sizeof(QueueNode))
+        sim.limit_of = <int32_t **> calloc(sim.n_devices + 1, sizeof(int32_t *))
+        if sim.limits == NULL or sim.queue_nodes == NULL or sim.limit_of == NULL:
+            raise MemoryError
+        for i in range(n):
+            if cgroup[i] >= sim.n_cgroups or not (
+                -1 <= device[i] < <int32_t> sim.n_devices
+            ):
+                raise ValueError("setup: a limit of a cgroup or device beyond the last")
+            limits = sim.limit_of[device[i] + 1]
+            if limits == NULL:
+                limits = <int32_t *> malloc(sim.n_cgroups * sizeof(int32_t))
+                if limits == NULL:
+                    raise MemoryError
+                sim.limit_of[device[i] + 1] = limits
+                for c in range(sim.n_cgroups):
+                    limits[c] = -1
+            limits[cgroup[i]] = <int32_t> i
+            limit = &sim.limits[i]
+            limit.cgroup = cgroup[i]
+            limit.dispatch_at = -1
+            limit.directions[0].bps = rbps[i]
+            limit.directions[1].bps = wbps[i]
+            limit.directions[0].iops = riops[i]
+            limit.directions[1].iops = wiops[i]
+        for i in range(<Py_ssize_t> sim.n_devices + 1):
+            limits = sim.limit_of[i]
+            if limits == NULL:
+                continue
+            for c in range(sim.n_cgroups):
+                if limits[c] < 0:
+                    limits[c] = -1 if c == 0 else limits[sim.groups[c].parent]
+                else:
+                    limit = &sim.limits[limits[c]]
+                    limit.parent = -1 if c == 0 else limits[sim.groups[c].parent]
+        return 0
+
+    def __dealloc__(self):
+        sim_close(&self.sim)
         free(self.parts)
         free(self.part_start)
-        heap_close(&sim.heap)
-        arena_close(&sim.requests)
-        arena_close(&sim.workers)
-        arena_close(&sim.waiting)
-        arena_close(&sim.waits)
-        arena_close(&sim.accounts)
-        arena_close(&sim.charges)
-        arena_close(&sim.blocks)
-        arena_close(&sim.histograms)
-        arena_close(&sim.octaves)
-        arena_close(&sim.failures)
-        arena_close(&sim.kills)
-        arena_close(&sim.done)
-        keymap_close(&sim.wait_map)
-        keymap_close(&sim.account_map)
-        keymap_close(&sim.charge_map)
-        keymap_close(&sim.failure_map)
 
     cdef int _check(self) except -1:
         """Turn a status into its exception."""

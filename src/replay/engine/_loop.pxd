@@ -26,18 +26,20 @@ from replay.engine._limits cimport (
     task_stopped,
 )
 from replay.engine._memory cimport memory_complete
-from replay.engine._pages cimport file_failed
 from replay.engine._server cimport request_at, server_enter, server_leave
+from replay.engine._sim cimport out_of_memory
 from replay.engine._streams cimport (
     part_of,
     push,
     release_next,
     stream_completes,
 )
+from replay.engine._throttle cimport throttle_dispatch, throttle_enter
 from replay.engine._types cimport (
     EVENT_ARRIVE,
     EVENT_COMPLETE,
     EVENT_LOCK,
+    EVENT_THROTTLE,
     EVENT_TIMER,
     N_OPS,
     NO_TASK,
@@ -71,35 +73,6 @@ cdef inline int64_t max_time_ns() noexcept nogil:
     return <int64_t> 1 << 53
 
 
-cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
-    """Tell whether any part of the state could not grow."""
-    cdef uint32_t i
-    if (
-        sim.heap.failed
-        or sim.requests.failed
-        or sim.workers.failed
-        or sim.waiting.failed
-        or sim.waits.failed
-        or sim.wait_map.failed
-        or sim.accounts.failed
-        or sim.account_map.failed
-        or sim.charges.failed
-        or sim.charge_map.failed
-        or sim.blocks.failed
-        or sim.histograms.failed
-        or sim.octaves.failed
-        or sim.failures.failed
-        or sim.failure_map.failed
-        or sim.kills.failed
-        or sim.done.failed
-    ):
-        return True
-    for i in range(sim.n_devices):
-        if sim.devices[i].by_blkcg.failed or file_failed(&sim.devices[i].file):
-            return True
-    return False
-
-
 cdef inline void served_from(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """The device works on the request."""
     cdef Request *request = request_at(sim, slot)
@@ -109,6 +82,7 @@ cdef inline void served_from(Sim *sim, uint32_t slot, int64_t now) noexcept nogi
 cdef inline void serve(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Wait for a place in the device, then be served."""
     cdef Request *request = request_at(sim, slot)
+    request.device_ns = now
     if sim.set.device_on and not server_enter(
         sim, &sim.devices[request.device].device, slot, now
     ):
@@ -174,7 +148,8 @@ cdef inline void start(
             take_lock(sim, slot, now)
             return
         request.lock_ns = now
-        serve(sim, slot, now)
+        if throttle_enter(sim, slot, limit_below(sim, request.io_payer), now):
+            serve(sim, slot, now)
         slot = next_command(sim, worker_index, request_at(sim, slot).issuer, now)
 
 
@@ -188,10 +163,35 @@ cdef inline void dispatch(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
         start(sim, worker_index, slot, now)
 
 
+cdef inline int32_t limit_below(const Sim *sim, uint32_t cgroup) noexcept nogil:
+    """Return the nearest limit of a cgroup on the device below, -1 for none."""
+    return -1 if sim.limit_of[0] == NULL else sim.limit_of[0][cgroup]
+
+
+cdef inline int32_t limit_above(const Sim *sim, const Request *request) noexcept nogil:
+    """Return the nearest limit of an issuer on the traced device, -1 for none."""
+    cdef const int32_t *limits = sim.limit_of[request.device + 1]
+    if limits == NULL:
+        return -1
+    # a flush has no bio and so no cgroup
+    return limits[0 if request.op == OP_FLUSH else sim.blkcg[request.issuer]]
+
+
 cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """Enter the driver; by queue events, once a tag is free."""
+    """Begin: by queue events at the traced device's own limits."""
     cdef Request *request = request_at(sim, slot)
     request.arrival_ns = now
+    if sim.set.by_queue and not throttle_enter(
+        sim, slot, limit_above(sim, request), now
+    ):
+        return
+    take_tag(sim, slot, now)
+
+
+cdef inline void take_tag(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Enter the driver; by queue events, once a tag is free."""
+    cdef Request *request = request_at(sim, slot)
+    request.tag_ns = now
     if sim.set.by_queue and not server_enter(
         sim, &sim.devices[request.device].tags, slot, now
     ):
@@ -262,9 +262,28 @@ cdef inline void lock_event(
         if slot == 0:
             break
         request = request_at(sim, slot)
-        request.lock_ns = now - request.service_ns
+        request.lock_ns = request.device_ns = now - request.service_ns
         complete(sim, slot, now)
     schedule_lock(sim, device)
+
+
+cdef inline void throttle_event(
+    Sim *sim, int32_t index, uint32_t version, int64_t now
+) noexcept nogil:
+    """Let what a group's limits held back go on."""
+    cdef uint32_t slot, following
+    if version != sim.limits[index].version:
+        return
+    throttle_dispatch(sim, index, now)
+    slot = sim.passed_first
+    sim.passed_first = sim.passed_last = 0
+    while slot != 0:
+        following = request_at(sim, slot).next
+        if request_at(sim, slot).start_ns < 0:
+            take_tag(sim, slot, now)
+        else:
+            serve(sim, slot, now)
+        slot = following
 
 
 # -- arrival --------------------------------------------------------------------------
@@ -338,6 +357,7 @@ cdef inline void queue_row(
     request.stream = stream
     request.task = task
     request.worker = 0
+    request.start_ns = -1
     request.error = 0
     request.holds_lock = False
     request.account = account_of(sim, request.issuer, request.device)
@@ -389,6 +409,8 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
         complete(sim, event.payload, event.when_ns)
     elif kind == EVENT_LOCK:
         lock_event(sim, <uint32_t> sequence, event.payload, event.when_ns)
+    elif kind == EVENT_THROTTLE:
+        throttle_event(sim, <int32_t> sequence, event.payload, event.when_ns)
     elif kind == EVENT_ARRIVE:
         arrive(sim, event.payload, event.when_ns)
     else:

@@ -63,14 +63,16 @@ cdef enum:
     RESOURCE_WORKER = 1
     RESOURCE_LOCK = 2
     RESOURCE_DEVICE = 3
+    RESOURCE_THROTTLE = 4
 
 cdef enum:
     # rank of events at the same time
     EVENT_COMPLETE = 0
     EVENT_LOCK = 1
-    EVENT_TIMER = 2
-    EVENT_RELEASE = 3
-    EVENT_ARRIVE = 4
+    EVENT_THROTTLE = 2
+    EVENT_TIMER = 3
+    EVENT_RELEASE = 4
+    EVENT_ARRIVE = 5
 
 cdef enum SimStatus:
     SIM_OK = 0
@@ -115,9 +117,12 @@ cdef struct Columns:
 cdef struct Request:
     int64_t row
     int64_t arrival_ns
-    int64_t dispatch_ns
-    int64_t start_ns
-    int64_t lock_ns
+    int64_t tag_ns          # past the traced device's limits
+    int64_t dispatch_ns     # with a tag
+    int64_t start_ns        # with its worker; -1 before
+    int64_t lock_ns         # with the file's lock
+    int64_t device_ns       # past the limits of the device below
+    int64_t throttled_from_ns
     int64_t service_ns
     int64_t lock_enter_ns
     int64_t lock_charged_ns
@@ -142,6 +147,31 @@ cdef struct Request:
     bint known
     bint holds_lock
     bint has_partner
+
+cdef struct QueueNode:
+    # bios of one direction that one group queued, in itself or at the group above
+    uint32_t head
+    uint32_t tail
+    uint32_t next           # the next source whose turn comes
+
+cdef struct LimitDirection:
+    # the slice of a group in one direction; jiffies
+    int64_t bps             # -1 = none
+    int64_t iops
+    int64_t start
+    int64_t end
+    int64_t bytes
+    int64_t ios
+    uint32_t first          # QueueNode whose turn it is, 0 = nothing waits
+    uint32_t last
+
+cdef struct Limit:
+    # an io.max line: a cgroup and a device
+    LimitDirection directions[2]
+    int64_t dispatch_at     # jiffy at which it is looked at again, -1 = nothing waits
+    uint32_t cgroup
+    uint32_t version
+    int32_t parent          # next limit on the same device upwards, -1 = none
 
 cdef struct Wait:
     # how long one cgroup waited for another on a resource
@@ -343,6 +373,9 @@ cdef struct Settings:
     int32_t enospc_errno
     uint32_t tags
     uint32_t parallel
+    int64_t hz
+    int64_t boot_ns
+    bint waits_for_io
 
 cdef struct Sim:
     Settings set
@@ -360,6 +393,11 @@ cdef struct Sim:
     Task *tasks
     Device *devices
     int64_t *backing_io     # n_cgroups x N_IO, or NULL
+    Limit *limits
+    int32_t **limit_of      # by device + 1 (0: the one below), then cgroup; or NULL
+    QueueNode *queue_nodes  # four for each limit, behind an unused one
+    uint32_t passed_first   # requests that a dispatch let through the last limit
+    uint32_t passed_last
     Arena requests
     uint32_t free_request
     Arena workers

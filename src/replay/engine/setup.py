@@ -4,9 +4,9 @@
 reference; both read the same fields, so both can be compared.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,14 @@ NO_LIMIT: Final = -1
 NS_PER_BYTE_SHIFT: Final = 20
 #: ``device_idx`` of a row whose device is not replayed.
 NOT_REPLAYED: Final = 0xFFFF
+
+
+#: ``throttle_device`` of a limit on the disk below.
+BACKING_DEVICE: Final = -1
+
+
+def _none(dtype: Any) -> Any:
+    return field(default_factory=lambda: np.zeros(0, dtype))
 
 
 class Policy(IntEnum):
@@ -69,6 +77,7 @@ class Resource(IntEnum):
     WORKER = 1
     LOCK = 2
     DEVICE = 3
+    THROTTLE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +124,18 @@ class Setup:
         What the writer sees if no page can be charged (EIO up to 6.14).
     enospc_errno : int
         What the writer sees if the file system is full (EIO up to 6.14).
+    throttle_cgroup : ndarray of uint32, shape (n_limits,)
+        Cgroups with an ``io.max`` line, one entry for each device.
+    throttle_device : ndarray of int32, shape (n_limits,)
+        Position in ``devices``, or `BACKING_DEVICE`.
+    throttle_rbps, throttle_wbps, throttle_riops, throttle_wiops : ndarray of int64
+        Its limits a second, `NO_LIMIT` for none; shape (n_limits,).
+    throttle_waits_for_io : bool
+        The wait for an I/O is at least its share of a second (6.12).
+    hz : int
+        Jiffies a second.
+    boot_ns : int
+        Monotonic time of the trace's start: it sets the phase of the jiffies.
     service : ServiceModel
     read_base_ns, write_base_ns : int
     read_ns_per_byte, write_ns_per_byte : int
@@ -154,6 +175,15 @@ class Setup:
     backing_device: bool = False
     write_errno: int = 5
     enospc_errno: int = 5
+    throttle_cgroup: NDArray[np.uint32] = _none(np.uint32)
+    throttle_device: NDArray[np.int32] = _none(np.int32)
+    throttle_rbps: NDArray[np.int64] = _none(np.int64)
+    throttle_wbps: NDArray[np.int64] = _none(np.int64)
+    throttle_riops: NDArray[np.int64] = _none(np.int64)
+    throttle_wiops: NDArray[np.int64] = _none(np.int64)
+    throttle_waits_for_io: bool = False
+    hz: int = 250
+    boot_ns: int = 0
     service: ServiceModel = ServiceModel.RECORDED
     read_base_ns: int = 0
     read_ns_per_byte: int = 0

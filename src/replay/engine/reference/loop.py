@@ -17,7 +17,9 @@ from replay.engine.reference.service import (
     linear_service,
     same_driver,
 )
+from replay.engine.reference.throttle import Throttles
 from replay.engine.setup import (
+    BACKING_DEVICE,
     NOT_REPLAYED,
     ArrivalEvent,
     Resource,
@@ -36,9 +38,10 @@ class Kind(IntEnum):
 
     COMPLETE = 0
     LOCK = 1
-    TIMER = 2
-    RELEASE = 3
-    ARRIVE = 4
+    THROTTLE = 2
+    TIMER = 3
+    RELEASE = 4
+    ARRIVE = 5
 
 
 class Stream:
@@ -67,6 +70,7 @@ class Reference:
         self.interference = Interference()
         self.dispatcher = Dispatcher(setup, self.interference)
         self.memory = Memory(setup)
+        self.throttles = Throttles(setup, self.interference)
         self.recorded = RecordedService(setup)
         linear = setup.service == ServiceModel.LINEAR
         self.lock_is_on = not setup.direct_io and (linear or not same_driver(setup))
@@ -167,6 +171,8 @@ class Reference:
                 self.complete(self.flying[sequence_], now)
             elif event == Kind.LOCK:
                 self.lock_event(sequence_, payload, now)
+            elif event == Kind.THROTTLE:
+                self.throttle_event(sequence_, payload, now)
             elif event == Kind.TIMER:
                 again = self.dispatcher.timer(sequence_, now)
                 if again is not None:
@@ -276,13 +282,51 @@ class Reference:
         self.push(now + max(0, complete - max(queue, 0)), Kind.COMPLETE, request.row)
 
     def arrive(self, request: Request, now: int) -> None:
-        """Enter the driver; by ``queue`` events, once a tag is free."""
+        """Begin: by ``queue`` events at the traced device's own limits."""
         request.arrival_ns = now
-        if self.setup.event == ArrivalEvent.QUEUE and not self.tags[
-            request.device
-        ].enter(request, now):
+        if self.setup.event == ArrivalEvent.QUEUE:
+            blkcg = int(self.setup.blkcg[request.issuer])
+            if request.op == FLUSH:
+                blkcg = 0
+            limit = self.throttles.find(blkcg, request.device)
+            if not self.passes(request, limit, now):
+                return
+        self.take_tag(request, now)
+
+    def take_tag(self, request: Request, now: int) -> None:
+        """Enter the driver; by ``queue`` events, once a tag is free."""
+        request.tag_ns = now
+        by_queue = self.setup.event == ArrivalEvent.QUEUE
+        if by_queue and not self.tags[request.device].enter(request, now):
             return
         self.dispatch(request, now)
+
+    def passes(self, request: Request, limit: int, now: int) -> bool:
+        """Pass the limits from one up at once, or wait for them; tell which."""
+        passed = self.throttles.enter(request, limit, now)
+        self.arm_throttles(now)
+        return passed
+
+    def arm_throttles(self, now: int) -> None:
+        """Set the timers of the groups whose next dispatch has moved."""
+        for index in self.throttles.changed:
+            group = self.throttles.groups[index]
+            if group.dispatch_at >= 0:
+                at = max(now, self.throttles.time_of(group.dispatch_at))
+                self.push(at, Kind.THROTTLE, index, group.version)
+        self.throttles.changed.clear()
+
+    def throttle_event(self, index: int, version: int, now: int) -> None:
+        """Let what a group's limits held back go on."""
+        if version != self.throttles.groups[index].version:
+            return
+        passed = self.throttles.dispatch(index, now)
+        self.arm_throttles(now)
+        for request in passed:
+            if request.start_ns < 0:
+                self.take_tag(request, now)
+            else:
+                self.serve(request, now)
 
     def dispatch(self, request: Request, now: int) -> None:
         """Hand the command to its worker."""
@@ -304,7 +348,9 @@ class Reference:
                 self.lock(request, now)
                 return
             request.lock_ns = now
-            self.serve(request, now)
+            limit = self.throttles.find(request.io_payer, BACKING_DEVICE)
+            if self.passes(request, limit, now):
+                self.serve(request, now)
             request = self.next_command(request, worker, now)
 
     def next_command(
@@ -346,12 +392,13 @@ class Reference:
             return
         while (request := self.shared[device].finished(now)) is not None:
             request.holds_lock = False
-            request.lock_ns = now - request.service_ns
+            request.lock_ns = request.device_ns = now - request.service_ns
             self.complete(request, now)
         self.schedule_lock(device)
 
     def serve(self, request: Request, now: int) -> None:
         """Wait for a place in the device, then be served."""
+        request.device_ns = now
         if self.device_is_on and not self.servers[request.device].enter(request, now):
             return
         self.served_from(request, now)

@@ -19,9 +19,12 @@ class Request:
     known: bool
     stream: int = -1
     arrival_ns: int = -1
+    tag_ns: int = -1
     dispatch_ns: int = -1
     start_ns: int = -1
     lock_ns: int = -1
+    device_ns: int = -1
+    throttled_from_ns: int = -1
     memory_payer: int = 0
     io_payer: int = 0
     worker: int = -1

@@ -155,13 +155,13 @@ def add_io(counter: Counter[str], request: Request) -> None:
 def stages_of(request: Request, now: int) -> dict[Stage, int]:
     """Return a completed request's time in every stage; they sum to the total."""
     return {
-        Stage.THROTTLE: 0,
-        Stage.TAG: request.dispatch_ns - request.arrival_ns,
+        Stage.THROTTLE: request.tag_ns - request.arrival_ns,
+        Stage.TAG: request.dispatch_ns - request.tag_ns,
         Stage.DISPATCH: request.start_ns - request.dispatch_ns,
         Stage.LOCK: request.lock_ns - request.start_ns,
         Stage.MEMORY: 0,
-        Stage.BACKING: 0,
-        Stage.DEVICE: now - request.lock_ns,
+        Stage.BACKING: request.device_ns - request.lock_ns,
+        Stage.DEVICE: now - request.device_ns,
         Stage.TOTAL: now - request.arrival_ns,
     }
 

@@ -1,0 +1,153 @@
+"""A run's state from its beginning to its end."""
+
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport calloc, free
+
+from replay.engine._arena cimport (
+    arena_close,
+    arena_open,
+    keymap_close,
+    keymap_open,
+)
+from replay.engine._heap cimport heap_close, heap_open
+from replay.engine._histogram cimport Histogram, Octave
+from replay.engine._lock cimport shared_close, shared_open
+from replay.engine._pages cimport file_close, file_failed, file_open
+from replay.engine._server cimport server_open
+from replay.engine._types cimport (
+    N_IO,
+    RESOURCE_DEVICE,
+    RESOURCE_LOCK,
+    RESOURCE_TAG,
+    Account,
+    Charge,
+    Device,
+    Done,
+    Failure,
+    Group,
+    Kill,
+    LatencyBlock,
+    Request,
+    Sim,
+    Task,
+    Wait,
+    Waiting,
+    Worker,
+)
+
+
+cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
+    """Tell whether any part of the state could not grow."""
+    cdef uint32_t i
+    if (
+        sim.heap.failed
+        or sim.requests.failed
+        or sim.workers.failed
+        or sim.waiting.failed
+        or sim.waits.failed
+        or sim.wait_map.failed
+        or sim.accounts.failed
+        or sim.account_map.failed
+        or sim.charges.failed
+        or sim.charge_map.failed
+        or sim.blocks.failed
+        or sim.histograms.failed
+        or sim.octaves.failed
+        or sim.failures.failed
+        or sim.failure_map.failed
+        or sim.kills.failed
+        or sim.done.failed
+    ):
+        return True
+    for i in range(sim.n_devices):
+        if sim.devices[i].by_blkcg.failed or file_failed(&sim.devices[i].file):
+            return True
+    return False
+
+
+cdef inline bint device_open(Sim *sim, Device *device) noexcept nogil:
+    """Make a device without workers or pages; tell whether there was memory for it."""
+    server_open(&device.tags, sim.set.tags, RESOURCE_TAG)
+    server_open(&device.lock, 1, RESOURCE_LOCK)
+    server_open(&device.device, sim.set.parallel, RESOURCE_DEVICE)
+    keymap_open(&device.by_blkcg, 16)
+    device.timer_ns = -1
+    return shared_open(&device.shared) and file_open(&device.file)
+
+
+cdef inline bint sim_open(Sim *sim) noexcept nogil:
+    """Make the state that the settings and the counts of ids ask for.
+
+    `sim_close` may follow whatever this returns: whether there was memory for it all.
+    """
+    cdef uint32_t i
+    heap_open(&sim.heap)
+    arena_open(&sim.requests, sizeof(Request))
+    arena_open(&sim.workers, sizeof(Worker))
+    arena_open(&sim.waiting, sizeof(Waiting))
+    arena_open(&sim.waits, sizeof(Wait))
+    arena_open(&sim.accounts, sizeof(Account))
+    arena_open(&sim.charges, sizeof(Charge))
+    arena_open(&sim.blocks, sizeof(LatencyBlock))
+    arena_open(&sim.histograms, sizeof(Histogram))
+    arena_open(&sim.octaves, sizeof(Octave))
+    arena_open(&sim.failures, sizeof(Failure))
+    arena_open(&sim.kills, sizeof(Kill))
+    arena_open(&sim.done, sizeof(Done))
+    keymap_open(&sim.wait_map, 64)
+    keymap_open(&sim.account_map, 64)
+    keymap_open(&sim.charge_map, 64)
+    keymap_open(&sim.failure_map, 16)
+    sim.devices = <Device *> calloc(sim.n_devices, sizeof(Device))
+    sim.groups = <Group *> calloc(sim.n_cgroups, sizeof(Group))
+    sim.tasks = <Task *> calloc(sim.n_tasks + 1, sizeof(Task))
+    if sim.devices == NULL or sim.groups == NULL or sim.tasks == NULL:
+        return False
+    if sim.set.backing_device:
+        sim.backing_io = <int64_t *> calloc(
+            <size_t> sim.n_cgroups * N_IO, sizeof(int64_t)
+        )
+        if sim.backing_io == NULL:
+            return False
+    for i in range(sim.n_devices):
+        if not device_open(sim, &sim.devices[i]):
+            return False
+    return not out_of_memory(sim)
+
+
+cdef inline void sim_close(Sim *sim) noexcept nogil:
+    """Give all memory back."""
+    cdef uint32_t i
+    if sim.devices != NULL:
+        for i in range(sim.n_devices):
+            shared_close(&sim.devices[i].shared)
+            keymap_close(&sim.devices[i].by_blkcg)
+            file_close(&sim.devices[i].file)
+    if sim.limit_of != NULL:
+        for i in range(sim.n_devices + 1):
+            free(sim.limit_of[i])
+    free(sim.limit_of)
+    free(sim.limits)
+    free(sim.queue_nodes)
+    free(sim.devices)
+    free(sim.groups)
+    free(sim.tasks)
+    free(sim.backing_io)
+    free(sim.streams)
+    heap_close(&sim.heap)
+    arena_close(&sim.requests)
+    arena_close(&sim.workers)
+    arena_close(&sim.waiting)
+    arena_close(&sim.waits)
+    arena_close(&sim.accounts)
+    arena_close(&sim.charges)
+    arena_close(&sim.blocks)
+    arena_close(&sim.histograms)
+    arena_close(&sim.octaves)
+    arena_close(&sim.failures)
+    arena_close(&sim.kills)
+    arena_close(&sim.done)
+    keymap_close(&sim.wait_map)
+    keymap_close(&sim.account_map)
+    keymap_close(&sim.charge_map)
+    keymap_close(&sim.failure_map)
