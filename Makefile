@@ -68,7 +68,7 @@ coverage: $(VENV)/ready
 	cp -ru src tests docs traces LICENSE README.md setup.py pyproject.toml build/coverage
 	cd build/coverage && \
 	REPLAY_BUILD=coverage $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace && \
-	export PYTHONPATH=$(CURDIR)/build/coverage/src HYPOTHESIS_PROFILE=checked && \
+	export PYTHONPATH=$(CURDIR)/build/coverage/src:$(CURDIR)/build/coverage/tests HYPOTHESIS_PROFILE=checked && \
 	$(CURDIR)/$(BIN)/python -m coverage run -m pytest -m 'not slow' \
 	    --ignore=tests/test_sourcecode.py && \
 	$(CURDIR)/$(BIN)/python -m coverage report --skip-covered \
