@@ -1,6 +1,6 @@
 """Coverage of compiled code, inlined ``.pxd`` files included.
 
-Cython's own plugin finds the C file of a ``.pxd`` only after it has met the ``.pyx`` that
+Cython's own plugin finds the C file of a ``.pxd`` only after it met the ``.pyx`` that
 includes it, and reports come in no such order. Here every C file is read first.
 """
 
@@ -13,7 +13,7 @@ from Cython.Utils import is_cython_generated_file
 SOURCES = Path("src")
 
 
-class InlinePlugin(Plugin):  # type: ignore[misc]
+class InlinePlugin(Plugin):
     """Cython's plugin, which knows every inlined file beforehand."""
 
     def file_reporter(self, filename: str) -> Any:
@@ -21,7 +21,7 @@ class InlinePlugin(Plugin):  # type: ignore[misc]
             for path in sorted(SOURCES.rglob("*.c")):
                 if is_cython_generated_file(str(path)):
                     self._read_source_lines(str(path.absolute()), filename)
-        return super().file_reporter(filename)
+        return super().file_reporter(filename)  # type: ignore[no-untyped-call]
 
 
 def coverage_init(registry: Any, options: Any) -> None:
