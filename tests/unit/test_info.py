@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from replay.report.text import render_text
 
 from replay.report.info import info_page, quality_lines
+from replay.report.text import render_text
 from replay.trace.file import open_trace
 from replay.trace.info import TraceInfo, trace_info, wall_clock_text
 from replay.trace.metadata import (
