@@ -194,7 +194,8 @@ def column_values(column: pa.Array) -> NDArray[Any]:
     """
     if isinstance(column, pa.DictionaryArray):
         column = column.indices
-    dtype = np.dtype(column.type.to_pandas_dtype())
+    # both call their integers by the same names
+    dtype = np.dtype(str(column.type))
     buffer = column.buffers()[1]
     if len(column) == 0:
         return np.empty(0, dtype)
@@ -258,7 +259,9 @@ def _read_metadata(reader: ipc.RecordBatchFileReader, path: Path) -> Metadata:
         metadata = msgspec.json.decode(text, type=Metadata)
     with _reading(path):
         _check_columns(reader.schema)
-        n_rows = reader.count_rows()
+        # nothing but the batches' headers is read
+        n_batches = reader.num_record_batches
+        n_rows = sum(reader.get_batch(index).num_rows for index in range(n_batches))
         if n_rows != metadata.summary.n_rows:
             said = metadata.summary.n_rows
             raise pa.ArrowInvalid(f"{n_rows} rows, but its metadata says {said}")
