@@ -13,8 +13,10 @@ COMPILED := $(shell find src -name '*.pyx' -o -name '*.pxd')
 # What `make demo` shows: a trace, and the scenario that it is replayed under.
 DEMO_TRACE := traces/seed-unlimited
 DEMO_SCENARIO := traces/seed-unlimited.toml
-# What runs under the sanitizers: all that reads bytes from outside, or C structures.
-SANITIZED := tests/unit tests/fuzz tests/property
+# What runs under the sanitizers: all that drives compiled code.
+SANITIZED := $(wildcard tests/fuzz tests/property/test_engine_*.py tests/property/test_pair*.py \
+	tests/unit/test_pair*.py tests/unit/test_record*.py tests/unit/test_decode*.py \
+	tests/integration/test_scenarios_of_traces.py)
 BENCHMARKS := benchmarks/rates.py
 
 export REPLAY_SHARED ?= $(abspath ../shared)
@@ -47,7 +49,7 @@ types: $(VENV)/built
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_sourcecode.py -k stubs
 
-# bounds, overflow and initialisation checked; the tests of the source run in `test`
+# bounds and initialisation checked; the tests of the source run in `test`
 debug: build/debug/lib
 	PYTHONPATH=$(CURDIR)/$< HYPOTHESIS_PROFILE=checked \
 	$(PYTEST) -m 'not slow' --ignore=tests/test_sourcecode.py
@@ -59,7 +61,7 @@ sanitize: build/sanitize/lib
 	PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
-	$(BIN)/python -m pytest -m 'not slow' --capture=sys -p no:cacheprovider $(wildcard $(SANITIZED))
+	$(BIN)/python -m pytest -m 'not slow' --capture=sys -p no:cacheprovider $(SANITIZED)
 
 # Line tracing of compiled code needs Python 3.11 and the C beside its source, so a copy
 # is built and tested.
@@ -68,7 +70,7 @@ coverage: $(VENV)/ready
 	cp -ru src tests docs traces LICENSE README.md setup.py pyproject.toml build/coverage
 	cd build/coverage && \
 	REPLAY_BUILD=coverage $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace && \
-	export PYTHONPATH=$(CURDIR)/build/coverage/src HYPOTHESIS_PROFILE=checked && \
+	export PYTHONPATH=$(CURDIR)/build/coverage/src:$(CURDIR)/build/coverage/tests HYPOTHESIS_PROFILE=checked && \
 	$(CURDIR)/$(BIN)/python -m coverage run -m pytest -m 'not slow' \
 	    --ignore=tests/test_sourcecode.py && \
 	$(CURDIR)/$(BIN)/python -m coverage report --skip-covered \

@@ -1,53 +1,23 @@
-"""Recordings made by hand, as blktrace would write them."""
+"""Recordings made by hand, as files that blktrace would leave."""
 
-import struct
 from pathlib import Path
 
-QUEUE, ISSUE, COMPLETE, GET = 1, 7, 8, 4
-CATEGORY = {QUEUE: 1 << 4, GET: 1 << 4, ISSUE: 1 << 6, COMPLETE: 1 << 7}
-FS, WRITE, CGROUP = 1 << 8, 1 << 1, 1 << 8
-MAGIC = 0x65617407
-
-
-def record(
-    event: int,
-    time_ns: int,
-    sector: int,
-    *,
-    cpu: int = 0,
-    seq: int = 0,
-    cgroup: int = 0,
-) -> bytes:
-    """Make a v7 record of a 4 KiB write to 7:0 by pid 100."""
-    action = event | (CATEGORY[event] | FS | WRITE) << 16
-    payload = b""
-    if cgroup:
-        action |= CGROUP
-        payload = struct.pack("<Q", cgroup)
-    header = struct.pack(
-        "<IIQQIIIIIHH",
-        *(MAGIC, seq, time_ns, sector, 4096, action, 100, 7 << 20, 0, 0),
-        len(payload),
-    )
-    return header + payload
+from trace_builder import Event, cpu_files
 
 
 def writes(count: int, *, start_ns: int = 1000, cgroup: int = 23) -> bytes:
-    """Make the events of writes one after another, each 1 µs from Q to C."""
-    events = []
-    for number in range(count):
-        time_ns = start_ns + 2000 * number
-        for step, event in enumerate((QUEUE, GET, ISSUE, COMPLETE)):
-            events.append(
-                record(
-                    event,
-                    time_ns + 300 * step,
-                    8 * number,
-                    seq=4 * number + step + 1,
-                    cgroup=0 if event == COMPLETE else cgroup,
-                )
-            )
-    return b"".join(events)
+    """Make the events of 4 KiB writes one after another, 0.9 µs from Q to C each."""
+    events = [
+        Event(
+            letter,
+            start_ns + 2000 * number + 300 * step,
+            sector=8 * number,
+            cgroup=0 if letter == "C" else cgroup,
+        )
+        for number in range(count)
+        for step, letter in enumerate("QGDC")
+    ]
+    return b"".join(cpu_files(events))
 
 
 def write_set(directory: Path, name: str, **cpus: bytes) -> None:

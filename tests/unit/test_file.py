@@ -1,5 +1,7 @@
 """Trace files: any program opens them, damage is refused, nothing is half-written."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,13 @@ from hypothesis import strategies as st
 from pyarrow import ipc
 
 from replay.errors import OutputError, TraceError
-from replay.trace.file import METADATA_KEY, Trace, is_arrow, open_trace
+from replay.trace.file import (
+    METADATA_KEY,
+    Trace,
+    column_values,
+    is_arrow,
+    open_trace,
+)
 from replay.trace.schema import OPS, TRACE_SCHEMA
 from replay.trace.write import write_trace
 from rows import FakeRows, batch_of, metadata_of, summary_of
@@ -107,6 +115,35 @@ def test_a_null_time_holds_minus_one_in_its_slot(path: Path) -> None:
         column = trace.table()["issue_ns"].chunk(0)
         assert column.null_count == 1
         assert memoryview(column.buffers()[1]).cast("q")[1] == -1
+
+
+@pytest.mark.parametrize("name", ["sector", "cpu", "op", "issue_ns"])
+def test_values_of_a_slice_are_its_own(name: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {"sector": 5 + n, "cpu": n, "op": OPS[n], "issue_ns": 7 * n or None}
+        for n in range(6)
+    ]
+    column = batch_of(rows).slice(2, 3)[name]
+    expected = {
+        "sector": [7, 8, 9],
+        "cpu": [2, 3, 4],
+        "op": [2, 3, 4],
+        "issue_ns": [14, 21, 28],
+    }
+    assert column_values(column).tolist() == expected[name]
+
+
+def test_values_of_nulls_are_their_slots() -> None:
+    assert column_values(BATCHES[0]["issue_ns"]).tolist() == [10, -1]
+
+
+def test_reading_a_trace_does_not_import_pandas(path: Path) -> None:
+    code = (
+        "import sys; from replay.trace.file import open_trace\n"
+        "with open_trace(sys.argv[1]) as trace: list(trace.batches())\n"
+        "sys.exit('pandas' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
 
 
 def test_a_trace_without_rows_is_a_trace(tmp_path: Path) -> None:

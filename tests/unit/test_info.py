@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 
 from replay.report.info import info_page, quality_lines
@@ -23,7 +24,7 @@ from replay.trace.metadata import (
 )
 from replay.trace.schema import SCHEMA_VERSION
 from replay.trace.write import write_trace
-from rows import FakeRows, batch_of, summary_of
+from rows import FakeRows, batch_of, metadata_of, summary_of
 
 LOOP0, LOOP1 = 7 << 20, 7 << 20 | 1
 ROWS: list[dict[str, Any]] = [
@@ -102,6 +103,19 @@ def test_requests_are_added_up_by_device_and_operation(info: TraceInfo) -> None:
             "bytes": 8_589_934_590,
         },
     ]
+
+
+def test_sums_stay_exact_beyond_what_a_float_holds(tmp_path: Path) -> None:
+    # GIVEN 2**21 + 1 rows of 4 GiB less a byte: 53 bits are too few for their sum
+    n_rows = (1 << 21) + 1
+    one = batch_of([{"nbytes": 4_294_967_295, "issue_ns": 0, "complete_ns": 0}])
+    many = one.take(pa.repeat(0, n_rows))
+    write_trace(tmp_path / "t", FakeRows([many]), metadata_of)
+    # WHEN they are added up
+    with open_trace(tmp_path / "t") as trace:
+        (count,) = trace_info(trace).counts
+    # THEN the sum is exact
+    assert count.bytes == n_rows * 4_294_967_295
 
 
 def test_facts_are_in_a_fixed_order(info: TraceInfo) -> None:

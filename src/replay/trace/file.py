@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import ipc
 
 from replay.errors import TraceError
@@ -170,6 +171,39 @@ def is_arrow(path: str | Path) -> bool:
         return False
 
 
+def column_values(column: pa.Array) -> NDArray[Any]:
+    """Give a column's values without copying them.
+
+    Unlike pyarrow's ``to_numpy`` it leaves null slots as they are, takes a dictionary's
+    indices, and does not import pandas where that is installed.
+
+    Parameters
+    ----------
+    column : pyarrow.Array
+        Of integers, or a dictionary.
+
+    Returns
+    -------
+    ndarray
+        Shape (len(column),), read-only; valid as long as the column's buffers.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        The buffer is missing or not aligned: only a hostile file has such.
+    """
+    if isinstance(column, pa.DictionaryArray):
+        column = column.indices
+    # both call their integers by the same names
+    dtype = np.dtype(str(column.type))
+    buffer = column.buffers()[1]
+    if len(column) == 0:
+        return np.empty(0, dtype)
+    if buffer is None or buffer.address % dtype.itemsize:
+        raise pa.ArrowInvalid("a column has no values, or not where they belong")
+    return np.frombuffer(buffer, dtype, len(column), column.offset * dtype.itemsize)
+
+
 @contextmanager
 def _reading(path: Path, where: str = "") -> Iterator[None]:
     """Turn what is found wrong in the body into a `TraceError`."""
@@ -225,7 +259,9 @@ def _read_metadata(reader: ipc.RecordBatchFileReader, path: Path) -> Metadata:
         metadata = msgspec.json.decode(text, type=Metadata)
     with _reading(path):
         _check_columns(reader.schema)
-        n_rows = reader.count_rows()
+        # nothing but the batches' headers is read
+        n_batches = reader.num_record_batches
+        n_rows = sum(reader.get_batch(index).num_rows for index in range(n_batches))
         if n_rows != metadata.summary.n_rows:
             said = metadata.summary.n_rows
             raise pa.ArrowInvalid(f"{n_rows} rows, but its metadata says {said}")
@@ -262,13 +298,15 @@ def _check_values(batch: pa.RecordBatch) -> None:
     """
     batch.validate()
     for field, column in zip(TRACE_SCHEMA, batch.columns, strict=True):
-        values = _values(column, field.name)
+        values = column_values(column)
         if len(values) == 0:
             continue
         if field.name.endswith("_ns"):
             unseen = int(np.count_nonzero(values == NOT_SEEN_NS))
             if unseen != column.null_count or values.min() < NOT_SEEN_NS:
-                raise pa.ArrowInvalid(f"column {field.name} has a time below 0")
+                raise pa.ArrowInvalid(
+                    f"column {field.name} has a time below 0, or a null that is not -1"
+                )
         elif column.null_count:
             raise pa.ArrowInvalid(f"column {field.name} has nulls")
         if field.name == "op":
@@ -279,15 +317,3 @@ def _check_values(batch: pa.RecordBatch) -> None:
                 or values.max() >= len(OPS)
             ):
                 raise pa.ArrowInvalid("column op has an unknown operation")
-
-
-def _values(column: pa.Array, name: str) -> np.ndarray:
-    """Give a column's values, or its indices, without copying them."""
-    indices = column.indices if name == "op" else column
-    dtype = np.dtype(indices.type.to_pandas_dtype())
-    buffer = indices.buffers()[1]
-    if len(indices) == 0:
-        return np.empty(0, dtype)
-    if buffer is None or buffer.address % dtype.itemsize:
-        raise pa.ArrowInvalid(f"column {name} has no values, or not where they belong")
-    return np.frombuffer(buffer, dtype, len(indices), indices.offset)
