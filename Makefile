@@ -15,7 +15,7 @@ DEMO_TRACE := traces/seed-unlimited
 DEMO_SCENARIO := traces/seed-unlimited.toml
 # What runs under the sanitizers: all that reads bytes from outside, or C structures.
 SANITIZED := tests/unit tests/fuzz tests/property
-BENCHMARKS := benchmarks/rates.py
+BENCHMARKS := benchmarks.rates
 
 export REPLAY_SHARED ?= $(abspath ../shared)
 
@@ -65,7 +65,7 @@ sanitize: build/sanitize/lib
 # is built and tested.
 coverage: $(VENV)/ready
 	mkdir -p build/coverage
-	cp -ru src tests docs traces LICENSE README.md setup.py pyproject.toml build/coverage
+	cp -ru src tests benchmarks docs traces LICENSE README.md setup.py pyproject.toml build/coverage
 	cd build/coverage && \
 	REPLAY_BUILD=coverage $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace && \
 	export PYTHONPATH=$(CURDIR)/build/coverage/src HYPOTHESIS_PROFILE=checked && \
@@ -77,7 +77,7 @@ coverage: $(VENV)/ready
 	    --include='*.pyx,*.pxd' --fail-under=90
 
 bench: $(VENV)/built
-	$(BIN)/python $(BENCHMARKS)
+	$(BIN)/python -m $(BENCHMARKS) $(ARGUMENTS)
 
 # the wheel is built from the sdist
 dist: $(VENV)/ready
