@@ -17,7 +17,7 @@ DEMO_SCENARIO := traces/seed-unlimited.toml
 SANITIZED := $(wildcard tests/fuzz tests/property/test_engine_*.py tests/property/test_pair*.py \
 	tests/unit/test_pair*.py tests/unit/test_record*.py tests/unit/test_decode*.py \
 	tests/integration/test_scenarios_of_traces.py)
-BENCHMARKS := benchmarks/rates.py
+BENCHMARKS := benchmarks.rates
 
 export REPLAY_SHARED ?= $(abspath ../shared)
 
@@ -67,7 +67,7 @@ sanitize: build/sanitize/lib
 # is built and tested.
 coverage: $(VENV)/ready
 	mkdir -p build/coverage
-	cp -ru src tests docs traces LICENSE README.md setup.py pyproject.toml build/coverage
+	cp -ru src tests benchmarks docs traces LICENSE README.md setup.py pyproject.toml build/coverage
 	cd build/coverage && \
 	REPLAY_BUILD=coverage $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace && \
 	export PYTHONPATH=$(CURDIR)/build/coverage/src:$(CURDIR)/build/coverage/tests HYPOTHESIS_PROFILE=checked && \
@@ -79,7 +79,7 @@ coverage: $(VENV)/ready
 	    --include='*.pyx,*.pxd' --fail-under=90
 
 bench: $(VENV)/built
-	$(BIN)/python $(BENCHMARKS)
+	$(BIN)/python -m $(BENCHMARKS) $(ARGUMENTS)
 
 # the wheel is built from the sdist
 dist: $(VENV)/ready

@@ -12,9 +12,10 @@ from replay.errors import ScenarioError, TraceError
 from replay.scenario.assign import Assigner, AssignRule
 from replay.scenario.flat import FlatCgroups, make_setup
 from replay.scenario.kernel import is_loop
+from replay.scenario.limits import limit_notes
 from replay.scenario.load import Scenario
 from replay.scenario.lookup import Lookup
-from replay.scenario.notes import cgroup_notes, scenario_notes, trace_notes
+from replay.scenario.notes import capped, cgroup_notes, scenario_notes, trace_notes
 from replay.scenario.processes import ProcessTable
 from replay.scenario.resolve import NO_CGROUP, Resolver
 from replay.scenario.tasks import Task, TaskList, count_pairs, make_tasks
@@ -159,8 +160,11 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         devices = [0]
     else:
         names = [device_text(device) for device in devices]
+    notes += capped(limit_notes(scenario, devices), "more io.max lines have no effect")
     return Binding(
-        setup=make_setup(scenario, tree, cgroups, devices, tasks),
+        setup=make_setup(
+            scenario, tree, cgroups, devices, tasks, summary.start_ns
+        ),
         scenario=scenario,
         resolver=resolver,
         cgroup_names=tree.names,

@@ -18,6 +18,7 @@ from replay.engine.setup import (
     Setup,
 )
 from replay.scenario.kernel import EIO, ENOMEM, ENOSPC
+from replay.scenario.limits import flat_limits
 from replay.scenario.load import Scenario, enabled_controllers
 from replay.scenario.sizes import limit_pages, whole_pages
 from replay.scenario.tasks import Task
@@ -26,6 +27,7 @@ from replay.scenario.tree import ROOT, Tree
 #: Requests that a loop device's tag set holds.
 #: Source: drivers/block/loop.c, loop_add(), v6.1.
 TAGS: Final = 128
+NS_PER_S: Final = 10**9
 _POLICY: Final = {
     "root": Policy.ROOT,
     "naive": Policy.NAIVE,
@@ -78,6 +80,7 @@ def make_setup(
     cgroups: FlatCgroups,
     devices: Sequence[int],
     tasks: Sequence[Task],
+    start_ns: int,
 ) -> Setup:
     """Make what the engine is told.
 
@@ -89,6 +92,9 @@ def make_setup(
     cgroups : FlatCgroups
     devices : sequence of int
     tasks : sequence of Task
+    start_ns : int
+        Monotonic time of the trace's start. A second is a whole number of slices of
+        ``io.max``, so what is beyond a second says nothing of their phase.
 
     Returns
     -------
@@ -124,6 +130,9 @@ def make_setup(
         backing_device=backing.device is not None,
         write_errno=ENOMEM if true_errno else EIO,
         enospc_errno=ENOSPC if true_errno else EIO,
+        **flat_limits(scenario, tree, devices),
+        throttle_waits_for_io=driver.kernel >= (6, 12, 0),
+        boot_ns=start_ns % NS_PER_S,
         service=ServiceModel[service.model.upper()],
         read_base_ns=service.read.base_ns,
         read_ns_per_byte=_fixed_point(service.read.ns_per_byte),

@@ -255,8 +255,8 @@ KEYS: Final = (
     ),
     Key(
         f"{CGROUP}io.max", kinds.IO_MAX, "", "bytes and requests per second",
-        "limits by device; digits or max",
-        modelled=False, root=False, controller="io",
+        "limits by device, of the traced one or of backing.device; digits or max",
+        root=False, controller="io",
     ),
     Key(
         f"{CGROUP}io.weight", kinds.IO_WEIGHT, 100, "",

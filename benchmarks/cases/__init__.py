@@ -1,0 +1,11 @@
+"""The cases, in the order in which they run and are shown."""
+
+from benchmarks.cases.commands import COMMANDS
+from benchmarks.cases.engine import ENGINE
+from benchmarks.cases.feed import FEED
+from benchmarks.cases.memory import MEMORY
+from benchmarks.cases.read import READ
+from benchmarks.cases.registry import Case
+from benchmarks.cases.startup import STARTUP
+
+CASES: list[Case] = [*READ, *FEED, *ENGINE, *COMMANDS, *MEMORY, *STARTUP]

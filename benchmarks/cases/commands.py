@@ -1,0 +1,70 @@
+"""Whole commands, a new process each time."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+from benchmarks.cases.registry import Bench, Case
+from benchmarks.measure import Result, repeat, replay, run
+
+
+def _measure(
+    name: str, bench: Bench, source: Path, count: int, what: str, peer: str = ""
+) -> Result:
+    output = bench.scratch / "tables"
+    seconds = repeat(
+        lambda: run(replay("run", source, "-o", output)),
+        bench.repeats,
+        before=partial(shutil.rmtree, output, ignore_errors=True),
+    )
+    shutil.rmtree(output)
+    return Result(
+        case=name, what=what, unit="event", count=count, seconds=seconds, peer=peer
+    )
+
+
+def _run_records(
+    name: str, bench: Bench, *, cgroups: int, tagged: bool, peer: str
+) -> Result:
+    directory, events = bench.recording(cgroups=cgroups, tagged=tagged)
+    words = f"{'' if tagged else 'un'}tagged recording"
+    if tagged:
+        words += f" of {cgroups:,} cgroups"
+    return _measure(
+        name, bench, directory, events, f"replay run of the {words}, tables written",
+        peer,
+    )  # fmt: skip
+
+
+def _run_rows(name: str, bench: Bench) -> Result:
+    directory, events = bench.recording()
+    source = bench.scratch / "whole.arrow"
+    run(replay("convert", directory, "-o", source, "--overwrite"))
+    result = _measure(
+        name, bench, source, events, "replay run of its trace file, tables written"
+    )
+    source.unlink()
+    return result
+
+
+def _records_case(
+    name: str,
+    *,
+    cgroups: int = 100,
+    tagged: bool = True,
+    peer: str = "",
+    slow: bool = False,
+) -> Case:
+    return Case(
+        name=f"run.{name}",
+        run=partial(_run_records, cgroups=cgroups, tagged=tagged, peer=peer),
+        slow=slow,
+    )
+
+
+COMMANDS: list[Case] = [
+    _records_case("records-untagged", tagged=False, peer="peer.blkparse-btt"),
+    _records_case("records"),
+    _records_case("records-100000-cgroups", cgroups=100_000, slow=True),
+    Case(name="run.rows", run=_run_rows),
+]

@@ -1,0 +1,211 @@
+"""The engine alone: columns in memory to structs in memory."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+from replay.engine._engine import Engine
+
+from benchmarks.cases.registry import Bench, Case
+from benchmarks.measure import Result, repeat
+from benchmarks.shape import PAGE_BYTES, SMALL_SIZES, Shape
+from replay.engine.setup import ArrivalMode
+from replay.engine.streams import infer_streams
+from replay.feed import parts
+from replay.scenario.load import Scenario
+from replay.trace.file import open_trace
+
+GIB: Final = 1 << 30
+DIRECT: Final = {"trace": {"direct_io": True}, "driver": {"direct_io": True}}
+LINEAR: Final = {"service": {"model": "linear"}}
+
+
+def shape_of(bench: Bench, *, cgroups: int = 10, gib: int = 1) -> Shape:
+    """Return the shape that engines are measured on: random writes of 4 KiB.
+
+    Parameters
+    ----------
+    bench : Bench
+    cgroups : int
+        Any two requests in a row are likely of different ones: no cache helps.
+    gib : int
+        Size of the backing file.
+
+    Returns
+    -------
+    Shape
+    """
+    return Shape(
+        requests=bench.requests,
+        cgroups=cgroups,
+        processes=1,
+        pages=gib * GIB // PAGE_BYTES,
+        sizes=SMALL_SIZES,
+        reads=0,
+        discards=0,
+        merges=0,
+    )
+
+
+def engine_of(
+    bench: Bench, shape: Shape, scenario: Mapping[str, Any], repeats: int
+) -> tuple[float, ...]:
+    """Time the engine on a shape's rows under a scenario, s."""
+    with open_trace(bench.rows(shape)) as trace:
+        binding = Scenario.from_dict(scenario).bind(trace)
+        held = list(parts(trace, binding, None))
+        columns = [part.columns for part in held]
+        services = [part.service_ns for part in held]
+        dependent = binding.setup.mode == ArrivalMode.DEPENDENT
+        streams = infer_streams(columns) if dependent else None
+
+        def work() -> Engine:
+            engine = Engine(binding.setup)
+            if streams is not None:
+                engine.follow(columns, services, streams)
+            else:
+                for part, service_ns in zip(columns, services, strict=True):
+                    engine.feed(part, service_ns)
+            while engine.advance():
+                pass
+            return engine
+
+        seconds = repeat(work, repeats)
+    return seconds
+
+
+def _engine(
+    name: str,
+    bench: Bench,
+    *,
+    what: str,
+    scenario: Mapping[str, Any],
+    cgroups: int,
+    gib: int,
+    peer: str,
+) -> Result:
+    shape = shape_of(bench, cgroups=cgroups, gib=gib)
+    if cgroups != 10:
+        what += f", {cgroups:,} cgroups"
+    return Result(
+        case=name,
+        what=what,
+        unit="request",
+        count=shape.requests,
+        seconds=engine_of(bench, shape, scenario, bench.repeats),
+        peer=peer,
+    )
+
+
+def _streams(name: str, bench: Bench) -> Result:
+    shape = shape_of(bench)
+    with open_trace(bench.rows(shape)) as trace:
+        binding = Scenario.from_dict({}).bind(trace)
+        columns = [part.columns for part in parts(trace, binding, None)]
+        seconds = repeat(lambda: infer_streams(columns), bench.repeats)
+    return Result(
+        case=name,
+        what="what each request waited for, inferred (dependent arrivals)",
+        unit="request",
+        count=shape.requests,
+        seconds=seconds,
+    )
+
+
+def _case(
+    name: str,
+    what: str,
+    *scenarios: Mapping[str, Any],
+    cgroups: int = 10,
+    gib: int = 1,
+    peer: str = "",
+    slow: bool = False,
+) -> Case:
+    """Make a case; sections of several scenarios are joined."""
+    scenario: dict[str, Any] = {}
+    for one in scenarios:
+        for section, values in one.items():
+            scenario[section] = {**scenario.get(section, {}), **values}
+    return Case(
+        name=f"engine.{name}",
+        run=partial(
+            _engine,
+            what=what,
+            scenario=scenario,
+            cgroups=cgroups,
+            gib=gib,
+            peer=peer,
+        ),
+        slow=slow,
+    )
+
+
+def _policy(name: str) -> dict[str, Any]:
+    return {"driver": {"policy": name}, "trace": {"policy": name}}
+
+
+ALL_STAGES: Final[dict[str, Any]] = {
+    "driver": {"policy": "per-cgroup", "direct_io": False},
+    "arrivals": {"event": "queue"},
+    "service": {"model": "linear"},
+    "cgroups": {"/bench.slice": {"memory.max": "2T"}},
+}
+
+ENGINE: list[Case] = [
+    *(
+        _case(f"direct.{name}", f"{name}, direct I/O", DIRECT, _policy(name))
+        for name in ("root", "naive", "per-cgroup")
+    ),
+    *(
+        _case(f"tmpfs-1GiB.{name}", f"{name}, tmpfs, 1 GiB", _policy(name))
+        for name in ("root", "naive", "per-cgroup")
+    ),
+    _case(
+        "tmpfs-100GiB.per-cgroup",
+        "per-cgroup, tmpfs, 100 GiB",
+        gib=100,
+        peer="engine.tmpfs-1GiB.per-cgroup",
+    ),
+    *(
+        _case(
+            f"direct.per-cgroup.{cgroups}-cgroups",
+            "per-cgroup, direct I/O",
+            DIRECT,
+            cgroups=cgroups,
+            peer="engine.direct.per-cgroup",
+            slow=cgroups == 1000,
+        )
+        for cgroups in (1000, 100_000)
+    ),
+    *(
+        _case(
+            f"tmpfs-1GiB.per-cgroup.{cgroups}-cgroups",
+            "per-cgroup, tmpfs, 1 GiB",
+            cgroups=cgroups,
+            peer="engine.tmpfs-1GiB.per-cgroup",
+            slow=cgroups == 1000,
+        )
+        for cgroups in (1000, 100_000)
+    ),
+    _case(
+        "dependent.direct",
+        "per-cgroup, direct I/O, dependent arrivals",
+        DIRECT,
+        {"arrivals": {"mode": "dependent"}},
+    ),
+    _case(
+        "dependent.tmpfs-1GiB",
+        "per-cgroup, tmpfs, 1 GiB, dependent arrivals",
+        {"arrivals": {"mode": "dependent"}},
+    ),
+    Case(name="engine.streams", run=_streams),
+    _case(
+        "queue.direct",
+        "as direct, arrivals by Q",
+        DIRECT,
+        {"arrivals": {"event": "queue"}},
+    ),
+    _case("linear.direct", "per-cgroup, direct I/O, linear", DIRECT, LINEAR),
+    _case("linear.tmpfs-1GiB", "per-cgroup, tmpfs, 1 GiB, linear", LINEAR),
+    _case("all-stages", "queue, tags, lock, memory.max, linear, tmpfs", ALL_STAGES),
+]

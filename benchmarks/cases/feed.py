@@ -1,0 +1,90 @@
+"""What stands between a trace file and the engine: open, bind, resolve, service."""
+
+from functools import partial
+
+import numpy as np
+from replay.engine._engine import Services
+
+from benchmarks.cases.engine import shape_of
+from benchmarks.cases.registry import Bench, Case
+from benchmarks.measure import Result, repeat
+from replay.engine.columns import Columns
+from replay.feed import parts
+from replay.scenario.load import Scenario
+from replay.trace.file import open_trace
+
+
+def _open(name: str, bench: Bench, *, cgroups: int) -> Result:
+    path = bench.rows(shape_of(bench, cgroups=cgroups))
+
+    def work() -> None:
+        with open_trace(path) as trace:
+            for _ in trace.batches():
+                pass
+
+    return Result(
+        case=name,
+        what=f"open a trace file and check its values, {cgroups:,} cgroups",
+        unit="request",
+        count=bench.requests,
+        seconds=repeat(work, bench.repeats),
+    )
+
+
+def _resolve(name: str, bench: Bench, *, cgroups: int) -> Result:
+    path = bench.rows(shape_of(bench, cgroups=cgroups))
+    with open_trace(path) as trace:
+        batches = list(trace.batches())
+        scenario = Scenario.from_dict({})
+
+        def work() -> None:
+            resolver = scenario.bind(trace).resolver
+            for batch in batches:
+                resolver.resolve(batch)
+
+        seconds = repeat(work, bench.repeats)
+    return Result(
+        case=name,
+        what=f"bind a scenario and resolve every row, {cgroups:,} cgroups",
+        unit="request",
+        count=bench.requests,
+        seconds=seconds,
+    )
+
+
+def _service(name: str, bench: Bench, *, policy: str) -> Result:
+    path = bench.rows(shape_of(bench))
+    with open_trace(path) as trace:
+        scenario = Scenario.from_dict(
+            {"trace": {"policy": "root"}, "driver": {"policy": policy}}
+        )
+        binding = scenario.bind(trace)
+        columns: list[Columns] = [part.columns for part in parts(trace, binding, None)]
+        out = np.empty(max(len(part) for part in columns), np.int64)
+
+        def work() -> None:
+            services = Services(binding.setup)
+            for part in columns:
+                services.fill(part, out[: len(part)])
+
+        seconds = repeat(work, bench.repeats)
+    return Result(
+        case=name,
+        what=f"recorded service, traced under root, asked under {policy}",
+        unit="request",
+        count=bench.requests,
+        seconds=seconds,
+    )
+
+
+FEED: list[Case] = [
+    Case(name="feed.open", run=partial(_open, cgroups=10)),
+    Case(name="feed.resolve", run=partial(_resolve, cgroups=10)),
+    Case(
+        name="feed.resolve-100000-cgroups",
+        run=partial(_resolve, cgroups=100_000),
+        slow=True,
+    ),
+    Case(name="feed.service", run=partial(_service, policy="root")),
+    Case(name="feed.service-other", run=partial(_service, policy="per-cgroup")),
+]

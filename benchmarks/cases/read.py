@@ -1,0 +1,188 @@
+"""Recordings to rows: decode and pair, convert; beside them blkparse and cp."""
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import replay
+from benchmarks.cases.registry import Bench, Case
+from benchmarks.measure import Result, drop_cache, repeat, run
+from benchmarks.traces import trace_files
+from replay.trace.blktrace import BlktraceBatches, Source
+from replay.trace.inputs import map_file
+
+
+def _decode(name: str, bench: Bench, *, cgroups: int) -> Result:
+    directory, events = bench.recording(cgroups=cgroups)
+    sources = [Source(str(path), map_file(path)) for path in trace_files(directory)]
+
+    def work() -> None:
+        for _ in BlktraceBatches(sources):
+            pass
+
+    return Result(
+        case=name,
+        what=f"records to rows in memory, {cgroups:,} cgroups",
+        unit="event",
+        count=events,
+        seconds=repeat(work, bench.repeats),
+    )
+
+
+def _read(name: str, bench: Bench) -> Result:
+    directory, events = bench.recording()
+    paths = trace_files(directory)
+    buffer = bytearray(1 << 20)
+
+    def work() -> None:
+        for path in paths:
+            with path.open("rb", buffering=0) as file:
+                while file.readinto(buffer):
+                    pass
+
+    return Result(
+        case=name,
+        what="read() of the same bytes, nothing done with them",
+        unit="event",
+        count=events,
+        seconds=repeat(work, bench.repeats),
+    )
+
+
+def _convert(
+    name: str, bench: Bench, *, tagged: bool, threads: int, peer: str, cold: bool
+) -> Result:
+    directory, events = bench.recording(tagged=tagged)
+    output = bench.scratch / "converted.arrow"
+    paths = trace_files(directory)
+
+    def work() -> None:
+        replay.convert(directory, output, threads=threads, overwrite=True).close()
+        if cold:
+            drop_cache([output])
+
+    seconds = repeat(
+        work, bench.repeats, before=partial(drop_cache, paths) if cold else None
+    )
+    output.unlink()
+    words = f"{'' if tagged else 'un'}tagged, {threads} thread{'s'[: threads - 1]}"
+    if cold:
+        words += ", cold and synced"
+    return Result(
+        case=name,
+        what=f"recording to trace file, {words}",
+        unit="event",
+        count=events,
+        seconds=seconds,
+        peer=peer,
+    )
+
+
+def _beside(
+    name: str,
+    bench: Bench,
+    *,
+    what: str,
+    tagged: bool,
+    commands: Callable[[Path, Path], list[list[str | Path]]],
+) -> Result:
+    """Time programs one after another, on a recording, in a directory of their own."""
+    directory, events = bench.recording(tagged=tagged)
+    own = bench.scratch / "peer"
+
+    def before() -> None:
+        shutil.rmtree(own, ignore_errors=True)
+        own.mkdir()
+
+    def work() -> None:
+        for command in commands(directory, own):
+            run(command, directory=own)
+
+    seconds = repeat(work, bench.repeats, before=before)
+    shutil.rmtree(own)
+    return Result(case=name, what=what, unit="event", count=events, seconds=seconds)
+
+
+def _blkparse(directory: Path, own: Path) -> list[list[str | Path]]:
+    return [["blkparse", "-q", "-i", directory / "loop0", "-O", "-d", own / "dump"]]
+
+
+def _btt(directory: Path, own: Path) -> list[list[str | Path]]:
+    return [
+        *_blkparse(directory, own),
+        ["btt", "-i", own / "dump", "-o", own / "btt"],
+    ]
+
+
+def _cp(name: str, bench: Bench) -> Result:
+    directory, events = bench.recording(tagged=False)
+    paths = trace_files(directory)
+    own = bench.scratch / "copied"
+
+    def work() -> None:
+        own.mkdir(exist_ok=True)
+        run(["cp", *paths, own])
+        drop_cache(trace_files(own))
+
+    seconds = repeat(work, bench.repeats, before=partial(drop_cache, paths))
+    shutil.rmtree(own)
+    return Result(
+        case=name,
+        what="cp of the same bytes, cold and synced",
+        unit="event",
+        count=events,
+        seconds=seconds,
+    )
+
+
+def _convert_case(
+    name: str,
+    *,
+    tagged: bool = False,
+    threads: int = 1,
+    peer: str = "peer.blkparse",
+    cold: bool = False,
+) -> Case:
+    return Case(
+        name=f"convert.{name}",
+        run=partial(_convert, tagged=tagged, threads=threads, peer=peer, cold=cold),
+    )
+
+
+READ: list[Case] = [
+    Case(name="read.plain", run=_read),
+    *(
+        Case(
+            name=f"decode.{cgroups}-cgroups",
+            run=partial(_decode, cgroups=cgroups),
+            slow=cgroups == 1000,
+        )
+        for cgroups in (10, 1000, 100_000)
+    ),
+    Case(
+        name="peer.blkparse",
+        run=partial(
+            _beside,
+            what="blkparse -d, which refuses cgroup ids: the untagged recording",
+            tagged=False,
+            commands=_blkparse,
+        ),
+        needs=("blkparse",),
+    ),
+    Case(
+        name="peer.blkparse-btt",
+        run=partial(
+            _beside,
+            what="blkparse -d, then btt: the untagged recording",
+            tagged=False,
+            commands=_btt,
+        ),
+        needs=("blkparse", "btt"),
+    ),
+    Case(name="peer.cp", run=_cp, needs=("cp",)),
+    _convert_case("untagged"),
+    _convert_case("untagged-2-threads", threads=2),
+    _convert_case("tagged", tagged=True, peer=""),
+    _convert_case("cold", peer="peer.cp", cold=True),
+]

@@ -1,0 +1,73 @@
+"""What a case is, and what it is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+
+from benchmarks.measure import Result
+from benchmarks.shape import Shape, requests_for
+from benchmarks.traces import records_of, rows_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """How much is to be measured, and where.
+
+    Attributes
+    ----------
+    root : Path
+        Generated traces are kept here.
+    scratch : Path
+        Empty; for what the cases write.
+    events : int
+        Records of a recording.
+    requests : int
+        Requests of a trace for the engine.
+    repeats : int
+    """
+
+    root: Path
+    scratch: Path
+    events: int
+    requests: int
+    repeats: int
+
+    def recording(
+        self, *, cgroups: int = 100, tagged: bool = True, events: int | None = None
+    ) -> tuple[Path, int]:
+        """Return the directory of a generated recording, and its events."""
+        wanted = requests_for(self.events if events is None else events)
+        shape = Shape(requests=wanted, cgroups=cgroups, tagged=tagged)
+        return records_of(self.root, shape)
+
+    def rows(self, shape: Shape) -> Path:
+        """Return the trace file of a shape."""
+        return rows_of(self.root, shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One thing that is measured.
+
+    Attributes
+    ----------
+    name : str
+        Of words joined by dots; the first is the group's.
+    run : callable
+        Measures it.
+    needs : tuple of str
+        Programs that must be installed; without them the case is left out.
+    slow : bool
+        Left out of a quick run.
+    """
+
+    name: str
+    run: Callable[[str, Bench], Result]
+    needs: tuple[str, ...] = ()
+    slow: bool = False
+
+    @property
+    def missing(self) -> list[str]:
+        """Programs that are not installed."""
+        return [program for program in self.needs if which(program) is None]

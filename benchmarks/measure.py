@@ -1,0 +1,182 @@
+"""Time and memory of one thing, measured."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+#: How often the memory of a command is looked at, s.
+SAMPLE_S: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one case came to.
+
+    Attributes
+    ----------
+    case : str
+        Name; up to the first dot the group's.
+    what : str
+        What was measured, in words.
+    unit : str
+        What is counted: ``event``, ``request``, ``call``.
+    count : int
+        How many of them one repeat had.
+    seconds : tuple of float
+        One a repeat.
+    peer : str
+        Case that it is compared with; empty if none.
+    bytes_peak : int
+        Largest anonymous memory, bytes; 0 if not measured.
+    """
+
+    case: str
+    what: str
+    unit: str
+    count: int
+    seconds: tuple[float, ...]
+    peer: str = ""
+    bytes_peak: int = 0
+
+    @property
+    def median(self) -> float:
+        """Median of the repeats, s."""
+        return statistics.median(self.seconds)
+
+    @property
+    def least(self) -> float:
+        """Fastest repeat, s."""
+        return min(self.seconds)
+
+    def ns(self, seconds: float) -> float:
+        """Return nanoseconds a unit."""
+        return seconds * 1e9 / self.count
+
+
+def repeat(
+    work: Callable[[], object],
+    repeats: int,
+    *,
+    before: Callable[[], object] | None = None,
+) -> tuple[float, ...]:
+    """Time a call several times.
+
+    Parameters
+    ----------
+    work : callable
+        What it returns is dropped after the clock has stopped.
+    repeats : int
+    before : callable or None
+        Called ahead of each repeat, outside the time.
+
+    Returns
+    -------
+    tuple of float
+        Seconds.
+    """
+    seconds = []
+    for _ in range(repeats):
+        if before is not None:
+            before()
+        started = time.perf_counter()
+        kept = work()
+        seconds.append(time.perf_counter() - started)
+        del kept
+    return tuple(seconds)
+
+
+def python(*arguments: str | Path) -> list[str]:
+    """Return a command of this interpreter."""
+    return [sys.executable, *map(str, arguments)]
+
+
+def replay(*arguments: str | Path) -> list[str]:
+    """Return a `replay` command of this installation."""
+    return python("-c", "from replay.cli.main import main; main()", *arguments)
+
+
+def run(command: Sequence[str | Path], *, directory: Path | None = None) -> None:
+    """Run a command; what it prints is dropped, unless it fails.
+
+    Parameters
+    ----------
+    command : sequence of str or Path
+    directory : Path or None
+        Where it runs.
+
+    Raises
+    ------
+    RuntimeError
+        It failed.
+    """
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode != 0:
+        text = done.stderr.decode(errors="replace").strip()
+        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {text[-500:]}")
+
+
+def peak_of(command: Sequence[str | Path]) -> tuple[float, int]:
+    """Run a command and watch its anonymous memory.
+
+    Parameters
+    ----------
+    command : sequence of str or Path
+
+    Returns
+    -------
+    tuple of (float, int)
+        Seconds, and the largest ``RssAnon`` seen, bytes: mapped files do not count,
+        they are given back whenever the memory is wanted.
+
+    Raises
+    ------
+    RuntimeError
+        It failed.
+    """
+    started = time.perf_counter()
+    with subprocess.Popen(
+        list(map(str, command)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        status = Path(f"/proc/{process.pid}/status")
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, _anonymous_bytes(status))
+            time.sleep(SAMPLE_S)
+    if process.returncode != 0:
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}")
+    return time.perf_counter() - started, peak
+
+
+def _anonymous_bytes(status: Path) -> int:
+    try:
+        text = status.read_text()
+    except OSError:
+        return 0
+    for line in text.splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def drop_cache(paths: Sequence[Path]) -> None:
+    """Write files to the disk and let the kernel forget what it holds of them."""
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,0 +1,131 @@
+"""Measure what `replay` does in a second, and what others do with the same bytes.
+
+    python -m benchmarks.rates              everything, some minutes
+    python -m benchmarks.rates --quick      less of it, in a minute
+    python -m benchmarks.rates --case engine.direct --case peer
+    python -m benchmarks.rates --write      and put the table in benchmarks/RESULTS.md
+
+Traces are generated (`benchmarks.generate`) and kept under build/benchmarks. A median
+says what to expect, the fastest repeat what the machine can do when nothing disturbs.
+"""
+
+import argparse
+import datetime
+import shlex
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.cases import CASES
+from benchmarks.cases.registry import Bench, Case
+from benchmarks.machine import describe
+from benchmarks.measure import Result
+from benchmarks.table import table
+
+TOP = Path(__file__).parents[1]
+RESULTS = TOP / "benchmarks" / "RESULTS.md"
+FULL = {"events": 10_000_000, "requests": 2_000_000, "repeats": 5}
+QUICK = {"events": 500_000, "requests": 300_000, "repeats": 3}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the command's parser."""
+    made = argparse.ArgumentParser(
+        prog="benchmarks.rates", description=__doc__.partition("\n")[0]
+    )
+    add = made.add_argument
+    add("--quick", action="store_true", help="smaller traces, fewer cases and repeats")
+    add(
+        "--case",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only cases whose name begins so; may be given again",
+    )
+    add("--list", action="store_true", help="name the cases and end")
+    add("--events", type=int, help="records of a recording")
+    add("--requests", type=int, help="requests of a trace for the engine")
+    add("--repeats", type=int)
+    add("--write", action="store_true", help=f"write {RESULTS.relative_to(TOP)}")
+    add("--directory", type=Path, default=TOP / "build" / "benchmarks")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    given = parser().parse_args(arguments)
+    cases = _chosen(given.case, quick=given.quick)
+    if not cases:
+        print(f"no case begins with {' or '.join(given.case)}", file=sys.stderr)
+        return 2
+    if given.list:
+        print("\n".join(case.name for case in cases))
+        return 0
+    amounts = QUICK if given.quick else FULL
+    for name in amounts:
+        if (value := getattr(given, name)) is not None:
+            amounts = {**amounts, name: value}
+    given.directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=given.directory, prefix="run-") as scratch:
+        bench = Bench(root=given.directory, scratch=Path(scratch), **amounts)
+        results = [result for case in cases if (result := _run(case, bench))]
+    command = shlex.join(
+        ["python", "-m", "benchmarks.rates", *(arguments or sys.argv[1:])]
+    )
+    text = page(results, command, bench.repeats)
+    print(text)
+    if given.write:
+        RESULTS.write_text(text)
+    return 0
+
+
+def _chosen(prefixes: list[str], *, quick: bool) -> list[Case]:
+    return [
+        case
+        for case in CASES
+        if case.name.startswith(tuple(prefixes) or ("",)) and not (quick and case.slow)
+    ]
+
+
+def _run(case: Case, bench: Bench) -> Result | None:
+    if case.missing:
+        print(f"{case.name}: {', '.join(case.missing)} absent", file=sys.stderr)
+        return None
+    started = time.perf_counter()
+    result = case.run(case.name, bench)
+    took = time.perf_counter() - started
+    print(f"{case.name}: {took:.1f} s with its preparation", file=sys.stderr)
+    return result
+
+
+def page(results: list[Result], command: str, repeats: int) -> str:
+    """Make the page of results.
+
+    Parameters
+    ----------
+    results : list of Result
+    command : str
+        That made them.
+    repeats : int
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    facts = "\n".join(f"- {name}: {text}" for name, text in describe().items())
+    return (
+        "# Rates\n\n"
+        f"Made on {today} by `{command}`: median and fastest of {repeats} repeats"
+        " (memory: one; start-up: more), caches warm where nothing else is said.\n"
+        "A recording's events are its Q, G, M, P, I, U, D and C, about 5.2 a request."
+        " One core, unless threads are named.\n\n"
+        f"{facts}\n\n"
+        f"{table(results)}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

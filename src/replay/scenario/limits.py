@@ -1,0 +1,107 @@
+"""The ``io.max`` lines of a scenario, as the engine's flat columns."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from replay.engine.setup import BACKING_DEVICE, NO_LIMIT
+from replay.scenario.load import Scenario
+from replay.scenario.tree import Tree
+from replay.trace.schema import device_text
+
+#: Names in an ``io.max`` line, and the column each belongs to.
+RATES: Final = {
+    "rbps": "throttle_rbps",
+    "wbps": "throttle_wbps",
+    "riops": "throttle_riops",
+    "wiops": "throttle_wiops",
+}
+#: Larger rates than a device can have are none; it bounds the engine's products.
+LARGEST_RATE: Final = 1 << 50
+
+
+def flat_limits(
+    scenario: Scenario, tree: Tree, devices: Sequence[int]
+) -> dict[str, Any]:
+    """Lay out the limits of the devices that are replayed and of the one below.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With what the trace decides filled in.
+    tree : Tree
+    devices : sequence of int
+        Those that are replayed, ``major << 20 | minor``.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The ``throttle_*`` arrays of `replay.engine.setup.Setup`.
+    """
+    columns: dict[str, list[int]] = {name: [] for name in RATES.values()}
+    cgroup: list[int] = []
+    place: list[int] = []
+    for path, device, rates in _lines(scenario):
+        at = _place(scenario, devices, device)
+        if at is None:
+            continue
+        cgroup.append(tree.index[path])
+        place.append(at)
+        for name, column in RATES.items():
+            text = rates.get(name, "max")
+            rate = NO_LIMIT if text == "max" else int(text)
+            columns[column].append(NO_LIMIT if rate > LARGEST_RATE else rate)
+    return {
+        "throttle_cgroup": np.array(cgroup, np.uint32),
+        "throttle_device": np.array(place, np.int32),
+        **{name: np.array(values, np.int64) for name, values in columns.items()},
+    }
+
+
+def limit_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
+    """Note the limits that have no effect in this replay.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With what the trace decides filled in.
+    devices : sequence of int
+
+    Returns
+    -------
+    list of str
+    """
+    notes = []
+    for path, device, _ in _lines(scenario):
+        line = f"{path}: io.max of {device_text(device)}"
+        at = _place(scenario, devices, device)
+        if at is None:
+            notes.append(
+                f"{line} has no effect: it is neither replayed nor backing.device"
+            )
+        elif at == BACKING_DEVICE and not scenario.driver.direct_io:
+            notes.append(
+                f"{line} has no effect: buffered I/O of the driver is not modelled "
+                "below the page cache yet"
+            )
+        elif at != BACKING_DEVICE and scenario.arrivals.event == "issue":
+            notes.append(
+                f"{line} has no effect: requests arrive behind it; it acts with "
+                "arrivals.event = queue"
+            )
+    return notes
+
+
+def _lines(scenario: Scenario) -> list[tuple[str, int, dict[str, str]]]:
+    return [
+        (cgroup.path, device, dict(rates))
+        for cgroup in scenario.cgroups
+        for device, rates in cgroup.io_max
+    ]
+
+
+def _place(scenario: Scenario, devices: Sequence[int], device: int) -> int | None:
+    if device == scenario.backing.device:
+        return BACKING_DEVICE
+    return list(devices).index(device) if device in devices else None
