@@ -18,7 +18,7 @@ from recordings import (
 
 Find = Callable[[str], Recording]
 
-#: DESIGN 5.3: a trace replayed under the driver it was taken with returns its latencies.
+#: DESIGN 5.3: replayed under its own driver, a trace returns its recorded latencies.
 BOUND = {"recorded": 0.02, "dependent": 0.05}
 
 
