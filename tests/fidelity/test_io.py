@@ -50,6 +50,22 @@ def test_direct_io_below_is_charged_to_who_issued_it_above(recording: Find) -> N
             assert any(io_of(result, path, device).values())
 
 
+@pytest.mark.parametrize("mode", ["recorded", "dependent"])
+def test_requests_of_the_disk_below_are_counted_and_not_replayed(
+    recording: Find, mode: str
+) -> None:
+    # GIVEN a recording of 7:0 and of 254:32, WHEN the loop device is replayed
+    direct = recording("direct-two")
+    result = replay.run(
+        direct.trace, direct.taken_with() | {"arrivals": {"mode": mode}}
+    )
+    # THEN nothing of the other one is lost in silence
+    device = direct.trace.table()["device"].to_pylist()
+    counts = result.info["counts"]
+    assert counts["requests"] == device.count(7 << 20) == 6000
+    assert counts["other_devices"] == len(device) - 6000 == 6000
+
+
 def test_seed_oom_has_the_kernels_16038_bios(recording: Find) -> None:
     result = replay.run(recording("seed-oom").trace)
     row = io_of(result, "/test.slice", "7:0")

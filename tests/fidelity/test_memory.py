@@ -93,6 +93,22 @@ def test_nested_under_96m_stops_b_and_leaves_a_its_pages(recording: Find) -> Non
     assert (kill["limit_cgroup"], kill["victim_cgroup"]) == ("/p", "/p/b")
 
 
+@pytest.mark.parametrize("mode", ["recorded", "dependent"])
+@pytest.mark.parametrize("name", ["seed-unlimited", "nested-unlimited"])
+def test_what_a_kill_stops_is_counted_to_the_last_row(
+    recording: Find, name: str, mode: str
+) -> None:
+    # DESIGN 5.3: what is not issued is counted, whatever releases it
+    taken = recording(name)
+    result = replay.run(
+        taken.trace, taken.scenario_file, overrides=[f"arrivals.mode={mode}"]
+    )
+    assert result.kills.num_rows == 1
+    counts = result.info["counts"]
+    assert counts["stopped"] > 0
+    assert counts["requests"] + counts["stopped"] == taken.trace.n_rows
+
+
 @pytest.mark.parametrize("name", ["seed-oom-direct", "seed-swap", "tmpfs-nested"])
 def test_recorded_under_its_limit_the_last_request_is_the_one_that_fails(
     recording: Find, name: str
