@@ -155,8 +155,8 @@ def test_a_file_laid_out_before_is_its_owners() -> None:
 
 
 def test_direct_io_and_a_disk_touch_no_page_of_tmpfs() -> None:
-    for fields in ({"direct_io": True}, {"tmpfs": False}):
-        raw = replayed(setup_of(**fields), write(0))
+    for setup in (setup_of(direct_io=True), setup_of(tmpfs=False)):
+        raw = replayed(setup, write(0))
         assert pick(raw, "memory", "current") == [0, 0, 0]
 
 

@@ -99,9 +99,13 @@ def test_recorded_service_under_another_driver_leaves_out_all_earlier_ones(
 
 
 def test_recorded_service_of_direct_io_is_all_from_issue_to_completion() -> None:
-    fields = {"service": ServiceModel.RECORDED, "tmpfs": False}
-    both = {"direct_io": True, "trace_direct_io": True}
-    raw = replayed(setup_of(**fields, **both), *RECORDED)
+    setup = setup_of(
+        service=ServiceModel.RECORDED,
+        tmpfs=False,
+        direct_io=True,
+        trace_direct_io=True,
+    )
+    raw = replayed(setup, *RECORDED)
     assert by_row(raw, "device_ns", "completion_ns") == [
         (100, 100),
         (140, 150),
