@@ -29,7 +29,8 @@ def read_io(path: Path, devices: set[str]) -> dict[str, dict[str, int]]:
         device, *pairs = line.split()
         if device in devices and pairs:
             split = (pair.split("=") for pair in pairs)
-            found[device] = {name: int(number) for name, number in split}
+            # io.cost adds a rate, which is no count
+            found[device] = {n: int(number) for n, number in split if number.isdigit()}
     return found
 
 

@@ -1,0 +1,125 @@
+"""Small cases worked out by hand: a tree of a few cgroups, a few rows, what comes out.
+
+`replayed` runs the reference and the engine; both must say the same.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from engines import difference, run_engine, run_reference
+from replay.engine.columns import NO_TASK, Columns
+from replay.engine.raw import Raw
+from replay.engine.setup import NO_LIMIT, ServiceModel, Setup
+from replay.trace.schema import OP_CODES
+
+ROOT, A, B, C = 0, 1, 2, 3
+SECOND = 10**9
+PAGE = 4096
+
+Row = dict[str, Any]
+
+
+def setup_of(
+    parents: Sequence[int] = (-1, ROOT, ROOT),
+    *,
+    limits: dict[int, int] | None = None,
+    tasks: Sequence[tuple[int, int, int]] = (),
+    kernel_tasks: Sequence[int] = (),
+    **fields: Any,
+) -> Setup:
+    """Make a setup: reads and writes of 1000 ns, a tmpfs, no limits, no tasks.
+
+    ``tasks`` are (cgroup, rss in pages, requests), ``limits`` pages by cgroup.
+    """
+    n_cgroups = len(parents)
+    limit = [(limits or {}).get(cgroup, NO_LIMIT) for cgroup in range(n_cgroups)]
+    values: dict[str, Any] = {
+        "parent": np.array(parents, np.int32),
+        "blkcg": np.arange(n_cgroups, dtype=np.uint32),
+        "memory_css": np.arange(n_cgroups, dtype=np.uint32),
+        "memory_max": np.array(limit, np.int64),
+        "devices": np.array([7 << 20], np.uint32),
+        "alloc_fail_rows": np.zeros(0, np.int64),
+        "service": ServiceModel.LINEAR,
+        "read_base_ns": 1000,
+        "write_base_ns": 1000,
+        "task_cgroup": np.array([task[0] for task in tasks], np.uint32),
+        "task_rss": np.array([task[1] for task in tasks], np.int64),
+        "task_requests": np.array([task[2] for task in tasks], np.int64),
+        "task_kernel": np.array(
+            [index in kernel_tasks for index in range(len(tasks))], np.bool_
+        ),
+    }
+    return Setup(**(values | fields))
+
+
+def request(at: int, issuer: int = A, op: str = "read", **fields: Any) -> Row:
+    """Make a row that is queued and issued at once; ``page`` and ``pages`` place it."""
+    page, pages = fields.pop("page", 0), fields.pop("pages", 1)
+    row: Row = {
+        "queue_ns": at,
+        "issue_ns": at,
+        "complete_ns": at + 100,
+        "sector": page * 8,
+        "nbytes": 0 if op == "flush" else pages * PAGE,
+        "n_bios": 0 if op == "flush" else 1,
+        "op": OP_CODES[op],
+        "pid": issuer + 100,
+        "issuer": issuer,
+        "recorded": issuer,
+        "device": 0,
+        "task": NO_TASK,
+    }
+    return row | fields
+
+
+def write(at: int, issuer: int = A, **fields: Any) -> Row:
+    """Make a write."""
+    return request(at, issuer, "write", **fields)
+
+
+def columns_of(rows: Sequence[Row]) -> Columns:
+    """Lay rows out as columns."""
+    dtypes: dict[str, type[np.generic]] = {
+        **dict.fromkeys(("queue_ns", "issue_ns", "complete_ns"), np.int64),
+        "sector": np.uint64,
+        **dict.fromkeys(("nbytes", "n_bios", "issuer", "recorded"), np.uint32),
+        "op": np.int8,
+        **dict.fromkeys(("pid", "task"), np.int32),
+        "device": np.uint16,
+    }
+    values: dict[str, Any] = {
+        name: np.array([row[name] for row in rows], dtype)
+        for name, dtype in dtypes.items()
+    }
+    return Columns(row=np.arange(len(rows), dtype=np.int64), **values)
+
+
+def replayed(setup: Setup, *rows: Row) -> Raw:
+    """Replay rows by the reference, having seen that the engine gives the same."""
+    columns = columns_of(rows)
+    raw = run_reference(setup, columns)
+    assert difference(raw, run_engine(setup, columns)) is None
+    return raw
+
+
+def pick(raw: Raw, table: str, *names: str) -> list[Any]:
+    """Return some columns of a table: a tuple a row, or a value if one is asked for."""
+    columns = [raw[table][name].tolist() for name in names]
+    if len(columns) == 1:
+        return list(columns[0])
+    return list(zip(*columns, strict=True))
+
+
+def by_row(raw: Raw, *names: str) -> list[Any]:
+    """Return some columns of the requests, in the order of the rows."""
+    order = np.argsort(raw["requests"]["row"])
+    found = pick(raw, "requests", *names)
+    return [found[position] for position in order]
+
+
+def counted(raw: Raw, name: str) -> int:
+    """Return one of the run's counts."""
+    return int(raw["counts"][name][0])

@@ -1,0 +1,359 @@
+"""What goes in comes out: nothing is lost or made up, over any setup and rows.
+
+The engine alone is asked: that the reference agrees is tested beside it.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines import run_engine
+from replay.engine.columns import Columns
+from replay.engine.raw import IO_COLUMNS, Raw
+from replay.engine.setup import (
+    NO_LIMIT,
+    NOT_REPLAYED,
+    PAGE_BYTES,
+    Policy,
+    Resource,
+    ServiceModel,
+    Setup,
+)
+from strategies import DISCARD, READ, WRITE, columns_for, runs, setups
+
+Run = tuple[Setup, Columns]
+
+REGION_PAGES = 512
+STAGES = ("throttle", "tag", "dispatch", "lock", "memory", "backing", "device")
+
+
+def count(raw: Raw, name: str) -> int:
+    return int(raw["counts"][name][0])
+
+
+def records(raw: Raw, table: str) -> list[dict[str, int]]:
+    """Return a table's rows."""
+    columns = raw[table]
+    lists = [values.tolist() for values in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def end_of(request: dict[str, int]) -> int:
+    """When a request was done, even where the trace does not say."""
+    return request["arrival_ns"] + sum(request[f"{stage}_ns"] for stage in STAGES)
+
+
+def io_by(raw: Raw, columns: Columns, *key: str) -> dict[tuple[int, ...], Counter[str]]:
+    """Return bytes and bios of the requests that entered the driver, by columns."""
+    found: defaultdict[tuple[int, ...], Counter[str]] = defaultdict(Counter)
+    for request in records(raw, "requests"):
+        add_io(found[tuple(request[name] for name in key)], columns, request["row"])
+    return found
+
+
+def add_io(counter: Counter[str], columns: Columns, row: int) -> None:
+    # SEMANTICS D.1: discards apart, all that is not a read is a write
+    kind = {READ: "r", DISCARD: "d"}.get(int(columns.op[row]), "w")
+    counter[f"{kind}bytes"] += int(columns.nbytes[row])
+    counter[f"{kind}ios"] += int(columns.n_bios[row])
+
+
+def io_rows(raw: Raw, table: str, *key: str) -> dict[tuple[int, ...], Counter[str]]:
+    """Return a table's bytes and bios by columns, without rows of zeros."""
+    found: defaultdict[tuple[int, ...], Counter[str]] = defaultdict(Counter)
+    for row in records(raw, table):
+        for name in IO_COLUMNS:
+            found[tuple(row[one] for one in key)][name] += row[name]
+    return without_zeros(found)
+
+
+def without_zeros(
+    counters: dict[tuple[int, ...], Counter[str]],
+) -> dict[tuple[int, ...], Counter[str]]:
+    return {key: +counter for key, counter in counters.items() if +counter}
+
+
+@given(runs())
+def test_every_row_is_counted_once_by_what_became_of_it(run: Run) -> None:
+    setup, columns = run
+    raw = run_engine(setup, columns)
+    fates = ("requests", "stopped", "unissued", "other_devices")
+    assert sum(count(raw, name) for name in fates) == len(columns)
+    assert count(raw, "other_devices") == (columns.device == NOT_REPLAYED).sum()
+    ends = ("completed", "failed", "unfinished", "in_flight")
+    assert count(raw, "requests") == sum(count(raw, name) for name in ends)
+    # the run goes on until nothing is left
+    assert count(raw, "in_flight") == 0
+    assert len(raw["requests"]["row"]) == count(raw, "requests")
+    assert len(set(raw["requests"]["row"].tolist())) == count(raw, "requests")
+    assert (raw["requests"]["error"] != 0).sum() == count(raw, "failed")
+    assert raw["errors"]["count"].sum() == count(raw, "failed")
+
+
+@given(runs())
+def test_stages_of_every_request_sum_to_its_total(run: Run) -> None:
+    raw = run_engine(*run)
+    for request in records(raw, "requests"):
+        assert all(request[f"{stage}_ns"] >= 0 for stage in STAGES)
+        if request["completion_ns"] >= 0:
+            assert end_of(request) == request["completion_ns"]
+        waited = request["tag_ns"] + request["dispatch_ns"]
+        assert request["start_ns"] - request["arrival_ns"] == waited
+
+
+@given(runs())
+def test_latency_is_the_sum_of_the_requests(run: Run) -> None:
+    # GIVEN any run, THEN each stage's sum, count and bounds are those of its requests
+    setup, columns = run
+    raw = run_engine(setup, columns)
+    found: defaultdict[tuple[int, int, int, int], list[int]] = defaultdict(list)
+    for request in records(raw, "requests"):
+        if request["completion_ns"] < 0:
+            continue
+        op = int(columns.op[request["row"]])
+        times = [request[f"{stage}_ns"] for stage in STAGES]
+        for stage, time_ns in enumerate([*times, sum(times)]):
+            found[request["issuer"], request["device"], op, stage].append(time_ns)
+    table = {
+        (row["cgroup"], row["device"], row["op"], row["stage"]): row
+        for row in records(raw, "latency")
+    }
+    assert table.keys() == found.keys()
+    for key, times in found.items():
+        row = table[key]
+        exact = (row["count"], row["sum_ns"], row["min_ns"], row["max_ns"])
+        assert exact == (len(times), sum(times), min(times), max(times))
+        # AND percentiles by nearest rank are within 1 % of the exact ones
+        for name, thousandths in (("p50_ns", 500), ("p99_ns", 990)):
+            rank = -(-len(times) * thousandths // 1000)
+            assert abs(row[name] - sorted(times)[rank - 1]) <= row[name] / 100
+
+
+@given(runs())
+def test_waits_behind_others_sum_to_the_waits(run: Run) -> None:
+    # GIVEN any run
+    setup, columns = run
+    raw = run_engine(setup, columns)
+    waited: Counter[tuple[int, int]] = Counter()
+    for request in records(raw, "requests"):
+        issuer = request["issuer"]
+        waited[issuer, Resource.TAG] += request["tag_ns"]
+        waited[issuer, Resource.WORKER] += request["dispatch_ns"]
+        waited[issuer, Resource.LOCK] += request["lock_ns"]
+        if setup.service == ServiceModel.LINEAR:
+            nbytes = int(columns.nbytes[request["row"]])
+            base_ns, per_byte = (
+                (setup.read_base_ns, setup.read_ns_per_byte)
+                if columns.op[request["row"]] == READ
+                else (setup.write_base_ns, setup.write_ns_per_byte)
+            )
+            # what is not service is the wait for a place in the device
+            service_ns = base_ns + (per_byte * nbytes >> 20)
+            waited[issuer, Resource.DEVICE] += request["device_ns"] - service_ns
+    # THEN interference says behind whom for every ns of it, and no more
+    blamed: Counter[tuple[int, int]] = Counter()
+    for row in records(raw, "interference"):
+        assert row["wait_ns"] > 0
+        blamed[row["waiting"], row["resource"]] += row["wait_ns"]
+    assert blamed == +waited
+
+
+@given(runs())
+def test_what_is_charged_is_what_was_issued(run: Run) -> None:
+    # GIVEN any run, THEN the charges of a device's issuer, over all payers, are the
+    # bytes and bios of its requests
+    setup, columns = run
+    raw = run_engine(setup, columns)
+    requests = without_zeros(io_by(raw, columns, "device", "issuer"))
+    assert io_rows(raw, "charges", "device", "issuer") == requests
+    # AND the payer's are those of the requests that name it as the payer
+    by_payer = without_zeros(io_by(raw, columns, "device", "payer"))
+    assert io_rows(raw, "charges", "device", "payer") == by_payer
+
+
+@given(st.data())
+def test_io_is_what_each_cgroup_submitted(data: st.DataObject) -> None:
+    # GIVEN no tasks, so that no kill stops a request
+    none = {
+        "task_cgroup": np.zeros(0, np.uint32),
+        "task_rss": np.zeros(0, np.int64),
+        "task_requests": np.zeros(0, np.int64),
+        "task_kernel": np.zeros(0, np.bool_),
+    }
+    setup = data.draw(setups(**none))
+    columns = data.draw(columns_for(setup))
+    columns = replace(columns, task=np.full(len(columns), -1, np.int32))
+    raw = run_engine(setup, columns)
+    # THEN io is what all rows hold, under the cgroup that has the io controller
+    expected: defaultdict[tuple[int, ...], Counter[str]] = defaultdict(Counter)
+    for row in range(len(columns)):
+        device = int(columns.device[row])
+        if device != NOT_REPLAYED:
+            cgroup = int(setup.blkcg[columns.issuer[row]])
+            add_io(expected[cgroup, device], columns, row)
+    assert io_rows(raw, "io", "cgroup", "device") == without_zeros(expected)
+
+
+@given(runs())
+def test_pages_charged_and_not_given_back_are_the_payers_shmem(run: Run) -> None:
+    setup, columns = run
+    raw = run_engine(setup, columns)
+    kept: Counter[int] = Counter()
+    for row in records(raw, "charges"):
+        kept[row["payer"]] += row["charged_bytes"] - row["uncharged_bytes"]
+    for cgroup, shmem in enumerate(raw["memory"]["own_shmem"].tolist()):
+        laid_out = shmem * PAGE_BYTES - kept[cgroup]
+        if cgroup != setup.laid_out_by:
+            assert laid_out == 0
+        else:
+            # pages that were there before come in whole regions of 2 MiB
+            assert laid_out >= 0
+            assert laid_out % (REGION_PAGES * PAGE_BYTES) == 0
+
+
+@given(runs())
+def test_memory_of_a_cgroup_is_its_own_and_its_childrens(run: Run) -> None:
+    setup, columns = run
+    memory = records(run_engine(setup, columns), "memory")
+    expected = [
+        row["own_shmem"] + row["own_file"] + row["own_kernel"] + row["own_rss"]
+        for row in memory
+    ]
+    # children come after their parents
+    for cgroup in reversed(range(1, len(memory))):
+        expected[setup.parent[cgroup]] += expected[cgroup]
+    assert [row["current"] for row in memory] == expected
+    assert all(row["peak"] >= row["current"] >= 0 for row in memory)
+    for cgroup in range(1, len(memory)):
+        parent = memory[setup.parent[cgroup]]
+        assert parent["peak"] >= memory[cgroup]["peak"]
+        if setup.parent[cgroup]:
+            for name in ("max", "oom", "oom_kill"):
+                assert parent[name] >= memory[cgroup][name]
+    # SEMANTICS C.1: the root has no memory.events
+    assert all(memory[0][name] == 0 for name in ("max", "oom", "oom_kill"))
+
+
+@given(st.data())
+def test_no_cgroup_is_ever_over_its_limit(data: st.DataObject) -> None:
+    # GIVEN nothing that is charged without being asked: no rss, no pages from before
+    setup = data.draw(setups(laid_out_by=-1, tmpfs=True, direct_io=False))
+    setup = replace(setup, task_rss=np.zeros_like(setup.task_rss))
+    raw = run_engine(setup, data.draw(columns_for(setup)))
+    # THEN no peak is above its limit, and no file system fuller than it is large
+    limited = setup.memory_max != NO_LIMIT
+    assert (raw["memory"]["peak"][limited] <= setup.memory_max[limited]).all()
+    if setup.fs_pages != NO_LIMIT:
+        assert raw["memory"]["own_shmem"].sum() <= setup.fs_pages
+
+
+@given(runs())
+def test_events_count_18_then_17_and_every_kill(run: Run) -> None:
+    # SEMANTICS C.1: max = 17 * oom + n, n the charges that reached the OOM killer
+    setup, columns = run
+    raw = run_engine(setup, columns)
+    memory, kills = records(raw, "memory"), records(raw, "kills")
+    for row in memory:
+        n_charges = row["max"] - 17 * row["oom"]
+        assert 0 <= n_charges <= row["oom"]
+        assert (row["oom"] > 0) == (n_charges > 0)
+    for cgroup in range(1, len(memory)):
+        below = [
+            kill for kill in kills if cgroup in chain(setup, kill["victim_cgroup"])
+        ]
+        assert memory[cgroup]["oom_kill"] == len(below)
+    # a task dies once, below the limit that was met
+    assert len({kill["task"] for kill in kills}) == len(kills)
+    for kill in kills:
+        assert kill["limit_cgroup"] in chain(setup, kill["victim_cgroup"])
+        assert kill["victim_cgroup"] == setup.task_cgroup[kill["task"]]
+        assert not setup.task_kernel[kill["task"]]
+
+
+def chain(setup: Setup, cgroup: int) -> list[int]:
+    """A cgroup and its ancestors."""
+    found = [cgroup]
+    while setup.parent[found[-1]] >= 0:
+        found.append(int(setup.parent[found[-1]]))
+    return found
+
+
+@given(runs())
+def test_time_never_goes_back(run: Run) -> None:
+    setup, columns = run
+    raw = run_engine(setup, columns)
+    end_ns = count(raw, "end_ns")
+    requests = records(raw, "requests")
+    for request in requests:
+        start, end = request["start_ns"], end_of(request)
+        assert 0 <= request["arrival_ns"] <= start <= end <= end_ns
+    kills = raw["kills"]["time_ns"].tolist()
+    assert kills == sorted(kills)
+    for worker in records(raw, "workers"):
+        created, reaped = worker["created_ns"], worker["reaped_ns"]
+        assert created >= 0
+        assert reaped == -1 or reaped >= created + 60 * 10**9
+    # a worker handles one command at a time, unless it only submits
+    if not setup.direct_io:
+        busy: defaultdict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+        for request in requests:
+            where = (request["device"], request["worker"])
+            busy[where].append((request["start_ns"], end_of(request)))
+        for spans in busy.values():
+            spans.sort()
+            ends = [end for _, end in spans]
+            assert all(
+                start >= end
+                for (start, _), end in zip(spans[1:], ends[:-1], strict=True)
+            )
+
+
+@given(runs())
+def test_workers_account_for_their_commands_and_their_css(run: Run) -> None:
+    setup, columns = run
+    raw = run_engine(setup, columns)
+    workers = records(raw, "workers")
+    alive = [row for row in workers if row["reaped_ns"] < 0 and row["cgroup"]]
+    # SEMANTICS A.3: a worker holds a reference of its cgroup's css from its creation
+    # until it is freed
+    assert count(raw, "css_refs") == len(alive)
+    held = {(row["device"], row["cgroup"]) for row in alive}
+    assert len(held) == len(alive)
+    commands = Counter(
+        zip(
+            raw["requests"]["device"].tolist(),
+            raw["requests"]["worker"].tolist(),
+            strict=True,
+        )
+    )
+    assert commands == {
+        (row["device"], row["worker"]): row["commands"] for row in workers
+    }
+    for row in workers:
+        end = row["reaped_ns"] if row["reaped_ns"] >= 0 else count(raw, "end_ns")
+        assert row["busy_ns"] + row["idle_ns"] == end - row["created_ns"]
+        assert row["busy_ns"] >= 0
+        assert row["idle_ns"] >= 0
+    assert count(raw, "workers_peak") <= len(workers)
+    if setup.policy != Policy.PER_CGROUP:
+        assert {row["cgroup"] for row in workers} <= {0}
+
+
+@given(runs(tmpfs=True, direct_io=False))
+def test_pages_stay_within_what_was_written(run: Run) -> None:
+    # SEMANTICS A.6: only a write touches a page, so nobody owns what nobody wrote
+    setup, columns = run
+    raw = run_engine(setup, columns)
+    if setup.laid_out_by >= 0:
+        return
+    written = set()
+    for row in raw["requests"]["row"].tolist():
+        if columns.op[row] == WRITE and columns.nbytes[row]:
+            first = int(columns.sector[row]) // 8
+            last = (int(columns.sector[row]) * 512 + int(columns.nbytes[row]) - 1) >> 12
+            device = int(columns.device[row])
+            written |= {(device, page) for page in range(first, last + 1)}
+    assert raw["memory"]["own_shmem"].sum() <= len(written)
