@@ -151,6 +151,13 @@ def test_interference_names_waiter_blocker_and_resource() -> None:
     assert (found["wait_ns"], found["count"]) == (38 * made.MS, 2)
 
 
+def test_cgroups_that_are_not_told_apart_have_a_name_of_their_own() -> None:
+    raw = made.raw_result()
+    raw["interference"]["waiting"][:] = len(made.names().cgroups)
+    found = build_tables(raw, made.names())["interference"]
+    assert set(found["waiting"].to_pylist()) == {"(others)"}
+
+
 def test_a_worker_alive_at_the_end_has_no_time_of_reaping() -> None:
     workers = tables()["workers"]
     assert workers["reaped_ns"].to_pylist() == [None, 66 * made.MS]

@@ -199,9 +199,16 @@ _SPECS: Final = (
         ),
         schema=pa.schema(
             [
-                _text("waiting", "cgroup whose requests waited"),
-                _text("blocking", "cgroup whose requests they waited for"),
-                _text("resource", "tag, worker, lock or device"),
+                _text(
+                    "waiting",
+                    "cgroup whose requests waited; (others): beyond the 64 that one "
+                    "queue tells apart at a time",
+                ),
+                _text(
+                    "blocking",
+                    "cgroup whose requests they waited for, or whose limit held them",
+                ),
+                _text("resource", "tag, worker, lock, device or throttle"),
                 _ns("wait_ns", "summed over requests"),
                 _count("count", "waits"),
             ]

@@ -26,6 +26,8 @@ IO_COLUMNS: Final = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
 #: Stages of a request, without their sum.
 STAGE_NAMES: Final = tuple(s.name.lower() for s in Stage if s is not Stage.TOTAL)
 _ALL_STAGES: Final = tuple(stage.name.lower() for stage in Stage)
+#: Waiting cgroups beyond those that one queue tells apart.
+OTHERS: Final = "(others)"
 _RESOURCES: Final = tuple(resource.name.lower() for resource in Resource)
 _EVENTS: Final = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
 _IntArray = NDArray[np.int64]
@@ -167,7 +169,8 @@ class _Lookup:
     """Names by dense id, whole columns at a time."""
 
     def __init__(self, names: Names) -> None:
-        self._cgroups = pa.array(names.cgroups, pa.string())
+        # the engine numbers what it does not tell apart behind the last cgroup
+        self._cgroups = pa.array([*names.cgroups, OTHERS], pa.string())
         self._devices = pa.array(names.devices, pa.string())
         self._tasks = pa.array(names.tasks, pa.string())
 

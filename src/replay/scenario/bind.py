@@ -162,9 +162,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         names = [device_text(device) for device in devices]
     notes += capped(limit_notes(scenario, devices), "more io.max lines have no effect")
     return Binding(
-        setup=make_setup(
-            scenario, tree, cgroups, devices, tasks, summary.start_ns
-        ),
+        setup=make_setup(scenario, tree, cgroups, devices, tasks, summary.start_ns),
         scenario=scenario,
         resolver=resolver,
         cgroup_names=tree.names,
