@@ -290,6 +290,11 @@ cdef class Engine:
         ]
         self.order = streams.order
         self.think_ns = streams.think_ns
+        for batch in self.batches:
+            n_rows += batch.at.n_rows
+        # streams hold what is replayed alone
+        sim.counts.other_devices += n_rows - len(self.order)
+        n_rows = 0
         if len(self.order) == 0:
             return
         self.parts = <Columns *> calloc(len(self.batches), sizeof(Columns))

@@ -342,6 +342,9 @@ cdef inline void queue_row(
     ):
         task_skips(sim, task)
         sim.counts.stopped += 1
+        if stream >= 0:
+            # nothing else completes that the stream's next request could wait for
+            sim.streams[stream].completions += 1
         return
     slot = request_new(sim)
     request = request_at(sim, slot)

@@ -6,7 +6,7 @@ reference; both read the same fields, so both can be compared.
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,6 @@ NOT_REPLAYED: Final = 0xFFFF
 
 #: ``throttle_device`` of a limit on the disk below.
 BACKING_DEVICE: Final = -1
-
-
-def _none(dtype: Any) -> Any:
-    return field(default_factory=lambda: np.zeros(0, dtype))
 
 
 class Policy(IntEnum):
@@ -175,12 +171,24 @@ class Setup:
     backing_device: bool = False
     write_errno: int = 5
     enospc_errno: int = 5
-    throttle_cgroup: NDArray[np.uint32] = _none(np.uint32)
-    throttle_device: NDArray[np.int32] = _none(np.int32)
-    throttle_rbps: NDArray[np.int64] = _none(np.int64)
-    throttle_wbps: NDArray[np.int64] = _none(np.int64)
-    throttle_riops: NDArray[np.int64] = _none(np.int64)
-    throttle_wiops: NDArray[np.int64] = _none(np.int64)
+    throttle_cgroup: NDArray[np.uint32] = field(
+        default_factory=lambda: np.zeros(0, np.uint32)
+    )
+    throttle_device: NDArray[np.int32] = field(
+        default_factory=lambda: np.zeros(0, np.int32)
+    )
+    throttle_rbps: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )
+    throttle_wbps: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )
+    throttle_riops: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )
+    throttle_wiops: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )
     throttle_waits_for_io: bool = False
     hz: int = 250
     boot_ns: int = 0

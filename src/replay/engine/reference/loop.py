@@ -139,6 +139,8 @@ class Reference:
     def follow(self, columns: Columns, service: list[int], streams: Streams) -> None:
         """Replay all rows with dependent arrivals."""
         self.columns, self.service = columns, service
+        # streams hold what is replayed alone
+        self.out.counts["other_devices"] += len(columns) - len(streams.order)
         for s in range(len(streams.depth)):
             lo, hi = int(streams.start[s]), int(streams.start[s + 1])
             rows = [int(row) for row in streams.order[lo:hi]]
@@ -231,6 +233,9 @@ class Reference:
         if task != NO_TASK and self.memory.stopped(task, queued_ns):
             self.memory.task_skips(task)
             out.counts["stopped"] += 1
+            if stream >= 0:
+                # nothing else completes that the stream's next request could wait for
+                self.streams[stream].completions += 1
             return
         request = Request(
             row=int(columns.row[i]),
