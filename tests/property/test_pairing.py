@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pairing_oracle import pair
 from replay.trace.metadata import Quality
-from trace_builder import OP_CATEGORIES, Event, cpu_files, decode, rows_of
+from trace_builder import OP_CATEGORIES, ByteOrder, Event, cpu_files, decode, rows_of
 
 DEVICES = (7 << 20, 8 << 20 | 16)
 COMMON = ("read", "write", "write", "write")
@@ -201,14 +201,13 @@ def test_window_only_decides_what_is_left_unfinished(
 @pytest.mark.parametrize("order", ["<", ">"])
 @given(events=chaos())
 def test_version_and_byte_order_change_nothing(
-    version: int, order: str, events: list[Event]
+    version: int, order: ByteOrder, events: list[Event]
 ) -> None:
     if version == 7:
         # version 7 has no category for these two
         known = [e for e in events if e.op not in ("zone", "write_zeroes")]
         events = known or [Event("Q", 1)]
     expected = pair(merged(events), 1000)
-    swapped = ">" if order == ">" else "<"
-    table, summary = decode(cpu_files(events, version=version, order=swapped))
+    table, summary = decode(cpu_files(events, version=version, order=order))
     assert rows_of(table) == expected.rows
     assert reasons(summary.quality) == dict(expected.counts)

@@ -267,12 +267,15 @@ def test_payload_length_past_the_end_costs_one_record() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [{"cpu": 1 << 16}, {"time_ns": 1 << 63}, {"action": 1 | 1 << 8 | 1 << 20}],
+    "bad",
+    [
+        record(1, cpu=1 << 16),
+        record(1, time_ns=1 << 63),
+        record(1 | 1 << 8 | 1 << 20, payload=b"short"),
+    ],
     ids=["cpu", "time", "id"],
 )
-def test_impossible_fields_are_refused(fields: dict[str, int]) -> None:
-    bad = record(**{"action": 1, **fields})
+def test_impossible_fields_are_refused(bad: bytes) -> None:
     _, summary = decode([bad + cpu_files(WRITE)[0]])
     assert summary.quality.refused_bytes == len(bad)
     assert summary.quality.records == len(WRITE)

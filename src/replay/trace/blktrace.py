@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-from typing_extensions import Buffer
 
 from replay.trace._blktrace import Decoder
 from replay.trace.metadata import (
@@ -26,6 +25,9 @@ from replay.trace.metadata import (
     Summary,
 )
 from replay.trace.schema import OPS, TRACE_SCHEMA
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 #: What the letter of an event is called in `Quality.events`, by its code.
 EVENT_NAMES: Final = (
@@ -81,7 +83,7 @@ class Source:
     """
 
     name: str
-    data: Buffer
+    data: "Buffer"
 
 
 class BlktraceBatches:
