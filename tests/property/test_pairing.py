@@ -12,6 +12,7 @@ from trace_builder import OP_CATEGORIES, ByteOrder, Event, cpu_files, decode, ro
 
 DEVICES = (7 << 20, 8 << 20 | 16)
 COMMON = ("read", "write", "write", "write")
+DISCARDS = ("discard", "discard", "discard", "write")
 EXTRA = st.sampled_from(((), (), (), ("sync",), ("flush", "fua"), ("meta", "ahead")))
 #: The order in which a request's events come, with what may be left out.
 LIVES = (
@@ -31,8 +32,7 @@ LIVES = (
 @st.composite
 def chaos(draw: st.DrawFn) -> list[Event]:
     """Any letter at any place: few places, so that they meet."""
-    few = draw(st.booleans())
-    ops = COMMON if few else tuple(OP_CATEGORIES)
+    ops = draw(st.sampled_from((COMMON, DISCARDS, tuple(OP_CATEGORIES))))
     events = []
     time_ns = 10_000
     for _ in range(draw(st.integers(1, 60))):

@@ -116,21 +116,59 @@ def test_issue_without_queue_takes_the_issuer_of_the_issue() -> None:
 
 
 def test_issue_longer_than_known_takes_in_bios_whose_merge_was_lost() -> None:
-    # GIVEN three bios in a row, of which one became a request of its own
+    # GIVEN a request, a bio behind it, and one that the issue leaves out
     rows, _ = decode_events(
         [
             Event("Q", 0, 0),
             Event("Q", 1, 8),
             Event("Q", 2, 16),
-            Event("G", 3, 16),
-            Event("D", 4, 0, 12288),
+            Event("D", 4, 0, 8192),
         ]
     )
-    # THEN that one is left alone
     assert [(r["sector"], r["n_bios"], r["nbytes"]) for r in rows] == [
         (16, 1, 4096),
-        (0, 2, 12288),
+        (0, 2, 8192),
     ]
+
+
+def test_requests_that_an_old_kernel_joined_in_silence_are_one() -> None:
+    # GIVEN two requests side by side, and one issue of both: before 5.9
+    rows, summary = decode_events(
+        [
+            Event("Q", 0, 0),
+            Event("G", 1, 0),
+            Event("Q", 2, 8),
+            Event("G", 3, 8),
+            Event("D", 4, 0, 8192),
+            Event("C", 9, 0, 8192),
+        ]
+    )
+    # THEN their bytes count once, and both bios are in it
+    assert [(r["n_bios"], r["nbytes"], times(r)) for r in rows] == [
+        (2, 8192, (0, 4, 9))
+    ]
+    assert summary.quality.unmatched == {}
+
+
+def test_discards_of_several_ranges_are_one_command() -> None:
+    # GIVEN ranges that do not touch; no event tells that they were joined
+    rows, summary = decode_events(
+        [
+            Event("Q", 0, 800, cgroup=23, op="discard"),
+            Event("G", 1, 800, cgroup=23, op="discard"),
+            Event("Q", 2, 0, cgroup=23, op="discard"),
+            Event("Q", 3, 400, cgroup=59, op="discard"),
+            Event("Q", 4, 80, 8192, cgroup=23, op="discard"),
+            Event("D", 5, 800, 16384, cgroup=23, op="discard"),
+            Event("C", 9, 800, 16384, cgroup=23, op="discard"),
+        ]
+    )
+    # THEN the command has the bios of its cgroup, and their bytes
+    assert [(r["cgroup"], r["n_bios"], r["nbytes"]) for r in rows] == [
+        (59, 1, 4096),
+        (23, 3, 16384),
+    ]
+    assert summary.quality.never_issued == 1
 
 
 def test_partial_completions_end_with_the_last() -> None:
