@@ -109,7 +109,8 @@ cdef class Decoder:
         self.make_room()
         for _, data in sources:
             self.attach(data)
-        merge_start(&self.decode.merge, self.n_sources)
+        with nogil:
+            merge_start(&self.decode.merge, self.n_sources)
         self.check_sources()
 
     def __dealloc__(self) -> None:
@@ -128,11 +129,14 @@ cdef class Decoder:
         """Hold the next source's bytes and find their format."""
         cdef Source* source = &self.sources[self.n_buffers]
         cdef Py_buffer* buffer = &self.buffers[self.n_buffers]
+        cdef bint found
         PyObject_GetBuffer(data, buffer, PyBUF_SIMPLE)
         source.data = <const uint8_t*>buffer.buf
         source.size = <size_t>buffer.len
         self.n_buffers += 1
-        if not source_open(source):
+        with nogil:
+            found = source_open(source)
+        if not found:
             raise self.refusal(self.n_buffers - 1)
         return 0
 
