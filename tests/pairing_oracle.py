@@ -216,12 +216,9 @@ class Oracle:
         if bio is None or into is None or into.nbytes + bio.nbytes > LIMIT:
             self.counts["merge"] += 1
             return
-        into.n_bios += bio.n_bios
-        into.nbytes += bio.nbytes
-        into.remaining += bio.remaining
         if front:
             into.sector = into.at = bio.at
-        self.drop(bio)
+        self.join(into, bio)
         self.hang(into, start=front)
 
     def on_F(self, event: Event, op: str) -> None:
@@ -282,16 +279,32 @@ class Oracle:
             found = (
                 request
                 for request in self.starting(behind, into.op, "queued")
-                if request is not into
-                and not (request.got or request.written or request.requeued)
+                if request is not into and not (request.written or request.requeued)
             )
-            bio = self.choose(found, behind, oldest=False)
+            bio = self.choose(found, behind, oldest=False, avoid="got")
             if bio is None or not 0 < bio.remaining <= nbytes - into.remaining:
-                return
-            into.n_bios += bio.n_bios
-            into.nbytes += bio.nbytes
-            into.remaining += bio.remaining
-            self.drop(bio)
+                break
+            self.join(into, bio)
+        if into.op != "discard":
+            return
+        for bio in self.queued_rows[self.queued_rows.index(into) + 1 :]:
+            if into.remaining >= nbytes:
+                break
+            if (
+                bio.op == "discard"
+                and bio.state == "queued"
+                and not bio.got
+                and bio.event.device == into.event.device
+                and bio.event.cgroup == into.event.cgroup
+                and into.remaining + bio.remaining <= nbytes
+            ):
+                self.join(into, bio)
+
+    def join(self, into: Request, bio: Request) -> None:
+        into.n_bios += bio.n_bios
+        into.nbytes += bio.nbytes
+        into.remaining += bio.remaining
+        self.drop(bio)
 
     def on_R(self, event: Event, op: str) -> None:
         request = self.issued(event, op)

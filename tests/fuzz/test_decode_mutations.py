@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.errors import TraceError
 from replay.trace.metadata import Summary
 from trace_builder import Event, cpu_files, decode, note, process_note, rows_of
 
-EXAMPLES = int(os.environ.get("REPLAY_FUZZ_EXAMPLES", "0"))
+LONGER = int(os.environ.get("REPLAY_FUZZ_EXAMPLES", "0"))
 LIMITS = (0, 1, 7, 8, 0x7F, 0x80, 0xFF)
 #: (offset in the v7 header, width): every field, to be set to its limits.
 FIELDS = (
@@ -44,7 +44,8 @@ REAL = (
     "public-traces/Romeus_blkparseanalyzer/trace_x_0_y_0.bin",
 )
 
-Mutation = Callable[[bytearray], None]
+
+fuzzing = settings(max_examples=LONGER) if LONGER else settings()
 
 
 def record_starts(data: bytes) -> list[int]:
@@ -162,7 +163,7 @@ def check_counts(files: list[bytes], table: pa.Table | None, summary: Summary) -
 @given(
     damage=damages(), which=st.integers(0, 1), window=st.sampled_from((1, 16, 1 << 20))
 )
-@settings(max_examples=EXAMPLES or settings.default.max_examples)
+@fuzzing
 def test_damaged_capture_is_read_or_refused(
     damage: Callable[[bytes], bytes], which: int, window: int
 ) -> None:
@@ -172,10 +173,7 @@ def test_damaged_capture_is_read_or_refused(
 
 
 @given(damage=damages(), name=st.sampled_from(REAL))
-@settings(
-    max_examples=EXAMPLES or settings.default.max_examples,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@fuzzing
 def test_damaged_real_capture_is_read_or_refused(
     shared: Path, damage: Callable[[bytes], bytes], name: str
 ) -> None:

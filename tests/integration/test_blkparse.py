@@ -86,10 +86,10 @@ def plain_copy(files: list[Path], directory: Path) -> None:
         path.write_bytes(b"".join(records.get(cpu, [])))
 
 
-def run_tool(*command: str) -> str:
+def run_tool(*command: str, cwd: Path | None = None) -> str:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
     return done.stdout
 
 
@@ -151,7 +151,8 @@ def btt_means(base: str, directory: Path) -> dict[str, tuple[float, int]]:
     dump = directory / "btt.dump"
     run_tool("blkparse", "-i", base, "-q", "-O", "-d", str(dump))
     means = {}
-    for line in run_tool("btt", "-i", str(dump)).splitlines():
+    # btt leaves files of its own where it is run
+    for line in run_tool("btt", "-i", str(dump), cwd=directory).splitlines():
         fields = line.split()
         if len(fields) == 5 and fields[0] in ("D2C", "Q2C"):
             means[fields[0]] = (float(fields[2]), int(fields[4]))

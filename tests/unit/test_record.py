@@ -207,6 +207,15 @@ def test_one_damaged_time_moves_no_other_event(place: int) -> None:
     assert summary.quality.out_of_order == 1
 
 
+def test_message_with_a_damaged_time_holds_nothing_back() -> None:
+    events = [event_bytes(Event("Q", 1_000 * i, 8 * i), i) for i in (1, 2)]
+    far = note(2, b"far", time_ns=1 << 60)
+    other = cpu_files([Event("Q", 1_500, 800, cpu=1)])[0]
+    table, summary = decode([events[0] + far + events[1], other])
+    assert [row["sector"] for row in rows_of(table)] == [8, 800, 16]
+    assert [(m.time_ns, m.text) for m in summary.messages] == [(0, "far")]
+
+
 def test_unknown_actions_are_counted() -> None:
     odd = [
         record(0, time_ns=1),
@@ -267,12 +276,15 @@ def test_payload_length_past_the_end_costs_one_record() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [{"cpu": 1 << 16}, {"time_ns": 1 << 63}, {"action": 1 | 1 << 8 | 1 << 20}],
+    "bad",
+    [
+        record(1, cpu=1 << 16),
+        record(1, time_ns=1 << 63),
+        record(1 | 1 << 8 | 1 << 20, payload=b"short"),
+    ],
     ids=["cpu", "time", "id"],
 )
-def test_impossible_fields_are_refused(fields: dict[str, int]) -> None:
-    bad = record(**{"action": 1, **fields})
+def test_impossible_fields_are_refused(bad: bytes) -> None:
     _, summary = decode([bad + cpu_files(WRITE)[0]])
     assert summary.quality.refused_bytes == len(bad)
     assert summary.quality.records == len(WRITE)

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Self
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -7,7 +7,7 @@ N_COLUMNS: Final[int]
 
 @disjoint_base
 class Decoder:
-    def __init__(self, sources: Sequence[tuple[str, Buffer]], window: int) -> None: ...
+    def __new__(cls, sources: Sequence[tuple[str, Buffer]], window: int) -> Self: ...
     @property
     def bytes_read(self) -> int: ...
     def fill(

@@ -12,7 +12,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport (
     int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 )
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memset
 
 from replay.trace._columns cimport Columns, N_COLUMNS as C_N_COLUMNS
@@ -21,23 +21,20 @@ from replay.trace._facts cimport (
     IdMap,
     MAX_CGROUPS,
     MAX_DEVICES,
-    MAX_MESSAGES,
-    MAX_NAMES,
-    MAX_PROCESSES,
     MAX_TRACKED,
     MessageNote,
     NAME_BYTES,
     NameNote,
     Tally,
-    mix_id,
 )
+from replay.trace._grow cimport decode_free, decode_grow, decode_start, zeroed
 from replay.trace._merge cimport merge_start
-from replay.trace._pair cimport Pairing, pair_has_room
+from replay.trace._pair cimport Pairing
 from replay.trace._rows cimport (
     STOP_BATCH_FULL, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
 )
 from replay.trace._source cimport Source, source_open
-from replay.trace._table cimport NIL, Slot, Table, table_home
+from replay.trace._table cimport NIL
 
 from os import urandom
 
@@ -52,82 +49,6 @@ cdef size_t[13] ITEM_BYTES = [8, 8, 8, 4, 8, 4, 4, 1, 2, 8, 4, 2, 4]
 cdef enum:
     #: Records between two looks at signals: some 10 ms.
     CHUNK_RECORDS = 0x40000
-    FIRST_SLOTS = 0x200
-    FIRST_PLACES = 0x800
-    FIRST_IDS = 0x40
-
-
-cdef void* grown(void* memory, size_t n_items, size_t item_bytes) except NULL:
-    """Reallocate; what is new is not initialised. Raises ``MemoryError``."""
-    cdef void* larger = realloc(memory, n_items * item_bytes)
-    if larger == NULL:
-        raise MemoryError(f"{n_items * item_bytes} bytes")
-    return larger
-
-
-cdef void* zeroed(size_t n_items, size_t item_bytes) except NULL:
-    """Allocate zeros. Raises ``MemoryError``."""
-    cdef void* memory = calloc(n_items if n_items else 1, item_bytes)
-    if memory == NULL:
-        raise MemoryError(f"{n_items * item_bytes} bytes")
-    return memory
-
-
-cdef int idmap_grow(IdMap* ids, uint32_t capacity) except -1:
-    """Make room for ``capacity`` ids, a power of two."""
-    cdef uint32_t mask = 2 * capacity - 1
-    cdef uint32_t* places = <uint32_t*>zeroed(<size_t>mask + 1, sizeof(uint32_t))
-    cdef uint32_t index
-    try:
-        ids.ids = <uint64_t*>grown(ids.ids, capacity, sizeof(uint64_t))
-    except MemoryError:
-        free(places)
-        raise
-    free(ids.places)
-    ids.places = places
-    ids.mask = mask
-    ids.capacity = capacity
-    for index in range(ids.n):
-        idmap_place(ids, index)
-    return 0
-
-
-cdef void idmap_place(IdMap* ids, uint32_t index) noexcept:
-    """Enter a known id into the new places."""
-    cdef uint32_t place = <uint32_t>mix_id(ids.ids[index], ids.seed) & ids.mask
-    while ids.places[place]:
-        place = (place + 1) & ids.mask
-    ids.places[place] = index + 1
-
-
-cdef int table_grow(Table* table, uint32_t n_places) except -1:
-    """Move the entries into a table of ``n_places``, a power of two."""
-    cdef uint64_t* places = <uint64_t*>zeroed(n_places, sizeof(uint64_t))
-    cdef uint64_t* old = table.places
-    cdef uint32_t n_old = table.mask + 1 if old != NULL else 0
-    cdef uint32_t index
-    cdef uint32_t place
-    table.places = places
-    table.mask = n_places - 1
-    for index in range(n_old):
-        if old[index]:
-            place = table_home(table, old[index])
-            while places[place]:
-                place = (place + 1) & table.mask
-            places[place] = old[index]
-    free(old)
-    return 0
-
-
-cdef int tally_grow(IdMap* ids, Tally** tally, uint32_t limit) except -1:
-    """Grow a map and its tallies if it is full and below its limit."""
-    cdef uint32_t capacity
-    if ids.n < ids.capacity or ids.capacity >= limit:
-        return 0
-    capacity = max(2 * ids.capacity, FIRST_IDS)
-    tally[0] = <Tally*>grown(tally[0], capacity, sizeof(Tally))
-    memset(&tally[0][ids.n], 0, (capacity - ids.n) * sizeof(Tally))
-    return idmap_grow(ids, capacity)
 
 
 cdef list tally_list(const IdMap* ids, const Tally* tally):
@@ -168,12 +89,10 @@ cdef class Decoder:
     cdef Py_buffer* buffers
     cdef uint32_t n_sources
     cdef uint32_t n_buffers
-    cdef uint32_t max_slots
     cdef bint finished
     cdef list names
 
     def __cinit__(self, sources: object, window: int) -> None:
-        cdef Pairing* pair = &self.decode.pair
         cdef Py_ssize_t n_sources = len(sources)
         cdef uint64_t[6] seeds
         cdef const uint8_t[::1] noise = urandom(sizeof(seeds))
@@ -186,51 +105,19 @@ cdef class Decoder:
         self.decode.merge.heap = <uint32_t*>zeroed(n_sources, sizeof(uint32_t))
         for index in range(sizeof(seeds)):
             (<uint8_t*>seeds)[index] = noise[index]
-        pair.table.seed_a = seeds[0]
-        pair.table.seed_b = seeds[1]
-        self.decode.facts.devices.seed = seeds[2]
-        self.decode.facts.cgroups.seed = seeds[3]
-        self.decode.facts.processes.seed = seeds[4]
-        self.decode.facts.tracked.seed = seeds[5]
-        pair.window = window
-        pair.max_written = max(pair.window // 4, 1)
-        self.max_slots = pair.window + pair.max_written + 4
-        pair.free_head = pair.fifo_head = pair.fifo_tail = NIL
-        pair.queued.head = pair.queued.tail = NIL
-        pair.in_flight.head = pair.in_flight.tail = NIL
-        pair.written.head = pair.written.tail = NIL
-        self.decode.facts.names = <NameNote*>zeroed(MAX_NAMES, sizeof(NameNote))
-        self.decode.facts.messages = <MessageNote*>zeroed(
-            MAX_MESSAGES, sizeof(MessageNote)
-        )
+        decode_start(&self.decode, window, seeds)
         self.make_room()
         for _, data in sources:
             self.attach(data)
-        merge_start(&self.decode.merge, self.n_sources)
+        with nogil:
+            merge_start(&self.decode.merge, self.n_sources)
         self.check_sources()
 
     def __dealloc__(self) -> None:
         self.release_buffers()
         free(self.sources)
         free(self.buffers)
-        free(self.decode.merge.heap)
-        free(self.decode.pair.slots)
-        free(self.decode.pair.table.places)
-        free(self.decode.facts.devices.ids)
-        free(self.decode.facts.devices.places)
-        free(self.decode.facts.device_tally)
-        free(self.decode.facts.cgroups.ids)
-        free(self.decode.facts.cgroups.places)
-        free(self.decode.facts.cgroup_tally)
-        free(self.decode.facts.processes.ids)
-        free(self.decode.facts.processes.places)
-        free(self.decode.facts.process_tally)
-        free(self.decode.facts.tracked.ids)
-        free(self.decode.facts.tracked.places)
-        free(self.decode.facts.track_sequence)
-        free(self.decode.facts.track_lost)
-        free(self.decode.facts.names)
-        free(self.decode.facts.messages)
+        decode_free(&self.decode)
 
     cdef void release_buffers(self) noexcept:
         cdef uint32_t index
@@ -242,11 +129,14 @@ cdef class Decoder:
         """Hold the next source's bytes and find their format."""
         cdef Source* source = &self.sources[self.n_buffers]
         cdef Py_buffer* buffer = &self.buffers[self.n_buffers]
+        cdef bint found
         PyObject_GetBuffer(data, buffer, PyBUF_SIMPLE)
         source.data = <const uint8_t*>buffer.buf
         source.size = <size_t>buffer.len
         self.n_buffers += 1
-        if not source_open(source):
+        with nogil:
+            found = source_open(source)
+        if not found:
             raise self.refusal(self.n_buffers - 1)
         return 0
 
@@ -283,38 +173,7 @@ cdef class Decoder:
 
     cdef int make_room(self) except -1:
         """Grow what is full. Nothing changes if memory is short."""
-        cdef Pairing* pair = &self.decode.pair
-        cdef IdMap* tracked = &self.decode.facts.tracked
-        cdef uint32_t n_items
-        if pair.n_used == pair.n_slots:
-            n_items = max(2 * pair.n_slots, <uint32_t>FIRST_SLOTS)
-            n_items = min(n_items, self.max_slots)
-            pair.slots = <Slot*>grown(pair.slots, n_items, sizeof(Slot))
-            pair.n_slots = n_items
-        if pair.table.places == NULL or not pair_has_room(pair):
-            n_items = 2 * (pair.table.mask + 1)
-            table_grow(&pair.table, max(n_items, <uint32_t>FIRST_PLACES))
-        if tracked.n == tracked.capacity and tracked.capacity < <uint32_t>MAX_TRACKED:
-            n_items = max(2 * tracked.capacity, <uint32_t>FIRST_IDS)
-            self.decode.facts.track_sequence = <uint32_t*>grown(
-                self.decode.facts.track_sequence, n_items, sizeof(uint32_t)
-            )
-            self.decode.facts.track_lost = <uint64_t*>grown(
-                self.decode.facts.track_lost, n_items, sizeof(uint64_t)
-            )
-            idmap_grow(tracked, n_items)
-        tally_grow(
-            &self.decode.facts.devices, &self.decode.facts.device_tally, MAX_DEVICES
-        )
-        tally_grow(
-            &self.decode.facts.cgroups, &self.decode.facts.cgroup_tally, MAX_CGROUPS
-        )
-        tally_grow(
-            &self.decode.facts.processes,
-            &self.decode.facts.process_tally,
-            MAX_PROCESSES,
-        )
-        self.decode.facts.need_room = False
+        decode_grow(&self.decode)
         return self.check_limits()
 
     cdef int check_limits(self) except -1:

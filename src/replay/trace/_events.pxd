@@ -8,6 +8,7 @@ from libc.stdint cimport int16_t, uint8_t, uint32_t, uint64_t
 
 from replay.trace._pair cimport (
     Pairing,
+    RANGE_LIMIT,
     find_issued,
     find_issued_around,
     find_queued,
@@ -31,6 +32,7 @@ from replay.trace._record cimport (
     LETTER_Q,
     LETTER_R,
     LETTER_X,
+    OP_DISCARD,
     OP_FLUSH,
     OP_FLUSH_BIO,
     OP_PASSTHROUGH,
@@ -209,9 +211,10 @@ cdef inline void on_insert(
 cdef inline void absorb_missed(
     Pairing* pair, uint32_t into, uint64_t nbytes
 ) noexcept nogil:
-    """Take in bios that lie behind a request, up to the length it was issued with.
+    """Take in what lies behind a request, up to the length it was issued with.
 
-    Their merge was not recorded. Bios with a G are requests of their own.
+    Their merge was not recorded: it was lost, or joined two requests on a kernel before
+    5.9, which tells of merged bios only. A bio without a G is preferred.
     """
     cdef Slot* target = &pair.slots[into]
     cdef uint32_t head
@@ -231,8 +234,8 @@ cdef inline void absorb_missed(
             False,
             nbytes - target.remaining,
             target.cgroup,
-            0,
-            MARK_GOT | MARK_WRITTEN | MARK_REQUEUED,
+            MARK_GOT,
+            MARK_WRITTEN | MARK_REQUEUED,
             NIL,
         )
         if (
@@ -242,6 +245,37 @@ cdef inline void absorb_missed(
         ):
             break
         slot_absorb(pair, into, number)
+
+
+cdef inline void absorb_ranges(
+    Pairing* pair, uint32_t into, uint64_t nbytes
+) noexcept nogil:
+    """Take in discards of other ranges, up to the length a discard was issued with.
+
+    One command may discard ranges anywhere; no event tells of their merge. They are of
+    one cgroup, were queued after the first, and became no request of their own.
+    Source: block/blk-merge.c, bio_attempt_discard_merge(), v6.12.
+    """
+    cdef Slot* target = &pair.slots[into]
+    cdef uint32_t number = target.in_list.next
+    cdef uint32_t after
+    cdef const Slot* slot
+    cdef int _step
+    for _step in range(RANGE_LIMIT):
+        if number == <uint32_t>NIL or target.remaining >= nbytes:
+            break
+        slot = &pair.slots[number]
+        after = slot.in_list.next
+        if (
+            slot.op == target.op
+            and slot.device == target.device
+            and slot.cgroup == target.cgroup
+            and slot.state == STATE_QUEUED
+            and not slot.marks & MARK_GOT
+            and <uint64_t>target.remaining + slot.remaining <= nbytes
+        ):
+            slot_absorb(pair, into, number)
+        number = after
 
 
 cdef inline void on_issue(Pairing* pair, const Record* record, uint8_t op) noexcept nogil:
@@ -268,6 +302,8 @@ cdef inline void on_issue(Pairing* pair, const Record* record, uint8_t op) noexc
             return
         if record.nbytes > slot.remaining:
             absorb_missed(pair, number, record.nbytes)
+            if op == OP_DISCARD:
+                absorb_ranges(pair, number, record.nbytes)
         list_remove(&pair.queued, pair.slots, number)
         # what the driver saw counts
         slot.nbytes = slot.remaining = record.nbytes

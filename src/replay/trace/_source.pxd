@@ -12,8 +12,6 @@ from replay.trace._record cimport (
     Format,
     KIND_EVENT,
     KIND_MESSAGE,
-    KIND_PROCESS,
-    KIND_TIMESTAMP,
     KIND_UNKNOWN,
     MAGIC_V7,
     MAGIC_V8,
@@ -141,10 +139,10 @@ cdef inline bint source_open(Source* source) noexcept nogil:
 
 
 cdef inline void source_check_time(Source* source) noexcept nogil:
-    """Bring an event back whose time alone is far ahead of its neighbours'.
+    """Bring a record back whose time alone is far ahead of its neighbours'.
 
     One flipped bit would else hold back, then flatten, everything after it. The time
-    becomes that of the event before (or after, if it is the first) and is counted.
+    becomes that of the event before (the record after, if it is the first).
     """
     cdef uint64_t time_ns = source.head.time_ns
     cdef uint64_t after_ns
@@ -204,15 +202,16 @@ cdef inline void source_next(Source* source) noexcept nogil:
         offset = found
     source.offset = after
     source.n_records += 1
-    if source.head.kind == KIND_PROCESS or source.head.kind == KIND_TIMESTAMP:
-        # in a dump of `blkparse -d` these alone keep absolute times
+    if source.head.kind != KIND_EVENT and source.head.kind != KIND_MESSAGE:
+        # no time of an event: in a dump of `blkparse -d` process and timestamp notes
+        # alone keep absolute times, and of what is unknown nothing is known
         source.sort_ns = 0
         source.sort_tie = 0
         return
+    source_check_time(source)
+    source.sort_ns = source.head.time_ns
     source.sort_tie = <uint64_t>source.head.cpu << 32
     if source.head.kind == KIND_EVENT:
-        source_check_time(source)
+        source.sort_tie |= source.head.sequence
         source.last_ns = source.head.time_ns
         source.seen_event = True
-        source.sort_tie |= source.head.sequence
-    source.sort_ns = source.head.time_ns

@@ -166,6 +166,8 @@ class BlktraceBatches:
                     break
                 n_rows += n_filled
                 yield _batch(buffers, n_filled, n_null)
+                if n_filled < self._batch_rows:
+                    break
             self._summary = _summary(decoder, n_rows)
         finally:
             decoder.close()
@@ -257,17 +259,22 @@ def _text(raw: bytes) -> str:
     return raw.rstrip(b"\0\n").decode("utf-8", "backslashreplace")
 
 
+def _signed(pid: int) -> int:
+    """Show a pid as the ``pid`` column does."""
+    return pid - (1 << 32) if pid >> 31 else pid
+
+
 def _processes(decoder: Decoder, start_ns: int, end_ns: int) -> list[Process]:
     """Collect every process that has a name or a request, by pid."""
     names: dict[int, list[ProcessName]] = {}
     for time_ns, pid, raw in sorted(decoder.process_names()):
         # before the first event, or on another clock (a dump's notes): since ever
         at_ns = time_ns - start_ns if start_ns <= time_ns <= end_ns else 0
-        known = names.setdefault(pid, [])
+        known = names.setdefault(_signed(pid), [])
         if not known or known[-1].name != _text(raw):
             known.append(ProcessName(time_ns=at_ns, name=_text(raw)))
     tallies = {
-        pid: (n_requests, first_ns, last_ns)
+        _signed(pid): (n_requests, first_ns, last_ns)
         for pid, n_requests, _, _, first_ns, last_ns in decoder.processes()
     }
     processes = []
