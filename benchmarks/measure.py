@@ -1,6 +1,7 @@
 """Time and memory of one thing, measured."""
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -104,7 +105,8 @@ def repeat(
 
 def _cpu() -> float:
     """Return the processors' time of this process and of those it has waited for, s."""
-    return sum(os.times()[:4])
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def python(*arguments: str | Path) -> list[str]:
@@ -162,7 +164,7 @@ def peak_of(command: Sequence[str | Path]) -> tuple[Spent, int]:
     RuntimeError
         It failed.
     """
-    started, cpu = time.perf_counter(), os.times()
+    started, cpu = time.perf_counter(), _cpu()
     with subprocess.Popen(
         list(map(str, command)),
         stdin=subprocess.DEVNULL,
@@ -176,10 +178,7 @@ def peak_of(command: Sequence[str | Path]) -> tuple[Spent, int]:
             time.sleep(SAMPLE_S)
     if process.returncode != 0:
         raise RuntimeError(f"{command[0]} ended with {process.returncode}")
-    ended = os.times()
-    used = ended.children_user + ended.children_system
-    used -= cpu.children_user + cpu.children_system
-    return Spent(time.perf_counter() - started, used), peak
+    return Spent(time.perf_counter() - started, _cpu() - cpu), peak
 
 
 def _anonymous_bytes(status: Path) -> int:
