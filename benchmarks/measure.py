@@ -1,6 +1,7 @@
 """Time and memory of one thing, measured."""
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -8,10 +9,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 #: How often the memory of a command is looked at, s.
 SAMPLE_S: Final = 0.005
+
+
+class Spent(NamedTuple):
+    """Time by the clock, and of the processors (commands that were run included), s."""
+
+    clock: float
+    cpu: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +36,8 @@ class Result:
         What is counted: ``event``, ``request``, ``call``.
     count : int
         How many of them one repeat had.
-    seconds : tuple of float
-        One a repeat.
+    spent : Spent
+        One entry a repeat.
     peer : str
         Case that it is compared with; empty if none.
     bytes_peak : int
@@ -40,19 +48,24 @@ class Result:
     what: str
     unit: str
     count: int
-    seconds: tuple[float, ...]
+    spent: tuple[Spent, ...]
     peer: str = ""
     bytes_peak: int = 0
 
     @property
     def median(self) -> float:
         """Median of the repeats, s."""
-        return statistics.median(self.seconds)
+        return statistics.median(spent.clock for spent in self.spent)
 
     @property
     def least(self) -> float:
         """Fastest repeat, s."""
-        return min(self.seconds)
+        return min(spent.clock for spent in self.spent)
+
+    @property
+    def cpu(self) -> float:
+        """Least time of the processors, s: hardly grows when others use them too."""
+        return min(spent.cpu for spent in self.spent)
 
     def ns(self, seconds: float) -> float:
         """Return nanoseconds a unit."""
@@ -64,7 +77,7 @@ def repeat(
     repeats: int,
     *,
     before: Callable[[], object] | None = None,
-) -> tuple[float, ...]:
+) -> tuple[Spent, ...]:
     """Time a call several times.
 
     Parameters
@@ -77,18 +90,23 @@ def repeat(
 
     Returns
     -------
-    tuple of float
-        Seconds.
+    tuple of Spent
     """
-    seconds = []
+    spent = []
     for _ in range(repeats):
         if before is not None:
             before()
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), _cpu()
         kept = work()
-        seconds.append(time.perf_counter() - started)
+        spent.append(Spent(time.perf_counter() - started, _cpu() - cpu))
         del kept
-    return tuple(seconds)
+    return tuple(spent)
+
+
+def _cpu() -> float:
+    """Return the processors' time of this process and of those it has waited for, s."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def python(*arguments: str | Path) -> list[str]:
@@ -128,7 +146,7 @@ def run(command: Sequence[str | Path], *, directory: Path | None = None) -> None
         raise RuntimeError(f"{command[0]} ended with {done.returncode}: {text[-500:]}")
 
 
-def peak_of(command: Sequence[str | Path]) -> tuple[float, int]:
+def peak_of(command: Sequence[str | Path]) -> tuple[Spent, int]:
     """Run a command and watch its anonymous memory.
 
     Parameters
@@ -137,8 +155,8 @@ def peak_of(command: Sequence[str | Path]) -> tuple[float, int]:
 
     Returns
     -------
-    tuple of (float, int)
-        Seconds, and the largest ``RssAnon`` seen, bytes: mapped files do not count,
+    tuple of (Spent, int)
+        And the largest ``RssAnon`` seen, bytes: mapped files do not count,
         they are given back whenever the memory is wanted.
 
     Raises
@@ -146,7 +164,7 @@ def peak_of(command: Sequence[str | Path]) -> tuple[float, int]:
     RuntimeError
         It failed.
     """
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), _cpu()
     with subprocess.Popen(
         list(map(str, command)),
         stdin=subprocess.DEVNULL,
@@ -160,7 +178,7 @@ def peak_of(command: Sequence[str | Path]) -> tuple[float, int]:
             time.sleep(SAMPLE_S)
     if process.returncode != 0:
         raise RuntimeError(f"{command[0]} ended with {process.returncode}")
-    return time.perf_counter() - started, peak
+    return Spent(time.perf_counter() - started, _cpu() - cpu), peak
 
 
 def _anonymous_bytes(status: Path) -> int:

@@ -6,7 +6,8 @@
     python -m benchmarks.rates --write      and put the table in benchmarks/RESULTS.md
 
 Traces are generated (`benchmarks.generate`) and kept under build/benchmarks. A median
-says what to expect, the fastest repeat what the machine can do when nothing disturbs.
+says what to expect, the fastest repeat what the machine can do when nothing disturbs;
+CPU is the processors' time, which others on the same machine hardly change.
 """
 
 import argparse
@@ -119,7 +120,8 @@ def page(results: list[Result], command: str, repeats: int) -> str:
     return (
         "# Rates\n\n"
         f"Made on {today} by `{command}`: median and fastest of {repeats} repeats"
-        " (memory: one; start-up: more), caches warm where nothing else is said.\n"
+        " (memory: one; start-up: more), caches warm where nothing else is said; CPU:"
+        " least processors' time. Ratios are of medians.\n"
         "A recording's events are its Q, G, M, P, I, U, D and C, about 5.2 a request."
         " One core, unless threads are named.\n\n"
         f"{facts}\n\n"

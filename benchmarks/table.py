@@ -10,12 +10,13 @@ HEADINGS = (
     "count",
     "median",
     "min",
+    "CPU",
     "million/s",
     "peak",
     "against",
     "times as fast",
 )
-LEFT = (0, 1, 7)
+LEFT = (0, 1, 8)
 
 
 def table(results: Sequence[Result]) -> str:
@@ -30,6 +31,7 @@ def table(results: Sequence[Result]) -> str:
     str
         A Markdown table, its columns aligned. A ratio above 1 says that the case takes
         less time than what it is held against, unit by unit, medians both.
+        CPU is the processors' time, of all threads and processes.
     """
     by_name = {result.case: result for result in results}
     rows = [HEADINGS, *(_row(result, by_name) for result in results)]
@@ -64,6 +66,7 @@ def _row(result: Result, by_name: dict[str, Result]) -> tuple[str, ...]:
         "" if per_call else f"{result.count:,} {result.unit}s",
         _time(result, result.median),
         _time(result, result.least),
+        _time(result, result.cpu),
         rate,
         f"{result.bytes_peak / 1e6:.0f} MB" if result.bytes_peak else "",
         result.peer if peer is not None else "",

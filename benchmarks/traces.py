@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 
 from benchmarks.generate import ROWS_NAME, write_records
@@ -60,9 +59,8 @@ def rows_of(root: Path, shape: Shape) -> Path:
     return directory / ROWS_NAME
 
 
-@cache
 def _directory(root: Path, kind: str, shape: Shape) -> Path:
-    """Make a shape's directory; what an interrupted run left in it is removed."""
+    """Return a shape's directory, made; what an interrupted run left is removed."""
     text = json.dumps([GENERATION, SCHEMA_VERSION, asdict(shape)])
     name = f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     directory = root / name

@@ -12,14 +12,14 @@ def _measure(
     name: str, bench: Bench, source: Path, count: int, what: str, peer: str = ""
 ) -> Result:
     output = bench.scratch / "tables"
-    seconds = repeat(
+    spent = repeat(
         lambda: run(replay("run", source, "-o", output)),
         bench.repeats,
         before=partial(shutil.rmtree, output, ignore_errors=True),
     )
     shutil.rmtree(output)
     return Result(
-        case=name, what=what, unit="event", count=count, seconds=seconds, peer=peer
+        case=name, what=what, unit="event", count=count, spent=spent, peer=peer
     )
 
 

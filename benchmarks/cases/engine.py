@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from benchmarks.cases.registry import Bench, Case
-from benchmarks.measure import Result, repeat
+from benchmarks.measure import Result, Spent, repeat
 from benchmarks.shape import PAGE_BYTES, SMALL_SIZES, Shape
 from replay.engine._engine import Engine
 from replay.engine.setup import ArrivalMode
@@ -48,8 +48,8 @@ def shape_of(bench: Bench, *, cgroups: int = 10, gib: int = 1) -> Shape:
 
 def engine_of(
     bench: Bench, shape: Shape, scenario: Mapping[str, Any], repeats: int
-) -> tuple[float, ...]:
-    """Time the engine on a shape's rows under a scenario, s."""
+) -> tuple[Spent, ...]:
+    """Time the engine on a shape's rows under a scenario."""
     with open_trace(bench.rows(shape)) as trace:
         binding = Scenario.from_dict(scenario).bind(trace)
         held = list(parts(trace, binding, None))
@@ -90,7 +90,7 @@ def _engine(
         what=what,
         unit="request",
         count=shape.requests,
-        seconds=engine_of(bench, shape, scenario, bench.repeats),
+        spent=engine_of(bench, shape, scenario, bench.repeats),
         peer=peer,
     )
 
@@ -100,13 +100,13 @@ def _streams(name: str, bench: Bench) -> Result:
     with open_trace(bench.rows(shape)) as trace:
         binding = Scenario.from_dict({}).bind(trace)
         columns = [part.columns for part in parts(trace, binding, None)]
-        seconds = repeat(lambda: infer_streams(columns), bench.repeats)
+        spent = repeat(lambda: infer_streams(columns), bench.repeats)
     return Result(
         case=name,
         what="what each request waited for, inferred (dependent arrivals)",
         unit="request",
         count=shape.requests,
-        seconds=seconds,
+        spent=spent,
     )
 
 

@@ -27,7 +27,7 @@ def _open(name: str, bench: Bench, *, cgroups: int) -> Result:
         what=f"open a trace file and check its values, {cgroups:,} cgroups",
         unit="request",
         count=bench.requests,
-        seconds=repeat(work, bench.repeats),
+        spent=repeat(work, bench.repeats),
     )
 
 
@@ -42,13 +42,13 @@ def _resolve(name: str, bench: Bench, *, cgroups: int) -> Result:
             for batch in batches:
                 resolver.resolve(batch)
 
-        seconds = repeat(work, bench.repeats)
+        spent = repeat(work, bench.repeats)
     return Result(
         case=name,
         what=f"bind a scenario and resolve every row, {cgroups:,} cgroups",
         unit="request",
         count=bench.requests,
-        seconds=seconds,
+        spent=spent,
     )
 
 
@@ -67,13 +67,13 @@ def _service(name: str, bench: Bench, *, policy: str) -> Result:
             for part in columns:
                 services.fill(part, out[: len(part)])
 
-        seconds = repeat(work, bench.repeats)
+        spent = repeat(work, bench.repeats)
     return Result(
         case=name,
         what=f"recorded service, traced under root, asked under {policy}",
         unit="request",
         count=bench.requests,
-        seconds=seconds,
+        spent=spent,
     )
 
 

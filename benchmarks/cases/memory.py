@@ -10,7 +10,7 @@ from benchmarks.measure import Result, peak_of, replay
 def _peak(name: str, bench: Bench, *, command: str, events: int) -> Result:
     directory, n_events = bench.recording(cgroups=1000, events=events)
     output = bench.scratch / "peak"
-    seconds, peak = peak_of(replay(command, directory, "-o", output))
+    spent, peak = peak_of(replay(command, directory, "-o", output))
     if output.is_dir():
         shutil.rmtree(output)
     else:
@@ -20,7 +20,7 @@ def _peak(name: str, bench: Bench, *, command: str, events: int) -> Result:
         what=f"replay {command} of {events:,} events, 1,000 cgroups",
         unit="event",
         count=n_events,
-        seconds=(seconds,),
+        spent=(spent,),
         bytes_peak=peak,
     )
 

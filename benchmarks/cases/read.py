@@ -26,7 +26,7 @@ def _decode(name: str, bench: Bench, *, cgroups: int) -> Result:
         what=f"records to rows in memory, {cgroups:,} cgroups",
         unit="event",
         count=events,
-        seconds=repeat(work, bench.repeats),
+        spent=repeat(work, bench.repeats),
     )
 
 
@@ -46,7 +46,7 @@ def _read(name: str, bench: Bench) -> Result:
         what="read() of the same bytes, nothing done with them",
         unit="event",
         count=events,
-        seconds=repeat(work, bench.repeats),
+        spent=repeat(work, bench.repeats),
     )
 
 
@@ -62,7 +62,7 @@ def _convert(
         if cold:
             drop_cache([output])
 
-    seconds = repeat(
+    spent = repeat(
         work, bench.repeats, before=partial(drop_cache, paths) if cold else None
     )
     output.unlink()
@@ -74,7 +74,7 @@ def _convert(
         what=f"recording to trace file, {words}",
         unit="event",
         count=events,
-        seconds=seconds,
+        spent=spent,
         peer=peer,
     )
 
@@ -99,9 +99,9 @@ def _beside(
         for command in commands(directory, own):
             run(command, directory=own)
 
-    seconds = repeat(work, bench.repeats, before=before)
+    spent = repeat(work, bench.repeats, before=before)
     shutil.rmtree(own)
-    return Result(case=name, what=what, unit="event", count=events, seconds=seconds)
+    return Result(case=name, what=what, unit="event", count=events, spent=spent)
 
 
 def _blkparse(directory: Path, own: Path) -> list[list[str | Path]]:
@@ -125,14 +125,14 @@ def _cp(name: str, bench: Bench) -> Result:
         run(["cp", *paths, own])
         drop_cache(trace_files(own))
 
-    seconds = repeat(work, bench.repeats, before=partial(drop_cache, paths))
+    spent = repeat(work, bench.repeats, before=partial(drop_cache, paths))
     shutil.rmtree(own)
     return Result(
         case=name,
         what="cp of the same bytes, cold and synced",
         unit="event",
         count=events,
-        seconds=seconds,
+        spent=spent,
     )
 
 

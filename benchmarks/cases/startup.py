@@ -17,7 +17,7 @@ def _start(
         what=what,
         unit="call",
         count=1,
-        seconds=repeat(lambda: run(command), REPEATS),
+        spent=repeat(lambda: run(command), REPEATS),
         peer=peer,
     )
 

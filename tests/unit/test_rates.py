@@ -1,0 +1,107 @@
+"""The benchmark command: cases are found, run, and laid out. No time is judged."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import rates
+from benchmarks.cases import CASES
+from benchmarks.measure import Result, Spent, peak_of, python, run
+from benchmarks.table import HEADINGS, table
+
+
+def result(case: str, seconds: float, *, peer: str = "", unit: str = "event") -> Result:
+    spent = tuple(Spent(seconds * factor, seconds) for factor in (2, 1, 4))
+    return Result(
+        case=case, what="something", unit=unit, count=1000, spent=spent, peer=peer
+    )
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|\n").split("|")]
+
+
+def test_every_case_has_a_name_of_its_own_and_every_peer_exists() -> None:
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names))
+    peers = {
+        case.run.keywords["peer"]  # type: ignore[attr-defined]
+        for case in CASES
+        if "peer" in getattr(case.run, "keywords", {})
+    }
+    assert peers - {""} <= set(names)
+
+
+def test_table_shows_median_least_and_how_many_times_as_fast() -> None:
+    # GIVEN a case that takes a quarter of its peer's time
+    lines = table([result("a", 4e-6), result("b", 1e-6, peer="a")]).splitlines()
+    # THEN its line says so
+    row = dict(zip(HEADINGS, cells(lines[-1]), strict=True))
+    assert (row["median"], row["min"], row["CPU"]) == ("2.0 ns", "1.0 ns", "1.0 ns")
+    assert (row["million/s"], row["against"]) == ("500.00", "a")
+    assert row["times as fast"] == "4.00"
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_peer_that_did_not_run_is_not_named() -> None:
+    lines = table([result("b", 1e-6, peer="absent")]).splitlines()
+    row = dict(zip(HEADINGS, cells(lines[-1]), strict=True))
+    assert (row["against"], row["times as fast"]) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "decode.10-cgroups",
+        "convert.tagged",
+        "feed",
+        "engine.direct.per-cgroup",
+        "engine.dependent.direct",
+        "engine.all-stages",
+    ],
+)
+def test_case_runs_on_a_small_trace(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--events", "3000", "--requests", "2000", "--repeats", "1", "--quick"]
+    assert rates.main([*small, "--case", case, "--directory", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("# Rates\n")
+    assert f"| {case}" in printed
+    # what the cases wrote is gone, the generated traces are kept
+    assert not list(tmp_path.glob("run-*"))
+    assert list(tmp_path.glob("*/done"))
+
+
+def test_interrupted_generation_is_begun_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--events", "3000", "--repeats", "1", "--case", "read.plain"]
+    arguments += ["--directory", str(tmp_path)]
+    assert rates.main(arguments) == 0
+    (done,) = tmp_path.glob("*/done")
+    events = done.read_text()
+    done.unlink()
+    assert rates.main(arguments) == 0
+    assert done.read_text() == events
+    assert f"{int(events):,} events" in capsys.readouterr().out
+
+
+def test_unknown_case_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rates.main(["--case", "nonsense"]) == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_list_names_the_cases(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rates.main(["--list"]) == 0
+    assert capsys.readouterr().out.split() == [case.name for case in CASES]
+
+
+def test_peak_counts_anonymous_memory() -> None:
+    _, peak = peak_of(python("-c", "import time; b = b'x' * 90_000_000; time.sleep(1)"))
+    assert 90_000_000 <= peak < 150_000_000
+
+
+def test_command_that_fails_says_why() -> None:
+    with pytest.raises(RuntimeError, match="no such thing"):
+        run(python("-c", "raise SystemExit('no such thing')"))
