@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
-from replay.engine._engine import Engine
-
 from benchmarks.cases.registry import Bench, Case
 from benchmarks.measure import Result, repeat
 from benchmarks.shape import PAGE_BYTES, SMALL_SIZES, Shape
+from replay.engine._engine import Engine
 from replay.engine.setup import ArrivalMode
 from replay.engine.streams import infer_streams
 from replay.feed import parts
