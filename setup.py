@@ -32,7 +32,7 @@ DIRECTIVES = {
 # generated code has unused helpers and compares loop counters with enum constants
 COMPILE_ARGS = ["-std=c11", "-Wall", "-Wextra", "-Wno-unused-function"]
 COMPILE_ARGS += ["-Wno-unused-parameter", "-Wno-sign-compare"]
-COMPILE_ARGS += ["-O1", "-g", "-UNDEBUG"] if CHECKED else ["-O3"]
+COMPILE_ARGS += ["-O1", "-g", "-UNDEBUG"] if CHECKED else ["-O3", "-g0"]
 MACROS: list[tuple[str, str | None]] = [("REPLAY_CHECKS", "1" if CHECKED else "0")]
 LINK_ARGS: list[str] = []
 if PROFILE == "coverage":

@@ -87,3 +87,11 @@ def test_a_recording_is_converted_and_shown(
     assert direct.pop("path") == str(capture)
     assert stored == direct
     assert stored["requests"] > 0
+
+
+def test_a_recording_is_replayed(replay: Path, capture: Path, tmp_path: Path) -> None:
+    scenario = capture.with_name(f"{capture.name}.toml")
+    page = call(replay, "run", capture, "-s", scenario, "-o", "out", cwd=tmp_path)
+    assert "Latency of their requests" in page
+    stored = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"charges.parquet", "latency.parquet", "run.json"} <= stored
