@@ -4,6 +4,9 @@ A record is written as version 8 of the kernel's layout (``_record.pxd``), so wh
 reads binary traces reads text too. Lines that are slightly out of order leave in order:
 the last `WINDOW` of them are held back.
 
+A remap (A) is printed with the device that it came from, but its sequence number is of
+the device that was traced: that of the event before it on its CPU, which is put back.
+
 Nothing is assumed of the text: a line is an event as a whole, or it is counted.
 """
 
@@ -35,6 +38,8 @@ cdef enum:
     SLOT_BYTES = 2 * HEADER_V8 + NAME_BYTES + 8 + MESSAGE_BYTES
     #: Names remembered, so that they are not noted with every line.
     N_KNOWN = 1 << 14
+    #: Events remembered, to find the one before a remap.
+    N_TRACED = 1 << 12
 
 
 ctypedef struct Slot:
@@ -42,7 +47,16 @@ ctypedef struct Slot:
     #: cpu << 32 | sequence: the order of records of one time.
     uint64_t tie
     uint32_t n_bytes
+    #: Of the event's header in ``data``.
+    uint16_t event_at
+    bint is_remap
     uint8_t data[408]
+
+
+ctypedef struct Traced:
+    #: The event at a place of the table: its cpu << 32 | sequence, and its device.
+    uint64_t tie
+    uint32_t device
 
 
 ctypedef struct KnownName:
@@ -58,6 +72,7 @@ ctypedef struct Text:
     uint32_t order[8192]
     uint32_t n_held
     KnownName* names
+    Traced traced[4096]
     uint64_t n_events
     uint64_t n_messages
     uint64_t n_names
@@ -165,6 +180,8 @@ cdef void put_event(Text* text, Slot* slot, const TextEvent* event) noexcept nog
         action |= ID_BIT
         memcpy(at + HEADER_V8, &event.cgroup, 8)
     put_header(at, event, action, <uint16_t>(n_id + n_payload))
+    slot.event_at = <uint16_t>n_bytes
+    slot.is_remap = event.letter == LETTER_A
     slot.n_bytes = n_bytes + HEADER_V8 + n_id + n_payload
     slot.time_ns = event.time_ns
     slot.tie = <uint64_t>event.cpu << 32 | event.sequence
@@ -196,6 +213,21 @@ cdef void hold(Text* text, const TextEvent* event) noexcept nogil:
     text.n_held += 1
 
 
+cdef void put_traced(Text* text, Slot* slot) noexcept nogil:
+    """Give a remap the device of the event before it; remember any event's."""
+    cdef uint32_t cpu = <uint32_t>(slot.tie >> 32)
+    cdef uint8_t* at = slot.data + slot.event_at + 40
+    cdef uint32_t sequence = <uint32_t>(slot.tie & 0xffffffffU)
+    cdef Traced* before
+    cdef Traced* place = &text.traced[(sequence + 61 * cpu) & (N_TRACED - 1)]
+    if slot.is_remap and sequence:
+        before = &text.traced[(sequence - 1 + 61 * cpu) & (N_TRACED - 1)]
+        if before.tie == slot.tie - 1:
+            memcpy(at, &before.device, 4)
+    place.tie = slot.tie
+    memcpy(&place.device, at, 4)
+
+
 cdef size_t release(Text* text, uint32_t n_slots, uint8_t* out) noexcept nogil:
     """Copy the first slots' records out; return their length."""
     cdef uint32_t[8192] freed
@@ -204,6 +236,7 @@ cdef size_t release(Text* text, uint32_t n_slots, uint8_t* out) noexcept nogil:
     cdef Slot* slot
     for place in range(n_slots):
         slot = &text.slots[text.order[place]]
+        put_traced(text, slot)
         memcpy(out + n_bytes, slot.data, slot.n_bytes)
         n_bytes += slot.n_bytes
         freed[place] = text.order[place]

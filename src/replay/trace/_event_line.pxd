@@ -63,9 +63,9 @@ cdef enum:
     LETTER_A = 15
     #: Not a letter of the kernel's: a message.
     LETTER_MESSAGE = 255
-    MAX_SECTOR = 1 << 55
+    MAX_SECTOR = 0x80000000000000
     MAX_SECTORS = 0x7fffff
-    MAX_SECONDS = 1 << 32
+    MAX_SECONDS = 0x100000000
 
 
 ctypedef struct TextEvent:

@@ -4,7 +4,12 @@
 conversion knows. All times are ns since the trace's start unless named otherwise.
 """
 
+from typing import Final
+
 import msgspec
+
+#: What a row of a format without events is called in `Quality.events`.
+ROW_EVENT: Final = "request"
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):

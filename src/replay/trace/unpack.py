@@ -2,7 +2,7 @@
 
 What a compressed file holds is read as it comes, so its size is no matter for the
 memory. A file that becomes more than `MAX_RATIO` times as long as it is, beyond
-`FREE_BYTES`, is refused: no trace is that empty, and a crafted file would fill the disk.
+`FREE_BYTES`, is refused: no trace is that empty, and a crafted one would fill the disk.
 """
 
 import io
@@ -68,7 +68,7 @@ class Unpacked:
         self.path = str(path)
         self._n_out = 0
         try:
-            self._file = Path(path).open("rb")  # noqa: SIM115: closed by `close`
+            self._file = Path(path).open("rb")  # noqa: SIM115
             self.codec = codec_of(self._file.peek(6)[:6])
             self._size = self._file.seek(0, io.SEEK_END)
             self._file.seek(0)
@@ -80,7 +80,7 @@ class Unpacked:
         if self.codec is None:
             self._stream = self._file
         elif self.codec == "xz":
-            self._stream = lzma.LZMAFile(self._file)
+            self._stream = lzma.LZMAFile(self._file)  # noqa: SIM115
         else:
             self._stream = pa.CompressedInputStream(
                 pa.PythonFile(self._file, "r"), self.codec

@@ -1,1 +1,1 @@
-"""Inputs by name: one small file a format, and one row in `replay.trace.formats.registry`."""
+"""Inputs by name: one file a format, and one row of `replay.trace.formats.registry`."""

@@ -39,8 +39,12 @@ def read(reading: Reading) -> Iterator[Rows]:
         offset, length = part.numbers("offset"), part.numbers("length")
         fill_range(reading, part.first_row, rows, offset, length)
         rows["op"] = part.choice("opcode", OPERATIONS)
-        rows["cgroup"] = part.mapped("device_id", lambda id: names.cgroup(f"device_{id}"))
-        rows["device"] = part.mapped("device_id", lambda id: names.device(f"device_{id}"))
+        rows["cgroup"] = part.mapped(
+            "device_id", lambda id: names.cgroup(f"device_{id}")
+        )
+        rows["device"] = part.mapped(
+            "device_id", lambda id: names.device(f"device_{id}")
+        )
         yield rows
 
 

@@ -62,6 +62,8 @@ class Format:
     doubt : callable or None
         Says by a file's first bytes why it cannot be of this format, though the user
         said so; returns None where there is no reason.
+    binary : bool
+        It is no text.
     epoch : bool
         The clock counts from 1970, so the wall clock is known.
     finish : callable or None
@@ -77,6 +79,7 @@ class Format:
     read: "Callable[[Reading], Iterator[Rows]]"
     matches: Callable[[bytes], bool] | None = None
     doubt: Callable[[bytes], str | None] | None = None
+    binary: bool = False
     epoch: bool = False
     finish: Callable[[Iterator[Rows]], Iterator[Rows]] | None = None
     estimate: str | None = None

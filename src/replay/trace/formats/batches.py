@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +22,6 @@ from replay.trace.formats.tally import Tallies, summary_of
 from replay.trace.metadata import Summary
 from replay.trace.schema import NOT_SEEN_NS
 from replay.trace.unpack import Unpacked, read_head
-
-#: What a row is called in `Quality.events`.
-EVENT: Final = "request"
 
 
 @dataclass
@@ -55,8 +51,8 @@ class FormatBatches:
     Each iteration reads the files from the start. It yields ``pyarrow.RecordBatch``
     with `TRACE_SCHEMA`, ordered by arrival, and raises `TraceError` if a file is not of
     the format, and `Disordered` if its rows are in such disorder that they must be
-    sorted on disk: call `sort_on_disk` and start again. Memory: the window of
-    `replay.trace.formats.order` for each file, whatever their size.
+    sorted on disk: call `sort_on_disk` and start again. Memory: some batches for each
+    file, whatever their size.
     """
 
     def __init__(
@@ -125,7 +121,6 @@ class FormatBatches:
             run.tallies,
             n_skipped=sum(reading.n_skipped for reading in run.readings),
             n_out_of_order=sum(one.count for one in run.disorders),
-            event=EVENT,
         )
 
     def _batches(self, run: _Run, directory: Path) -> Iterator[pa.RecordBatch]:
@@ -141,9 +136,9 @@ class FormatBatches:
         stream = merged(streams)
         if self._format.finish is not None:
             stream = self._format.finish(stream)
-        for rows in _resized(stream, self._batch_rows):
-            run.tallies.add(rows)
-            yield _record_batch(rows, run.tallies.start_ns)
+        for part in _resized(stream, self._batch_rows):
+            run.tallies.add(part)
+            yield _record_batch(part, run.tallies.start_ns)
         if run.tallies.n_rows == 0:
             raise TraceError(f"{self._paths[0]}: there is no request in it")
 

@@ -39,12 +39,14 @@ _LINE = re.compile(rb"\s*\d+\.\d+\s*;\s*\d+\s*;\s*\d+\s*;\s*(?:R|W|RA)\s*;.*;.*"
 
 def header_lines(head: bytes) -> int | None:
     """Count the lines before the first row; None if this is no load file."""
+    last_header = None
     for number, line in enumerate(complete_lines(head)):
-        if _HEADER.fullmatch(line):
-            return number + 1
         if _LINE.fullmatch(line):
             return number
-    return None
+        # a header may quote another file's, column names included
+        if _HEADER.fullmatch(line):
+            last_header = number + 1
+    return last_header
 
 
 def read(reading: Reading) -> Iterator[Rows]:

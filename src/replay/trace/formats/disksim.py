@@ -27,9 +27,7 @@ from replay.trace.schema import OP_CODES
 MAX_TYPE: Final = 1 << 16
 
 
-def _reader(
-    time: pa.DataType, known_types: int
-) -> Callable[[Reading], Iterator[Rows]]:
+def _reader(time: pa.DataType, known_types: int) -> Callable[[Reading], Iterator[Rows]]:
     columns = {
         "arrival": time,
         "device": WORD,
@@ -67,12 +65,12 @@ def _first_times(head: bytes) -> list[bytes]:
 
 def doubt_disksim(head: bytes) -> str | None:
     """Say what speaks against DiskSim."""
-    if times := _first_times(head):
-        if not any(b"." in time for time in times):
-            return (
-                "no time has a fraction, as ms have in DiskSim's traces: is it mqsim "
-                "(whole ns)?"
-            )
+    times = _first_times(head)
+    if times and not any(b"." in time for time in times):
+        return (
+            "no time has a fraction, as ms have in DiskSim's traces: is it mqsim "
+            "(whole ns)?"
+        )
     return None
 
 

@@ -55,7 +55,9 @@ def read(reading: Reading) -> Iterator[Rows]:
         )
     names = reading.names
     version = int(match[1])
-    columns, actions = (V3, ACTIONS) if version == 3 else (V2, {**ACTIONS, "wait": WAIT})
+    columns, actions = (
+        (V3, ACTIONS) if version == 3 else (V2, {**ACTIONS, "wait": WAIT})
+    )
     now_us = 0
     for part in read_table(
         reading,

@@ -33,9 +33,7 @@ COLUMNS: Final = {
 OPERATIONS: Final = {"r": OP_CODES["read"], "w": OP_CODES["write"]}
 MAX_PID: Final = (1 << 31) - 1
 
-_LINE = re.compile(
-    rb"\s*\d+\s+\d+\s+\S+\s+\d+\s+\d+\s+[RW]\s+\d+\s+\d+\s+[0-9a-f]+\s*"
-)
+_LINE = re.compile(rb"\s*\d+\s+\d+\s+\S+\s+\d+\s+\d+\s+[RW]\s+\d+\s+\d+\s+[0-9a-f]+\s*")
 
 
 def read(reading: Reading) -> Iterator[Rows]:

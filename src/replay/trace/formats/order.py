@@ -1,23 +1,22 @@
 """Bring rows into the order of their arrival, in bounded memory.
 
-`in_order` holds back a window of rows, which is enough for the disorder of a recording
-that was written as the requests completed. What lies further back makes it raise
-`Disordered`, and the reading starts again with `sorted_on_disk`. `merged` joins streams
-that are in order. Rows of equal arrival keep their order, and that of their streams.
+`in_order` holds back one batch, some 10,000 rows, which is enough for the disorder of a
+recording that was written as the requests completed. What lies further back makes it
+raise `Disordered`, and the reading starts again with `sorted_on_disk`. `merged` joins
+streams that are in order. Rows of equal arrival keep their order, and that of their
+streams.
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from replay.trace.formats.rows import ROW, Rows
 
-#: Rows that are held back: 15 MB, and some times that while they are sorted.
-WINDOW: Final = 1 << 18
-#: Rows that are sorted at once, and written, where the window is too small.
+#: Rows that are sorted at once, and written: 60 MB.
 RUN_ROWS: Final = 1 << 20
 #: Rows of a run that are looked at at once while runs are merged.
 PART_ROWS: Final = 1 << 14
@@ -34,19 +33,16 @@ class OutOfOrder:
         self.count = 0
         self._latest = np.iinfo(np.int64).min
 
-    def see(self, rows: Rows) -> bool:
-        """Count; return whether these rows, and all before, are in order."""
+    def see(self, rows: Rows) -> None:
+        """Count the rows, which follow those seen before."""
         times = rows["arrival_ns"]
         reached = np.maximum.accumulate(times)
         np.maximum(reached, self._latest, out=reached)
         self.count += int(np.count_nonzero(times < reached))
         self._latest = reached[-1]
-        return self.count == 0
 
 
-def in_order(
-    batches: Iterator[Rows], disorder: OutOfOrder, window: int = WINDOW
-) -> Iterator[Rows]:
+def in_order(batches: Iterator[Rows], disorder: OutOfOrder) -> Iterator[Rows]:
     """Sort rows that are nearly in order.
 
     Parameters
@@ -54,8 +50,6 @@ def in_order(
     batches : iterator of ndarray of `ROW`
     disorder : OutOfOrder
         Told of the rows as they come.
-    window : int
-        Rows that may be held back.
 
     Yields
     ------
@@ -65,33 +59,27 @@ def in_order(
     Raises
     ------
     Disordered
-        A row is older than all of the window.
+        A row belongs before the batch before its own.
     """
-    held: list[Rows] = []
-    n_held = 0
+    held: Rows | None = None
     left_at = np.iinfo(np.int64).min
     for batch in batches:
         if not len(batch):
             continue
         disorder.see(batch)
-        held.append(batch)
-        n_held += len(batch)
-        # half of what is sorted leaves: each row is sorted twice at most on average
-        if n_held < 2 * window:
-            continue
-        rows = _sorted(np.concatenate(held))
-        if rows[0]["arrival_ns"] < left_at:
-            raise Disordered
-        n_leave = n_held - window
-        left_at = rows[n_leave - 1]["arrival_ns"]
-        yield rows[:n_leave]
-        held = [rows[n_leave:].copy()]
-        n_held = window
-    if held:
-        rows = _sorted(np.concatenate(held))
-        if rows[0]["arrival_ns"] < left_at:
-            raise Disordered
-        yield rows
+        rows = _sorted(batch)
+        if held is not None:
+            n_leave = len(held)
+            if rows[0]["arrival_ns"] < held[-1]["arrival_ns"]:
+                rows = _sorted(np.concatenate([held, rows]))
+                if rows[0]["arrival_ns"] < left_at:
+                    raise Disordered
+                held, rows = rows[:n_leave], rows[n_leave:]
+            left_at = held[-1]["arrival_ns"]
+            yield held
+        held = rows
+    if held is not None:
+        yield held
 
 
 def sorted_on_disk(
@@ -177,6 +165,7 @@ def merged(streams: Sequence[Iterator[Rows]]) -> Iterator[Rows]:
     while heads:
         bound, first = ends[0]
         taken = []
+        side: Literal["left", "right"]
         for number in sorted(heads):
             rows = heads[number]
             # of equal arrival at the bound those of earlier streams go first, and

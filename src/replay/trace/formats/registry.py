@@ -42,7 +42,7 @@ FORMATS: Final = (
 )
 BY_NAME: Final = {format_.name: format_ for format_ in FORMATS}
 
-#: Read by the decoder of records: name -> what it is, columns, cgroup.
+#: Read by the decoder of records.
 BLKTRACE: Final = "blktrace"
 BLKPARSE: Final = "blkparse"
 NAMES: Final = (BLKTRACE, BLKPARSE, *BY_NAME)
@@ -126,7 +126,7 @@ def _check_guess(path: Path, head: bytes, name: str, seen: Sequence[str]) -> Non
     """Refuse what the user said if the content speaks against it."""
     if name in seen or (name == BLKTRACE and not seen and not _is_text(head)):
         return
-    text = None
+    text: str | None = None
     format_ = BY_NAME.get(name)
     # a user may name the columns of any text
     if seen and not (name == user_csv.FORMAT.name and _is_text(head)):
@@ -134,7 +134,7 @@ def _check_guess(path: Path, head: bytes, name: str, seen: Sequence[str]) -> Non
     elif name == BLKTRACE:
         text = "it is text"
     elif format_ is not None:
-        if not _is_text(head):
+        if not format_.binary and not _is_text(head):
             text = "it is no text"
         elif format_.doubt is not None:
             text = format_.doubt(head)

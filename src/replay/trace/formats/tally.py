@@ -8,7 +8,14 @@ import numpy as np
 
 from replay.trace.formats.base import Format, Names
 from replay.trace.formats.rows import Rows
-from replay.trace.metadata import Cgroup, Device, Process, Quality, Summary
+from replay.trace.metadata import (
+    ROW_EVENT,
+    Cgroup,
+    Device,
+    Process,
+    Quality,
+    Summary,
+)
 
 #: As many as the decoder of blktrace keeps.
 MAX_PROCESSES: Final = 1 << 18
@@ -91,7 +98,6 @@ def summary_of(
     *,
     n_skipped: int,
     n_out_of_order: int,
-    event: str,
 ) -> Summary:
     """Make the summary.
 
@@ -102,8 +108,6 @@ def summary_of(
     tallies : Tallies
     n_skipped, n_out_of_order : int
         Rows left out because they are blank; rows older than one before them.
-    event : str
-        What a row is called in the quality's events.
 
     Returns
     -------
@@ -135,7 +139,7 @@ def summary_of(
         messages=[],
         quality=Quality(
             records=tallies.n_rows + n_skipped,
-            events={event: tallies.n_rows},
+            events={ROW_EVENT: tallies.n_rows},
             unknown=n_skipped,
             out_of_order=n_out_of_order,
             # where nothing completes the format does not say when
@@ -179,9 +183,7 @@ def _processes(names: Names, tallies: Tallies) -> list[Process]:
     for pid in sorted(tallies.processes):
         tally = tallies.processes[pid]
         known = [
-            msgspec.structs.replace(
-                one, time_ns=max(one.time_ns - tallies.start_ns, 0)
-            )
+            msgspec.structs.replace(one, time_ns=max(one.time_ns - tallies.start_ns, 0))
             for one in sorted(names.processes.get(pid, []), key=lambda one: one.time_ns)
         ]
         found.append(
@@ -202,7 +204,7 @@ def _notes(format_: Format, tallies: Tallies) -> list[str]:
         notes.append(f"Estimated: {format_.estimate}.")
     if tallies.n_complete == 0:
         notes.append(
-            f"{format_.name} does not say when a request completes: recorded service "
-            "times are not known."
+            f"{format_.name} does not say when a request completes, so its service times "
+            'are not known: replay it with service.model = "linear".'
         )
     return notes

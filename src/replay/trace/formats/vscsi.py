@@ -119,9 +119,7 @@ def read(reading: Reading) -> Iterator[Rows]:
         good = (records["version"] >> 8 == version) & (records["command"] < 256)
         reading.require(first_row, good, f"no record of version {version}")
         rows = new_rows(whole)
-        arrival = scaled(
-            reading, first_row, records["time_us"].astype(np.int64), US_NS
-        )
+        arrival = scaled(reading, first_row, records["time_us"].astype(np.int64), US_NS)
         response = None
         if record is V2:
             response = records["response_us"].astype(np.int64)
@@ -153,6 +151,13 @@ def matches(head: bytes) -> bool:
     return bool(known.mean() > 0.5)
 
 
+def doubt(head: bytes) -> str | None:
+    """Say what speaks against it."""
+    if layout(head) is None:
+        return "the first records' version is neither 1 nor 2"
+    return None
+
+
 FORMAT: Final = Format(
     name="vscsi",
     text="VSCSI traces of CloudPhysics, binary, version 1 and 2",
@@ -161,4 +166,6 @@ FORMAT: Final = Format(
     cgroup="the file's name",
     read=read,
     matches=matches,
+    doubt=doubt,
+    binary=True,
 )
