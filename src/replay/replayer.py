@@ -19,6 +19,7 @@ from replay.scenario.bind import Binding
 from replay.scenario.load import Scenario
 from replay.trace.convert import open_or_convert
 from replay.trace.file import Progress, Trace
+from replay.trace.formats.base import FormatOptions
 from replay.trace.schema import device_text
 from replay.version import VERSION
 
@@ -35,6 +36,7 @@ def run(
     batch_rows: int | None = None,
     threads: int = 1,
     progress: Progress | None = None,
+    format: str | FormatOptions | None = None,
 ) -> Result:
     """Replay a trace under a scenario.
 
@@ -60,6 +62,9 @@ def run(
         With 2 or more a second thread reads ahead; the results are the same.
     progress : callable or None
         Told of rows done and rows in all (of bytes, while a recording is converted).
+    format : str, FormatOptions or None
+        The recording's format by name, with what else it must be told; None is found
+        by content where that is safe.
 
     Returns
     -------
@@ -84,7 +89,7 @@ def run(
         opened = trace
     else:
         opened = open_or_convert(
-            trace, cgroups=cgroups, threads=threads, progress=progress
+            trace, cgroups=cgroups, threads=threads, progress=progress, format=format
         )
     bound_from = time.perf_counter()
     binding = wanted.bind(opened)
@@ -112,7 +117,7 @@ def run(
             metadata=opened.metadata,
             devices=binding.device_names,
             scenario=binding.scenario.effective(),
-            notes=binding.notes,
+            notes=[*binding.notes, *opened.metadata.summary.notes],
             counts=raw["counts"],
             timings={
                 "open_s": bound_from - started,

@@ -19,6 +19,7 @@ from replay.cli.progress import message, progress_bar
     metavar="TRACE.arrow",
     help="The trace file to make.",
 )
+@options.input_format
 @options.cgroups
 @options.overwrite
 @options.batch_rows
@@ -27,6 +28,9 @@ from replay.cli.progress import message, progress_bar
 def convert(
     inputs: tuple[str, ...],
     output: Path,
+    format_name: str | None,
+    columns: str | None,
+    blkparse_format: str | None,
     cgroups: Path | None,
     overwrite: bool,
     batch_rows: int,
@@ -36,8 +40,9 @@ def convert(
     """Make a trace file of a recording.
 
     INPUT is a blktrace file, the base name of a per-CPU set (dir/loop0 for
-    dir/loop0.blktrace.0 and on) or a directory that holds such sets. Several inputs
-    are merged by time.
+    dir/loop0.blktrace.0 and on), a directory that holds such sets, or a file of any
+    format that 'replay formats' lists, compressed or not. Several inputs are merged by
+    time.
     """
     from replay.report.format import count_text
     from replay.report.info import quality_lines
@@ -54,13 +59,15 @@ def convert(
             batch_rows=batch_rows,
             threads=threads,
             progress=progress,
+            format=options.format_options(format_name, columns, blkparse_format),
         )
     with trace:
         metadata = trace.metadata
         sources = [one.path for one in metadata.sources if one.role == "trace"]
         quality = metadata.summary.quality
+        notes = metadata.summary.notes
     seconds = time.monotonic() - began
-    for line in quality_lines(quality, missing_cpus(sources)):
+    for line in (*notes, *quality_lines(quality, missing_cpus(sources))):
         message(f"Note: {line}", quiet=quiet)
     message(
         f"{output}: {count_text(trace.n_rows, 'request')} of "

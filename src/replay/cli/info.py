@@ -13,16 +13,23 @@ if TYPE_CHECKING:
 
 @click.command
 @click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
+@options.input_format
 @options.cgroups
 @options.json
 @options.quiet
 def info(
-    inputs: tuple[str, ...], cgroups: "Path | None", as_json: bool, quiet: bool
+    inputs: tuple[str, ...],
+    format_name: str | None,
+    columns: str | None,
+    blkparse_format: str | None,
+    cgroups: "Path | None",
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Show what is in a trace.
 
     TRACE is a trace file or anything that 'replay convert' reads: a blktrace file, the
-    base name of a per-CPU set or a directory.
+    base name of a per-CPU set, a directory, or a file of another format.
     """
     import msgspec
 
@@ -31,9 +38,12 @@ def info(
     from replay.trace.convert import open_or_convert
     from replay.trace.info import trace_info
 
+    chosen = options.format_options(format_name, columns, blkparse_format)
     with (
         progress_bar("Reading", quiet=quiet) as progress,
-        open_or_convert(inputs, cgroups=cgroups, progress=progress) as trace,
+        open_or_convert(
+            inputs, cgroups=cgroups, progress=progress, format=chosen
+        ) as trace,
     ):
         facts = trace_info(trace)
     if as_json:

@@ -18,6 +18,7 @@ from replay.version import VERSION
 #: Command name: module, and what it does. The module holds a command of that name.
 COMMANDS: Final = {
     "convert": ("replay.cli.convert", "Make a trace file of a recording."),
+    "formats": ("replay.cli.formats", "List the formats that are read."),
     "info": ("replay.cli.info", "Show what is in a trace."),
     "run": ("replay.cli.run", "Replay a trace under a scenario."),
     "compare": ("replay.cli.compare", "Compare the results of runs."),

@@ -1,9 +1,13 @@
 """Options that commands share: the same letter means the same everywhere."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+if TYPE_CHECKING:
+    from replay.trace.formats.base import FormatOptions
 
 _FILE: Final = click.Path(path_type=Path)
 
@@ -45,3 +49,40 @@ set_key = click.option(
 scenario = click.option(
     "-s", "--scenario", type=_FILE, metavar="SCENARIO.toml", help="Scenario."
 )
+
+
+def input_format(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what the inputs are: see `format_options`."""
+    for option in (
+        click.option(
+            "--blkparse-format",
+            metavar="FORMAT",
+            help="The format string that blkparse -f was given, for its text.",
+        ),
+        click.option(
+            "--columns",
+            metavar="FIELD=COLUMN:UNIT,...",
+            help="What the columns of a CSV file hold: "
+            "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant",
+        ),
+        click.option(
+            "--format",
+            "format_name",
+            metavar="NAME",
+            help="Format of the inputs; 'replay formats' lists them. "
+            "[default: told by the content, where that is safe]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def format_options(
+    format_name: str | None, columns: str | None, blkparse_format: str | None
+) -> "FormatOptions":
+    """Make one value of the three options of `input_format`."""
+    from replay.trace.formats.base import FormatOptions
+
+    return FormatOptions(
+        name=format_name, columns=columns, blkparse_format=blkparse_format
+    )

@@ -13,6 +13,7 @@ from replay.cli.show import show
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @options.scenario
 @options.set_key
+@options.input_format
 @options.cgroups
 @click.option(
     "-o",
@@ -35,6 +36,9 @@ def run(
     inputs: tuple[str, ...],
     scenario: Path | None,
     overrides: tuple[str, ...],
+    format_name: str | None,
+    columns: str | None,
+    blkparse_format: str | None,
     cgroups: Path | None,
     output: Path | None,
     overwrite: bool,
@@ -47,8 +51,9 @@ def run(
     """Replay a trace under a scenario.
 
     INPUT is a trace file or anything that 'replay convert' reads: a blktrace file, the
-    base name of a per-CPU set or a directory. Without a scenario the driver is the one
-    of Linux 5.14 (a worker and a charge per cgroup) and there are no limits.
+    base name of a per-CPU set, a directory, or a file of another format. Without a
+    scenario the driver is the one of Linux 5.14 (a worker and a charge per cgroup) and
+    there are no limits.
     """
     if output is None and (requests or overwrite):
         option = "--requests" if requests else "--overwrite"
@@ -69,6 +74,7 @@ def run(
             batch_rows=batch_rows,
             threads=threads,
             progress=progress,
+            format=options.format_options(format_name, columns, blkparse_format),
         )
     if as_json:
         click.echo(result.to_json())

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from replay.report.format import count_text, plain
 from replay.trace.info import TraceInfo
-from replay.trace.metadata import Process, Quality
+from replay.trace.metadata import ROW_EVENT, Process, Quality
 
 #: Rows of a table that may have very many; JSON holds them all.
 TOP: Final = 20
@@ -45,11 +45,11 @@ def info_page(info: TraceInfo) -> RenderableType:
     files = f"{count_text(len(read), 'file')}, {count_text(n_bytes, 'byte')}"
     span = f"{count_text(info.requests, 'request')} in {_time(info.span_ns)} s"
     began = f", from {info.wall_clock}" if info.wall_clock else ""
-    lines = quality_lines(info.quality, info.missing_cpus)
+    lines = info.notes + quality_lines(info.quality, info.missing_cpus)
     return Group(
         Text(plain(info.path), "bold"),
         Text(span + began),
-        Text(f"read from {files}"),
+        Text(f"read from {files}, as {plain(info.format)}"),
         "",
         _counts(info),
         "",
@@ -101,7 +101,7 @@ def quality_lines(
             (quality.refused_bytes, "byte", "skipped: they hold no valid record"),
             (quality.truncated_bytes, "byte", "of a record cut off at a file's end"),
             (quality.unknown, "record", "of an unknown kind left out"),
-            (quality.out_of_order, "record", "out of order: moved to the time reached"),
+            (quality.out_of_order, "record", _out_of_order(quality)),
             *unmatched,
             (quality.unfinished, "request", "issued but not seen to complete"),
             (quality.never_issued, "request", "queued but not seen to be issued"),
@@ -114,10 +114,18 @@ def quality_lines(
     return lines
 
 
+def _out_of_order(quality: Quality) -> str:
+    """Say what was done: rows of a format are sorted, events keep their place."""
+    sorted_ = ROW_EVENT in quality.events
+    return f"out of order: {'sorted' if sorted_ else 'moved to the time reached'}"
+
+
 def _counts(info: TraceInfo) -> Table:
     table = _table("Devices", "device", "operation", "requests", "bios", "bytes")
     for one in info.counts:
-        table.add_row(one.device, one.op, *_numbers(one.requests, one.bios, one.bytes))
+        name = info.device_names.get(one.device)
+        device = f"{one.device} {plain(name)}" if name else one.device
+        table.add_row(device, one.op, *_numbers(one.requests, one.bios, one.bytes))
     return table
 
 

@@ -165,7 +165,7 @@ class BlktraceBatches:
                 if n_filled == 0:
                     break
                 n_rows += n_filled
-                yield _batch(buffers, n_filled, n_null)
+                yield make_batch(buffers, n_filled, n_null)
                 if n_filled < self._batch_rows:
                     break
             self._summary = _summary(decoder, n_rows)
@@ -202,10 +202,23 @@ def _allocate(n_rows: int) -> list[pa.Buffer]:
     return buffers
 
 
-def _batch(
+def make_batch(
     buffers: list[pa.Buffer], n_rows: int, n_null: Sequence[int]
 ) -> pa.RecordBatch:
-    """Show filled buffers as a batch; nothing is copied."""
+    """Show filled buffers as a batch; nothing is copied.
+
+    Parameters
+    ----------
+    buffers : list of Buffer
+        One a column of `TRACE_SCHEMA`, then the three times' validity bitmaps.
+    n_rows : int
+    n_null : sequence of int
+        Nulls in the three times.
+
+    Returns
+    -------
+    RecordBatch
+    """
     arrays = []
     for number, field in enumerate(TRACE_SCHEMA):
         bitmap = None

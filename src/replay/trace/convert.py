@@ -8,9 +8,11 @@ import msgspec
 
 from replay.errors import OutputError, TraceError
 from replay.output import check_target
-from replay.trace.blktrace import BlktraceBatches, Source
 from replay.trace.file import Progress, Trace, is_arrow, open_trace
-from replay.trace.inputs import Inputs, find_inputs, map_file, read_cgroup_paths
+from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.open import open_rows
+from replay.trace.formats.order import Disordered
+from replay.trace.inputs import Inputs, find_inputs, read_cgroup_paths
 from replay.trace.metadata import Metadata, SourceFile, Summary
 from replay.trace.schema import SCHEMA_VERSION
 from replay.trace.write import write_trace
@@ -28,13 +30,15 @@ def convert(
     batch_rows: int = BATCH_ROWS,
     threads: int = 1,
     progress: Progress | None = None,
+    format: str | FormatOptions | None = None,
 ) -> Trace:
     """Write a trace file of what the inputs name.
 
     Parameters
     ----------
     inputs : path or sequence of paths
-        Each a file, a base name (``dir/loop0``) or a directory; merged by time.
+        Each a file, a base name (``dir/loop0``) or a directory; merged by time. Files
+        may be compressed (gzip, bzip2, zstd, xz).
     output : str or Path
         The trace file; it appears whole or not at all.
     cgroups : path or None
@@ -48,6 +52,9 @@ def convert(
         With 2 or more a second thread writes while this one decodes.
     progress : callable or None
         Told of bytes read and bytes in all.
+    format : str, FormatOptions or None
+        The inputs' format by name, with what else it must be told; None is found by
+        content where that is safe.
 
     Returns
     -------
@@ -68,7 +75,8 @@ def convert(
     check_target(target, output, overwrite=overwrite)
     if any(target == path.resolve() for path in found.traces):
         raise OutputError(f"{output}: is one of the inputs: name another output")
-    _write(found, output, overwrite, batch_rows, threads, progress)
+    chosen = format_options(format)
+    _write(found, chosen, output, overwrite, batch_rows, threads, progress)
     return open_trace(output)
 
 
@@ -78,6 +86,7 @@ def open_or_convert(
     cgroups: str | Path | None = None,
     threads: int = 1,
     progress: Progress | None = None,
+    format: str | FormatOptions | None = None,
 ) -> Trace:
     """Open a trace file, or make one for the time being of what `convert` reads.
 
@@ -91,6 +100,9 @@ def open_or_convert(
         As for `convert`.
     progress : callable or None
         Told of bytes read and bytes in all, if anything is converted.
+    format : str, FormatOptions or None
+        The inputs' format by name, with what else it must be told; None is found by
+        content where that is safe.
 
     Returns
     -------
@@ -116,14 +128,21 @@ def open_or_convert(
     found = find_inputs(names, cgroups)
     with tempfile.TemporaryDirectory(prefix="replay-") as directory:
         output = Path(directory) / "trace.arrow"
-        _write(found, output, False, BATCH_ROWS, threads, progress)
+        chosen = format_options(format)
+        _write(found, chosen, output, False, BATCH_ROWS, threads, progress)
         trace = open_trace(output)
     trace.path = Path(names[0])
     return trace
 
 
+def format_options(format: str | FormatOptions | None) -> FormatOptions:
+    """Let a format's name stand for options that say nothing else."""
+    return format if isinstance(format, FormatOptions) else FormatOptions(name=format)
+
+
 def _write(
     found: Inputs,
+    options: FormatOptions,
     output: str | Path,
     overwrite: bool,
     batch_rows: int,
@@ -136,8 +155,7 @@ def _write(
                 f"{path}: is an Arrow file, as `replay convert` writes them: "
                 "use it as it is"
             )
-    maps = {str(path): map_file(path) for path in found.traces}
-    files = [SourceFile(path=name, nbytes=len(data)) for name, data in maps.items()]
+    files = [_source_file(path) for path in found.traces]
     total = sum(file.nbytes for file in files)
     if total == 0:
         raise TraceError(f"{found.traces[0]}: is empty: there is nothing to convert")
@@ -147,8 +165,11 @@ def _write(
         size = found.cgroups.stat().st_size
         files.append(SourceFile(path=str(found.cgroups), nbytes=size, role="cgroups"))
 
-    sources = [Source(name=name, data=data) for name, data in maps.items()]
-    rows = BlktraceBatches(sources, batch_rows=batch_rows)
+    def on_batch() -> None:
+        if progress is not None:
+            progress(rows.bytes_read, total)
+
+    rows = open_rows(found.traces, options, batch_rows=batch_rows, on_read=on_batch)
 
     def describe(summary: Summary) -> Metadata:
         return Metadata(
@@ -158,20 +179,31 @@ def _write(
             summary=_with_paths(summary, paths),
         )
 
-    def on_batch() -> None:
-        if progress is not None:
-            progress(rows.bytes_read, total)
+    def write() -> None:
+        write_trace(
+            output,
+            rows,
+            describe,
+            overwrite=overwrite,
+            threads=threads,
+            on_batch=on_batch,
+        )
 
-    write_trace(
-        output,
-        rows,
-        describe,
-        overwrite=overwrite,
-        threads=threads,
-        on_batch=on_batch,
-    )
+    try:
+        write()
+    except Disordered:
+        # nothing was written: again, with the rows sorted on disk
+        rows.sort_on_disk()
+        write()
     if progress is not None:
         progress(total, total)
+
+
+def _source_file(path: Path) -> SourceFile:
+    try:
+        return SourceFile(path=str(path), nbytes=path.stat().st_size)
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _with_paths(summary: Summary, paths: Mapping[int, str]) -> Summary:

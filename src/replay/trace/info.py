@@ -61,8 +61,14 @@ class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
         When the trace begins, ISO 8601 in UTC, if it says so.
     wall_clock_ns : int or None
         The same in ns since 1970.
+    format : str
+        Of the inputs, by name.
+    notes : list of str
+        What is an estimate, or not in the input at all.
     devices : list of str
         As ``"7:0"``, ascending.
+    device_names : dict
+        Name in the input of a device that has no number of its own there.
     counts : list of Count
         By device and operation; only what happened.
     cgroups : list of CgroupCount
@@ -84,7 +90,10 @@ class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
     span_ns: int
     wall_clock: str | None
     wall_clock_ns: int | None
+    format: str
+    notes: list[str]
     devices: list[str]
+    device_names: dict[str, str]
     counts: list[Count]
     cgroups: list[CgroupCount]
     processes: list[Process]
@@ -120,9 +129,16 @@ def trace_info(trace: Trace) -> TraceInfo:
         span_ns=summary.end_ns - summary.start_ns,
         wall_clock=wall_clock_text(summary.wall_clock_ns),
         wall_clock_ns=summary.wall_clock_ns,
+        format=summary.format,
+        notes=summary.notes,
         devices=[
             device_text(device) for device in sorted(d.device for d in summary.devices)
         ],
+        device_names={
+            device_text(device.device): device.name
+            for device in summary.devices
+            if device.name is not None
+        },
         counts=_counts(trace),
         cgroups=[
             CgroupCount(

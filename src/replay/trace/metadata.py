@@ -4,7 +4,12 @@
 conversion knows. All times are ns since the trace's start unless named otherwise.
 """
 
+from typing import Final
+
 import msgspec
+
+#: What a row of a format without events is called in `Quality.events`.
+ROW_EVENT: Final = "request"
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -12,10 +17,11 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
 
 
 class Device(Struct, frozen=True, kw_only=True):
-    """A traced device."""
+    """A traced device; its name in the input where it had no number of its own."""
 
     device: int
     n_requests: int
+    name: str | None = None
 
 
 class Cgroup(Struct, frozen=True, kw_only=True):
@@ -80,7 +86,10 @@ class Quality(Struct, frozen=True, kw_only=True):
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """What the decoder learned from the records."""
+    """What was learned from the records, or from a format's rows.
+
+    ``notes`` are sentences on what is an estimate, or not in the input at all.
+    """
 
     start_ns: int
     end_ns: int
@@ -91,6 +100,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     processes: list[Process]
     messages: list[Message]
     quality: Quality
+    format: str = "blktrace"
+    notes: list[str] = []
 
 
 class SourceFile(Struct, frozen=True, kw_only=True):

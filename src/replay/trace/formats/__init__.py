@@ -1,0 +1,1 @@
+"""Inputs by name: one file a format, and one row of `replay.trace.formats.registry`."""

@@ -1,0 +1,305 @@
+"""What a format is, and what its reader is given."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Final, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from replay.errors import TraceError
+from replay.trace.formats.rows import SECTOR_BYTES, Rows
+from replay.trace.metadata import ProcessName
+from replay.trace.unpack import Unpacked
+
+#: A name's cgroup id; 0 is "none" and 1 the root's in every trace.
+FIRST_CGROUP: Final = 2
+MAX_NAMES: Final = 1 << 20
+MAX_PROCESS_NAMES: Final = 1 << 16
+MAX_NBYTES: Final = (1 << 32) - 1
+MAX_TIME_NS: Final = 1 << 62
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormatOptions:
+    """What the user says about an input.
+
+    Attributes
+    ----------
+    name : str or None
+        A format's name; None is found by content.
+    columns : str or None
+        For ``csv``: what its columns hold (`replay.trace.formats.user_csv`).
+    blkparse_format : str or None
+        For ``blkparse``: the format string that its ``-f`` was given.
+    """
+
+    name: str | None = None
+    columns: str | None = None
+    blkparse_format: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One row of the registry.
+
+    Attributes
+    ----------
+    name : str
+        As the user gives it.
+    text : str
+        One line: what records it.
+    columns : str
+        Its columns and their units, for the documents.
+    cgroup : str
+        What a request's cgroup is made of, for the documents.
+    read : callable
+        Reads one file; yields its rows as they lie.
+    matches : callable or None
+        Tells by a file's first bytes whether it is surely of this format; None: the
+        content cannot tell.
+    doubt : callable or None
+        Says by a file's first bytes why it cannot be of this format, though the user
+        said so; returns None where there is no reason.
+    binary : bool
+        It is no text.
+    epoch : bool
+        The clock counts from 1970, so the wall clock is known.
+    finish : callable or None
+        Changes rows in order, as a last step.
+    estimate : str or None
+        What in the rows is an estimate, not a record.
+    """
+
+    name: str
+    text: str
+    columns: str
+    cgroup: str
+    read: "Callable[[Reading], Iterator[Rows]]"
+    matches: Callable[[bytes], bool] | None = None
+    doubt: Callable[[bytes], str | None] | None = None
+    binary: bool = False
+    epoch: bool = False
+    finish: Callable[[Iterator[Rows]], Iterator[Rows]] | None = None
+    estimate: str | None = None
+
+
+@dataclass
+class Names:
+    """Numbers for the names that occur in a trace, in order of appearance.
+
+    A device is 0:1, 0:2, … for the first, second, … name: no block device has the
+    major number 0. A cgroup is 2, 3, …, and its path is the name.
+    """
+
+    cgroups: dict[str, int] = field(default_factory=dict)
+    devices: dict[str, int] = field(default_factory=dict)
+    processes: dict[int, list[ProcessName]] = field(default_factory=dict)
+    n_process_names: int = 0
+    n_dropped: int = 0
+
+    def cgroup(self, name: str) -> int:
+        """Return a cgroup's id."""
+        return self._number(self.cgroups, name, "cgroups", FIRST_CGROUP)
+
+    def device(self, name: str) -> int:
+        """Return a device's number."""
+        return self._number(self.devices, name, "devices", 1)
+
+    def process(self, time_ns: int, pid: int, name: str) -> None:
+        """Note that a process has a name at a time, on the format's clock."""
+        names = self.processes.setdefault(pid, [])
+        if names and names[-1].name == name:
+            return
+        if self.n_process_names == MAX_PROCESS_NAMES:
+            self.n_dropped += 1
+            return
+        self.n_process_names += 1
+        names.append(ProcessName(time_ns=time_ns, name=name))
+
+    @staticmethod
+    def _number(known: dict[str, int], name: str, what: str, first: int) -> int:
+        number = known.get(name)
+        if number is None:
+            if len(known) + first >= MAX_NAMES:
+                raise TraceError(f"{name!r}: {MAX_NAMES} {what} and more: not a trace")
+            number = known[name] = len(known) + first
+        return number
+
+
+@dataclass
+class Reading:
+    """One file that is read, and what is learned of it beside its rows.
+
+    Attributes
+    ----------
+    file : Unpacked
+        Its bytes.
+    head : bytes
+        The first of them, read before.
+    names : Names
+        Shared by all files of a conversion.
+    options : FormatOptions
+        What the user said.
+    n_skipped : int
+        Rows that the format leaves blank; the reader counts them.
+    """
+
+    file: Unpacked
+    head: bytes
+    names: Names
+    options: FormatOptions
+    n_skipped: int = 0
+
+    @property
+    def path(self) -> str:
+        """The file's name, for messages."""
+        return self.file.path
+
+    @property
+    def stem(self) -> str:
+        """The file's name without directory and endings."""
+        return PurePath(self.path).name.split(".", 1)[0] or "trace"
+
+    def refuse(self, row: int, text: str) -> NoReturn:
+        """Refuse the file for one of its rows.
+
+        Parameters
+        ----------
+        row : int
+            Counted from 1.
+        text : str
+            What is wrong.
+
+        Raises
+        ------
+        TraceError
+            Always.
+        """
+        raise TraceError(f"{self.path}: row {row}: {text}")
+
+    def require(self, first_row: int, good: NDArray[np.bool_], text: str) -> None:
+        """Refuse the file if a row is not good.
+
+        Parameters
+        ----------
+        first_row : int
+            Number of the first of these rows, counted from 1.
+        good : ndarray of bool, shape (n_rows,)
+        text : str
+            What is wrong with a row that is not.
+
+        Raises
+        ------
+        TraceError
+            With the number of the first such row.
+        """
+        if not good.all():
+            self.refuse(first_row + int(np.argmin(good)), text)
+
+
+def fill_range(
+    reading: Reading,
+    first_row: int,
+    rows: Rows,
+    offset: NDArray[np.int64],
+    size: NDArray[np.int64],
+    *,
+    unit: int = 1,
+) -> None:
+    """Set where requests begin and how long they are.
+
+    Parameters
+    ----------
+    reading : Reading
+    first_row : int
+        Number of the first row, counted from 1.
+    rows : ndarray of `ROW`, shape (n,)
+        ``sector`` and ``nbytes`` are set.
+    offset, size : ndarray of int64, shape (n,)
+        In units of ``unit`` bytes. A beginning inside a sector counts as the sector's;
+        the size stays what it is.
+    unit : int
+        Bytes: 1 or 512.
+
+    Raises
+    ------
+    TraceError
+        One is negative, or a request has 4 GiB or more.
+    """
+    reading.require(first_row, offset >= 0, "the offset is negative")
+    good = (size >= 0) & (size <= MAX_NBYTES // unit)
+    reading.require(first_row, good, "the size is negative, or 4 GiB or more")
+    rows["sector"] = offset if unit == SECTOR_BYTES else offset * unit // SECTOR_BYTES
+    rows["nbytes"] = size * unit
+
+
+def fill_times(
+    reading: Reading,
+    first_row: int,
+    rows: Rows,
+    arrival_ns: NDArray[np.int64],
+    response_ns: "NDArray[np.int64] | None" = None,
+) -> None:
+    """Set when requests arrive, and how long they take.
+
+    Parameters
+    ----------
+    reading : Reading
+    first_row : int
+        Number of the first row, counted from 1.
+    rows : ndarray of `ROW`, shape (n,)
+    arrival_ns : ndarray of int64, shape (n,)
+        On the format's clock.
+    response_ns : ndarray of int64, shape (n,), or None
+        -1 where it is not known.
+
+    Raises
+    ------
+    TraceError
+        A time is negative or beyond 146 years.
+    """
+    good = (arrival_ns >= 0) & (arrival_ns < MAX_TIME_NS)
+    reading.require(first_row, good, "the time is negative or too large for its unit")
+    rows["arrival_ns"] = arrival_ns
+    if response_ns is not None:
+        good = (response_ns >= -1) & (response_ns < MAX_TIME_NS - arrival_ns)
+        reading.require(first_row, good, "the response time is negative or too large")
+        rows["response_ns"] = response_ns
+
+
+def scaled(
+    reading: Reading, first_row: int, values: NDArray[np.int64], factor: int
+) -> NDArray[np.int64]:
+    """Multiply times by their unit; refuse what does not fit.
+
+    Parameters
+    ----------
+    reading : Reading
+    first_row : int
+        Number of the first row, counted from 1.
+    values : ndarray of int64, shape (n,)
+    factor : int
+        ns of a unit.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+
+    Raises
+    ------
+    TraceError
+        A value is too large for its unit.
+    """
+    if factor == 1:
+        return values
+    bound = MAX_TIME_NS // factor
+    good = (values >= -bound) & (values <= bound)
+    reading.require(first_row, good, "the time is too large for its unit")
+    return values * factor
+
+
+def lookup(values: ArrayLike, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Replace codes by the values that they stand for."""
+    return np.asarray(values, np.int64)[codes]

@@ -1,0 +1,193 @@
+"""Describe the formats: ``python -m replay.trace.formats.docs``.
+
+What comes out is ``docs/formats.md``; a test checks that the file is current.
+"""
+
+import sys
+from typing import Final, NamedTuple
+
+from replay.trace.formats.registry import BLKPARSE, BLKTRACE, FORMATS
+from replay.trace.formats.user_csv import OPERATIONS, OPTIONAL, REQUIRED
+from replay.trace.schema import TRACE_SCHEMA
+from replay.trace.unpack import MAGICS, MAX_RATIO
+
+
+class _Described(NamedTuple):
+    name: str
+    text: str
+    columns: str
+    cgroup: str
+    recognised: bool
+    estimate: str | None
+
+
+_DECODED: Final = (
+    _Described(
+        BLKTRACE,
+        "blktrace's records: per-CPU sets and dumps of blkparse -d",
+        "the kernel's, versions 7 and 8, either byte order",
+        "the id that the kernel recorded",
+        True,
+        None,
+    ),
+    _Described(
+        BLKPARSE,
+        "blkparse's text, default format or `--blkparse-format`",
+        "device, CPU, sequence, time (s), pid, action, flags, sector (512 B), number "
+        "of sectors, process or error",
+        "%g of the format given",
+        True,
+        None,
+    ),
+)
+
+_INTRODUCTION: Final = """\
+# Formats
+
+<!-- Made by `python -m replay.trace.formats.docs > docs/formats.md`; do not edit. -->
+
+`replay convert`, `replay info` and `replay run` read the formats below. `--format NAME`
+says which one it is; without it the content tells, where that is safe. A file whose
+content speaks against the name is refused, and so is one whose content does not tell.
+`replay formats` prints the list.
+
+Files may be compressed (CODECS). They are decompressed as they are read, so their size
+is no matter for the memory. One that becomes more than RATIO times as long as it is,
+and more than 1 GiB, is refused.
+"""
+
+_TIMES: Final = """\
+## What becomes of a row
+
+A format of requests, not events, knows one time: the request's arrival. It becomes
+`queue_ns` and `issue_ns`. `complete_ns` is the arrival and the response time, or null
+where the format has none; then the recorded service is not known, and a scenario with
+`service.model = "linear"` gives one. Each request counts as one bio. Rows come in
+order of arrival, those of one time as they lie in the file, several files merged;
+`quality.out_of_order` counts the rows that were older than one before them. Where the
+disorder is larger than some 10,000 rows they are sorted in the directory for temporary
+files (`TMPDIR`), which then needs 56 bytes a row.
+
+Offsets in bytes become sectors of 512 bytes, rounded down; sizes stay what they are.
+A request of 4 GiB or more is refused.
+
+**Cgroups.** Where a column says on whose behalf a request is, its words become cgroups
+2, 3, … in order of appearance, and their path is the word: `/hm_0`. Scenarios name
+them by that path.
+
+**Devices.** Where the format has no device numbers, its devices become 0:1, 0:2, … in
+order of appearance: no block device has the major number 0. `replay info` shows their
+names.
+
+What is not right is refused with file and row: a field that is no number, a negative
+size, an operation that is not known. Rows are counted from 1 and blank lines are not.
+
+## blkparse's text
+
+Text and the records that it was printed from give the same requests. Comments and the
+summary at the end are left out, a line that was cut at the file's beginning or end is
+counted in `quality.truncated_bytes`, and any other in `quality.refused_bytes`; text of
+which most lines are not in the format is refused. Text that was printed with `-f` is
+read by the same string: `--blkparse-format "FORMAT"`. It must have %a, %d, %T, %t, %S
+and %n or %N; cgroups are read by %g. Lines that are slightly out of order are put in
+order. While it is read, the records take about as much of the directory for temporary
+files as the text is long.
+
+## csv
+
+`--columns "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant"` says FIELD=COLUMN
+and behind a colon the unit. A column is its name in the header or, for files without
+one, its number from 1. Commas, semicolons, bars, tabs and blanks may separate columns;
+a line that begins with `#` above the header or the first row is a comment.
+"""
+
+
+def described() -> list[_Described]:
+    """List all formats."""
+    return [
+        *_DECODED,
+        *(
+            _Described(
+                one.name,
+                one.text,
+                one.columns,
+                one.cgroup,
+                one.matches is not None,
+                one.estimate,
+            )
+            for one in FORMATS
+        ),
+    ]
+
+
+def listing() -> str:
+    """List the formats for the terminal.
+
+    Returns
+    -------
+    str
+        Two lines each.
+    """
+    lines = []
+    for one in described():
+        asked = "" if one.recognised else " (must be named)"
+        lines.append(f"{one.name:<10} {one.text}{asked}")
+        lines.append(f"{'':<10} {one.columns}")
+    return "\n".join(lines) + "\n"
+
+
+def document() -> str:
+    """Describe the formats.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    introduction = _INTRODUCTION.replace("RATIO", str(MAX_RATIO))
+    parts = [introduction.replace("CODECS", ", ".join(sorted(MAGICS.values())))]
+    parts.append(
+        "| name | what | columns and units | cgroup from | told by content |\n"
+        "|---|---|---|---|---|\n"
+        + "".join(
+            f"| `{one.name}` | {one.text} | {_columns(one)} | {one.cgroup} "
+            f"| {'yes' if one.recognised else 'no'} |\n"
+            for one in described()
+        )
+    )
+    parts.append(_TIMES)
+    words: dict[str, list[str]] = {}
+    for word, name in OPERATIONS.items():
+        words.setdefault(name, []).append(f"`{word}`")
+    parts.append(
+        f"Needed are {_names(REQUIRED)}; {_names(OPTIONAL)} may follow. Operations are "
+        "known by the words "
+        + "; ".join(f"{', '.join(some)} ({name})" for name, some in words.items())
+        + ", in any case; others are named: `op=type:0=read/1=write`.\n"
+    )
+    parts.append(
+        "## The trace file\n\n| column | type | unit | meaning |\n|---|---|---|---|\n"
+        + "".join(
+            f"| `{field.name}` | {_type(str(field.type))} "
+            f"| {field.metadata[b'unit'].decode()} "
+            f"| {field.metadata[b'description'].decode()} |\n"
+            for field in TRACE_SCHEMA
+        )
+    )
+    return "\n".join(parts)
+
+
+def _columns(one: _Described) -> str:
+    return f"{one.columns}. Estimated: {one.estimate}" if one.estimate else one.columns
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _type(text: str) -> str:
+    return "dictionary of strings" if text.startswith("dictionary") else text
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

@@ -1,0 +1,204 @@
+"""All formats by name, and which one a file is.
+
+A new format is one file beside this one and one row in `FORMATS`. Two are read by the
+decoder of blktrace's records and not row by row: blktrace itself, and blkparse's text.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from replay.errors import TraceError
+from replay.trace.formats import (
+    alibaba,
+    blkreplay,
+    disksim,
+    fio,
+    fiu,
+    msr,
+    systor,
+    tencent,
+    user_csv,
+    vscsi,
+)
+from replay.trace.formats.base import Format, FormatOptions
+from replay.trace.unpack import read_head
+
+#: Read row by row; in the order in which documents list them.
+FORMATS: Final = (
+    msr.FORMAT,
+    alibaba.FORMAT,
+    tencent.FORMAT,
+    systor.FORMAT,
+    fiu.FORMAT,
+    vscsi.FORMAT,
+    disksim.DISKSIM,
+    disksim.MQSIM,
+    blkreplay.FORMAT,
+    fio.FORMAT,
+    user_csv.FORMAT,
+)
+BY_NAME: Final = {format_.name: format_ for format_ in FORMATS}
+
+#: Read by the decoder of records.
+BLKTRACE: Final = "blktrace"
+BLKPARSE: Final = "blkparse"
+NAMES: Final = (BLKTRACE, BLKPARSE, *BY_NAME)
+
+_ASK: Final = "say which format it is by --format (`replay formats` lists them)"
+
+
+def check_options(options: FormatOptions) -> None:
+    """Refuse a name that is not known, and options that no format takes.
+
+    Raises
+    ------
+    TraceError
+    """
+    name = options.name
+    if name is not None and name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f": did you mean {near[0]}?" if near else f": {', '.join(NAMES)}"
+        raise TraceError(f"--format: there is no format {name!r}{hint}")
+    if options.columns is not None and name not in (None, user_csv.FORMAT.name):
+        raise TraceError(f"--columns: {name} has columns of its own: use --format csv")
+    if options.blkparse_format is not None and name not in (None, BLKPARSE):
+        raise TraceError(f"--blkparse-format: {name} is not blkparse's text")
+    if options.columns is not None and options.blkparse_format is not None:
+        raise TraceError("--columns and --blkparse-format: give one of them")
+
+
+def choose_format(paths: Sequence[Path], options: FormatOptions) -> str:
+    """Find the format of files that are read together.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        At least one; empty files are of any format.
+    options : FormatOptions
+        What the user said.
+
+    Returns
+    -------
+    str
+        A name of `NAMES`.
+
+    Raises
+    ------
+    TraceError
+        It cannot be told by the content, the content speaks against what the user said,
+        or the files are of different formats.
+    """
+    check_options(options)
+    chosen: dict[str, Path] = {}
+    for path in paths:
+        if head := read_head(path):
+            chosen.setdefault(_format_of(path, head, options), path)
+    if len(chosen) > 1:
+        (a, of_a), (b, of_b), *_ = chosen.items()
+        raise TraceError(f"{of_a} is {a} and {of_b} is {b}: convert them one by one")
+    return next(iter(chosen), BLKTRACE)
+
+
+def _format_of(path: Path, head: bytes, options: FormatOptions) -> str:
+    seen = recognise(head)
+    name = options.name
+    if name is None and options.columns is not None:
+        name = user_csv.FORMAT.name
+    if name is None and options.blkparse_format is not None:
+        name = BLKPARSE
+    if name is None:
+        if len(seen) == 1:
+            return seen[0]
+        if seen:
+            raise TraceError(f"{path}: may be {' or '.join(seen)}: {_ASK}")
+        # the decoder finds records behind a damaged beginning, or refuses the file
+        if not _is_text(head):
+            return BLKTRACE
+        raise TraceError(f"{path}: its content does not tell what it is: {_ASK}")
+    _check_guess(path, head, name, seen)
+    return name
+
+
+def _check_guess(path: Path, head: bytes, name: str, seen: Sequence[str]) -> None:
+    """Refuse what the user said if the content speaks against it."""
+    if name in seen or (name == BLKTRACE and not seen and not _is_text(head)):
+        return
+    text: str | None = None
+    format_ = BY_NAME.get(name)
+    # a user may name the columns of any text
+    if seen and not (name == user_csv.FORMAT.name and _is_text(head)):
+        text = f"its content is {seen[0]}"
+    elif name == BLKTRACE:
+        text = "it is text"
+    elif format_ is not None:
+        if not format_.binary and not _is_text(head):
+            text = "it is no text"
+        elif format_.doubt is not None:
+            text = format_.doubt(head)
+        elif format_.matches is not None and not _may_follow(format_, head):
+            text = f"its lines are not {format_.columns}"
+    elif not _is_text(head):
+        text = "it is no text"
+    if text is not None:
+        raise TraceError(f"{path}: is not {name}: {text}")
+
+
+def _may_follow(format_: Format, head: bytes) -> bool:
+    """Tell whether any line fits: damaged rows are refused by number, later."""
+    if format_.matches is None:
+        return True
+    lines = head.split(b"\n")[:-1] or [head]
+    return any(format_.matches(line + b"\n") for line in lines[:100])
+
+
+def recognise(head: bytes) -> list[str]:
+    """List the formats that a file surely is, by how it begins.
+
+    Parameters
+    ----------
+    head : bytes
+        The first bytes, decompressed.
+
+    Returns
+    -------
+    list of str
+        Mostly one name, or none.
+    """
+    if is_blktrace(head):
+        return [BLKTRACE]
+    if is_blkparse(head):
+        return [BLKPARSE]
+    return [one.name for one in FORMATS if one.matches and one.matches(head)]
+
+
+def is_blktrace(head: bytes) -> bool:
+    """Tell records of blktrace by the first one's magic."""
+    return head[:4] in _MAGICS
+
+
+def is_blkparse(head: bytes) -> bool:
+    """Tell blkparse's text: of the lines that are not comments most are events."""
+    lines = [
+        line
+        for line in head.split(b"\n")[:-1]
+        if line.strip() and not line.lstrip().startswith(b"#")
+    ]
+    return sum(map(bool, map(_EVENT.match, lines))) > len(lines) // 2
+
+
+def _is_text(head: bytes) -> bool:
+    return b"\0" not in head and bool(head.strip())
+
+
+_MAGICS: Final = frozenset(
+    magic.to_bytes(4, order)
+    for magic in (0x65617407, 0x65617408)
+    for order in ("little", "big")
+)
+_EVENT: Final = re.compile(
+    rb" *\d+,\d+ +\d+ +\d+ +\d+\.\d{9} +\d+ +(?:[0-9a-f]+,[0-9a-f]+ +)?"
+    rb"(?:[ABCDFGIMPQRSTUWX]|UT|m) +F?[WDRN]F?A?S?M? "
+)

@@ -1,0 +1,210 @@
+"""Who occurs in the rows of a format, and the summary made of it."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from replay.trace.formats.base import Format, Names
+from replay.trace.formats.rows import Rows
+from replay.trace.metadata import (
+    ROW_EVENT,
+    Cgroup,
+    Device,
+    Process,
+    Quality,
+    Summary,
+)
+
+#: As many as the decoder of blktrace keeps.
+MAX_PROCESSES: Final = 1 << 18
+
+
+@dataclass
+class _Process:
+    n_requests: int
+    first_ns: int
+    last_ns: int
+
+
+@dataclass
+class Tallies:
+    """Sums over the rows, which come in order."""
+
+    n_rows: int = 0
+    start_ns: int = 0
+    end_ns: int = 0
+    n_complete: int = 0
+    n_dropped: int = 0
+    devices: dict[int, int] = field(default_factory=dict)
+    cgroups: dict[int, list[int]] = field(default_factory=dict)
+    processes: dict[int, _Process] = field(default_factory=dict)
+
+    def add(self, rows: Rows) -> None:
+        """Count rows.
+
+        Parameters
+        ----------
+        rows : ndarray of `ROW`
+            Not empty.
+        """
+        if self.n_rows == 0:
+            self.start_ns = self.end_ns = int(rows["arrival_ns"][0])
+        self.n_rows += len(rows)
+        last = rows["arrival_ns"] + np.maximum(rows["response_ns"], 0)
+        self.end_ns = max(self.end_ns, int(last.max()))
+        self.n_complete += int(np.count_nonzero(rows["response_ns"] >= 0))
+        for device, count in zip(
+            *np.unique(rows["device"], return_counts=True), strict=True
+        ):
+            self.devices[int(device)] = self.devices.get(int(device), 0) + int(count)
+        ids = rows["cgroup"].astype(np.int64)
+        counts = np.bincount(ids)
+        # exact: the sum of a batch is far below 2**53
+        nbytes = np.bincount(ids, weights=rows["nbytes"])
+        for id_ in np.flatnonzero(counts):
+            sums = self.cgroups.setdefault(int(id_), [0, 0])
+            sums[0] += int(counts[id_])
+            sums[1] += int(nbytes[id_])
+        if rows["pid"].any() or self.processes:
+            self._add_processes(rows, last)
+
+    def _add_processes(self, rows: Rows, last: np.ndarray) -> None:
+        pids, first, inverse, counts = np.unique(
+            rows["pid"], return_index=True, return_inverse=True, return_counts=True
+        )
+        latest = np.zeros(len(pids), np.int64)
+        np.maximum.at(latest, inverse, last)
+        for number, pid in enumerate(pids.tolist()):
+            known = self.processes.get(pid)
+            if known is not None:
+                known.n_requests += int(counts[number])
+                known.last_ns = max(known.last_ns, int(latest[number]))
+            elif len(self.processes) < MAX_PROCESSES:
+                self.processes[pid] = _Process(
+                    int(counts[number]),
+                    int(rows["arrival_ns"][first[number]]),
+                    int(latest[number]),
+                )
+            else:
+                self.n_dropped += int(counts[number])
+
+
+def summary_of(
+    format_: Format,
+    names: Names,
+    tallies: Tallies,
+    *,
+    n_skipped: int,
+    n_out_of_order: int,
+) -> Summary:
+    """Make the summary.
+
+    Parameters
+    ----------
+    format_ : Format
+    names : Names
+    tallies : Tallies
+    n_skipped, n_out_of_order : int
+        Rows left out because they are blank; rows older than one before them.
+
+    Returns
+    -------
+    Summary
+    """
+    start_ns = tallies.start_ns
+    paths = cgroup_paths(names)
+    device_names = {number: name for name, number in names.devices.items()}
+    return Summary(
+        start_ns=start_ns,
+        end_ns=tallies.end_ns,
+        wall_clock_ns=start_ns if format_.epoch else None,
+        n_rows=tallies.n_rows,
+        devices=[
+            Device(device=device, n_requests=count, name=device_names.get(device))
+            for device, count in sorted(tallies.devices.items())
+        ],
+        cgroups=[
+            Cgroup(
+                id=id_,
+                n_requests=n_requests,
+                n_bios=n_requests,
+                nbytes=nbytes,
+                path=paths.get(id_),
+            )
+            for id_, (n_requests, nbytes) in sorted(tallies.cgroups.items())
+        ],
+        processes=_processes(names, tallies),
+        messages=[],
+        quality=Quality(
+            records=tallies.n_rows + n_skipped,
+            events={ROW_EVENT: tallies.n_rows},
+            unknown=n_skipped,
+            out_of_order=n_out_of_order,
+            # where nothing completes the format does not say when
+            unfinished=tallies.n_rows - tallies.n_complete if tallies.n_complete else 0,
+            names_dropped=names.n_dropped,
+            processes_dropped=tallies.n_dropped,
+        ),
+        format=format_.name,
+        notes=_notes(format_, tallies),
+    )
+
+
+def cgroup_paths(names: Names) -> dict[int, str]:
+    """Give every cgroup a path of one step below the root, no two the same.
+
+    Parameters
+    ----------
+    names : Names
+
+    Returns
+    -------
+    dict
+        By id.
+    """
+    paths: dict[int, str] = {}
+    taken: set[str] = set()
+    for name, id_ in names.cgroups.items():
+        step = name.replace("/", "_").strip("_ ") or "unnamed"
+        if step.strip(".") == "":
+            step = step.replace(".", "_")
+        path = f"/{step}"
+        while path in taken:
+            path += "_"
+        taken.add(path)
+        paths[id_] = path
+    return paths
+
+
+def _processes(names: Names, tallies: Tallies) -> list[Process]:
+    found = []
+    for pid in sorted(tallies.processes):
+        tally = tallies.processes[pid]
+        known = [
+            msgspec.structs.replace(one, time_ns=max(one.time_ns - tallies.start_ns, 0))
+            for one in sorted(names.processes.get(pid, []), key=lambda one: one.time_ns)
+        ]
+        found.append(
+            Process(
+                pid=pid,
+                names=known,
+                n_requests=tally.n_requests,
+                first_ns=tally.first_ns - tallies.start_ns,
+                last_ns=tally.last_ns - tallies.start_ns,
+            )
+        )
+    return found
+
+
+def _notes(format_: Format, tallies: Tallies) -> list[str]:
+    notes = []
+    if format_.estimate:
+        notes.append(f"Estimated: {format_.estimate}.")
+    if tallies.n_complete == 0:
+        notes.append(
+            f"{format_.name} does not say when a request completes, so its service times "
+            'are not known: replay it with service.model = "linear".'
+        )
+    return notes
