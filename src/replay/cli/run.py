@@ -13,6 +13,7 @@ from replay.cli.show import show
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @options.scenario
 @options.set_key
+@options.assign
 @options.cgroups
 @click.option(
     "-o",
@@ -35,6 +36,7 @@ def run(
     inputs: tuple[str, ...],
     scenario: Path | None,
     overrides: tuple[str, ...],
+    assign: Path | None,
     cgroups: Path | None,
     output: Path | None,
     overwrite: bool,
@@ -62,6 +64,7 @@ def run(
             inputs[0] if len(inputs) == 1 else list(inputs),
             scenario,
             overrides=overrides,
+            assign=assign,
             cgroups=cgroups,
             output=output,
             overwrite=overwrite,

@@ -12,10 +12,11 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
 
 
 class Device(Struct, frozen=True, kw_only=True):
-    """A traced device."""
+    """A traced device; ``volume`` is its name in traces that name volumes."""
 
     device: int
     n_requests: int
+    volume: str | None = None
 
 
 class Cgroup(Struct, frozen=True, kw_only=True):
