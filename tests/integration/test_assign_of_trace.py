@@ -32,7 +32,7 @@ def small() -> int:
     with replay.open_or_convert(TRACES / "workers-root") as trace:
         table = trace.table()
         rows = zip(table["pid"].to_pylist(), table["nbytes"].to_pylist(), strict=True)
-        return next(pid for pid, nbytes in rows if nbytes == 4096)
+        return int(next(pid for pid, nbytes in rows if nbytes == 4096))
 
 
 @pytest.mark.parametrize(("batch_rows", "threads"), [(None, 1), (7, 2)])

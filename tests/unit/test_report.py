@@ -269,8 +269,9 @@ def test_small_texts() -> None:
 def test_rules_of_assign_are_told_with_what_they_caught_and_what_none_did() -> None:
     # GIVEN rules of every kind of condition, and requests that none matched
     def rule(**conditions: Any) -> dict[str, Any]:
-        count = {"cgroup": "/a", "requests": 1234, "bytes": 4096}
-        return dict.fromkeys(["pid", "comm", "device", "volume"]) | count | conditions
+        values: dict[str, Any] = {"pid": None, "comm": None, "device": None}
+        values |= {"volume": None, "cgroup": "/a", "requests": 1234, "bytes": 4096}
+        return values | conditions
 
     assign = {
         "rules": [
@@ -297,7 +298,7 @@ def test_rules_of_assign_are_told_with_what_they_caught_and_what_none_did() -> N
 
 
 def test_many_rules_are_told_of_in_part_and_none_not_at_all() -> None:
-    one = {"pid": 7, "comm": None, "device": None, "volume": None}
+    one: dict[str, Any] = {"pid": 7, "comm": None, "device": None, "volume": None}
     one |= {"cgroup": "/a", "requests": 1, "bytes": 2}
     none = {"requests": 0, "bytes": 0}
     assign = {"rules": [one] * 25, "kept": none, "root": none}
