@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from replay.capture.tree import LIMITS, MARK, ROOT, Cgroup, Task, Tree
 from replay.errors import CaptureError
@@ -20,6 +20,42 @@ def top_of(directory: Path) -> Path:
     return top
 
 
+class Mount(NamedTuple):
+    """A mount: ``MAJOR:MINOR``, where, and the file system's type."""
+
+    device: str
+    point: Path
+    type: str
+
+
+def mounts(proc: Path = PROC) -> list[Mount]:
+    """List what is mounted, in the order of mounting.
+
+    Parameters
+    ----------
+    proc : Path
+        Where procfs is.
+
+    Returns
+    -------
+    list of Mount
+        Empty if it cannot be told.
+    """
+    try:
+        text = (proc / "self" / "mountinfo").read_text("utf-8", "surrogateescape")
+    except OSError:
+        return []
+    found = []
+    for line in text.splitlines():
+        # ID PARENT MAJOR:MINOR ROOT POINT OPTIONS... - TYPE SOURCE OPTIONS
+        before, _, after = line.partition(" - ")
+        words = before.split(" ")
+        if len(words) >= 5:
+            point = Path(_unescape(words[4]))
+            found.append(Mount(words[2], point, after.split(" ")[0]))
+    return found
+
+
 def is_mounted(directory: Path, proc: Path = PROC) -> bool:
     """Tell whether a directory lies in a live tree, so that inodes are ids.
 
@@ -33,24 +69,11 @@ def is_mounted(directory: Path, proc: Path = PROC) -> bool:
     -------
     bool
     """
-    try:
-        text = (proc / "self" / "mountinfo").read_text("utf-8", "surrogateescape")
-    except OSError:
-        return False
     place = directory.resolve()
-    best, found = -1, False
-    for line in text.splitlines():
-        # ID PARENT MAJOR:MINOR ROOT POINT OPTIONS... - TYPE SOURCE OPTIONS
-        before, _, after = line.partition(" - ")
-        words = before.split(" ")
-        if len(words) < 5:
-            continue
-        point = Path(_unescape(words[4]))
-        depth = len(point.parts)
-        # the last mount on a point hides the others
-        if depth >= best and place.is_relative_to(point):
-            best, found = depth, after.split(" ")[0] == "cgroup2"
-    return found
+    over = [mount for mount in mounts(proc) if place.is_relative_to(mount.point)]
+    # of mounts on one point the last hides the others
+    over.sort(key=lambda mount: len(mount.point.parts))
+    return bool(over) and over[-1].type == "cgroup2"
 
 
 def _unescape(text: str) -> str:

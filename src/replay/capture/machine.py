@@ -28,7 +28,7 @@ class Machine:
         Root of the cgroup v2 tree.
     tracefs : tuple of Path
         Where tracefs may be mounted; the first that is, counts.
-    debugfs, proc, dev : Path
+    debugfs, proc, sys, dev : Path
     blktrace : str
         Name or path of the program.
     user : callable
@@ -44,6 +44,7 @@ class Machine:
     )
     debugfs: Path = Path("/sys/kernel/debug")
     proc: Path = PROC
+    sys: Path = Path("/sys")
     dev: Path = Path("/dev")
     blktrace: str = "blktrace"
     user: Callable[[], int] = os.geteuid

@@ -4,16 +4,17 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from replay.capture.live import read_ids, read_live
+from replay.capture.loops import read_loops
 from replay.capture.machine import Machine
 from replay.capture.saved import BEGIN, END, IDS, save_tree, write_ids_file
-from replay.capture.toml import scenario_toml
+from replay.capture.toml import machine_toml, scenario_toml
 from replay.capture.tracer import Stop, Tracer, option_on
 from replay.capture.tree import COUNTERS, LIMITS, Tree, merged
 from replay.errors import CaptureError, OutputError
@@ -107,6 +108,7 @@ def record(
     directory = Path(output)
     made = _make(directory)
     cgroups = _Cgroups(machine, directory)
+    release = platform.release()
     try:
         with option_on(machine.option()):
             cgroups.save(BEGIN)
@@ -122,12 +124,14 @@ def record(
                     reason = f"blktrace did not start: {tracer.said()}"
                     _unmake(directory, made)
                     raise CaptureError(reason)
+                # now, since a loop device may be taken down before the end
+                loops = read_loops(paths, machine.sys, machine.proc)
                 on_start()
                 _wait(tracer, stop, seconds, cgroups)
                 alone = not tracer.running
                 cgroups.save(END)
-        (directory / "kernel").write_text(platform.release() + "\n")
-        cgroups.write_scenario()
+        (directory / "kernel").write_text(release + "\n")
+        cgroups.write_scenario(machine_toml(loops, release))
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
@@ -173,11 +177,11 @@ class _Cgroups:
         """Note the ids of cgroups that were not there before."""
         self.ids |= read_ids(self._machine.cgroups)
 
-    def write_scenario(self) -> None:
-        """Write the cgroups of begin and end as a scenario."""
+    def write_scenario(self, head: Iterable[str]) -> None:
+        """Write the cgroups of begin and end as a scenario, below some lines."""
         tree = merged(self._trees[BEGIN], self._trees[END])
         title = f"Cgroups of {platform.node() or 'this machine'} while it was recorded"
-        text = scenario_toml(tree, title)
+        text = scenario_toml(tree, title, head)
         (self._directory / SCENARIO).write_bytes(os.fsencode(text))
 
 

@@ -2,13 +2,27 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from replay.capture.loops import Loop, version
 from replay.capture.tree import CONTROLLERS, ROOT, Cgroup, Task, Tree, in_order, parent
 
-_LINES: Final = r"(?:[0-9]+:[0-9]+(?: +[a-z]+=[a-z0-9.]+)*\n?)+"
-_SIZE: Final = r"max|[0-9]{1,20}"
+_SIZE: Final = r"max|0|[1-9][0-9]{0,18}"
+_DEVICE: Final = r"(?:[0-9]{1,3}|[1-3][0-9]{3}):[0-9]{1,6}"
+_COUNT: Final = r"[1-9][0-9]{0,18}"
+_DECIMAL: Final = r"[0-9]{1,12}(?:\.[0-9]{1,6})?"
+_CTRL: Final = "ctrl=(?:auto|user)"
+
+
+def _lines(*settings: str) -> str:
+    """Make the form of a file with a line of settings for each device."""
+    line = rf"{_DEVICE}(?: (?:{'|'.join(settings)}))*"
+    return rf"{line}(?:\n{line})*"
+
+
+_WEIGHT: Final = "(?:[1-9][0-9]{0,3}|10000)"
+_WEIGHT_LINE: Final = rf"(?:(?:default|{_DEVICE}) )?{_WEIGHT}"
 
 #: File: its controller, whether only the root has it, what says nothing, its form.
 _FORMS: Final[dict[str, tuple[str, bool, str, str]]] = {
@@ -18,21 +32,38 @@ _FORMS: Final[dict[str, tuple[str, bool, str, str]]] = {
     "memory.min": ("memory", False, "0", _SIZE),
     "memory.swap.max": ("memory", False, "max", _SIZE),
     "memory.oom.group": ("memory", False, "0", "[01]"),
-    "io.max": ("io", False, "", _LINES),
+    "io.max": ("io", False, "", _lines(f"[rw](?:bps|iops)=(?:max|{_COUNT})")),
     "io.weight": (
         "io",
         False,
         "default 100",
-        r"(?:(?:(?:default|[0-9]+:[0-9]+) +)?[0-9]{1,5}\n?)+",
+        rf"{_WEIGHT_LINE}(?:\n{_WEIGHT_LINE})*",
     ),
-    "io.latency": ("io", False, "", _LINES),
-    "io.cost.model": ("io", True, "", _LINES),
-    "io.cost.qos": ("io", True, "", _LINES),
+    "io.latency": ("io", False, "", _lines(f"target={_COUNT}")),
+    "io.cost.model": (
+        "io",
+        True,
+        "",
+        _lines(_CTRL, "model=linear", f"[rw](?:bps|seqiops|randiops)={_COUNT}"),
+    ),
+    "io.cost.qos": (
+        "io",
+        True,
+        "",
+        _lines(
+            _CTRL,
+            "enable=[01]",
+            f"[rw]lat=(?:0|{_COUNT})",
+            f"(?:[rw]pct|min|max)={_DECIMAL}",
+        ),
+    ),
 }
+#: Since this version a loop device has a worker for each cgroup.
+PER_CGROUP_SINCE: Final = (5, 14)
 _MAX_PID: Final = 2**31 - 1
 
 
-def scenario_toml(tree: Tree, title: str) -> str:
+def scenario_toml(tree: Tree, title: str, head: Iterable[str] = ()) -> str:
     """Write the cgroups of a tree as a scenario has them.
 
     Parameters
@@ -40,6 +71,8 @@ def scenario_toml(tree: Tree, title: str) -> str:
     tree : Tree
     title : str
         First line, a comment.
+    head : iterable of str
+        Lines to stand before the cgroups.
 
     Returns
     -------
@@ -47,7 +80,7 @@ def scenario_toml(tree: Tree, title: str) -> str:
         TOML. Of the limits only those that say something; controllers where they are
         not the parent's.
     """
-    lines = [f"# {_one_line(title)}"]
+    lines = [f"# {_one_line(title)}", *head]
     enabled = {ROOT: CONTROLLERS}
     ids: set[int] = set()
     for path in in_order(tree):
@@ -60,6 +93,56 @@ def scenario_toml(tree: Tree, title: str) -> str:
         lines += ["", f"[cgroups.{quoted(path)}]"]
         lines += _cgroup(cgroup, enabled[path], above, ids)
     return "\n".join(lines) + "\n"
+
+
+def machine_toml(loops: Sequence[Loop], release: str) -> Iterator[str]:
+    """Write what a scenario says of the recorded machine.
+
+    Parameters
+    ----------
+    loops : sequence of Loop
+        Loop devices that are recorded.
+    release : str
+        As ``uname -r`` says.
+
+    Yields
+    ------
+    str
+        Lines of ``[trace]``, ``[driver]`` and ``[backing]``: what the loop devices
+        have in common. A comment for each says what it is.
+    """
+    trace, driver, backing = [], [], []
+    numbers = version(release)
+    if numbers is not None:
+        kernel = quoted(".".join(map(str, numbers)))
+        trace.append(f"kernel = {kernel}  # {_one_line(release)}")
+        driver.append(f"kernel = {kernel}")
+        if loops:
+            policy = "per-cgroup" if numbers >= PER_CGROUP_SINCE else "root"
+            trace.append(f"policy = {quoted(policy)}")
+    direct_io = {loop.direct_io for loop in loops}
+    if len(direct_io) == 1:
+        line = f"direct_io = {str(*direct_io).lower()}"
+        trace.append(line)
+        driver.append(line)
+    below = {(loop.filesystem, loop.device, loop.size) for loop in loops}
+    if len(below) == 1:
+        ((filesystem, device, size),) = below
+        if filesystem is not None:
+            # any other file system on a disk caches as ext4 does
+            known = filesystem if filesystem in ("tmpfs", "raw") else "ext4"
+            backing.append(f"filesystem = {quoted(known)}")
+        if device is not None:
+            backing.append(f"device = {quoted(device)}")
+        if size is not None:
+            backing.append(f"size = {quoted(_size(str(size)))}")
+    for loop in loops:
+        how = "direct" if loop.direct_io else "buffered"
+        where = loop.filesystem or "a file system that is not seen from here"
+        yield f"# {loop.name}: {_one_line(loop.file)} on {_one_line(where)}, {how}"
+    for name, lines in (("trace", trace), ("driver", driver), ("backing", backing)):
+        if lines:
+            yield from ("", f"[{name}]", *lines)
 
 
 def _nearest(enabled: dict[str, frozenset[str]], path: str) -> frozenset[str]:
@@ -107,12 +190,13 @@ def _task(task: Task, names: Counter[str]) -> str:
     if (names[task.comm] > 1 or not values) and task.pid <= _MAX_PID:
         values.append(f"pid = {task.pid}")
     values.append(f"rss = {quoted(_size(str(task.rss)))}")
-    told = [f"pid {task.pid}"]
+    told = [] if values[-2].startswith("pid") else [f"pid {task.pid}"]
     if task.threads > 1:
         told.append(f"{task.threads} threads")
     if task.oom_score_adj:
         told.append(f"oom_score_adj {task.oom_score_adj}")
-    return f"  {{ {', '.join(values)} }},  # {', '.join(told)}"
+    comment = f"  # {', '.join(told)}" if told else ""
+    return f"  {{ {', '.join(values)} }},{comment}"
 
 
 def _size(text: str) -> str:

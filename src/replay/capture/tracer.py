@@ -19,8 +19,8 @@ STOP_S: Final = 30.0
 _POLL_S: Final = 0.05
 _PR_SET_PDEATHSIG: Final = 1
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: "You have 12 (0.3%) dropped events", when buffers were too small.
-_DROPPED: Final = re.compile(r"You have\s+(\d+)\s.*dropped")
+#: "Total:    12 events (dropped 3),    1 KiB data", a line for each device.
+_DROPPED: Final = re.compile(r"Total:\s+\d+ events \(dropped (\d+)\)")
 
 
 class Stop:
@@ -51,9 +51,15 @@ def stop_on_signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+#: Waits for the end of its input, which comes when we close it or are killed.
+_GUARD: Final = 'cat > /dev/null; printf %s "$1" > "$2"'
+
+
 @contextmanager
 def option_on(option: Path) -> Iterator[None]:
     """Turn a tracing option on while the body runs, and restore what it was.
+
+    A shell in the background restores it, so that it does even if we are killed.
 
     Parameters
     ----------
@@ -66,19 +72,36 @@ def option_on(option: Path) -> Iterator[None]:
     CaptureError
         It cannot be read or written.
     """
-    try:
+    with _refusing(option, "read"):
         before = option.read_text().strip()
-        if before != "1":
-            option.write_text("1")
-    except OSError as error:
-        raise CaptureError(
-            f"{option}: cannot be turned on: {error.strerror or error}"
-        ) from error
+    if before == "1":
+        yield
+        return
+    with subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD, "sh", before, str(option)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # Ctrl-C in a terminal does not go to it
+        start_new_session=True,
+    ) as guard:
+        try:
+            with _refusing(option, "turned on"):
+                option.write_text("1")
+            yield
+        finally:
+            guard.communicate()
+            if option.read_text().strip() != before:
+                option.write_text(before)
+
+
+@contextmanager
+def _refusing(option: Path, what: str) -> Iterator[None]:
     try:
         yield
-    finally:
-        if before != "1":
-            option.write_text(before)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CaptureError(f"{option}: cannot be {what}: {reason}") from error
 
 
 class Tracer:
@@ -214,7 +237,12 @@ class Tracer:
     def said(self) -> str:
         """Return the first line that it printed."""
         lines = [line.strip() for line in self._text().splitlines() if line.strip()]
-        return lines[0] if lines else f"exit code {self._child.poll()}"
+        if not lines:
+            return f"exit code {self._child.poll()}"
+        hint = ""
+        if "busy" in lines[0]:
+            hint = ": it is traced already; blktrace -k -d DEV ends that"
+        return lines[0] + hint
 
     def dropped(self) -> int:
         """Return how many events it says the kernel dropped."""

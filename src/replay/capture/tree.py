@@ -120,7 +120,7 @@ def merged(begin: Tree, end: Tree) -> Tree:
         tasks = {task.pid: task for task in before.tasks} if before else {}
         tasks |= {task.pid: task for task in cgroup.tasks}
         found[path] = replace(cgroup, tasks=tuple(tasks[pid] for pid in sorted(tasks)))
-    return found
+    return {path: found[path] for path in in_order(found)}
 
 
 def in_order(paths: Iterable[str]) -> list[str]:

@@ -87,15 +87,15 @@ def record(
             for line in error.lines[:-1]:
                 click.echo(f"Error: {plain(line)}", err=True)
             raise click.ClickException(plain(error.lines[-1])) from error
-    if found.dropped:
+        if found.dropped:
+            message(
+                f"Note: {count_text(found.dropped, 'event')} were dropped for want of "
+                "buffers: give more by --buffers, or larger ones by --buffer-kib",
+                quiet=quiet,
+            )
         message(
-            f"Note: {count_text(found.dropped, 'event')} were dropped for want of "
-            "buffers: give more by --buffers, or larger ones by --buffer-kib",
+            f"{directory}: {size_text(found.nbytes)} in "
+            f"{count_text(found.n_files, 'trace file')}, "
+            f"{count_text(found.n_cgroups, 'cgroup')}",
             quiet=quiet,
         )
-    message(
-        f"{directory}: {size_text(found.nbytes)} in "
-        f"{count_text(found.n_files, 'trace file')}, "
-        f"{count_text(found.n_cgroups, 'cgroup')}",
-        quiet=quiet,
-    )
