@@ -4,6 +4,7 @@ All of it lies in one directory, so that `replay record` and `replay cgroups` ca
 tested without root and without a kernel that traces.
 """
 
+import os
 import stat
 import sys
 from collections.abc import Mapping
@@ -155,3 +156,19 @@ def make_machine(top: Path) -> FakeMachine:
     fake.cgroup("/p", {"memory.swap.max": "0\n"})
     fake.cgroup("/p/b", {"cgroup.procs": "41\n42\n99\n", "io.weight": "default 300\n"})
     return fake
+
+
+def children(text: str) -> list[str]:
+    """Processes that run with a text in their command line."""
+    found = []
+    for place in Path("/proc").iterdir():
+        if not place.name.isdecimal():
+            continue
+        try:
+            words = (place / "cmdline").read_bytes().decode("utf-8", "replace")
+            state = (place / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if text in words and state != "Z" and place.name != str(os.getpid()):
+            found.append(words)
+    return found
