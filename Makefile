@@ -32,7 +32,8 @@ demo: $(VENV)/built
 test: $(VENV)/built
 	$(PYTEST) -m 'not slow'
 
-# builds the wheel and tests it installed
+# builds the wheel and tests it installed; with REPLAY_LAB=1 as root, on Debian, also
+# records in a virtual machine
 slow: $(VENV)/built
 	$(BIN)/python -m pytest -m slow
 

@@ -75,6 +75,7 @@ def make_trace(
     paths: Mapping[int, str] | None = None,
     names: Mapping[int, Sequence[tuple[int, str]]] | None = None,
     batch_rows: int = 1 << 16,
+    volumes: Mapping[int, str] | None = None,
 ) -> FakeTrace:
     """Make a trace of rows, with the metadata that its conversion would give it.
 
@@ -87,6 +88,8 @@ def make_trace(
     names : mapping of int to sequence of (int, str)
         Names of pids, each from a time on; default: every pid is dd.
     batch_rows : int
+    volumes : mapping of int to str
+        Names of devices that have one.
     """
     paths = {1: "/", 23: "/test.slice"} if paths is None else paths
     ids = [row.get("cgroup", ROW["cgroup"]) for row in rows]
@@ -100,7 +103,11 @@ def make_trace(
         wall_clock_ns=None,
         n_rows=len(rows),
         devices=[
-            Device(device=device, n_requests=devices.count(device))
+            Device(
+                device=device,
+                n_requests=devices.count(device),
+                volume=(volumes or {}).get(device),
+            )
             for device in sorted(set(devices))
         ],
         cgroups=[

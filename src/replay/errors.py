@@ -23,3 +23,17 @@ class ModelError(ReplayError):
 
 class OutputError(ReplayError):
     """An output exists already, or cannot be written."""
+
+
+class CaptureError(ReplayError):
+    """A recording cannot be made, or a cgroup tree not be read.
+
+    Parameters
+    ----------
+    *lines : str
+        What is missing, each on one line; at least one.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines

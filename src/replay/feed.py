@@ -13,6 +13,7 @@ from replay.engine._service import Services
 from replay.engine.columns import NO_TASK, Columns
 from replay.engine.setup import ArrivalEvent
 from replay.scenario.bind import Binding
+from replay.scenario.caught import Caught
 from replay.scenario.resolve import column
 from replay.trace.file import Trace
 
@@ -33,7 +34,12 @@ class Part(NamedTuple):
         return Part(self.columns.take(index), self.service_ns[index])
 
 
-def parts(trace: Trace, binding: Binding, batch_rows: int | None) -> Iterator[Part]:
+def parts(
+    trace: Trace,
+    binding: Binding,
+    batch_rows: int | None,
+    caught: Caught | None = None,
+) -> Iterator[Part]:
     """Go through a trace's rows, in the order in which they arrive.
 
     Parameters
@@ -43,6 +49,8 @@ def parts(trace: Trace, binding: Binding, batch_rows: int | None) -> Iterator[Pa
         The scenario, bound to this trace.
     batch_rows : int or None
         Rows of a batch at most; by default as they lie in the file.
+    caught : Caught or None
+        Told of the rule of ``[[assign]]`` that each replayed row fell to.
 
     Yields
     ------
@@ -50,19 +58,24 @@ def parts(trace: Trace, binding: Binding, batch_rows: int | None) -> Iterator[Pa
         Columns that lie in the mapped file are not copied, unless arrivals by queue
         want another order.
     """
-    in_order = _in_row_order(trace, binding, batch_rows)
+    in_order = _in_row_order(trace, binding, batch_rows, caught)
     if binding.setup.event == ArrivalEvent.QUEUE:
         return _in_queue_order(in_order, _bounds(trace, batch_rows))
     return in_order
 
 
 def _in_row_order(
-    trace: Trace, binding: Binding, batch_rows: int | None
+    trace: Trace,
+    binding: Binding,
+    batch_rows: int | None,
+    caught: Caught | None,
 ) -> Iterator[Part]:
     services = Services(binding.setup)
     n_rows = 0
     for batch in trace.batches(batch_rows):
         resolved = binding.resolver.resolve(batch)
+        if caught is not None:
+            caught.add(batch, resolved)
         task = resolved.task
         if task is None:
             task = np.full(batch.num_rows, NO_TASK, np.int32)

@@ -16,6 +16,7 @@ from replay.results.result import Result
 from replay.results.tables import Names
 from replay.results.write import RequestsWriter, ResultSink
 from replay.scenario.bind import Binding
+from replay.scenario.caught import Caught
 from replay.scenario.load import Scenario
 from replay.trace.convert import open_or_convert
 from replay.trace.file import Progress, Trace
@@ -29,6 +30,7 @@ def run(
     scenario: Scenario | Mapping[str, Any] | str | Path | None = None,
     *,
     overrides: Sequence[str] = (),
+    assign: str | Path | None = None,
     cgroups: str | Path | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
@@ -48,6 +50,8 @@ def run(
         None is the driver of Linux 5.14 without limits.
     overrides : sequence of str
         ``KEY=VALUE``, as on the command line.
+    assign : path or None
+        TOML with nothing but ``[[assign]]``: rules that stand before the scenario's.
     cgroups : path or None
         File of "id path" lines, for a trace that is given by its path.
     output : path or None
@@ -84,7 +88,7 @@ def run(
     if (batch_rows is not None and batch_rows < 1) or threads < 1:
         raise ValueError("batch_rows and threads must be positive")
     started = time.perf_counter()
-    wanted = _scenario(scenario, overrides)
+    wanted = _scenario(scenario, overrides, assign)
     if isinstance(trace, Trace):
         opened = trace
     else:
@@ -109,7 +113,10 @@ def run(
         names, output=target, overwrite=overwrite, requests=requests
     ) as sink:
         replay_from = time.perf_counter()
-        raw = _replay(opened, binding, sink.requests, batch_rows, threads, progress)
+        caught = Caught(binding.scenario.assign) if binding.assigns else None
+        raw = _replay(
+            opened, binding, sink.requests, batch_rows, threads, progress, caught
+        )
         done = time.perf_counter()
         info = run_info(
             version=VERSION,
@@ -117,6 +124,7 @@ def run(
             metadata=opened.metadata,
             devices=binding.device_names,
             scenario=binding.scenario.effective(),
+            assign=None if caught is None else caught.report(),
             notes=[*binding.notes, *opened.metadata.summary.notes],
             counts=raw["counts"],
             timings={
@@ -135,14 +143,17 @@ def run(
 def _scenario(
     scenario: Scenario | Mapping[str, Any] | str | Path | None,
     overrides: Sequence[str],
+    assign: str | Path | None,
 ) -> Scenario:
     if isinstance(scenario, (str, Path)):
-        return Scenario.load(scenario, overrides=overrides)
+        return Scenario.load(scenario, overrides=overrides, assign=assign)
     if isinstance(scenario, Scenario):
-        if overrides:
-            raise ValueError("overrides are for a scenario that is not made yet")
+        if overrides or assign is not None:
+            raise ValueError(
+                "overrides and assign are for a scenario that is not made yet"
+            )
         return scenario
-    return Scenario.from_dict(scenario or {}, overrides=overrides)
+    return Scenario.from_dict(scenario or {}, overrides=overrides, assign=assign)
 
 
 def _replay(
@@ -152,6 +163,7 @@ def _replay(
     batch_rows: int | None,
     threads: int,
     progress: Progress | None,
+    caught: Caught | None,
 ) -> Raw:
     """Run the engine over all rows; return everything but the requests."""
     setup = binding.setup
@@ -163,7 +175,7 @@ def _replay(
         if progress is not None:
             progress(n_done, trace.n_rows)
 
-    coming = parts(trace, binding, batch_rows)
+    coming = parts(trace, binding, batch_rows, caught)
     if threads > 1:
         coming = ahead(coming)
     n_done = 0

@@ -66,12 +66,14 @@ def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> N
     done = call(
         *("run", "a", "b", "-s", "s.toml", "--set", "driver.policy=root"),
         *("--set", "/test.slice/memory.max=64M", "--cgroups", "ids"),
+        *("--assign", "rules.toml"),
         *("-o", tmp_path / "out", "--requests", "--batch-rows", "7", "--threads", "2"),
     )
     assert done.exit_code == 0, done.output
     assert (library.trace, library.scenario) == (["a", "b"], Path("s.toml"))
     assert library.options == {
         "overrides": ("driver.policy=root", "/test.slice/memory.max=64M"),
+        "assign": Path("rules.toml"),
         "cgroups": Path("ids"),
         "output": tmp_path / "out",
         "overwrite": False,

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from fake_trace import DISK, LOOP, make_trace
 from replay.engine.setup import NOT_REPLAYED
 from replay.scenario import Scenario
+from replay.scenario.caught import Caught
 from replay.scenario.processes import is_kernel_thread
 
 PATHS = {1: "/", 23: "/p/a", 59: "/p/b", 95: None}
 NAMES = ["dd", "fio", "kworker/0:1", "java-1"]
 LOOP1 = LOOP | 1
 DEVICE = {LOOP: "7:0", LOOP1: "7:1", DISK: "254:32"}
+VOLUME = {LOOP: "v1", LOOP1: "w1"}
 
 ROWS = st.lists(
     st.fixed_dictionaries(
@@ -26,6 +28,7 @@ ROWS = st.lists(
             "device": st.sampled_from(list(DEVICE)),
             "op": st.sampled_from(["read", "write", "flush"]),
             "n_bios": st.integers(0, 1),
+            "nbytes": st.integers(0, 2**32 - 1),
         }
     ),
     min_size=1,
@@ -43,6 +46,7 @@ RULES = st.lists(
             "pid": st.integers(4, 9),
             "comm": st.sampled_from(["dd", "*", "j*", "[df]*", "kworker*"]),
             "device": st.sampled_from([*DEVICE.values(), "1:1"]),
+            "volume": st.sampled_from(["v*", "w1", "*"]),
         },
     ),
     max_size=4,
@@ -61,20 +65,52 @@ def name_at(history: list[tuple[int, str]], time: int) -> str:
     return past[-1][1] if past else min(history, default=(0, ""))[1]
 
 
+def rule_of(
+    row: dict[str, Any], rules: list[Any], history: list[tuple[int, str]]
+) -> int | None:
+    """Which rule says whose request it is, by the words of the rules."""
+    time = row["issue_ns"] if row["queue_ns"] < 0 else row["queue_ns"]
+    if row["op"] == "flush" and not row["n_bios"]:
+        return None
+    for number, rule in enumerate(rules):
+        name = VOLUME.get(row["device"])
+        if (
+            rule.get("pid") in (None, row["pid"])
+            and fnmatchcase(name_at(history, time), rule.get("comm", "*"))
+            and rule.get("device") in (None, DEVICE[row["device"]])
+            and ("volume" not in rule or (name and fnmatchcase(name, rule["volume"])))
+        ):
+            return number
+    return None
+
+
 def issuer_of(
     row: dict[str, Any], rules: list[Any], history: list[tuple[int, str]]
 ) -> str:
-    """Whose request it is, by the words of the rules."""
-    time = row["issue_ns"] if row["queue_ns"] < 0 else row["queue_ns"]
-    if row["op"] != "flush" or row["n_bios"]:
-        for rule in rules:
-            if (
-                rule.get("pid") in (None, row["pid"])
-                and fnmatchcase(name_at(history, time), rule.get("comm", "*"))
-                and rule.get("device") in (None, DEVICE[row["device"]])
-            ):
-                return str(rule["cgroup"])
+    """Whose request it is."""
+    rule = rule_of(row, rules, history)
+    if rule is not None:
+        return str(rules[rule]["cgroup"])
     return "/" if not row["cgroup"] else PATHS[row["cgroup"]] or f"id:{row['cgroup']}"
+
+
+def caught_of(
+    rows: list[dict[str, Any]],
+    rules: list[Any],
+    names: dict[int, list[tuple[int, str]]],
+) -> list[tuple[int, int]]:
+    """How many requests and bytes fell to each rule, to their id, and to the root."""
+    loops = any(row["device"] != DISK for row in rows)
+    counts = [(0, 0)] * (len(rules) + 2)
+    for row in rows:
+        if loops and row["device"] == DISK:
+            continue
+        place = rule_of(row, rules, names.get(row["pid"], []))
+        if place is None:
+            place = len(rules) + (row["cgroup"] == 0)
+        requests, nbytes = counts[place]
+        counts[place] = (requests + 1, nbytes + row["nbytes"])
+    return counts
 
 
 # the first example also pays for the imports
@@ -97,7 +133,9 @@ def test_resolver_does_to_all_rows_what_the_rules_say_of_each(
 ) -> None:
     # GIVEN a trace, rules, and maybe tasks of /p/a and a limit on /p
     known = {id_: path for id_, path in PATHS.items() if path}
-    trace = make_trace(rows, paths=known, names=names, batch_rows=batch_rows)
+    trace = make_trace(
+        rows, paths=known, names=names, batch_rows=batch_rows, volumes=VOLUME
+    )
     cgroups = {
         "/p": {"memory": {"max": 4096 if limited else "max"}},
         "/p/a": {"tasks": listed},
@@ -115,6 +153,16 @@ def test_resolver_does_to_all_rows_what_the_rules_say_of_each(
             zip(part.issuer, part.device_idx, strict=True)
         )
     ]
+    if rules:
+        # THEN every replayed row and byte is counted under the rule that caught it
+        caught = Caught(binding.scenario.assign)
+        for batch, part in zip(trace.rows, resolved, strict=True):
+            caught.add(batch, part)
+        report = caught.report()
+        assert [
+            (count["requests"], count["bytes"])
+            for count in [*report["rules"], report["kept"], report["root"]]
+        ] == caught_of(rows, rules, names)
     # THEN every row is whose the rules say, on the device that is replayed
     counted = [0] * len(binding.tasks)
     for row, (issuer, device, task) in zip(rows, flat, strict=True):

@@ -17,17 +17,22 @@ PROCESSES = [
 
 
 def assign(
-    rules: list[AssignRule], rows: list[tuple[int, int, int]], *more_pids: int
+    rules: list[AssignRule],
+    rows: list[tuple[int, int, int]],
+    *more_pids: int,
+    volumes: dict[int, str] | None = None,
 ) -> list[int]:
-    """Assign rows of (pid, time, device)."""
-    assigner = Assigner(rules, ProcessTable(PROCESSES, more_pids))
+    """Find the cgroups of rows of (pid, time, device)."""
+    assigner = Assigner(rules, ProcessTable(PROCESSES, more_pids), volumes)
     pids, times, devices = zip(*rows, strict=True)
     found = assigner(
         np.array(pids, dtype=np.int32),
         np.array(times, dtype=np.int64),
         np.array(devices, dtype=np.uint32),
     )
-    return [int(cgroup) for cgroup in found]
+    return [
+        NO_RULE if rule == NO_RULE else int(assigner.cgroups[rule]) for rule in found
+    ]
 
 
 def test_row_that_no_rule_matches_keeps_its_cgroup() -> None:
@@ -90,3 +95,34 @@ def test_rule_with_a_volume_matches_nothing_of_a_block_trace() -> None:
     rules = [AssignRule(volume="v1", cgroup=1), AssignRule(pid=7, cgroup=2)]
     assert assign(rules, [(7, 0, LOOP0)]) == [2]
     assert assign(rules[:1], [(7, 0, LOOP0)]) == [NO_RULE]
+
+
+def test_rule_by_volume_matches_the_devices_of_that_name() -> None:
+    # GIVEN two volumes of one pattern, one of another name, and a device without
+    volumes = {LOOP0: "db-1", LOOP1: "db-2", DISK: "web"}
+    other = DISK + 1
+    rules = [
+        AssignRule(volume="db-*", device=LOOP1, cgroup=1),
+        AssignRule(volume="db-?", cgroup=2),
+        AssignRule(volume="*", cgroup=3),
+    ]
+    rows = [(7, 0, LOOP0), (7, 0, LOOP1), (7, 0, DISK), (7, 0, other)]
+    # THEN the first that fits wins, and what has no name fits none
+    assert assign(rules, rows, volumes=volumes) == [2, 1, 3, NO_RULE]
+
+
+def test_thousands_of_volumes_cost_a_column_for_each_set_of_rules_only() -> None:
+    # GIVEN 5,000 volumes, and rules that tell two kinds from the rest
+    volumes = {number: f"v{number}" for number in range(5000)}
+    rules = [
+        AssignRule(volume="v1*", comm="dd", cgroup=1),
+        AssignRule(volume="v2*", cgroup=2),
+    ]
+    table = ProcessTable(PROCESSES)
+    assigner = Assigner(rules, table, volumes)
+    # THEN neither is the table that large, nor a row the wrong one's
+    assert assigner._table.shape == (len(table.segment_names), 3)
+    found = assigner(
+        np.array([7, 9, 9, 9]), np.full(4, 100), np.array([1999, 1999, 2, 3000])
+    )
+    assert found.tolist() == [0, NO_RULE, 1, NO_RULE]

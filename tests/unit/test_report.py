@@ -264,3 +264,46 @@ def test_small_texts() -> None:
     assert moment_text(1_234_000_000) == "t=1.23s"
     assert plain("/ä b") == "/ä b"
     assert plain("a\udc80\u202e") == r"a\udc80\u202e"
+
+
+def test_rules_of_assign_are_told_with_what_they_caught_and_what_none_did() -> None:
+    # GIVEN rules of every kind of condition, and requests that none matched
+    def rule(**conditions: Any) -> dict[str, Any]:
+        values: dict[str, Any] = {"pid": None, "comm": None, "device": None}
+        values |= {"volume": None, "cgroup": "/a", "requests": 1234, "bytes": 4096}
+        return values | conditions
+
+    assign = {
+        "rules": [
+            rule(comm="java*", device="8:16"),
+            rule(pid=7, cgroup="/b\x1b", requests=0, bytes=0),
+            rule(volume="v1"),
+            rule(),
+        ],
+        "kept": {"requests": 3, "bytes": 1024},
+        "root": {"requests": 2, "bytes": 0},
+    }
+    text = render_text(made.result(assign=assign))
+    assert text.partition("What the rules of [[assign]] caught\n")[2].startswith(
+        """\
+  rule                     cgroup       requests    bytes
+  comm java*, device 8:16  /a              1,234  4.0 KiB
+  pid 7                    /b\\x1b              0      0 B
+  volume v1                /a              1,234  4.0 KiB
+  everything else          /a              1,234  4.0 KiB
+  no rule                  /                   2      0 B
+  no rule                  as recorded         3  1.0 KiB
+"""
+    )
+
+
+def test_many_rules_are_told_of_in_part_and_none_not_at_all() -> None:
+    one: dict[str, Any] = {"pid": 7, "comm": None, "device": None, "volume": None}
+    one |= {"cgroup": "/a", "requests": 1, "bytes": 2}
+    none = {"requests": 0, "bytes": 0}
+    assign = {"rules": [one] * 25, "kept": none, "root": none}
+    text = render_text(made.result(assign=assign))
+    assert text.count("pid 7") == 20
+    assert "… and 5 more rules" in text
+    assert "as recorded" not in text
+    assert "[[assign]]" not in render_text(made.result())

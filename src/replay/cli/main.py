@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "info": ("replay.cli.info", "Show what is in a trace."),
     "run": ("replay.cli.run", "Replay a trace under a scenario."),
     "compare": ("replay.cli.compare", "Compare the results of runs."),
+    "record": ("replay.cli.record", "Record block devices with the cgroups."),
+    "cgroups": ("replay.cli.cgroups", "Write a cgroup tree as a scenario."),
 }
 INTERRUPTED: Final = 128 + signal.SIGINT
 TERMINATED: Final = 128 + signal.SIGTERM

@@ -46,6 +46,12 @@ set_key = click.option(
     metavar="KEY=VALUE",
     help="Set a scenario's key: driver.policy=root, /test.slice/memory.max=64M.",
 )
+assign = click.option(
+    "--assign",
+    type=_FILE,
+    metavar="RULES.toml",
+    help="Rules [[assign]] that say whose request it is, before the scenario's.",
+)
 scenario = click.option(
     "-s", "--scenario", type=_FILE, metavar="SCENARIO.toml", help="Scenario."
 )

@@ -14,6 +14,7 @@ from replay.cli.show import show
 @options.scenario
 @options.set_key
 @options.input_format
+@options.assign
 @options.cgroups
 @click.option(
     "-o",
@@ -39,6 +40,7 @@ def run(
     format_name: str | None,
     columns: str | None,
     blkparse_format: str | None,
+    assign: Path | None,
     cgroups: Path | None,
     output: Path | None,
     overwrite: bool,
@@ -67,6 +69,7 @@ def run(
             inputs[0] if len(inputs) == 1 else list(inputs),
             scenario,
             overrides=overrides,
+            assign=assign,
             cgroups=cgroups,
             output=output,
             overwrite=overwrite,

@@ -8,7 +8,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from replay.report.facts import CgroupFacts, Facts, Paid, Row, Top, Waited, facts
+from replay.report.facts import (
+    TOP_CGROUPS,
+    CgroupFacts,
+    Facts,
+    Paid,
+    Row,
+    Top,
+    Waited,
+    facts,
+)
 from replay.report.format import (
     count_text,
     errno_text,
@@ -47,6 +56,7 @@ def summary(result: Result) -> RenderableType:
     return Group(
         _title(result.info),
         *_answers(found),
+        *_assigned(result.info.get("assign")),
         *_cgroups(found.cgroups),
         *_notes(result.info),
     )
@@ -123,6 +133,42 @@ def _failed(error: Row) -> str:
         f"{size_text(error['bytes'])}, {errno_text(error['errno'])}, "
         f"first at {moment_text(error['first_ns'])}"
     )
+
+
+def _assigned(assign: dict[str, Any] | None) -> Iterable[RenderableType]:
+    """Tell how much each rule of [[assign]] caught, and what none did."""
+    if assign is None:
+        return
+    rules = assign["rules"]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("rule", overflow="fold", min_width=8)
+    table.add_column("cgroup", overflow="fold", min_width=8)
+    table.add_column("requests", justify="right", no_wrap=True)
+    table.add_column("bytes", justify="right", no_wrap=True)
+    rows = [(_rule(rule), rule["cgroup"], rule) for rule in rules[:TOP_CGROUPS]]
+    rows.append(("no rule", "/", assign["root"]))
+    if assign["kept"]["requests"]:
+        rows.append(("no rule", "as recorded", assign["kept"]))
+    for rule, cgroup, count in rows:
+        table.add_row(
+            Text(plain(rule)),
+            Text(plain(cgroup)),
+            count_text(count["requests"]),
+            size_text(count["bytes"]),
+        )
+    yield _heading("What the rules of [[assign]] caught")
+    yield Padding(table, (0, 0, 0, 2), expand=False)
+    if len(rules) > TOP_CGROUPS:
+        yield _line(f"… and {count_text(len(rules) - TOP_CGROUPS, 'more rule')}")
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    conditions = [
+        f"{name} {rule[name]}"
+        for name in ("pid", "comm", "device", "volume")
+        if rule[name] is not None
+    ]
+    return ", ".join(conditions) or "everything else"
 
 
 def _cgroups(top: Top[CgroupFacts]) -> Iterable[RenderableType]:

@@ -23,6 +23,7 @@ def run_info(
     metadata: Metadata,
     devices: Sequence[str],
     scenario: Mapping[str, Any],
+    assign: Mapping[str, Any] | None = None,
     notes: Sequence[str],
     counts: Columns,
     timings: Mapping[str, float],
@@ -41,6 +42,8 @@ def run_info(
         Replayed devices, ``major:minor``.
     scenario : mapping
         Every key with its value (``Scenario.effective()``), JSON-able.
+    assign : mapping or None
+        How much each rule of ``[[assign]]`` caught; None if there are no rules.
     notes : sequence of str
         Estimates and things not modelled, one line each.
     counts : mapping of str to ndarray, shape (1,)
@@ -77,6 +80,7 @@ def run_info(
             "span_ns": summary.end_ns - summary.start_ns,
             "wall_clock_ns": summary.wall_clock_ns,
         },
+        "assign": None if assign is None else dict(assign),
         "quality": msgspec.to_builtins(summary.quality),
         "notes": list(notes),
         "counts": numbers,

@@ -327,6 +327,7 @@ _TAIL: Final = """\
 | `scenario_sha256` | its identity |
 | `trace` | path, sources, span, devices, rows; `sha256`: its identity |
 | `quality` | what became of every record of the trace |
+| `assign` | `requests` and `bytes` by rule of `[[assign]]`, then of none |
 | `notes` | estimates and things not modelled |
 | `counts` | requests: replayed, completed, failed, in flight, stopped, … |
 | `workers_peak` | most workers alive at once |

@@ -139,11 +139,16 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
     processes = ProcessTable(
         summary.processes, (pid for pid in named if pid is not None)
     )
+    volumes = {
+        device.device: device.volume
+        for device in summary.devices
+        if device.volume is not None
+    }
     resolver = Resolver(
         cgroups=Lookup(cgroup_ids, cgroup_of_id, NO_CGROUP),
         devices=None if one_device else _positions(devices),
         processes=processes,
-        assigner=Assigner(assigns, processes) if assigns else None,
+        assigner=Assigner(assigns, processes, volumes) if assigns else None,
         n_cgroups=len(tree.names),
     )
     notes += cgroup_notes(scenario)

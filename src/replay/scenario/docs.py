@@ -67,6 +67,25 @@ Whose request it is, where the trace carries no cgroup id, or the wrong one. All
 conditions of a rule must hold; the first rule that matches wins. What no rule matches
 keeps the trace's cgroup, or is the root's. The block layer's own flushes, which have
 no bio, stay with nobody.
+
+```toml
+[[assign]]                     # pid 812, whatever it is called
+pid = 812
+cgroup = "/db"
+
+[[assign]]                     # every other java, on one disk only
+comm = "java*"
+device = "8:16"
+cgroup = "/batch"
+
+[[assign]]                     # what is left
+cgroup = "/rest"
+```
+
+Rules may stand in a file of their own, `replay run --assign RULES.toml`, with nothing
+else in it; they are tried before the scenario's. The summary and `run.json` say how
+many requests and bytes each rule caught, and what none did: `assign.rules` in order,
+`assign.kept` for what kept the trace's cgroup, `assign.root` for what went to `/`.
 """
 
 

@@ -110,6 +110,28 @@ class GivenScenario:
                 flatten(table, CGROUP_KEYS, prefix, origin, lists=("tasks",))
             )
 
+    def put_first(self, mapping: Mapping[str, object], origin: Origin) -> None:
+        """Put rules before those that are there.
+
+        Parameters
+        ----------
+        mapping : mapping
+            A file of rules, as ``tomllib`` returns it.
+        origin : Origin
+
+        Raises
+        ------
+        ScenarioError
+            Something else stands in it than ``[[assign]]``.
+        """
+        for name in mapping:
+            if name != "assign":
+                reason = "does not belong in a file of rules: only [[assign]] does"
+                raise origin.error(name, reason)
+        if "assign" not in mapping:
+            raise ScenarioError(f"{origin.source}: no rule, which begins by [[assign]]")
+        self.assign.insert(0, Given(mapping["assign"], origin, "assign"))
+
     def set(self, argument: str) -> None:
         """Add one ``KEY=VALUE``.
 

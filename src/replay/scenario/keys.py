@@ -203,7 +203,7 @@ KEYS: Final = (
     ),
     Key(
         f"{ASSIGN}volume", kinds.TEXT, None, "",
-        "volume of the request, in traces that name volumes",
+        "pattern of the volume's name, in traces that name volumes",
         "any",
     ),
     Key(

@@ -215,6 +215,11 @@ def _count(text: str) -> str:
     return text
 
 
+def _whole(text: str) -> str:
+    # a latency target of 0 is none: the kernel shows it where a percentile is 0
+    return text if text == "0" else _count(text)
+
+
 def _count_or_max(text: str) -> str:
     # The kernel's sscanf would read 4M as 4, so such a text is better refused.
     return text if text == "max" else _count(text)
@@ -352,9 +357,9 @@ IO_COST_QOS: Final = device_lines(
     enable=_one_of("0", "1"),
     ctrl=_one_of("auto", "user"),
     rpct=_decimal,
-    rlat=_count,
+    rlat=_whole,
     wpct=_decimal,
-    wlat=_count,
+    wlat=_whole,
     min=_decimal,
     max=_decimal,
 )

@@ -53,7 +53,11 @@ class Scenario:
 
     @classmethod
     def load(
-        cls, path: str | Path | None = None, *, overrides: Sequence[str] = ()
+        cls,
+        path: str | Path | None = None,
+        *,
+        overrides: Sequence[str] = (),
+        assign: str | Path | None = None,
     ) -> Self:
         """Read a scenario file.
 
@@ -64,6 +68,9 @@ class Scenario:
         overrides : sequence of str
             ``KEY=VALUE``, as the command line's ``--set`` takes it: a dotted key, or a
             cgroup's interface file if it begins with ``/``. Later ones win.
+        assign : str, Path or None
+            TOML with nothing but ``[[assign]]``: rules that stand before the
+            scenario's own.
 
         Returns
         -------
@@ -76,8 +83,10 @@ class Scenario:
             valid.
         """
         if path is None:
-            return cls.from_dict({}, overrides=overrides)
-        return cls.from_dict(read_toml(path), source=str(path), overrides=overrides)
+            return cls.from_dict({}, overrides=overrides, assign=assign)
+        return cls.from_dict(
+            read_toml(path), source=str(path), overrides=overrides, assign=assign
+        )
 
     @classmethod
     def from_dict(
@@ -86,6 +95,7 @@ class Scenario:
         *,
         source: str = "scenario",
         overrides: Sequence[str] = (),
+        assign: str | Path | None = None,
     ) -> Self:
         """Check a scenario that is a mapping already.
 
@@ -96,6 +106,7 @@ class Scenario:
         source : str
             What messages call it.
         overrides : sequence of str
+        assign : str, Path or None
             As in `load`.
 
         Returns
@@ -111,6 +122,8 @@ class Scenario:
         given.add(mapping, Origin(source))
         for argument in overrides:
             given.set(argument)
+        if assign is not None:
+            given.put_first(read_toml(assign), Origin(str(assign)))
         values = _values(given.keys, SECTION_KEYS)
         cgroups = [_cgroup(path, entry) for path, entry in given.cgroups.items()]
         _check_ids(given)

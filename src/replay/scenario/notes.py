@@ -149,10 +149,14 @@ def trace_notes(
     traced = {process.pid for process in summary.processes}
     names = {name for names in processes.pid_names for name in names}
     devices = {device.device for device in summary.devices}
+    volumes = {device.volume for device in summary.devices if device.volume}
     vain = []
     for position, rule in enumerate(assigns):
         if (
-            rule.volume is not None
+            (
+                rule.volume is not None
+                and not any(fnmatchcase(name, rule.volume) for name in volumes)
+            )
             or (rule.pid is not None and rule.pid not in traced)
             or (rule.device is not None and rule.device not in devices)
             or (

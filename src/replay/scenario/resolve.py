@@ -35,12 +35,16 @@ class Resolved:
         Position in ``Setup.devices``, `NOT_REPLAYED` for a device that is left out.
     task : ndarray of int32, shape (n,), or None
         Position in ``Setup.task_*``, -1 for none; None if there are no tasks at all.
+    rule : ndarray of int32, shape (n,), or None
+        The rule of ``[[assign]]`` that said so, `NO_RULE` for none; None if there are
+        no rules at all.
     """
 
     issuer: NDArray[np.uint32]
     recorded: NDArray[np.uint32]
     device_idx: NDArray[np.uint16]
     task: NDArray[np.int32] | None
+    rule: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,11 @@ class Resolver:
             A row has a cgroup id that the trace's metadata does not list.
         """
         recorded = self._recorded(batch)
-        issuer = self._issuer(batch, recorded)
+        issuer, rule = recorded, None
+        if self.assigner is not None:
+            rule = self._rule(batch, self.assigner)
+            given = self.assigner.cgroups[rule]
+            issuer = np.where(rule == NO_RULE, recorded, given)
         if self.devices is None:
             device_idx = np.zeros(batch.num_rows, dtype=np.uint16)
         else:
@@ -95,7 +103,7 @@ class Resolver:
         if self.tasks is not None:
             task = self.tasks(self.pair(batch, issuer))
             task[device_idx == NOT_REPLAYED] = -1
-        return Resolved(issuer, recorded, device_idx, task)
+        return Resolved(issuer, recorded, device_idx, task, rule)
 
     def pair(
         self, batch: "pa.RecordBatch", issuer: NDArray[np.uint32]
@@ -126,14 +134,10 @@ class Resolver:
             )
         return recorded
 
-    def _issuer(
-        self, batch: "pa.RecordBatch", recorded: NDArray[np.uint32]
-    ) -> NDArray[np.uint32]:
-        if self.assigner is None:
-            return recorded
+    def _rule(self, batch: "pa.RecordBatch", assigner: Assigner) -> NDArray[np.int32]:
         queue_ns = column(batch, "queue_ns", np.int64)
         issue_ns = column(batch, "issue_ns", np.int64)
-        assigned = self.assigner(
+        rule = assigner(
             column(batch, "pid", np.int32),
             np.where(queue_ns < 0, issue_ns, queue_ns),
             column(batch, "device", np.uint32),
@@ -141,11 +145,10 @@ class Resolver:
         # A flush without a bio is the flush machinery's own. It belongs to nobody,
         # whoever's context it was issued in.
         # Source: block/blk-flush.c, blk_kick_flush(), v6.1.
-        op = column(batch, "op", np.int8)
-        nobody = op == OP_CODES["flush"]
+        nobody = column(batch, "op", np.int8) == OP_CODES["flush"]
         nobody &= column(batch, "n_bios", np.uint32) == 0
-        keep = (assigned == NO_RULE) | nobody
-        return np.where(keep, recorded, assigned).astype(np.uint32)
+        rule[nobody] = NO_RULE
+        return rule
 
 
 def column(batch: "pa.RecordBatch", name: str, dtype: Any) -> NDArray[Any]:

@@ -135,9 +135,9 @@ def trace_info(trace: Trace) -> TraceInfo:
             device_text(device) for device in sorted(d.device for d in summary.devices)
         ],
         device_names={
-            device_text(device.device): device.name
+            device_text(device.device): device.volume
             for device in summary.devices
-            if device.name is not None
+            if device.volume is not None
         },
         counts=_counts(trace),
         cgroups=[

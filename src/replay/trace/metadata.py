@@ -17,11 +17,11 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
 
 
 class Device(Struct, frozen=True, kw_only=True):
-    """A traced device; its name in the input where it had no number of its own."""
+    """A traced device; ``volume`` is its name where the input had no number for it."""
 
     device: int
     n_requests: int
-    name: str | None = None
+    volume: str | None = None
 
 
 class Cgroup(Struct, frozen=True, kw_only=True):

@@ -122,7 +122,7 @@ def summary_of(
         wall_clock_ns=start_ns if format_.epoch else None,
         n_rows=tallies.n_rows,
         devices=[
-            Device(device=device, n_requests=count, name=device_names.get(device))
+            Device(device=device, n_requests=count, volume=device_names.get(device))
             for device, count in sorted(tallies.devices.items())
         ],
         cgroups=[

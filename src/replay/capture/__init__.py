@@ -1,0 +1,1 @@
+"""Taking traces on this machine: cgroup trees, and blktrace with cgroup ids."""

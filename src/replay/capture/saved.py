@@ -1,0 +1,249 @@
+"""A cgroup tree in files, one flat directory a cgroup: ``begin/p__a/memory.max``.
+
+``ids`` beside ``begin/`` and ``end/`` holds the id and path of every cgroup. ``/`` is
+``root``, ``/p/a`` is ``p__a``; where that would not be one name for one path, a number
+is added, and a file ``path`` in the directory says whose it is.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from replay.capture.live import is_mounted, read_live, top_of, unreadable
+from replay.capture.tree import (
+    LIMITS,
+    MARK,
+    ROOT,
+    Cgroup,
+    Task,
+    Tree,
+    in_order,
+    merged,
+)
+from replay.errors import CaptureError
+
+IDS: Final = "ids"
+BEGIN: Final = "begin"
+END: Final = "end"
+#: Holds a cgroup's path, where its directory's name does not tell.
+PATH: Final = "path"
+#: Holds a line for each process: pid, threads, bytes of rss, oom_score_adj, name.
+TASKS: Final = "tasks"
+#: Most file systems take names of 255 bytes.
+_MAX_NAME: Final = 240
+
+
+def read_tree(directory: str | Path, *, proc: Path = Path("/proc")) -> Tree:
+    """Read a cgroup v2 tree, live or saved.
+
+    Parameters
+    ----------
+    directory : str or Path
+        A live tree or a part of it; a copy of one; a recording, with ``begin`` and
+        ``end`` in it; or one of the two.
+    proc : Path
+        Where procfs is.
+
+    Returns
+    -------
+    Tree
+        Not empty.
+
+    Raises
+    ------
+    CaptureError
+        There is none, or it is of cgroup v1.
+    """
+    place = Path(directory)
+    try:
+        if not place.is_dir():
+            what = "is not a directory" if place.exists() else "no such directory"
+            raise CaptureError(f"{directory}: {what}")
+        if (place / MARK).is_file():
+            tree = read_live(place, proc=proc)
+            if not is_mounted(place, proc):
+                tree = _with_ids(tree, top_of(place))
+        elif any((place / part).is_dir() for part in (BEGIN, END)):
+            begin, end = (read_saved(place / part) for part in (BEGIN, END))
+            tree = merged(begin, end)
+        else:
+            tree = read_saved(place) if _is_saved(place) else {}
+    except OSError as error:
+        raise unreadable(place, error) from error
+    if not tree:
+        raise CaptureError(f"{directory}: {_why_not(place)}")
+    return tree
+
+
+def _is_saved(place: Path) -> bool:
+    return (place / "root").is_dir() or (place.parent / IDS).is_file()
+
+
+def _why_not(place: Path) -> str:
+    """Say why there is no tree in a directory."""
+    unified = place / "unified"
+    if (unified / MARK).is_file():
+        return f"is of cgroup v1; the tree of cgroup v2 is {unified}"
+    old = [place / name for name in ("memory", "blkio")]
+    if (place / "tasks").is_file() or any(
+        (one / "cgroup.procs").exists() for one in old
+    ):
+        return (
+            "is of cgroup v1: boot with systemd.unified_cgroup_hierarchy=1 and "
+            "cgroup_no_v1=all to have v2"
+        )
+    return f"holds no tree of cgroup v2: neither {MARK} nor {BEGIN}/ or {END}/"
+
+
+def read_saved(place: Path) -> Tree:
+    """Read a tree that was saved flat.
+
+    Parameters
+    ----------
+    place : Path
+        ``begin`` or ``end`` of a recording; may be absent.
+
+    Returns
+    -------
+    Tree
+        Without cgroups whose directories hold nothing.
+    """
+    if not place.is_dir():
+        return {}
+    ids = read_ids_file(place.parent / IDS)
+    path_of_name: dict[str, str] = {}
+    for path in in_order(ids.values()):
+        path_of_name.setdefault(flat_name(path), path)
+    # of two cgroups that had one path, one after the other, the last
+    id_of_path = {path: number for number, path in ids.items()}
+    tree: Tree = {}
+    for child in sorted(place.iterdir()):
+        if not child.is_dir():
+            continue
+        files = {
+            name: _text(child / name)
+            for name in (MARK, *LIMITS, "memory.stat", "io.stat", "memory.current")
+            if (child / name).is_file()
+        }
+        path = _text(child / PATH).removesuffix("\n")
+        if not path.startswith(ROOT):
+            path = path_of_name.get(child.name, ROOT + child.name.replace("__", "/"))
+            path = ROOT if child.name == "root" else path
+        if not files and path not in id_of_path:
+            continue
+        tree[path] = Cgroup(
+            path=path,
+            id=id_of_path.get(path),
+            files=files,
+            tasks=_read_tasks(child / TASKS),
+        )
+    return {path: tree[path] for path in in_order(tree)}
+
+
+def save_tree(tree: Tree, place: Path) -> None:
+    """Save a tree flat, for `read_saved`.
+
+    Parameters
+    ----------
+    tree : Tree
+    place : Path
+        Directory to make.
+    """
+    place.mkdir()
+    taken: set[str] = set()
+    for path in in_order(tree):
+        cgroup = tree[path]
+        name = flat_name(path)
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{flat_name(path)}~{number}"
+        taken.add(name)
+        child = place / name
+        child.mkdir()
+        _write(child / PATH, path + "\n")
+        for file, text in cgroup.files.items():
+            _write(child / file, text)
+        _write(child / TASKS, "".join(map(_task_line, cgroup.tasks)))
+
+
+def flat_name(path: str) -> str:
+    """Return the name of a cgroup's directory: ``p__a`` of ``/p/a``."""
+    name = path[1:].replace("/", "__") or "root"
+    data = name.encode()
+    if len(data) <= _MAX_NAME:
+        return name
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    return f"{data[: _MAX_NAME - 17].decode('utf-8', 'ignore')}~{digest}"
+
+
+def read_ids_file(path: Path) -> dict[int, str]:
+    """Read lines of "id path", as far as they are such lines.
+
+    Parameters
+    ----------
+    path : Path
+        May be absent.
+
+    Returns
+    -------
+    dict of int to str
+    """
+    found = {}
+    for line in _text(path).splitlines():
+        number, _, name = line.strip().partition(" ")
+        if number.isascii() and number.isdecimal() and name.startswith(ROOT):
+            found[int(number)] = name
+    return found
+
+
+def write_ids_file(path: Path, ids: Mapping[int, str]) -> None:
+    """Write lines of "id path", whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    _write(part, "".join(f"{number} {ids[number]}\n" for number in sorted(ids)))
+    part.replace(path)
+
+
+def _with_ids(tree: Tree, top: Path) -> Tree:
+    """Give the copy of a tree its ids, if a file in or beside it says them."""
+    ids = read_ids_file(top / IDS) or read_ids_file(top.parent / IDS)
+    of_path = {path: number for number, path in ids.items()}
+    return {
+        path: replace(cgroup, id=of_path.get(path)) for path, cgroup in tree.items()
+    }
+
+
+def _task_line(task: Task) -> str:
+    numbers = f"{task.pid} {task.threads} {task.rss} {task.oom_score_adj}"
+    # a name may hold a line break
+    return f"{numbers} {task.comm}".replace("\n", "?") + "\n"
+
+
+def _read_tasks(path: Path) -> tuple[Task, ...]:
+    found = []
+    for line in _text(path).split("\n"):
+        words = line.split(" ", 4)
+        try:
+            pid, threads, rss, adj = map(int, words[:4])
+        except ValueError:
+            continue
+        if len(words) == 5 and pid > 0 and rss >= 0:
+            comm = words[4]
+            found.append(
+                Task(pid=pid, comm=comm, rss=rss, oom_score_adj=adj, threads=threads)
+            )
+    return tuple(found)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "backslashreplace")
+    except FileNotFoundError:
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_bytes(os.fsencode(text))

@@ -1,0 +1,90 @@
+"""`replay record` as a process of its own that is interrupted or killed."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fake_machine import children
+
+#: Records on a machine of files until it is stopped; says when it runs.
+PROGRAM = """\
+import sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from click.testing import CliRunner
+import fake_machine
+from replay.cli import main, record
+machine = fake_machine.make_machine(Path({top!r}))
+machine.blktrace({how!r})
+record.Machine = lambda: machine.machine
+sys.argv = ["replay", "record", "loop0", "-o", {out!r}]
+main.main()
+"""
+
+
+@pytest.fixture
+def recorder(
+    tmp_path: Path,
+) -> Callable[[str], "subprocess.Popen[str]"]:
+    """Starts `replay record` in a process of its own, and waits until it records."""
+
+    def start(how: str) -> "subprocess.Popen[str]":
+        (tmp_path / "machine").mkdir()
+        path = [str(Path(__file__).parents[1]), *sys.path]
+        code = PROGRAM.format(
+            path=path, top=str(tmp_path / "machine"), how=how, out=str(tmp_path / "out")
+        )
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
+        )
+        assert child.stderr is not None
+        assert child.stderr.readline().startswith("Recording loop0 into")
+        return child
+
+    return start
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_the_command_as_its_end_would(
+    recorder: Callable[[str], "subprocess.Popen[str]"], tmp_path: Path, number: int
+) -> None:
+    child = recorder("slow to stop")
+    option = tmp_path / "machine" / "tracing" / "options" / "blk_cgroup"
+    assert option.read_text() == "1"
+    child.send_signal(number)
+    # impatience changes nothing
+    time.sleep(0.05)
+    child.send_signal(number)
+    _, said = child.communicate(timeout=20)
+    assert child.returncode == 0
+    assert "2 events were dropped for want of buffers" in said
+    assert "in 1 trace file, 4 cgroups" in said
+    assert option.read_text().strip() == "0"
+    assert children(str(tmp_path / "machine" / "bin")) == []
+    assert (tmp_path / "out" / "scenario.toml").exists()
+
+
+def test_command_that_is_killed_takes_blktrace_and_the_option_with_it(
+    recorder: Callable[[str], "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    # WHEN nothing can be done any more
+    child = recorder("good")
+    child.kill()
+    child.communicate()
+    # THEN blktrace is asked to stop all the same, and the option restored
+    option = tmp_path / "machine" / "tracing" / "options" / "blk_cgroup"
+    deadline = time.monotonic() + 10
+    program = str(tmp_path / "machine" / "bin")
+    while time.monotonic() < deadline and (
+        children(program) or option.read_text() != "0"
+    ):
+        time.sleep(0.05)
+    assert children(program) == []
+    assert option.read_text() == "0"
+    # AND what there was at the begin is named
+    assert "/p/b" in (tmp_path / "out" / "ids").read_text()
