@@ -5,7 +5,7 @@ Source: mm/memcontrol.c:try_charge_memcg(), mm/oom_kill.c:select_bad_process(), 
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
-from replay.engine._arena cimport arena_add, arena_at
+from replay.engine._arena cimport arena_add
 from replay.engine._types cimport Group, Kill, Request, Sim, Task
 
 cdef enum:
@@ -154,7 +154,7 @@ cdef inline bint oom_kill(
     """
     cdef int32_t victim = -1
     cdef int32_t at
-    cdef uint32_t i
+    cdef uint32_t i, index
     cdef Task *task
     cdef Kill *kill
     for i in range(sim.n_tasks):
@@ -169,7 +169,8 @@ cdef inline bint oom_kill(
         return False
     task = &sim.tasks[victim]
     task.killed_ns = now
-    kill = <Kill *> arena_at(&sim.kills, arena_add(&sim.kills))
+    index = arena_add(&sim.kills)
+    kill = (<Kill *> sim.kills.data) + index
     kill.time_ns = now
     kill.limit_cgroup = <uint32_t> over
     kill.victim_cgroup = task.cgroup

@@ -247,6 +247,7 @@ cdef inline void word_free(
     if mask == 0:
         return
     leaf.present[word] &= ~mask
+    leaf.n_pages -= popcount(mask)
     file.n_pages -= popcount(mask)
     sim.fs_used -= popcount(mask)
     while mask != 0:

@@ -226,6 +226,7 @@ cdef struct Leaf:
     uint32_t node_payer[8]
     uint32_t owner          # of all that is present, unless `owners` is set
     uint32_t owners         # index of an Owners, 0 = one owner
+    uint32_t n_pages
 
 cdef struct Owners:
     uint32_t pages[512]
