@@ -19,6 +19,7 @@ from replay.engine._types cimport (
     STAGE_DEVICE_WAITED,
     STAGE_DISPATCH,
     STAGE_LOCK,
+    STAGE_MEMORY,
     STAGE_TAG,
     STAGE_THROTTLE,
     STAGE_TOTAL,
@@ -159,7 +160,8 @@ cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexc
     done.stage_ns[STAGE_DISPATCH] = request.start_ns - request.dispatch_ns
     done.stage_ns[STAGE_LOCK] = request.lock_ns - request.start_ns
     done.stage_ns[STAGE_BACKING] = request.device_ns - request.lock_ns
-    done.stage_ns[STAGE_DEVICE] = now - request.device_ns
+    done.stage_ns[STAGE_MEMORY] = request.memory_ns
+    done.stage_ns[STAGE_DEVICE] = request.served_ns - request.device_ns
     done.issuer = request.issuer
     done.payer = request.io_payer
     done.worker = ((<Worker *> sim.workers.data) + request.worker).index
@@ -189,8 +191,8 @@ cdef inline void count_completed(
             account.latency[request.op] = index
         block = (<LatencyBlock *> sim.blocks.data) + index
         block.count += 1
-        device_ns = now - request.device_ns
-        if request.device_ns == request.arrival_ns:
+        device_ns = request.served_ns - request.device_ns
+        if request.device_ns == request.arrival_ns and request.memory_ns == 0:
             count_stage(sim, index, STAGE_DEVICE, device_ns)
         else:
             count_stage(
@@ -201,6 +203,7 @@ cdef inline void count_completed(
                 sim, index, STAGE_DISPATCH, request.start_ns - request.dispatch_ns
             )
             count_stage(sim, index, STAGE_LOCK, request.lock_ns - request.start_ns)
+            count_stage(sim, index, STAGE_MEMORY, request.memory_ns)
             count_stage(
                 sim, index, STAGE_BACKING, request.device_ns - request.lock_ns
             )

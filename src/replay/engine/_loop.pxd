@@ -17,16 +17,17 @@ from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_pop
 from replay.engine._lock cimport (
     shared_enter,
     shared_finished,
+    shared_freeze,
     shared_next_finish,
+    shared_thaw,
 )
-from replay.engine._limits cimport (
-    task_arrives,
-    task_completes,
-    task_skips,
-    task_stopped,
+from replay.engine._memory cimport memory_touch
+from replay.engine._server cimport (
+    request_at,
+    server_enter,
+    server_leave,
+    wait_add,
 )
-from replay.engine._memory cimport memory_complete
-from replay.engine._server cimport request_at, server_enter, server_leave
 from replay.engine._sim cimport out_of_memory
 from replay.engine._streams cimport (
     part_of,
@@ -34,11 +35,19 @@ from replay.engine._streams cimport (
     release_next,
     stream_completes,
 )
+from replay.engine._tasks cimport (
+    task_arrives,
+    task_completes,
+    task_skips,
+    task_stopped,
+    tasks_reap,
+)
 from replay.engine._throttle cimport throttle_dispatch, throttle_enter
 from replay.engine._types cimport (
     EVENT_ARRIVE,
     EVENT_COMPLETE,
     EVENT_LOCK,
+    EVENT_MEMORY,
     EVENT_THROTTLE,
     EVENT_TIMER,
     N_OPS,
@@ -48,6 +57,7 @@ from replay.engine._types cimport (
     OP_FLUSH,
     OP_WRITE,
     OP_WRITE_ZEROES,
+    RESOURCE_MEMORY,
     SIM_ID_RANGE,
     SIM_NO_MEMORY,
     SIM_OK,
@@ -94,7 +104,7 @@ cdef inline void schedule_lock(Sim *sim, uint32_t device) noexcept nogil:
     """Announce when the shared lock's first holder is done; forget what was said."""
     cdef SharedLock *lock = &sim.devices[device].shared
     lock.version += 1
-    if lock.length > 0:
+    if lock.length > 0 and lock.frozen_ns < 0:
         push(sim, shared_next_finish(sim, lock), EVENT_LOCK, device, lock.version)
 
 
@@ -110,6 +120,7 @@ cdef inline void take_lock(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
         serve(sim, slot, now)
         return
     if sim.set.lock_shared:
+        request.shares_lock = True
         shared_enter(sim, &sim.devices[request.device].shared, slot, now)
         schedule_lock(sim, request.device)
         return
@@ -229,14 +240,57 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
 
 
 cdef inline void complete(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """The request is served: touch its pages, let go of all it holds, count it."""
+    """The request is served: its pages are touched."""
+    cdef Request *request = request_at(sim, slot)
+    cdef int64_t until
+    request.served_ns = now
+    if request.worker != 0:
+        until = memory_touch(sim, request, now)
+        if until >= 0:
+            sleep_until(sim, slot, now, until)
+            return
+    end_request(sim, slot, now)
+
+
+cdef inline void sleep_until(
+    Sim *sim, uint32_t slot, int64_t now, int64_t until
+) noexcept nogil:
+    """Let the worker sleep for a limit, with all that it holds."""
+    cdef Request *request = request_at(sim, slot)
+    request.memory_ns += until - now
+    wait_add(
+        sim, request.issuer, request.blocking, RESOURCE_MEMORY, until - now, 1
+    )
+    if request.shares_lock:
+        shared_freeze(&sim.devices[request.device].shared, now)
+        schedule_lock(sim, request.device)
+    push(sim, until, EVENT_MEMORY, request.row, slot)
+
+
+cdef inline void wake(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Go on touching pages after a sleep."""
+    cdef Request *request = request_at(sim, slot)
+    cdef int64_t until
+    if request.shares_lock:
+        shared_thaw(sim, &sim.devices[request.device].shared, request.issuer, now)
+    tasks_reap(sim, now)
+    until = memory_touch(sim, request, now)
+    if until >= 0:
+        sleep_until(sim, slot, now, until)
+        return
+    if request.shares_lock:
+        schedule_lock(sim, request.device)
+    end_request(sim, slot, now)
+
+
+cdef inline void end_request(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """A request is done: let go of all it holds, count it."""
     cdef Request *request = request_at(sim, slot)
     cdef int32_t stream = request.stream
     cdef bint dispatched = request.worker != 0
     if now > sim.end_ns:
         sim.end_ns = now
     if dispatched:
-        request.error = memory_complete(sim, request, now)
         count_completed(sim, request, now)
     if request.task != NO_TASK:
         task_completes(sim, request.task, request.nbytes)
@@ -361,6 +415,10 @@ cdef inline void queue_row(
     request.task = task
     request.worker = 0
     request.start_ns = -1
+    request.memory_ns = 0
+    request.next_page = 0
+    request.oom_rounds = 0
+    request.shares_lock = False
     request.error = 0
     request.holds_lock = False
     request.account = account_of(sim, request.issuer, request.device)
@@ -410,6 +468,8 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
     sim.pending -= 1
     if kind == EVENT_COMPLETE:
         complete(sim, event.payload, event.when_ns)
+    elif kind == EVENT_MEMORY:
+        wake(sim, event.payload, event.when_ns)
     elif kind == EVENT_LOCK:
         lock_event(sim, <uint32_t> sequence, event.payload, event.when_ns)
     elif kind == EVENT_THROTTLE:
