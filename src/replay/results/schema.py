@@ -208,7 +208,7 @@ _SPECS: Final = (
                     "blocking",
                     "cgroup whose requests they waited for, or whose limit held them",
                 ),
-                _text("resource", "tag, worker, lock, device or throttle"),
+                _text("resource", "tag, worker, lock, device, throttle or memory"),
                 _ns("wait_ns", "summed over requests"),
                 _count("count", "waits"),
             ]
