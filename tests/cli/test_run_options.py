@@ -11,6 +11,7 @@ import replay
 from replay.cli.main import cli
 from replay.errors import ScenarioError
 from replay.results.write import ResultSink
+from replay.trace.formats.base import FormatOptions
 
 
 class Library:
@@ -81,6 +82,7 @@ def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> N
         "batch_rows": 7,
         "threads": 2,
         "progress": None,
+        "format": FormatOptions(),
     }
     assert pq.read_metadata(tmp_path / "out" / "requests.parquet").num_rows == 4
 
