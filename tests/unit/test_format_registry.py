@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -58,15 +59,11 @@ def test_content_that_does_not_tell_is_asked_for(tmp_path: Path, name: str) -> N
         read(path)
 
 
-#: Formats that share their five columns but for units that any number can have.
-ALIKE = {("mqsim", "disksim"), ("disksim", "mqsim")}
-
-
 @pytest.mark.parametrize("guess", [name for name in NAMES if name != "csv"])
-@pytest.mark.parametrize("name", {**SAMPLES, **AMBIGUOUS})
+@pytest.mark.parametrize("name", [*SAMPLES, *AMBIGUOUS])
 def test_a_wrong_guess_is_refused(tmp_path: Path, name: str, guess: str) -> None:
     path = tmp_path / "f"
-    path.write_bytes({**SAMPLES, **AMBIGUOUS}[name])
+    path.write_bytes((SAMPLES | AMBIGUOUS)[name])
     if name == guess:
         rows, summary = read(path, guess)
         assert rows
@@ -125,7 +122,7 @@ def test_the_description_is_current(top: Path) -> None:
     assert (top / "docs" / "formats.md").read_text("utf-8") == docs.document()
 
 
-COMPRESS = {
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "bz2": bz2.compress,
     "xz": lzma.compress,
