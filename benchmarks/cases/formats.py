@@ -90,7 +90,7 @@ def _convert(name: str, bench: Bench, *, format_: str) -> Result:
     def work() -> None:
         replay.convert(source, output, overwrite=True, format=options).close()
 
-    seconds = repeat(work, bench.repeats)
+    spent = repeat(work, bench.repeats)
     output.unlink()
     source.unlink()
     return Result(
@@ -98,7 +98,7 @@ def _convert(name: str, bench: Bench, *, format_: str) -> Result:
         what=f"{format_} to trace file, 1 thread",
         unit="row",
         count=bench.events,
-        seconds=seconds,
+        spent=spent,
     )
 
 

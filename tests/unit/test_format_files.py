@@ -33,7 +33,7 @@ def test_msr_ticks_are_100_ns_since_1601(tmp_path: Path) -> None:
     ]
     assert paths(rows, summary) == ["/usr_0", "/proj_1"]
     assert [row["device"] for row in rows] == [1, 2]
-    assert [device.name for device in summary.devices] == ["usr_0", "proj_1"]
+    assert [device.volume for device in summary.devices] == ["usr_0", "proj_1"]
     # 2007-02-22T17:00:00.3061629Z
     assert summary.wall_clock_ns == 1_172_163_600_306_162_900
     assert summary.end_ns - summary.start_ns == 4_128_600
