@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from replay.scenario.load import Scenario
     from replay.trace.convert import convert, open_or_convert
     from replay.trace.file import Trace, open_trace
+    from replay.trace.formats.base import FormatOptions
 
 __all__ = [
+    "FormatOptions",
     "ModelError",
     "OutputError",
     "ReplayError",
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "FormatOptions": "replay.trace.formats.base",
     "Result": "replay.results.result",
     "Scenario": "replay.scenario.load",
     "Trace": "replay.trace.file",
