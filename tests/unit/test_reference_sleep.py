@@ -1,4 +1,4 @@
-"""Sleeps while pages are charged: ``memory.high`` and the reaper (SEMANTICS C.2-C.4)."""
+"""Sleeps while pages are charged: ``memory.high``, the reaper (SEMANTICS C.2-C.4)."""
 
 import pytest
 
