@@ -83,7 +83,6 @@ def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> N
         "batch_rows": 7,
         "threads": 2,
         "progress": None,
-        "format": FormatOptions(),
     }
     assert pq.read_metadata(tmp_path / "out" / "requests.parquet").num_rows == 4
 
