@@ -54,6 +54,7 @@ def test_limit_that_says_nothing_is_not_noted() -> None:
         (["driver.kernel=6.12.50"], "6.12.50"),
         (["driver.kernel=5.15"], "hole"),
         (["backing.filesystem=ext4"], "page cache"),
+        (["driver.policy=root"], "trace.policy is not given"),
         (["/test.slice/io.max=8:0 wbps=5"], "neither replayed nor backing.device"),
         (["/test.slice/io.max=7:0 wbps=5"], "arrivals.event = queue"),
         (
