@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fake_trace import DISK, LOOP, FakeTrace, make_trace
 from replay.scenario import Scenario
@@ -107,3 +108,12 @@ def test_thousands_of_cgroups_do_not_make_thousands_of_notes() -> None:
 def test_cgroup_of_which_nothing_is_said_may_be_idle() -> None:
     cgroups = {"/idle": {"memory": {"max": "max"}}, "/more/idle": {}}
     assert notes_of(make_trace(), {"cgroups": cgroups}) == []
+
+
+def test_requests_whose_queueing_was_not_recorded_are_noted() -> None:
+    trace = make_trace()
+    summary = trace.metadata.summary
+    quality = replace(summary.quality, unmatched={"issue_without_queue": 1168})
+    trace.metadata = replace(trace.metadata, summary=replace(summary, quality=quality))
+    (note,) = notes_of(trace)
+    assert note.startswith("1,168 requests were not seen to be queued")

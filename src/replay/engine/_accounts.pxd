@@ -53,11 +53,16 @@ cdef inline void io_add(
         io[IO_WIOS] += n_bios
 
 
+cdef inline uint64_t account_key(uint32_t issuer, unsigned int device) noexcept nogil:
+    """Return the key of an issuer on a device."""
+    return <uint64_t> device << 32 | issuer
+
+
 cdef inline uint32_t account_of(
     Sim *sim, uint32_t issuer, unsigned int device
 ) noexcept nogil:
     """Return the account of an issuer on a device; makes it."""
-    cdef uint64_t key = <uint64_t> device << 32 | issuer
+    cdef uint64_t key = account_key(issuer, device)
     cdef uint32_t index = keymap_get(&sim.account_map, key)
     cdef Account *account
     if index == 0:

@@ -11,6 +11,7 @@ from replay.engine._arena cimport arena_add
 from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_pop
 from replay.engine._lock cimport shared_finished, shared_freeze, shared_thaw
 from replay.engine._memory cimport memory_touch
+from replay.engine._prefetch cimport prefetch_rows
 from replay.engine._server cimport request_at, server_leave, wait_add
 from replay.engine._sim cimport out_of_memory
 from replay.engine._stages cimport (
@@ -368,6 +369,7 @@ cdef inline void run_rows(
             sim.status = SIM_TIME_RANGE
         else:
             sim.last_ns = now
+            prefetch_rows(sim, columns, i)
             rank = <uint64_t> EVENT_ARRIVE << RANK_KIND_SHIFT | <uint64_t> columns.row[i]
             while sim.heap.length > 0:
                 head = sim.heap.events

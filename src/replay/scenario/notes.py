@@ -166,6 +166,12 @@ def trace_notes(
             "no request carries a cgroup id: all are the root's; record with the "
             "blk_cgroup option on, or name their cgroups by [[assign]]"
         )
+    unqueued = summary.quality.unmatched.get("issue_without_queue", 0)
+    if unqueued:
+        notes.append(
+            f"{unqueued:,} requests were not seen to be queued: their bios are not "
+            "counted as ios"
+        )
     traced = {process.pid for process in summary.processes}
     names = {name for names in processes.pid_names for name in names}
     devices = {device.device for device in summary.devices}
