@@ -66,14 +66,15 @@ def checkout(tmp_path: Path) -> Path:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment in which ``replay`` is the package that is being tested."""
     folder = tmp_path_factory.mktemp("bin")
-    command = folder / "replay"
     code = "from replay.cli.main import main; main()"
-    command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{code}' \"$@\"\n")
-    command.chmod(0o755)
+    for name, option in (("replay", f"-c '{code}'"), ("python", "")):
+        command = folder / name
+        command.write_text(f"#!/bin/sh\nexec '{sys.executable}' {option} \"$@\"\n")
+        command.chmod(0o755)
     return {
         **os.environ,
         "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(Path(replay.__file__).parents[1]),
+        "PYTHONPATH": f"{Path(replay.__file__).parents[1]}{os.pathsep}{TOP}",
     }
 
 
