@@ -122,7 +122,8 @@ _SPECS: Final = (
             "As the kernel's `io.stat`: each cgroup with its descendants. `/` is the "
             "sum of all (the kernel prints the disk's statistics there). One row for "
             "every cgroup and every device that saw I/O, zeros too; the backing "
-            "device's rows, where the scenario names one, count by payer."
+            "device's rows, where the scenario names one and the driver's I/O is "
+            "direct, count by payer."
         ),
         schema=pa.schema(
             [

@@ -4,10 +4,9 @@ import mmap
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
-from typing_extensions import Buffer
 
 from replay.trace.blkparse import BlkparseBatches
 from replay.trace.blktrace import BlktraceBatches, Source
@@ -17,6 +16,9 @@ from replay.trace.formats.registry import BLKPARSE, BLKTRACE, BY_NAME, choose_fo
 from replay.trace.inputs import map_file
 from replay.trace.metadata import Summary
 from replay.trace.unpack import Unpacked
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 COPY_BYTES: Final = 1 << 20
 
@@ -98,7 +100,7 @@ def open_rows(
     return FormatBatches(filled, BY_NAME[name], options, batch_rows=batch_rows)
 
 
-def _bytes_of(path: Path) -> Buffer:
+def _bytes_of(path: Path) -> "Buffer":
     """Map a file; what is compressed, from a temporary file without a name."""
     with Unpacked(path) as file:
         if file.codec is None:
