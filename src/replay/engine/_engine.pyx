@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free, malloc
 
 from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
-from replay.engine._loop cimport run_rows, run_some
+from replay.engine._loop cimport first_out_of_range, run_rows, run_some
 from replay.engine._sim cimport sim_close, sim_open
 from replay.engine._streams cimport release_next
 from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
@@ -283,7 +283,7 @@ cdef class Engine:
         Raises
         ------
         ModelError
-            Ids out of range: with the row.
+            Times out of range: with the row.
         """
         cdef Sim *sim = &self.sim
         cdef const int64_t[::1] start = streams.start
@@ -312,6 +312,10 @@ cdef class Engine:
         if self.parts == NULL or self.part_start == NULL or sim.streams == NULL:
             raise MemoryError
         for i, batch in enumerate(self.batches):
+            sim.error_row = first_out_of_range(&batch.at)
+            if sim.error_row >= 0:
+                sim.status = SIM_TIME_RANGE
+                self._check()
             self.parts[i] = batch.at
             self.part_start[i] = n_rows
             n_rows += batch.at.n_rows

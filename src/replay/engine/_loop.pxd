@@ -347,6 +347,25 @@ cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
     return sim.pending > 0 and sim.status == SIM_OK
 
 
+cdef inline bint in_time_range(const Columns *columns, int64_t i) noexcept nogil:
+    """Tell whether the engine takes a row's times and service."""
+    return (
+        columns.queue_ns[i] < max_time_ns()
+        and columns.issue_ns[i] < max_time_ns()
+        and columns.complete_ns[i] < max_time_ns()
+        and columns.service_ns[i] < max_time_ns()
+    )
+
+
+cdef inline int64_t first_out_of_range(const Columns *columns) noexcept nogil:
+    """Return the first row whose times are out of range, -1 if all are in it."""
+    cdef int64_t i
+    for i in range(columns.n_rows):
+        if not in_time_range(columns, i):
+            return columns.row[i]
+    return -1
+
+
 cdef inline void run_rows(
     Sim *sim, const Columns *columns, int64_t first, int64_t end
 ) noexcept nogil:
@@ -361,11 +380,7 @@ cdef inline void run_rows(
             now = columns.issue_ns[i] if columns.issue_ns[i] >= 0 else columns.queue_ns[i]
         if now < sim.last_ns or columns.row[i] < 0:
             sim.status = SIM_ORDER
-        elif (
-            now >= max_time_ns()
-            or columns.complete_ns[i] >= max_time_ns()
-            or columns.service_ns[i] >= max_time_ns()
-        ):
+        elif not in_time_range(columns, i):
             sim.status = SIM_TIME_RANGE
         else:
             sim.last_ns = now
