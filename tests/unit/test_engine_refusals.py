@@ -16,7 +16,7 @@ def test_a_time_after_104_days_is_refused(mode: ArrivalMode) -> None:
     columns = columns_of([request(0), request(1000)])
     late = columns.complete_ns.copy()
     late[1] = 2**53
-    with pytest.raises(ModelError, match="row 1: .*104 days"):
+    with pytest.raises(ModelError, match=r"row 1: .*104 days"):
         run_engine(setup_of(mode=mode), replace(columns, complete_ns=late))
 
 
@@ -35,5 +35,5 @@ def test_an_id_beyond_the_setups_tables_is_refused(
 ) -> None:
     columns = columns_of([request(0)])
     wrong = np.array([value], getattr(columns, column).dtype)
-    with pytest.raises(ModelError, match="row 0: .*bind it to this trace"):
+    with pytest.raises(ModelError, match=r"row 0: .*bind it to this trace"):
         run_engine(setup_of(mode=mode), replace(columns, **{column: wrong}))
