@@ -102,6 +102,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "tmpfs": draw(st.sampled_from([True, True, False])),
         "fs_pages": draw(st.sampled_from([NO_LIMIT, NO_LIMIT, 0, 3, 100])),
         "laid_out_by": draw(st.sampled_from([-1, -1, -1, n - 1])),
+        "oom_kills": draw(st.sampled_from([True, True, True, False])),
         "backing_device": draw(st.booleans()),
         "service": draw(st.sampled_from(ServiceModel)),
         "read_base_ns": draw(st.sampled_from([0, 7, 1000])),

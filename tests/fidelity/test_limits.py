@@ -69,6 +69,24 @@ def test_io_max_is_predicted_from_the_run_without_it(recording: Find) -> None:
     assert not rows(result.interference, waiting="/a")
 
 
+def test_policy_enospc_answers_the_seeds_question(recording: Find) -> None:
+    # GIVEN the cover letter's writer under its limit, and Chinner's answer to it
+    scenario = {
+        "driver": {"policy": "enospc"},
+        "trace": {"policy": "per-cgroup"},
+        "cgroups": {"/test.slice": {"memory.max": "64M"}},
+    }
+    result = replay.run(recording("seed-unlimited").trace, scenario)
+    # THEN nobody is killed and the writer gets ENOSPC; here it writes on and on
+    assert result.kills.num_rows == 0
+    (error,) = rows(result.errors, cgroup="/test.slice")
+    assert error["errno"] == 28
+    found = only(result.memory, cgroup="/test.slice")
+    assert found["current"] == found["peak"] == 64 << 20
+    assert (found["oom"], found["oom_kill"]) == (0, 0)
+    assert found["max"] == 18 * error["count"]
+
+
 def test_memory_high_counts_17_events_for_every_128_pages(recording: Find) -> None:
     # GIVEN dd alone, 20 MiB over a memory.high of 12 MiB; its own memory is 1.3 MiB
     # (`memory.peak` less what it wrote and the stock)

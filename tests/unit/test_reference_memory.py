@@ -348,6 +348,20 @@ def test_what_was_queued_before_a_kill_is_served() -> None:
     assert pick(raw, "io", "rios", "wios") == [(1, 1)]
 
 
+def test_policy_enospc_fails_the_request_where_it_would_have_killed() -> None:
+    # GIVEN a task in a cgroup of 4 pages, and a policy that kills nobody (SEMANTICS F)
+    setup = setup_of(
+        limits={A: 4}, tasks=[(A, 0, 1)], oom_kills=False, write_errno=ENOSPC
+    )
+    raw = replayed(setup, write(0, pages=8, task=0))
+    # THEN all failing tries count, no OOM does, and what was charged stays
+    assert pick(raw, "memory", *EVENTS)[A] == (18, 0, 0)
+    assert pick(raw, "kills", "task") == []
+    assert pick(raw, "errors", "errno", "count") == [(ENOSPC, 1)]
+    # 3 pages and their node
+    assert pick(raw, "memory", "own_shmem")[A] == 3
+
+
 def test_writeback_for_a_killed_task_stops_when_nobody_else_lives() -> None:
     # GIVEN a task of a with a kernel thread that writes for it (DESIGN 5.3, A kill)
     tasks = [(A, 0, 2), (A, 0, 3)]

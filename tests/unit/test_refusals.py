@@ -51,7 +51,7 @@ def refusal(text: str) -> str:
         ),
         (
             '[trace]\npolicy = "Root"',
-            'lab.toml: trace.policy: "Root" is not one of root, naive, per-cgroup',
+            'lab.toml: trace.policy: "Root" is not one of root, naive, per-cgroup, enospc',
         ),
         (
             "[driver]\nkernel = 6.1",

@@ -69,7 +69,8 @@ cdef inline ChargeResult make_room(
     """Make room at a limit; `until` is when to try again if the worker must sleep.
 
     `max` counts the first failure, one more after the stocks are drained and 16
-    retries; each further round 17. `oom` counts the rounds.
+    retries; each further round 17. `oom` counts the rounds. With policy `enospc` the
+    charge fails where the OOM killer would be asked.
     """
     cdef int32_t over
     while True:
@@ -81,7 +82,9 @@ cdef inline ChargeResult make_room(
             stocks_drain(sim, over)
             if memory_exceeded(sim, request.memory_payer, pages) < 0:
                 return CHARGE_OK
-        events_count(sim, over, MAX_EVENTS_A_ROUND, 1)
+        events_count(sim, over, MAX_EVENTS_A_ROUND, sim.set.oom_kills)
+        if not sim.set.oom_kills:
+            return CHARGE_FAILED
         request.oom_rounds += 1
         until[0] = dying_until(sim, over)
         if until[0] < 0 and not oom_kill(sim, over, request, now):

@@ -116,6 +116,7 @@ cdef class Engine:
         sim.set.alloc_fail_seed = setup.alloc_fail_seed & 0xFFFFFFFFFFFFFFFF
         sim.set.fs_pages = setup.fs_pages
         sim.set.laid_out_by = setup.laid_out_by
+        sim.set.oom_kills = setup.oom_kills
         sim.set.write_errno = setup.write_errno
         sim.set.enospc_errno = setup.enospc_errno
         sim.set.tags = setup.tags

@@ -387,6 +387,7 @@ cdef struct Settings:
     uint64_t alloc_fail_seed
     int64_t fs_pages
     int64_t laid_out_by
+    bint oom_kills
     int32_t write_errno
     int32_t enospc_errno
     uint32_t tags

@@ -119,6 +119,8 @@ class Setup:
         Cgroup that owns every page from the start, or -1 for a sparse file.
     backing_device : bool
         A disk below is named: its ``io.stat`` is wanted.
+    oom_kills : bool
+        A charge that meets ``memory.max`` may kill; else its request fails at once.
     write_errno : int
         What the writer sees if no page can be charged (EIO up to 6.14).
     enospc_errno : int
@@ -173,6 +175,7 @@ class Setup:
     fs_pages: int = NO_LIMIT
     laid_out_by: int = -1
     backing_device: bool = False
+    oom_kills: bool = True
     write_errno: int = 5
     enospc_errno: int = 5
     throttle_cgroup: NDArray[np.uint32] = field(

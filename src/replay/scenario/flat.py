@@ -32,6 +32,8 @@ _POLICY: Final = {
     "root": Policy.ROOT,
     "naive": Policy.NAIVE,
     "per-cgroup": Policy.PER_CGROUP,
+    # the same driver; it differs where a limit is met
+    "enospc": Policy.PER_CGROUP,
 }
 
 
@@ -135,7 +137,8 @@ def make_setup(
         fs_pages=whole_pages(backing.size) if tmpfs else NO_LIMIT,
         laid_out_by=owner,
         backing_device=backing.device is not None,
-        write_errno=ENOMEM if true_errno else EIO,
+        oom_kills=driver.policy != "enospc",
+        write_errno=_write_errno(driver.policy, true_errno),
         enospc_errno=ENOSPC if true_errno else EIO,
         **flat_limits(scenario, tree, devices),
         throttle_waits_for_io=driver.kernel >= (6, 12, 0),
@@ -153,6 +156,13 @@ def make_setup(
         task_requests=np.array([task.n_requests for task in tasks], dtype=np.int64),
         task_kernel=np.array([task.kernel for task in tasks], dtype=np.bool_),
     )
+
+
+def _write_errno(policy: str, true_errno: bool) -> int:
+    """Return what the writer sees where no page can be charged."""
+    if policy == "enospc":
+        return ENOSPC
+    return ENOMEM if true_errno else EIO
 
 
 def _fixed_point(ns_per_byte: float) -> int:

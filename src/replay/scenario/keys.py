@@ -16,8 +16,8 @@ CGROUP: Final = "cgroups.PATH."
 TASK: Final = "cgroups.PATH.tasks[]."
 
 #: Policies of a later version (SEMANTICS F).
-LATER_POLICIES: Final = ("backcharge", "synchronous", "instance", "enospc")
-_POLICY: Final = choice("root", "naive", "per-cgroup", later=LATER_POLICIES)
+LATER_POLICIES: Final = ("backcharge", "synchronous", "instance")
+_POLICY: Final = choice("root", "naive", "per-cgroup", "enospc", later=LATER_POLICIES)
 # With this rate 4 GiB of one request still fit the engine's 64 bits.
 _RATE: Final = number(0, 2000)
 _BASE: Final = integer(0, 10**12)

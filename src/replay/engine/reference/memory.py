@@ -321,7 +321,9 @@ class Memory:
                 self.drain_below(over)
                 if self.exceeded(request.memory_payer, pages) is None:
                     break
-            self.count_events(over, MAX_EVENTS_A_ROUND, 1)
+            self.count_events(over, MAX_EVENTS_A_ROUND, int(self.setup.oom_kills))
+            if not self.setup.oom_kills:
+                return self.setup.write_errno, None
             request.oom_rounds += 1
             until = self.dying(over)
             if until is None and not self.oom_kill(over, request, now):
