@@ -47,11 +47,12 @@ def refusal(text: str) -> str:
         (
             '[driver]\npolicy = "backcharge"',
             'lab.toml: driver.policy: "backcharge" is not modelled yet; one of root, '
-            "naive, per-cgroup",
+            "naive, per-cgroup, enospc",
         ),
         (
             '[trace]\npolicy = "Root"',
-            'lab.toml: trace.policy: "Root" is not one of root, naive, per-cgroup, enospc',
+            'lab.toml: trace.policy: "Root" is not one of root, naive, per-cgroup, '
+            "enospc",
         ),
         (
             "[driver]\nkernel = 6.1",
