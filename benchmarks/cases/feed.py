@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.cases.engine import shape_of
 from benchmarks.cases.registry import Bench, Case
 from benchmarks.measure import Result, repeat
-from replay.engine._engine import Services
+from replay.engine._service import Services
 from replay.engine.columns import Columns
 from replay.feed import parts
 from replay.scenario.load import Scenario

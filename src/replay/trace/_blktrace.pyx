@@ -71,8 +71,9 @@ cdef class Decoder:
 
     Parameters
     ----------
-    sources : sequence of (str, buffer)
-        Name for messages and bytes of each file. The buffers are held until `close`.
+    sources : sequence of (str, buffer, int)
+        Name for messages and bytes of each file, and what is added to its times, ns
+        (below 2**63). The buffers are held until `close`.
     window : int
         Rows that may be held back, at least 1.
 
@@ -97,7 +98,7 @@ cdef class Decoder:
         cdef uint64_t[6] seeds
         cdef const uint8_t[::1] noise = urandom(sizeof(seeds))
         cdef uint32_t index
-        self.names = [str(name) for name, _ in sources]
+        self.names = [str(name) for name, _, _ in sources]
         self.n_sources = <uint32_t>n_sources
         self.sources = <Source*>zeroed(n_sources, sizeof(Source))
         self.buffers = <Py_buffer*>zeroed(n_sources, sizeof(Py_buffer))
@@ -107,7 +108,8 @@ cdef class Decoder:
             (<uint8_t*>seeds)[index] = noise[index]
         decode_start(&self.decode, window, seeds)
         self.make_room()
-        for _, data in sources:
+        for _, data, shift_ns in sources:
+            self.sources[self.n_buffers].shift_ns = shift_ns
             self.attach(data)
         with nogil:
             merge_start(&self.decode.merge, self.n_sources)
@@ -200,6 +202,15 @@ cdef class Decoder:
         for index in range(self.n_sources):
             n_bytes += self.sources[index].offset
         return n_bytes
+
+    @property
+    def interleaved(self) -> bool:
+        """Tell whether a source holds several CPUs' records that are not in order."""
+        cdef uint32_t index
+        for index in range(self.n_sources):
+            if self.sources[index].n_turns:
+                return True
+        return False
 
     def fill(self, columns: object, capacity: int) -> tuple[int, int, int, int]:
         """Decode until a batch is full or the trace ends.

@@ -80,10 +80,13 @@ class Source:
     data : buffer
         Its bytes: an ``mmap``, bytes, or anything with the buffer protocol. It is held
         until the iteration ends.
+    shift_ns : int
+        Added to its times, 0 to 2**63 - 1.
     """
 
     name: str
     data: "Buffer"
+    shift_ns: int = 0
 
 
 class BlktraceBatches:
@@ -123,12 +126,14 @@ class BlktraceBatches:
             raise ValueError(f"batch_rows: {batch_rows} is below 1")
         if not 1 <= window <= MAX_WINDOW:
             raise ValueError(f"window: {window} is not in 1..{MAX_WINDOW}")
-        self._sources = [(source.name, source.data) for source in sources]
+        self._sources = [
+            (source.name, source.data, source.shift_ns) for source in sources
+        ]
         self._batch_rows = batch_rows
         self._window = window
         self._decoder: Decoder | None = None
         self._summary: Summary | None = None
-        self._bytes_total = sum(memoryview(data).nbytes for _, data in self._sources)
+        self._bytes_total = sum(memoryview(data).nbytes for _, data, _ in self._sources)
 
     @property
     def bytes_total(self) -> int:
@@ -139,6 +144,11 @@ class BlktraceBatches:
     def bytes_read(self) -> int:
         """Bytes read so far in the current or last iteration."""
         return 0 if self._decoder is None else self._decoder.bytes_read
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether a source read so far holds several CPUs' records out of order."""
+        return self._decoder is not None and self._decoder.interleaved
 
     @property
     def summary(self) -> Summary:

@@ -62,7 +62,10 @@ class Message(Struct, frozen=True, kw_only=True):
 class Quality(Struct, frozen=True, kw_only=True):
     """What became of every record; nothing is lost in silence.
 
-    ``records`` equals the sum of ``events``, ``notes`` and ``unknown``.
+    ``records`` equals the sum of ``events``, ``notes`` and ``unknown``. ``filtered``
+    counts the requests that a filter left out, by the first one that did, and
+    ``filtered_bios`` their bios; ``unfinished`` and ``never_issued`` count rows that
+    are there. All else is of the whole recording, filtered or not.
     """
 
     records: int = 0
@@ -83,6 +86,8 @@ class Quality(Struct, frozen=True, kw_only=True):
     messages: int = 0
     names_dropped: int = 0
     processes_dropped: int = 0
+    filtered: dict[str, int] = {}
+    filtered_bios: int = 0
 
 
 class Summary(Struct, frozen=True, kw_only=True):
