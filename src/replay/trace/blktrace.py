@@ -178,7 +178,7 @@ class BlktraceBatches:
                 yield make_batch(buffers, n_filled, n_null)
                 if n_filled < self._batch_rows:
                     break
-            self._summary = _summary(decoder, n_rows)
+            self._summary = summary_of(decoder, n_rows)
         finally:
             decoder.close()
 
@@ -247,8 +247,20 @@ def make_batch(
     return pa.RecordBatch.from_arrays(arrays, schema=TRACE_SCHEMA)
 
 
-def _summary(decoder: Decoder, n_rows: int) -> Summary:
-    """Collect what the decoder learned."""
+def summary_of(decoder: Decoder, n_rows: int) -> Summary:
+    """Collect what the decoder learned.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        At its end.
+    n_rows : int
+        Rows that it wrote.
+
+    Returns
+    -------
+    Summary
+    """
     start_ns, end_ns, wall_ns, wall_note_ns = decoder.clock()
     # a dump of `blkparse -d` counts its events from 0 but not this note: no relation
     if wall_ns is not None and wall_note_ns <= end_ns:

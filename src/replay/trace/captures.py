@@ -8,18 +8,19 @@ boots (or the wall clock was set in between), and the later one is shifted.
 
 import mmap
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import pyarrow as pa
 from typing_extensions import Buffer
 
 from replay.errors import TraceError
+from replay.trace._blktrace import Decoder
 from replay.trace._scan import Scan
-from replay.trace.blktrace import BlktraceBatches, Source
+from replay.trace.blktrace import BlktraceBatches, Source, summary_of
 from replay.trace.formats.order import Disordered
 from replay.trace.inputs import capture_name, map_file
 from replay.trace.metadata import Summary
@@ -28,6 +29,8 @@ from replay.trace.unpack import Unpacked
 COPY_BYTES: Final = 1 << 20
 #: A wall clock that is kept by NTP drifts less against the monotonic one.
 SAME_BOOT_NS: Final = 1_000_000_000
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -78,6 +81,31 @@ class CaptureBatches(BlktraceBatches):
             yield batch
         if self.interleaved and not self._split:
             raise Disordered
+
+    def events(
+        self, take: Callable[[Callable[[list[pa.Buffer], int], int]], T | None]
+    ) -> Iterator[T]:
+        """Go through the records themselves instead.
+
+        Parameters
+        ----------
+        take : callable
+            Given ``Decoder.fill_events`` makes one batch with it; None at the end.
+
+        Yields
+        ------
+        What ``take`` returns. Raises as the iteration over requests does.
+        """
+        self._summary = None
+        decoder = self._decoder = Decoder(self._sources, 1)
+        try:
+            while (batch := take(decoder.fill_events)) is not None:
+                if self.interleaved and not self._split:
+                    raise Disordered
+                yield batch
+            self._summary = summary_of(decoder, decoder.counts()["records"])
+        finally:
+            decoder.close()
 
     @property
     def summary(self) -> Summary:

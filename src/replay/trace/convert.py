@@ -1,8 +1,7 @@
 """Make a trace file of whatever was recorded."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,8 +14,13 @@ from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
 from replay.trace.formats.open import open_rows
 from replay.trace.formats.order import Disordered
-from replay.trace.inputs import Inputs, find_inputs, read_cgroup_paths
-from replay.trace.metadata import Metadata, SourceFile, Summary
+from replay.trace.inputs import (
+    Inputs,
+    opened_inputs,
+    read_cgroup_paths,
+    source_file,
+)
+from replay.trace.metadata import Metadata, Summary
 from replay.trace.schema import SCHEMA_VERSION
 from replay.trace.spool import Spool
 from replay.trace.write import write_trace
@@ -89,7 +93,7 @@ def convert(
                 raise OutputError(f"{output}: is the input: name another output")
             _write_filtered(whole, filters, output, overwrite, progress)
         return open_trace(output)
-    with _inputs(inputs, cgroups) as (found, spool):
+    with opened_inputs(inputs, cgroups) as (found, spool):
         if any(target == path.resolve() for path in found.traces):
             raise OutputError(f"{output}: is one of the inputs: name another output")
         chosen = format_options(format)
@@ -164,7 +168,7 @@ def _open_whole(
             trace.metadata = msgspec.structs.replace(trace.metadata, summary=summary)
         return trace
     with (
-        _inputs(names, cgroups) as (found, spool),
+        opened_inputs(names, cgroups) as (found, spool),
         tempfile.TemporaryDirectory(prefix="replay-") as directory,
     ):
         output = Path(directory) / "trace.arrow"
@@ -173,18 +177,6 @@ def _open_whole(
         trace = open_trace(output)
     trace.path = Path(spool.shown(found.traces[0]) if names[0] == "-" else names[0])
     return trace
-
-
-@contextmanager
-def _inputs(
-    inputs: str | Path | Sequence[str | Path], cgroups: str | Path | None
-) -> Iterator[tuple[Inputs, Spool]]:
-    """Find the inputs; what had to be put on disk for it is called by its own name."""
-    with Spool() as spool:
-        try:
-            yield find_inputs(inputs, cgroups, spool), spool
-        except TraceError as error:
-            raise TraceError(spool.told(str(error))) from error
 
 
 def _write_filtered(
@@ -227,17 +219,14 @@ def _write(
                 f"{path}: is an Arrow file, as `replay convert` writes them: "
                 "use it as it is"
             )
-    files = [_source_file(path, spool) for path in found.traces]
+    files = [source_file(path, spool) for path in found.traces]
     total = sum(file.nbytes for file in files)
     if total == 0:
         raise TraceError(f"{found.traces[0]}: is empty: there is nothing to convert")
     paths: Mapping[int, str] = {}
     if found.cgroups is not None:
         paths = read_cgroup_paths(found.cgroups)
-        size = found.cgroups.stat().st_size
-        files.append(
-            SourceFile(path=spool.shown(found.cgroups), nbytes=size, role="cgroups")
-        )
+        files.append(source_file(found.cgroups, spool, role="cgroups"))
 
     def on_batch() -> None:
         if progress is not None:
@@ -271,13 +260,6 @@ def _write(
         write()
     if progress is not None:
         progress(total, total)
-
-
-def _source_file(path: Path, spool: Spool) -> SourceFile:
-    try:
-        return SourceFile(path=spool.shown(path), nbytes=path.stat().st_size)
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _with_paths(

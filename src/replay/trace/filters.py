@@ -8,7 +8,7 @@ pass what any of them does.
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from replay.errors import TraceError
 from replay.trace.file import column_values
 from replay.trace.metadata import Process, Summary
+from replay.trace.names import process_names
 from replay.trace.schema import OP_CODES, OPS, device_number, device_text
 
 SECOND_NS: Final = 1_000_000_000
@@ -175,43 +176,27 @@ class Wanted:
 
 
 class _Processes:
-    """Which pid had a wanted name when."""
+    """Which rows are of a wanted pid, or of a process of a wanted name then."""
 
     def __init__(self, wanted: Sequence[str], processes: Sequence[Process]) -> None:
-        pids = {int(one) for one in wanted if _is_pid(one)}
-        patterns = [one for one in wanted if not _is_pid(one)]
-        #: (pid, begin, end) where only some of a pid's names match
-        self._spans: list[tuple[int, int, int]] = []
-        matched = dict.fromkeys(patterns, False)
-        for process in processes:
-            names = process.names
-            hits = []
-            for one in names:
-                hit = [p for p in patterns if fnmatchcase(one.name, p)]
-                matched.update(dict.fromkeys(hit, True))
-                hits.append(bool(hit))
-            if hits and all(hits):
-                pids.add(process.pid)
+        pids = [int(one) for one in wanted if _is_pid(one)]
+        self._pids = np.array(pids, np.int64)
+        self._names = process_names(processes)
+        codes: list[int] = []
+        for pattern in wanted:
+            if _is_pid(pattern):
                 continue
-            for index, hit_ in enumerate(hits):
-                if hit_:
-                    # the first name holds before it was seen, too
-                    begin = names[index].time_ns if index else -1
-                    rest = names[index + 1 :]
-                    end = rest[0].time_ns if rest else FOREVER_NS
-                    self._spans.append((process.pid, begin, end))
-        for pattern, hit_ in matched.items():
-            if not hit_:
-                known = {one.name for process in processes for one in process.names}
-                near = _near(pattern, known)
+            names = self._names.names
+            found = [i for i, name in enumerate(names) if fnmatchcase(name, pattern)]
+            if not found:
+                near = _near(pattern, names)
                 raise TraceError(f"--process {pattern}: no process has that name{near}")
-        self._pids = np.array(sorted(pids), np.int64)
+            codes += found
+        self._codes = np.array(codes, np.int32)
 
     def mask(self, pid: NDArray[np.int32], time_ns: NDArray[np.int64]) -> Mask:
-        mask: Mask = np.isin(pid, self._pids)
-        for one, begin, end in self._spans:
-            mask |= (pid == one) & (time_ns >= begin) & (time_ns < end)
-        return mask
+        named = np.isin(self._names.codes(pid, time_ns), self._codes)
+        return np.isin(pid, self._pids) | named
 
 
 def _is_pid(text: str) -> bool:
@@ -322,7 +307,7 @@ def _is_sector(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 20
 
 
-def _near(text: str, known: object) -> str:
-    names = sorted(str(one) for one in known)  # type: ignore[attr-defined]
+def _near(text: str, known: Iterable[str]) -> str:
+    names = sorted(known)
     near = difflib.get_close_matches(text, names, n=3) or names[:5]
     return f": there are {', '.join(near)}" if near else ""

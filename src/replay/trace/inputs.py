@@ -9,12 +9,14 @@ import difflib
 import mmap
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from replay.errors import TraceError
+from replay.trace.metadata import SourceFile
 from replay.trace.spool import STDIN, Spool
 
 #: The lab writes its "id path" lines beside the traces under this name.
@@ -78,9 +80,9 @@ def find_inputs(
     traces: dict[Path, Path] = {}
     beside: list[Path] = []
     for name in names:
+        found = _find_traces(name, spool)
         if Path(name).is_dir():
             beside.append(Path(name) / CGROUPS_FILE)
-        found = _find_traces(name, spool)
         members = spool and len(found) == 1 and spool.members(found[0])
         if members:
             beside += [path for path in members if path.name == CGROUPS_FILE]
@@ -94,6 +96,44 @@ def find_inputs(
         traces=tuple(traces.values()),
         cgroups=_find_cgroups(beside, cgroups),
     )
+
+
+@contextmanager
+def opened_inputs(
+    inputs: str | Path | Sequence[str | Path], cgroups: str | Path | None = None
+) -> Iterator[tuple[Inputs, Spool]]:
+    """Find the inputs, and keep what had to be put on disk for it.
+
+    Parameters
+    ----------
+    inputs, cgroups
+        As for `find_inputs`.
+
+    Yields
+    ------
+    tuple of Inputs and Spool
+        What is refused meanwhile is called by its own name.
+    """
+    with Spool() as spool:
+        try:
+            yield find_inputs(inputs, cgroups, spool), spool
+        except TraceError as error:
+            raise TraceError(spool.told(str(error))) from error
+
+
+def source_file(path: Path, spool: Spool, role: str = "trace") -> SourceFile:
+    """Describe an input for the metadata.
+
+    Raises
+    ------
+    TraceError
+        It cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    return SourceFile(path=spool.shown(path), nbytes=size, role=role)
 
 
 def _check_twice(paths: Iterable[Path], spool: Spool | None) -> None:
