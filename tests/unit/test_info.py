@@ -172,7 +172,7 @@ def test_a_person_reads_a_page(info: TraceInfo) -> None:
     lines = [line.split() for line in page.splitlines()]
     first = "4 requests in 2.000000 s, from 2023-11-14T22:13:20.000000001Z"
     assert first.split() in lines
-    assert ["read", "from", "2", "files,", "1,048", "bytes"] in lines
+    assert ["read", "from", "2", "files,", "1,048", "bytes,", "as", "blktrace"] in lines
     assert ["7:1", "write", "2", "5", "8,589,934,590"] in lines
     assert ["9", "not", "known", "2", "5", "8,589,934,590"] in lines
     assert ["7", r"/a\x1b", "1", "1", "512"] in lines

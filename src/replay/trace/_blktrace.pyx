@@ -218,6 +218,11 @@ cdef class Decoder:
             n_bytes += self.sources[index].offset
         return n_bytes
 
+    def offsets(self) -> list[int]:
+        """Show how far each source was read, bytes."""
+        cdef uint32_t index
+        return [self.sources[index].offset for index in range(self.n_sources)]
+
     @property
     def interleaved(self) -> bool:
         """Tell whether a source holds several CPUs' records that are not in order."""

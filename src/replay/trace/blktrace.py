@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -305,26 +306,26 @@ def _processes(decoder: Decoder, start_ns: int, end_ns: int) -> list[Process]:
     for time_ns, pid, raw in sorted(decoder.process_names()):
         # before the first event, or on another clock (a dump's notes): since ever
         at_ns = time_ns - start_ns if start_ns <= time_ns <= end_ns else 0
+        name = _text(raw)
         known = names.setdefault(_signed(pid), [])
-        if not known or known[-1].name != _text(raw):
-            known.append(ProcessName(time_ns=at_ns, name=_text(raw)))
-    tallies = {
-        _signed(pid): (n_requests, first_ns, last_ns)
-        for pid, n_requests, _, _, first_ns, last_ns in decoder.processes()
-    }
-    processes = []
-    for pid in sorted(names.keys() | tallies.keys()):
-        n_requests, first_ns, last_ns = tallies.get(pid, (0, None, None))
-        processes.append(
-            Process(
-                pid=pid,
-                names=names.get(pid, []),
-                n_requests=n_requests,
-                first_ns=first_ns,
-                last_ns=last_ns,
-            )
+        if not known or known[-1].name != name:
+            known.append(ProcessName(time_ns=at_ns, name=name))
+    # there may be 100,000: one call each and nothing else
+    found = [
+        Process(
+            pid=_signed(pid),
+            names=names.pop(_signed(pid), None) or [],
+            n_requests=n_requests,
+            first_ns=first_ns,
+            last_ns=last_ns,
         )
-    return processes
+        for pid, n_requests, _, _, first_ns, last_ns in decoder.processes()
+    ]
+    found += [
+        Process(pid=pid, names=known, n_requests=0) for pid, known in names.items()
+    ]
+    found.sort(key=attrgetter("pid"))
+    return found
 
 
 def _quality(decoder: Decoder) -> Quality:

@@ -27,6 +27,9 @@ from replay.trace.metadata import Summary
 from replay.trace.unpack import Unpacked
 
 COPY_BYTES: Final = 1 << 20
+#: Asked of the disk at once, for each file.
+AHEAD_BYTES: Final = 1 << 23
+PAGE: Final = mmap.PAGESIZE
 #: A wall clock that is kept by NTP drifts less against the monotonic one.
 SAME_BOOT_NS: Final = 1_000_000_000
 
@@ -69,18 +72,38 @@ class CaptureBatches(BlktraceBatches):
         self._refused = self._truncated = 0
         self._split = False
         self._rows_of_batch = batch_rows
+        self._ahead: dict[int, int] = {}
         if len(self._files) > 1:
             self._files = self._on_one_clock(self._files)
         super().__init__(self._files, batch_rows=batch_rows)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Decode from the start."""
+        self._ahead = {}
         for batch in super().__iter__():
             if self.interleaved and not self._split:
                 raise Disordered
+            self._read_ahead()
             yield batch
         if self.interleaved and not self._split:
             raise Disordered
+
+    def _read_ahead(self) -> None:
+        """Let the kernel read on from the disk while the last batch is written.
+
+        Its own reading ahead is some 100 KiB a file, which a disk is not busy with.
+        """
+        assert self._decoder is not None
+        for number, offset in enumerate(self._decoder.offsets()):
+            data = self._sources[number][1]
+            begin = max(offset, self._ahead.get(number, 0)) // PAGE * PAGE
+            # half is still to come: ask for more when that is used up
+            if not isinstance(data, mmap.mmap) or begin > offset + AHEAD_BYTES // 2:
+                continue
+            length = min(AHEAD_BYTES, len(data) - begin)
+            if length > 0:
+                data.madvise(mmap.MADV_WILLNEED, begin, length)
+                self._ahead[number] = begin + length
 
     def events(
         self, take: Callable[[Callable[[list[pa.Buffer], int], int]], T | None]

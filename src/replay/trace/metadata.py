@@ -12,6 +12,8 @@ import msgspec
 ROW_EVENT: Final = "request"
 
 
+# gc=False: a trace may have some 100,000 of these, which hold no cycles; to look through
+# them again and again would take the collector longer than to decode the trace
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """Base: frozen, keyword only; newer writers may add fields."""
 
@@ -24,7 +26,7 @@ class Device(Struct, frozen=True, kw_only=True):
     volume: str | None = None
 
 
-class Cgroup(Struct, frozen=True, kw_only=True):
+class Cgroup(Struct, frozen=True, kw_only=True, gc=False):
     """A cgroup id that stands in the ``cgroup`` column; path where it is known."""
 
     id: int
@@ -34,14 +36,14 @@ class Cgroup(Struct, frozen=True, kw_only=True):
     path: str | None = None
 
 
-class ProcessName(Struct, frozen=True, kw_only=True):
+class ProcessName(Struct, frozen=True, kw_only=True, gc=False):
     """The name a process had from a time on."""
 
     time_ns: int
     name: str
 
 
-class Process(Struct, frozen=True, kw_only=True):
+class Process(Struct, frozen=True, kw_only=True, gc=False):
     """A process that was named or that issued a request."""
 
     pid: int

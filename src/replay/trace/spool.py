@@ -30,6 +30,8 @@ MAX_MEMBERS: Final = 1 << 16
 MAX_NAME: Final = 60
 _ZIP: Final = b"PK\x03\x04"
 _TAR: Final = slice(257, 262)
+#: What the readers of archives raise for numbers that cannot be.
+_DAMAGED: Final = (OSError, EOFError, ValueError, OverflowError, KeyError, IndexError)
 
 
 class _Readable(Protocol):
@@ -192,8 +194,8 @@ def _tar_members(path: Path) -> Iterator[tuple[str, _Readable]]:
                     stream = archive.extractfile(member) if member.isreg() else None
                     if stream is not None:
                         yield member.name, stream
-        except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-            raise TraceError(f"{path}: cannot be unpacked: {error}") from error
+        except (tarfile.TarError, *_DAMAGED) as error:
+            raise _cannot_unpack(path, error) from error
 
 
 def _zip_members(path: Path) -> Iterator[tuple[str, _Readable]]:
@@ -204,8 +206,13 @@ def _zip_members(path: Path) -> Iterator[tuple[str, _Readable]]:
                     with archive.open(member) as stream:
                         yield member.filename, stream
     # encrypted ones are a RuntimeError, unknown methods a NotImplementedError
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
-        raise TraceError(f"{path}: cannot be unpacked: {error}") from error
+    except (zipfile.BadZipFile, RuntimeError, *_DAMAGED) as error:
+        raise _cannot_unpack(path, error) from error
+
+
+def _cannot_unpack(shown: object, error: Exception) -> TraceError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return TraceError(f"{shown}: cannot be unpacked: {reason}")
 
 
 class _Forward:
@@ -226,11 +233,11 @@ def _copy(
     while True:
         try:
             part = stream.read(COPY_BYTES)
-        # zlib.error is no OSError, and of no module that the others need
-        except (TraceError, OSError, EOFError, ValueError):
+        except (TraceError, MemoryError):
             raise
+        # zlib's, lzma's, those of files that end too early: they have no common base
         except Exception as error:
-            raise TraceError(f"{shown}: cannot be unpacked: {error}") from error
+            raise _cannot_unpack(shown, error) from error
         if not part:
             return n_bytes
         n_bytes += len(part)
