@@ -1,10 +1,10 @@
 """Fuzz the readers for as long as wanted: ``python tests/fuzz/run.py --seconds 600``.
 
-Each round damages a capture (truncate, flip, splice, lengths and counts at their limits)
-and reads it in every way there is: requests, events, taken apart by CPU, through a whole
-conversion with compressed files, archives and text. What comes out must be a valid trace
-whose counts add up to the records read, or be refused in one line; in bounded time.
-A round is made of its seed alone: ``--seed N --seconds 0`` repeats round N.
+Each round damages a capture (truncate, flip, splice, lengths and counts at their
+limits) and reads it in every way there is: requests, events, taken apart by CPU, through
+a whole conversion with compressed files, archives and text. What comes out must be a
+valid trace whose counts add up to the records read, or be refused in one line; in
+bounded time. A round is made of its seed alone: ``--seed N --seconds 0`` repeats round N.
 """
 
 import argparse
@@ -30,7 +30,7 @@ TOP: Final = Path(__file__).parents[2]
 sys.path[:0] = [str(TOP / "tests")]
 
 import replay  # noqa: E402
-from replay.errors import ReplayError, TraceError  # noqa: E402
+from replay.errors import ReplayError  # noqa: E402
 from replay.trace._scan import Scan  # noqa: E402
 from replay.trace.blktrace import BlktraceBatches, Source  # noqa: E402
 from replay.trace.metadata import Quality  # noqa: E402
@@ -67,7 +67,9 @@ def captures(shared: Path | None) -> list[list[bytes]]:
         for i in range(30)
         for step, letter in enumerate("QGIDC")
     ]
-    events += [Event("X", 1_000 * i + 5, 64 * i, 4096, rest=64 * i + 8) for i in range(9)]
+    events += [
+        Event("X", 1_000 * i + 5, 64 * i, 4096, rest=64 * i + 8) for i in range(9)
+    ]
     found = [
         cpu_files(events, version=version, order=order)
         for version in (7, 8)
@@ -197,7 +199,8 @@ def pack(files: Sequence[bytes], folder: Path, rng: random.Random) -> Path:
         path.write_bytes(damaged(path.read_bytes(), rng))
     else:
         text = rng.choice(TEXTS) * rng.randrange(1, 30)
-        path.write_bytes(damaged(text, rng))
+        # ASCII: pyarrow's CSV reader complains of other rows on standard error
+        path.write_bytes(bytes(byte & 0x7F for byte in damaged(text, rng)))
     return path
 
 
@@ -227,12 +230,13 @@ def one_round(seed: int, bases: Sequence[Sequence[bytes]], folder: Path) -> None
         lambda: check_conversion(files, folder, rng),
     ):
         began = time.monotonic()
+        refusal = "refused"
         try:
             check()
         except ReplayError as error:
-            text = str(error)
-            assert text
-            assert "\n" not in text or not isinstance(error, TraceError), text
+            refusal = str(error)
+        assert refusal
+        assert "\n" not in refusal, refusal
         assert time.monotonic() - began < MOST_SECONDS
     for path in folder.iterdir():
         path.unlink()

@@ -234,3 +234,27 @@ def test_the_columns_of_the_documents_are_those_of_the_files(top: Path) -> None:
     text = (top / "docs" / "using.md").read_text()
     named = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
     assert {*EVENT_SCHEMA.names, *READABLE_SCHEMA.names} <= named
+
+
+def test_what_the_documents_show_is_what_comes_out(
+    top: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # GIVEN the files that the documents speak of
+    monkeypatch.chdir(tmp_path)
+    with replay.convert(top / "traces" / "fs-on-loop", "trace.arrow") as trace:
+        replay.write_parquet(trace, "trace.parquet")
+    replay.convert_events(top / "traces" / "fs-on-loop", "events.parquet", to="parquet")
+    text = (top / "docs" / "using.md").read_text()
+    blocks = re.findall(r"```(python|sql)\n(.*?)```\n```\n(.*?)```", text, re.DOTALL)
+    assert [language for language, *_ in blocks] == ["python", "sql", "sql"]
+    for language, code, shown in blocks:
+        # WHEN what stands there is run
+        if language == "sql":
+            print(duckdb.sql(code))
+        else:
+            exec(compile(code, "using.md", "exec"), {})
+        # THEN the output is what stands below it
+        assert capsys.readouterr().out.rstrip() == shown.rstrip()
