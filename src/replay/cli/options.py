@@ -115,7 +115,7 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
             "processes",
             multiple=True,
             metavar="PID|NAME",
-            help="Requests of this process, or of all of this name (or pattern: 'java*').",
+            help="Requests of this pid or name (may be a pattern: 'java*').",
         ),
         click.option(
             "--cgroup",

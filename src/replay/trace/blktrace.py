@@ -314,7 +314,7 @@ def _processes(decoder: Decoder, start_ns: int, end_ns: int) -> list[Process]:
     found = [
         Process(
             pid=_signed(pid),
-            names=names.pop(_signed(pid), None) or [],
+            names=names.pop(_signed(pid), []),
             n_requests=n_requests,
             first_ns=first_ns,
             last_ns=last_ns,

@@ -12,8 +12,8 @@ import msgspec
 ROW_EVENT: Final = "request"
 
 
-# gc=False: a trace may have some 100,000 of these, which hold no cycles; to look through
-# them again and again would take the collector longer than to decode the trace
+# gc=False below: a trace may have 100,000 of these, which hold no cycles; to look
+# through them again and again would take the collector as long as all the rest
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """Base: frozen, keyword only; newer writers may add fields."""
 
