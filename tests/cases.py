@@ -25,21 +25,24 @@ def setup_of(
     parents: Sequence[int] = (-1, ROOT, ROOT),
     *,
     limits: dict[int, int] | None = None,
+    highs: dict[int, int] | None = None,
     tasks: Sequence[tuple[int, int, int]] = (),
     kernel_tasks: Sequence[int] = (),
     **fields: Any,
 ) -> Setup:
     """Make a setup: reads and writes of 1000 ns, a tmpfs, no limits, no tasks.
 
-    ``tasks`` are (cgroup, rss in pages, requests), ``limits`` pages by cgroup.
+    ``tasks`` are (cgroup, rss in pages, requests), ``limits`` and ``highs`` pages.
     """
     n_cgroups = len(parents)
     limit = [(limits or {}).get(cgroup, NO_LIMIT) for cgroup in range(n_cgroups)]
+    high = [(highs or {}).get(cgroup, NO_LIMIT) for cgroup in range(n_cgroups)]
     values: dict[str, Any] = {
         "parent": np.array(parents, np.int32),
         "blkcg": np.arange(n_cgroups, dtype=np.uint32),
         "memory_css": np.arange(n_cgroups, dtype=np.uint32),
         "memory_max": np.array(limit, np.int64),
+        "memory_high": np.array(high, np.int64),
         "devices": np.array([7 << 20], np.uint32),
         "alloc_fail_rows": np.zeros(0, np.int64),
         "service": ServiceModel.LINEAR,

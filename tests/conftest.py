@@ -13,9 +13,16 @@ TOP = Path(__file__).parents[1]
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
     "ci",
-    max_examples=300,
+    max_examples=100,
     deadline=None,
     derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+# for a night: HYPOTHESIS_PROFILE=deep make test
+settings.register_profile(
+    "deep",
+    max_examples=3000,
+    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 # builds with checks in them take many times as long for an example

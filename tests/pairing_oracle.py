@@ -405,7 +405,7 @@ class Oracle:
             self.forget()
 
     def forget(self) -> None:
-        most = max(self.window // 4, 1)
+        most = max(self.window // 16, 1)
         while self.written and (
             len(self.written) > most or self.written[0].state == "done"
         ):

@@ -77,6 +77,16 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "blkcg": np.array(nearest(draw(flags)), np.uint32),
         "memory_css": np.array(nearest(draw(flags)), np.uint32),
         "memory_max": np.array(limit, np.int64),
+        "memory_high": np.array(
+            draw(
+                st.lists(
+                    st.sampled_from([NO_LIMIT, NO_LIMIT, 0, 3, 100, 4000]),
+                    min_size=n,
+                    max_size=n,
+                )
+            ),
+            np.int64,
+        ),
         "devices": np.array([7 << 20, 7 << 20 | 1][:n_devices], np.uint32),
         "policy": draw(st.sampled_from(Policy)),
         "trace_policy": draw(st.sampled_from(Policy)),

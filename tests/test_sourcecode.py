@@ -1,8 +1,11 @@
 """Rules that the source keeps, whoever writes it."""
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,6 +101,36 @@ def test_no_file_is_too_long_to_do_one_job() -> None:
 
 def test_no_path_of_one_machine_is_named() -> None:
     assert lines_with(MACHINE_PATH, project_texts()) == []
+
+
+def imported(body: list[ast.stmt]) -> Iterator[str]:
+    """Packages that a module imports when it runs, those of functions included."""
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            yield node.module.partition(".")[0]
+        for _, inner in ast.iter_fields(node):
+            if isinstance(inner, list) and inner and isinstance(inner[0], ast.stmt):
+                yield from imported(inner)
+
+
+def test_the_package_imports_nothing_that_it_does_not_ask_for() -> None:
+    # GIVEN what `pip install` brings, WHEN the tools of developers are not there
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    asked = {re.split(r"[^\w-]", one)[0] for one in project["dependencies"]}
+    brought = {*sys.stdlib_module_names, *asked, "replay"}
+    # THEN no module of the package fails
+    foreign = {
+        f"{path.relative_to(TOP)}: {name}"
+        for path in sorted((TOP / "src").rglob("*.py"))
+        for name in imported(ast.parse(path.read_text("utf-8")).body)
+        if name not in brought
+    }
+    assert foreign == set()
 
 
 def test_every_compiled_module_has_a_stub() -> None:

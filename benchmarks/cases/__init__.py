@@ -3,9 +3,18 @@
 from benchmarks.cases.commands import COMMANDS
 from benchmarks.cases.engine import ENGINE
 from benchmarks.cases.feed import FEED
+from benchmarks.cases.formats import FORMATS
 from benchmarks.cases.memory import MEMORY
 from benchmarks.cases.read import READ
 from benchmarks.cases.registry import Case
 from benchmarks.cases.startup import STARTUP
 
-CASES: list[Case] = [*READ, *FEED, *ENGINE, *COMMANDS, *MEMORY, *STARTUP]
+CASES: list[Case] = [
+    *READ,
+    *FORMATS,
+    *FEED,
+    *ENGINE,
+    *COMMANDS,
+    *MEMORY,
+    *STARTUP,
+]

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from replay.trace.events import convert_events
     from replay.trace.file import Trace, open_trace
     from replay.trace.filters import Filters
+    from replay.trace.formats.base import FormatOptions
     from replay.trace.parquet import write_parquet
 
 __all__ = [
     "Filters",
+    "FormatOptions",
     "ModelError",
     "OutputError",
     "ReplayError",
@@ -51,6 +53,7 @@ __all__ = [
 
 _MODULES = {
     "Filters": "replay.trace.filters",
+    "FormatOptions": "replay.trace.formats.base",
     "Result": "replay.results.result",
     "Scenario": "replay.scenario.load",
     "Trace": "replay.trace.file",

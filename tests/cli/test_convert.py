@@ -117,7 +117,7 @@ def test_quiet_says_nothing(capture: Path, tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (b"\x00" * 100, "byte 0: "),
-        (b"x", "byte 0: "),
+        (b"x", "its content does not tell what it is: say which format it is"),
         (b"", "is empty: there is nothing to convert"),
         (b"ARROW1\0\0", "is an Arrow file"),
     ],

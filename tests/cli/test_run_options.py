@@ -12,6 +12,7 @@ from replay.cli.main import cli
 from replay.errors import ScenarioError
 from replay.results.write import ResultSink
 from replay.trace.filters import Filters
+from replay.trace.formats.base import FormatOptions
 
 
 class Library:
@@ -77,6 +78,7 @@ def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> N
     assert library.options == {
         "overrides": ("driver.policy=root", "/test.slice/memory.max=64M"),
         "assign": Path("rules.toml"),
+        "format": FormatOptions(),
         "cgroups": Path("ids"),
         "output": tmp_path / "out",
         "overwrite": False,

@@ -70,3 +70,21 @@ def test_each_rule_is_reported_with_what_it_caught(
 def test_without_rules_nothing_is_reported() -> None:
     result = replay.run(TRACES / "seed-unlimited")
     assert result.info["assign"] is None
+
+
+def test_rule_by_volume_works_on_a_trace_that_names_volumes(tmp_path: Path) -> None:
+    # GIVEN a trace whose rows name volumes: time, offset, size, type, volume
+    trace = tmp_path / "cloud.csv"
+    trace.write_text(
+        "1538323199,1234,8,0,1283\n1538323200,2234,16,1,1284\n"
+        "1538323201,3234,8,1,1283\n1538323202,3234,64,0,99\n"
+    )
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[assign]]\nvolume = "*_128?"\ncgroup = "/db"\n')
+    # WHEN replayed under a rule for two of three of them
+    result = replay.run(trace, assign=rules, format="tencent")
+    # THEN the third keeps what the trace says
+    (rule,) = result.info["assign"]["rules"]
+    assert (rule["requests"], rule["bytes"]) == (3, 32 * 512)
+    assert result.info["assign"]["kept"] == {"requests": 1, "bytes": 64 * 512}
+    assert set(result.charges["issuer"].to_pylist()) == {"/db", "/volume_99"}

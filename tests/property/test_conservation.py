@@ -100,7 +100,9 @@ def test_stages_of_every_request_sum_to_its_total(run: Run) -> None:
         assert all(request[f"{stage}_ns"] >= 0 for stage in STAGES)
         if request["completion_ns"] >= 0:
             assert end_of(request) == request["completion_ns"]
-        waited = request["tag_ns"] + request["dispatch_ns"]
+        waited = sum(
+            request[f"{stage}_ns"] for stage in ("throttle", "tag", "dispatch")
+        )
         assert request["start_ns"] - request["arrival_ns"] == waited
 
 
@@ -143,6 +145,9 @@ def test_waits_behind_others_sum_to_the_waits(run: Run) -> None:
         waited[issuer, Resource.TAG] += request["tag_ns"]
         waited[issuer, Resource.WORKER] += request["dispatch_ns"]
         waited[issuer, Resource.LOCK] += request["lock_ns"]
+        waited[issuer, Resource.MEMORY] += request["memory_ns"]
+        limits_ns = request["throttle_ns"] + request["backing_ns"]
+        waited[issuer, Resource.THROTTLE] += limits_ns
         if setup.service == ServiceModel.LINEAR:
             nbytes = int(columns.nbytes[request["row"]])
             base_ns, per_byte = (

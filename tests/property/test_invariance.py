@@ -75,6 +75,8 @@ def renumbered(
             blkcg=new[setup.blkcg[old]].astype(np.uint32),
             memory_css=new[setup.memory_css[old]].astype(np.uint32),
             memory_max=setup.memory_max[old],
+            memory_high=setup.memory_high[old],
+            throttle_cgroup=new[setup.throttle_cgroup].astype(np.uint32),
             task_cgroup=new[setup.task_cgroup].astype(np.uint32),
             laid_out_by=-1 if setup.laid_out_by < 0 else int(new[setup.laid_out_by]),
         ),
@@ -124,6 +126,7 @@ def test_cgroups_without_requests_limits_or_tasks_change_nothing(run: Run) -> No
         blkcg=np.append(setup.blkcg, np.uint32(n_cgroups)),
         memory_css=np.append(setup.memory_css, np.uint32(n_cgroups)),
         memory_max=np.append(setup.memory_max, np.int64(-1)),
+        memory_high=np.append(setup.memory_high, np.int64(-1)),
     )
     raw, more = run_engine(setup, columns), run_engine(wider, columns)
     # THEN it has a row of zeros in memory, and all else is the same

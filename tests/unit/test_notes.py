@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fake_trace import DISK, LOOP, FakeTrace, make_trace
 from replay.scenario import Scenario
@@ -22,7 +23,6 @@ def test_scenario_that_is_modelled_has_no_notes() -> None:
 @pytest.mark.parametrize(
     ("override", "note"),
     [
-        ("/test.slice/memory.high=24M", "/test.slice: memory.high = 24M"),
         ("/test.slice/memory.low=1M", "/test.slice: memory.low = 1M"),
         ("/test.slice/memory.oom.group=1", "/test.slice: memory.oom.group = 1"),
         ("/test.slice/io.weight=200", "/test.slice: io.weight = 200"),
@@ -55,6 +55,7 @@ def test_limit_that_says_nothing_is_not_noted() -> None:
         (["driver.kernel=6.12.50"], "6.12.50"),
         (["driver.kernel=5.15"], "hole"),
         (["backing.filesystem=ext4"], "page cache"),
+        (["driver.policy=root"], "trace.policy is not given"),
         (["/test.slice/io.max=8:0 wbps=5"], "neither replayed nor backing.device"),
         (["/test.slice/io.max=7:0 wbps=5"], "arrivals.event = queue"),
         (
@@ -94,12 +95,12 @@ def test_trace_without_any_id_is_noted_until_rules_help() -> None:
 
 def test_thousands_of_cgroups_do_not_make_thousands_of_notes() -> None:
     # GIVEN what a live tree would give: cgroups the trace knows nothing of
-    cgroups = {f"/c{number}": {"memory": {"high": "1M"}} for number in range(3000)}
+    cgroups = {f"/c{number}": {"memory": {"low": "1M"}} for number in range(3000)}
     notes = notes_of(make_trace(), {"cgroups": cgroups})
     # THEN the first are named and the others counted
     assert len(notes) == 12
     assert notes[5] == (
-        "2995 more cgroups: memory.high is not modelled yet: replayed without it"
+        "2995 more cgroups: memory.low is not modelled yet: replayed without it"
     )
     assert notes[11] == "2995 more cgroups have no request of the trace"
 
@@ -107,3 +108,12 @@ def test_thousands_of_cgroups_do_not_make_thousands_of_notes() -> None:
 def test_cgroup_of_which_nothing_is_said_may_be_idle() -> None:
     cgroups = {"/idle": {"memory": {"max": "max"}}, "/more/idle": {}}
     assert notes_of(make_trace(), {"cgroups": cgroups}) == []
+
+
+def test_requests_whose_queueing_was_not_recorded_are_noted() -> None:
+    trace = make_trace()
+    summary = trace.metadata.summary
+    quality = replace(summary.quality, unmatched={"issue_without_queue": 1168})
+    trace.metadata = replace(trace.metadata, summary=replace(summary, quality=quality))
+    (note,) = notes_of(trace)
+    assert note.startswith("1,168 requests were not seen to be queued")

@@ -158,17 +158,20 @@ def test_discards_of_several_ranges_are_one_command() -> None:
             Event("G", 1, 800, cgroup=23, op="discard"),
             Event("Q", 2, 0, cgroup=23, op="discard"),
             Event("Q", 3, 400, cgroup=59, op="discard"),
+            Event("Q", 3, 1600, cgroup=23, op="discard"),
+            Event("G", 3, 1600, cgroup=23, op="discard"),
             Event("Q", 4, 80, 8192, cgroup=23, op="discard"),
             Event("D", 5, 800, 16384, cgroup=23, op="discard"),
             Event("C", 9, 800, 16384, cgroup=23, op="discard"),
         ]
     )
-    # THEN the command has the bios of its cgroup, and their bytes
-    assert [(r["cgroup"], r["n_bios"], r["nbytes"]) for r in rows] == [
-        (59, 1, 4096),
-        (23, 3, 16384),
+    # THEN the command has its cgroup's bios that became no request, and their bytes
+    assert [(r["sector"], r["n_bios"], r["nbytes"]) for r in rows] == [
+        (400, 1, 4096),
+        (1600, 1, 4096),
+        (800, 3, 16384),
     ]
-    assert summary.quality.never_issued == 1
+    assert summary.quality.never_issued == 2
 
 
 def test_partial_completions_end_with_the_last() -> None:

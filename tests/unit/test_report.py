@@ -23,7 +23,7 @@ from replay.results.result import Result
 from replay.results.write import ResultSink
 
 SUMMARY = """\
-4 requests of 7:0, 7:1 in 2.00 s, driver.policy = root; 1 failed
+4 requests of 7:0, 7:1 recorded in 2.00 s, driver.policy = root; 1 failed
 
 Who paid for whom
   / paid for /test.slice: 256.0 KiB of I/O (100 %), 200.0 KiB of memory

@@ -17,12 +17,18 @@ from replay.version import VERSION
 
 #: Command name: module, and what it does. The module holds a command of that name.
 COMMANDS: Final = {
-    "convert": ("replay.cli.convert", "Make a trace file of a recording."),
+    "convert": (
+        "replay.cli.convert",
+        "Make a trace file of a recording, for repeated use.",
+    ),
     "formats": ("replay.cli.formats", "List the formats that are read."),
-    "info": ("replay.cli.info", "Show what is in a trace."),
-    "run": ("replay.cli.run", "Replay a trace under a scenario."),
-    "compare": ("replay.cli.compare", "Compare the results of runs."),
-    "record": ("replay.cli.record", "Record block devices with the cgroups."),
+    "info": ("replay.cli.info", "Show what is in a trace, and what was lost."),
+    "run": ("replay.cli.run", "Replay a trace: who pays, who waits, who is killed."),
+    "compare": ("replay.cli.compare", "Compare the results of two runs or more."),
+    "record": (
+        "replay.cli.record",
+        "Record block devices with the cgroup of each request.",
+    ),
     "cgroups": ("replay.cli.cgroups", "Write a cgroup tree as a scenario."),
 }
 INTERRUPTED: Final = 128 + signal.SIGINT
@@ -74,6 +80,9 @@ def cli() -> None:
 
     Who was charged, who waited and behind whom, who would have been killed: under the
     driver's policy and the cgroup limits of a scenario.
+
+    Begin with 'replay info TRACE', then 'replay run TRACE'. 'replay COMMAND --help'
+    tells more.
     """
 
 

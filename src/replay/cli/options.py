@@ -38,14 +38,15 @@ batch_rows = click.option(
     type=click.IntRange(min=1, max=1 << 24),
     default=1 << 16,
     show_default=True,
-    help="Rows of a batch; the rows are the same.",
+    help="Rows handled at a time; the result is the same.",
 )
 set_key = click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Set a scenario's key: driver.policy=root, /test.slice/memory.max=64M.",
+    help="Set a key of the scenario, after its file; may be given again: "
+    "driver.policy=root, /test.slice/memory.max=64M.",
 )
 assign = click.option(
     "--assign",
@@ -54,7 +55,11 @@ assign = click.option(
     help="Rules [[assign]] that say whose request it is, before the scenario's.",
 )
 scenario = click.option(
-    "-s", "--scenario", type=_FILE, metavar="SCENARIO.toml", help="Scenario."
+    "-s",
+    "--scenario",
+    type=_FILE,
+    metavar="SCENARIO.toml",
+    help="Driver, cgroups and limits: what the trace does not say.",
 )
 
 
@@ -68,9 +73,9 @@ def input_format(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--columns",
-            metavar="FIELD=COLUMN:UNIT,...",
-            help="What the columns of a CSV file hold: "
-            "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant",
+            metavar="FIELD=COLUMN,...",
+            help="What the columns of a CSV file hold, with units, as in "
+            "time=ts:us,offset=at:B,size=n:B,op=rw",
         ),
         click.option(
             "--format",

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from replay.engine._arena cimport arena_add, arena_at, keymap_get, keymap_set
+from replay.engine._arena cimport arena_add, keymap_get, keymap_set
 from replay.engine._histogram cimport histogram_add
 from replay.engine._types cimport (
     IO_DBYTES,
@@ -19,6 +19,7 @@ from replay.engine._types cimport (
     STAGE_DEVICE_WAITED,
     STAGE_DISPATCH,
     STAGE_LOCK,
+    STAGE_MEMORY,
     STAGE_TAG,
     STAGE_THROTTLE,
     STAGE_TOTAL,
@@ -52,16 +53,21 @@ cdef inline void io_add(
         io[IO_WIOS] += n_bios
 
 
+cdef inline uint64_t account_key(uint32_t issuer, unsigned int device) noexcept nogil:
+    """Return the key of an issuer on a device."""
+    return <uint64_t> device << 32 | issuer
+
+
 cdef inline uint32_t account_of(
     Sim *sim, uint32_t issuer, unsigned int device
 ) noexcept nogil:
     """Return the account of an issuer on a device; makes it."""
-    cdef uint64_t key = <uint64_t> device << 32 | issuer
+    cdef uint64_t key = account_key(issuer, device)
     cdef uint32_t index = keymap_get(&sim.account_map, key)
     cdef Account *account
     if index == 0:
         index = arena_add(&sim.accounts)
-        account = <Account *> arena_at(&sim.accounts, index)
+        account = (<Account *> sim.accounts.data) + index
         account.issuer = issuer
         account.device = <unsigned short> device
         if index != 0:
@@ -73,17 +79,17 @@ cdef inline Charge *charge_of(
     Sim *sim, const Request *request, uint32_t payer
 ) noexcept nogil:
     """Return the charge of a request's issuer to a payer; makes it."""
-    cdef Account *account = <Account *> arena_at(&sim.accounts, request.account)
+    cdef Account *account = (<Account *> sim.accounts.data) + request.account
     cdef uint64_t key
     cdef uint32_t index
     cdef Charge *charge
     if account.charge != 0 and account.charge_payer == payer:
-        return <Charge *> arena_at(&sim.charges, account.charge)
+        return (<Charge *> sim.charges.data) + account.charge
     key = <uint64_t> request.account << 32 | payer
     index = keymap_get(&sim.charge_map, key)
     if index == 0:
         index = arena_add(&sim.charges)
-        charge = <Charge *> arena_at(&sim.charges, index)
+        charge = (<Charge *> sim.charges.data) + index
         charge.device = request.device
         charge.issuer = request.issuer
         charge.payer = payer
@@ -91,7 +97,7 @@ cdef inline Charge *charge_of(
             keymap_set(&sim.charge_map, key, index)
     account.charge = index
     account.charge_payer = payer
-    return <Charge *> arena_at(&sim.charges, index)
+    return (<Charge *> sim.charges.data) + index
 
 
 cdef inline void count_unissued(Sim *sim, const Request *request) noexcept nogil:
@@ -99,7 +105,7 @@ cdef inline void count_unissued(Sim *sim, const Request *request) noexcept nogil
 
     ``io.stat`` of the traced device counts it with what is charged below.
     """
-    cdef Account *account = <Account *> arena_at(&sim.accounts, request.account)
+    cdef Account *account = (<Account *> sim.accounts.data) + request.account
     io_add(account.unissued, request.op, request.nbytes, request.n_bios)
 
 
@@ -125,13 +131,13 @@ cdef inline void count_failure(
     cdef Failure *failure
     if index == 0:
         index = arena_add(&sim.failures)
-        failure = <Failure *> arena_at(&sim.failures, index)
+        failure = (<Failure *> sim.failures.data) + index
         failure.cgroup = request.issuer
         failure.code = request.error
         failure.first_ns = now
         if index != 0:
             keymap_set(&sim.failure_map, key, index)
-    failure = <Failure *> arena_at(&sim.failures, index)
+    failure = (<Failure *> sim.failures.data) + index
     failure.count += 1
     failure.nbytes += request.nbytes
 
@@ -142,13 +148,14 @@ cdef inline void count_stage(
     """Count a stage's time, if it took any."""
     cdef LatencyBlock *block
     if wait_ns > 0:
-        block = <LatencyBlock *> arena_at(&sim.blocks, block_index)
+        block = (<LatencyBlock *> sim.blocks.data) + block_index
         histogram_add(&sim.histograms, &sim.octaves, &block.stages[stage], wait_ns)
 
 
 cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexcept nogil:
     """Add a row to the `requests` table."""
-    cdef Done *done = <Done *> arena_at(&sim.done, arena_add(&sim.done))
+    cdef uint32_t index = arena_add(&sim.done)
+    cdef Done *done = (<Done *> sim.done.data) + index
     done.row = request.row
     done.arrival_ns = request.arrival_ns
     done.start_ns = request.start_ns
@@ -158,10 +165,11 @@ cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexc
     done.stage_ns[STAGE_DISPATCH] = request.start_ns - request.dispatch_ns
     done.stage_ns[STAGE_LOCK] = request.lock_ns - request.start_ns
     done.stage_ns[STAGE_BACKING] = request.device_ns - request.lock_ns
-    done.stage_ns[STAGE_DEVICE] = now - request.device_ns
+    done.stage_ns[STAGE_MEMORY] = request.memory_ns
+    done.stage_ns[STAGE_DEVICE] = request.served_ns - request.device_ns
     done.issuer = request.issuer
     done.payer = request.io_payer
-    done.worker = (<Worker *> arena_at(&sim.workers, request.worker)).index
+    done.worker = ((<Worker *> sim.workers.data) + request.worker).index
     done.error = request.error
     done.device = request.device
 
@@ -170,7 +178,7 @@ cdef inline void count_completed(
     Sim *sim, const Request *request, int64_t now
 ) noexcept nogil:
     """Count a request that the driver is done with."""
-    cdef Account *account = <Account *> arena_at(&sim.accounts, request.account)
+    cdef Account *account = (<Account *> sim.accounts.data) + request.account
     cdef LatencyBlock *block
     cdef int64_t device_ns
     cdef uint32_t index
@@ -186,10 +194,10 @@ cdef inline void count_completed(
         if index == 0:
             index = arena_add(&sim.blocks)
             account.latency[request.op] = index
-        block = <LatencyBlock *> arena_at(&sim.blocks, index)
+        block = (<LatencyBlock *> sim.blocks.data) + index
         block.count += 1
-        device_ns = now - request.device_ns
-        if request.device_ns == request.arrival_ns:
+        device_ns = request.served_ns - request.device_ns
+        if request.device_ns == request.arrival_ns and request.memory_ns == 0:
             count_stage(sim, index, STAGE_DEVICE, device_ns)
         else:
             count_stage(
@@ -200,6 +208,7 @@ cdef inline void count_completed(
                 sim, index, STAGE_DISPATCH, request.start_ns - request.dispatch_ns
             )
             count_stage(sim, index, STAGE_LOCK, request.lock_ns - request.start_ns)
+            count_stage(sim, index, STAGE_MEMORY, request.memory_ns)
             count_stage(
                 sim, index, STAGE_BACKING, request.device_ns - request.lock_ns
             )

@@ -3,6 +3,7 @@
 Entry 0 of every arena is a scratch entry: when memory runs out, `arena_add` answers 0
 and leaves a mark, so that the code of one event needs no checks and the loop stops
 behind it. No pointer into an arena may live across an `arena_add` of the same arena.
+Entry i of an arena of T is ``(<T *> arena.data) + i``: the compiler knows its stride.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -60,14 +61,12 @@ cdef inline uint32_t arena_add(Arena *arena) noexcept nogil:
     return arena.length - 1
 
 
-cdef inline void *arena_at(const Arena *arena, uint32_t index) noexcept nogil:
-    """Return the entry at an index."""
-    return <void *> (arena.data + <size_t> index * arena.item_bytes)
-
+cdef struct Slot:
+    uint64_t key
+    uint32_t value          # 0 = free
 
 cdef struct KeyMap:
-    uint64_t *keys
-    uint32_t *values    # 0 = free
+    Slot *slots
     uint32_t mask
     uint32_t length
     bint failed
@@ -75,19 +74,16 @@ cdef struct KeyMap:
 
 cdef inline void keymap_open(KeyMap *map, uint32_t capacity) noexcept nogil:
     """Make an empty map; the capacity is a power of two."""
-    map.keys = <uint64_t *> calloc(capacity, sizeof(uint64_t))
-    map.values = <uint32_t *> calloc(capacity, sizeof(uint32_t))
+    map.slots = <Slot *> calloc(capacity, sizeof(Slot))
     map.mask = capacity - 1
     map.length = 0
-    map.failed = map.keys == NULL or map.values == NULL
+    map.failed = map.slots == NULL
 
 
 cdef inline void keymap_close(KeyMap *map) noexcept nogil:
     """Give the memory back."""
-    free(map.keys)
-    free(map.values)
-    map.keys = NULL
-    map.values = NULL
+    free(map.slots)
+    map.slots = NULL
 
 
 cdef inline uint64_t keymap_mix(uint64_t key) noexcept nogil:
@@ -98,37 +94,33 @@ cdef inline uint64_t keymap_mix(uint64_t key) noexcept nogil:
     return key
 
 
-cdef inline uint32_t *keymap_place(const KeyMap *map, uint64_t key) noexcept nogil:
-    """Return where the value of a key stands or would stand."""
+cdef inline Slot *keymap_place(const KeyMap *map, uint64_t key) noexcept nogil:
+    """Return where a key stands or would stand."""
     cdef uint64_t at = keymap_mix(key) & map.mask
-    while map.values[at] != 0 and map.keys[at] != key:
+    while map.slots[at].value != 0 and map.slots[at].key != key:
         at = (at + 1) & map.mask
-    return &map.values[at]
+    return &map.slots[at]
 
 
 cdef inline uint32_t keymap_get(const KeyMap *map, uint64_t key) noexcept nogil:
     """Return the value of a key, 0 if it is not there."""
-    return keymap_place(map, key)[0]
+    return keymap_place(map, key).value
 
 
 cdef inline void keymap_grow(KeyMap *map) noexcept nogil:
     """Double the capacity, or mark the map as failed."""
     cdef KeyMap larger
-    cdef uint32_t *place
     cdef uint32_t i
     if map.mask >= <uint32_t> 1 << 30:
         map.failed = True
         return
     keymap_open(&larger, (map.mask + 1) * 2)
     if larger.failed:
-        keymap_close(&larger)
         map.failed = True
         return
     for i in range(map.mask + 1):
-        if map.values[i] != 0:
-            place = keymap_place(&larger, map.keys[i])
-            place[0] = map.values[i]
-            larger.keys[place - larger.values] = map.keys[i]
+        if map.slots[i].value != 0:
+            keymap_place(&larger, map.slots[i].key)[0] = map.slots[i]
     larger.length = map.length
     keymap_close(map)
     map[0] = larger
@@ -136,12 +128,12 @@ cdef inline void keymap_grow(KeyMap *map) noexcept nogil:
 
 cdef inline void keymap_set(KeyMap *map, uint64_t key, uint32_t value) noexcept nogil:
     """Add a key that is not there; the value is not 0."""
-    cdef uint32_t *place
+    cdef Slot *slot
     if 2 * map.length > map.mask:
         keymap_grow(map)
         if map.failed:
             return
-    place = keymap_place(map, key)
-    place[0] = value
-    map.keys[place - map.values] = key
+    slot = keymap_place(map, key)
+    slot.key = key
+    slot.value = value
     map.length += 1

@@ -4,6 +4,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
+from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
 from replay.engine._loop cimport run_rows, run_some
 from replay.engine._sim cimport sim_close, sim_open
@@ -127,9 +128,10 @@ cdef class Engine:
     cdef int _groups(self, setup) except -1:
         cdef const int32_t[::1] parent = setup.parent
         cdef const int64_t[::1] limit = setup.memory_max
+        cdef const int64_t[::1] high = setup.memory_high
         cdef Group *group
         cdef uint32_t i
-        if limit.shape[0] != self.sim.n_cgroups:
+        if len(limit) != self.sim.n_cgroups or len(high) != self.sim.n_cgroups:
             raise ValueError("setup: tables of cgroups differ in length")
         for i in range(self.sim.n_cgroups):
             if not (parent[i] == -1 if i == 0 else 0 <= parent[i] < i):
@@ -137,11 +139,16 @@ cdef class Engine:
             group = &self.sim.groups[i]
             group.parent = parent[i]
             group.limit = limit[i]
+            group.high = high[i]
             group.last_kill_ns = -1
             if limit[i] >= 0:
                 group.limited = <int32_t> i
             else:
                 group.limited = -1 if i == 0 else self.sim.groups[parent[i]].limited
+            if high[i] >= 0:
+                group.highs = <int32_t> i
+            else:
+                group.highs = -1 if i == 0 else self.sim.groups[parent[i]].highs
         return 0
 
     cdef int _tasks(self, setup) except -1:
@@ -159,6 +166,7 @@ cdef class Engine:
             task.requests_left = requests[i]
             task.kernel = setup.task_kernel[i]
             task.killed_ns = -1
+            task.reap_ns = -1
         return 0
 
     cdef int _limits(self, setup) except -1:
@@ -359,6 +367,7 @@ cdef class Engine:
         """
         cdef Sim *sim = &self.sim
         cdef bytes io = b""
+        stocks_drain(sim, 0)    # `current` is exact: without what is in stock
         if sim.backing_io != NULL:
             io = PyBytes_FromStringAndSize(
                 <const char *> sim.backing_io,

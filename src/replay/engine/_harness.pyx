@@ -7,7 +7,6 @@ from replay.engine._arena cimport (
     Arena,
     KeyMap,
     arena_add,
-    arena_at,
     arena_close,
     arena_open,
     keymap_close,
@@ -100,7 +99,7 @@ cdef class MapHarness:
     def add(self, uint64_t key, uint64_t value):
         """Add a key that is not there."""
         cdef uint32_t index = arena_add(&self.arena)
-        (<uint64_t *> arena_at(&self.arena, index))[0] = value
+        ((<uint64_t *> self.arena.data) + index)[0] = value
         keymap_set(&self.map, key, index)
 
     def get(self, uint64_t key):
@@ -108,7 +107,7 @@ cdef class MapHarness:
         cdef uint32_t index = keymap_get(&self.map, key)
         if index == 0:
             return None
-        return (<uint64_t *> arena_at(&self.arena, index))[0]
+        return ((<uint64_t *> self.arena.data) + index)[0]
 
 
 cdef class HistogramHarness:
@@ -143,7 +142,7 @@ cdef class HistogramHarness:
         histogram_merge(
             &merged,
             counts,
-            <Histogram *> arena_at(&self.histograms, self.index),
+            (<Histogram *> self.histograms.data) + self.index,
             &self.octaves,
         )
         return counts_percentile(counts, self.n_zeros, merged.count, thousandths)

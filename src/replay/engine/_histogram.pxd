@@ -8,7 +8,7 @@ number of requests. Most stages of most requests take no time at all.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from replay.engine._arena cimport Arena, arena_add, arena_at
+from replay.engine._arena cimport Arena, arena_add
 
 cdef extern from *:
     """
@@ -61,14 +61,14 @@ cdef inline void histogram_add(
     cdef uint32_t octave
     if index[0] == 0:
         index[0] = arena_add(histograms)
-        one = <Histogram *> arena_at(histograms, index[0])
+        one = (<Histogram *> histograms.data) + index[0]
         one.min_ns = value
-    one = <Histogram *> arena_at(histograms, index[0])
+    one = (<Histogram *> histograms.data) + index[0]
     octave = one.octaves[bucket // SUB]
     if octave == 0:
         octave = arena_add(octaves)
         one.octaves[bucket // SUB] = octave
-    (<Octave *> arena_at(octaves, octave)).counts[bucket % SUB] += 1
+    ((<Octave *> octaves.data) + octave).counts[bucket % SUB] += 1
     one.count += 1
     one.sum_ns += value
     if value < one.min_ns:
@@ -88,7 +88,7 @@ cdef inline void histogram_merge(
     for i in range(N_OCTAVES):
         if one.octaves[i] == 0:
             continue
-        octave = <const Octave *> arena_at(octaves, one.octaves[i])
+        octave = (<const Octave *> octaves.data) + one.octaves[i]
         for j in range(SUB):
             counts[i].counts[j] += octave.counts[j]
     into.min_ns = one.min_ns if into.count == 0 else min(into.min_ns, one.min_ns)

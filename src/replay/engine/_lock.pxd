@@ -28,6 +28,7 @@ cdef inline bint shared_open(SharedLock *lock) noexcept nogil:
     lock.version = 0
     lock.virtual_time = 0
     lock.updated_ns = 0
+    lock.frozen_ns = -1
     lock.active = <uint32_t *> malloc(lock.capacity * sizeof(uint32_t))
     return lock.active != NULL
 
@@ -40,7 +41,9 @@ cdef inline void shared_close(SharedLock *lock) noexcept nogil:
 
 cdef inline void shared_advance(SharedLock *lock, int64_t now) noexcept nogil:
     """Bring the virtual time, in 2**-8 ns, up to now."""
-    if lock.length > 0:
+    if lock.frozen_ns >= 0:
+        pass
+    elif lock.length > 0:
         lock.virtual_time += (
             <uint64_t> (now - lock.updated_ns) << VIRTUAL_SHIFT
         ) // lock.length
@@ -137,13 +140,37 @@ cdef inline void shared_charge(
         wait_add(sim, leaver.issuer, leaver.lock_partner, RESOURCE_LOCK, rest, 0)
 
 
+cdef inline void shared_freeze(SharedLock *lock, int64_t now) noexcept nogil:
+    """Let one that is done with its copying sleep with the lock held."""
+    shared_advance(lock, now)
+    lock.frozen_ns = now
+
+
+cdef inline void shared_thaw(
+    Sim *sim, SharedLock *lock, uint32_t sleeper, int64_t now
+) noexcept nogil:
+    """Go on after a sleep; all others have waited for the sleeper."""
+    cdef Request *other
+    cdef int64_t waited_ns
+    cdef uint32_t i
+    shared_advance(lock, now)
+    for i in range(lock.length):
+        other = request_at(sim, lock.active[i])
+        waited_ns = now - max(lock.frozen_ns, other.lock_enter_ns)
+        wait_add(sim, other.issuer, sleeper, RESOURCE_LOCK, waited_ns, 1)
+        other.lock_charged_ns += waited_ns
+        other.lock_partner = sleeper
+        other.has_partner = True
+    lock.frozen_ns = -1
+
+
 cdef inline uint32_t shared_finished(
     Sim *sim, SharedLock *lock, int64_t now
 ) noexcept nogil:
     """Take out a request that is done; return its slot, 0 if there is none."""
     cdef uint32_t place, slot, i
     shared_advance(lock, now)
-    if lock.length == 0:
+    if lock.length == 0 or lock.frozen_ns >= 0:
         return 0
     place = shared_first(sim, lock)
     slot = lock.active[place]

@@ -6,48 +6,45 @@ with dependent arrivals, one release for each stream.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from replay.engine._accounts cimport (
-    account_of,
-    count_charged,
-    count_completed,
-    count_unissued,
-)
+from replay.engine._accounts cimport account_of, count_completed, count_unissued
 from replay.engine._arena cimport arena_add
 from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_pop
-from replay.engine._lock cimport (
-    shared_enter,
-    shared_finished,
-    shared_next_finish,
+from replay.engine._lock cimport shared_finished, shared_freeze, shared_thaw
+from replay.engine._memory cimport memory_touch
+from replay.engine._prefetch cimport prefetch_rows
+from replay.engine._server cimport request_at, server_leave, wait_add
+from replay.engine._sim cimport out_of_memory
+from replay.engine._stages cimport (
+    arrive,
+    dispatch,
+    next_command,
+    schedule_lock,
+    serve,
+    served_from,
+    start,
+    take_tag,
 )
-from replay.engine._limits cimport (
+from replay.engine._streams cimport part_of, push, release_next, stream_completes
+from replay.engine._tasks cimport (
     task_arrives,
     task_completes,
     task_skips,
     task_stopped,
+    tasks_reap,
 )
-from replay.engine._memory cimport memory_complete
-from replay.engine._server cimport request_at, server_enter, server_leave
-from replay.engine._sim cimport out_of_memory
-from replay.engine._streams cimport (
-    part_of,
-    push,
-    release_next,
-    stream_completes,
-)
-from replay.engine._throttle cimport throttle_dispatch, throttle_enter
+from replay.engine._throttle cimport throttle_dispatch
 from replay.engine._types cimport (
     EVENT_ARRIVE,
     EVENT_COMPLETE,
     EVENT_LOCK,
+    EVENT_MEMORY,
     EVENT_THROTTLE,
     EVENT_TIMER,
     N_OPS,
     NO_TASK,
     NOT_REPLAYED,
-    OP_DISCARD,
     OP_FLUSH,
-    OP_WRITE,
-    OP_WRITE_ZEROES,
+    RESOURCE_MEMORY,
     SIM_ID_RANGE,
     SIM_NO_MEMORY,
     SIM_OK,
@@ -57,146 +54,13 @@ from replay.engine._types cimport (
     Request,
     SharedLock,
     Sim,
-    Worker,
 )
-from replay.engine._workers cimport (
-    is_asynchronous,
-    worker_at,
-    worker_idles,
-    worker_pick,
-    workers_reap,
-)
+from replay.engine._workers cimport is_asynchronous, worker_at, workers_reap
 
 
 cdef inline int64_t max_time_ns() noexcept nogil:
     """Return the largest time the engine takes: 2**53 ns, 104 days."""
     return <int64_t> 1 << 53
-
-
-cdef inline void served_from(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """The device works on the request."""
-    cdef Request *request = request_at(sim, slot)
-    push(sim, now + request.service_ns, EVENT_COMPLETE, request.row, slot)
-
-
-cdef inline void serve(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """Wait for a place in the device, then be served."""
-    cdef Request *request = request_at(sim, slot)
-    request.device_ns = now
-    if sim.set.device_on and not server_enter(
-        sim, &sim.devices[request.device].device, slot, now
-    ):
-        return
-    served_from(sim, slot, now)
-
-
-cdef inline void schedule_lock(Sim *sim, uint32_t device) noexcept nogil:
-    """Announce when the shared lock's first holder is done; forget what was said."""
-    cdef SharedLock *lock = &sim.devices[device].shared
-    lock.version += 1
-    if lock.length > 0:
-        push(sim, shared_next_finish(sim, lock), EVENT_LOCK, device, lock.version)
-
-
-cdef inline void take_lock(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """Take the backing file's lock where the operation needs it alone."""
-    cdef Request *request = request_at(sim, slot)
-    if not sim.set.lock_on or not (
-        request.op == OP_WRITE
-        or request.op == OP_DISCARD
-        or request.op == OP_WRITE_ZEROES
-    ):
-        request.lock_ns = now
-        serve(sim, slot, now)
-        return
-    if sim.set.lock_shared:
-        shared_enter(sim, &sim.devices[request.device].shared, slot, now)
-        schedule_lock(sim, request.device)
-        return
-    request.holds_lock = True
-    if server_enter(sim, &sim.devices[request.device].lock, slot, now):
-        request.lock_ns = now
-        serve(sim, slot, now)
-
-
-cdef inline uint32_t next_command(
-    Sim *sim, uint32_t worker_index, uint32_t issuer, int64_t now
-) noexcept nogil:
-    """The worker is done with a command: return the next, or idle and return 0."""
-    cdef Worker *worker = worker_at(sim, worker_index)
-    cdef uint32_t successor = server_leave(sim, &worker.server, issuer, now)
-    if successor == 0 and worker_idles(sim, worker_index, now):
-        push(
-            sim,
-            sim.devices[worker.device].timer_ns,
-            EVENT_TIMER,
-            worker.device,
-            0,
-        )
-    return successor
-
-
-cdef inline void start(
-    Sim *sim, uint32_t worker_index, uint32_t slot, int64_t now
-) noexcept nogil:
-    """Let the worker handle its next commands until one keeps it busy."""
-    cdef Request *request
-    while slot != 0:
-        request = request_at(sim, slot)
-        request.start_ns = now
-        if not is_asynchronous(sim, request.op):
-            take_lock(sim, slot, now)
-            return
-        request.lock_ns = now
-        if throttle_enter(sim, slot, limit_below(sim, request.io_payer), now):
-            serve(sim, slot, now)
-        slot = next_command(sim, worker_index, request_at(sim, slot).issuer, now)
-
-
-cdef inline void dispatch(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """Hand the command to its worker."""
-    cdef uint32_t worker_index = worker_pick(sim, slot, now)
-    cdef Request *request = request_at(sim, slot)
-    request.dispatch_ns = now
-    count_charged(sim, request)
-    if server_enter(sim, &worker_at(sim, worker_index).server, slot, now):
-        start(sim, worker_index, slot, now)
-
-
-cdef inline int32_t limit_below(const Sim *sim, uint32_t cgroup) noexcept nogil:
-    """Return the nearest limit of a cgroup on the device below, -1 for none."""
-    return -1 if sim.limit_of[0] == NULL else sim.limit_of[0][cgroup]
-
-
-cdef inline int32_t limit_above(const Sim *sim, const Request *request) noexcept nogil:
-    """Return the nearest limit of an issuer on the traced device, -1 for none."""
-    cdef const int32_t *limits = sim.limit_of[request.device + 1]
-    if limits == NULL:
-        return -1
-    # a flush has no bio and so no cgroup
-    return limits[0 if request.op == OP_FLUSH else sim.blkcg[request.issuer]]
-
-
-cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """Begin: by queue events at the traced device's own limits."""
-    cdef Request *request = request_at(sim, slot)
-    request.arrival_ns = now
-    if sim.set.by_queue and not throttle_enter(
-        sim, slot, limit_above(sim, request), now
-    ):
-        return
-    take_tag(sim, slot, now)
-
-
-cdef inline void take_tag(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """Enter the driver; by queue events, once a tag is free."""
-    cdef Request *request = request_at(sim, slot)
-    request.tag_ns = now
-    if sim.set.by_queue and not server_enter(
-        sim, &sim.devices[request.device].tags, slot, now
-    ):
-        return
-    dispatch(sim, slot, now)
 
 
 # -- completion -----------------------------------------------------------------------
@@ -229,14 +93,57 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
 
 
 cdef inline void complete(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """The request is served: touch its pages, let go of all it holds, count it."""
+    """The request is served: its pages are touched."""
+    cdef Request *request = request_at(sim, slot)
+    cdef int64_t until
+    request.served_ns = now
+    if request.worker != 0:
+        until = memory_touch(sim, request, now)
+        if until >= 0:
+            sleep_until(sim, slot, now, until)
+            return
+    end_request(sim, slot, now)
+
+
+cdef inline void sleep_until(
+    Sim *sim, uint32_t slot, int64_t now, int64_t until
+) noexcept nogil:
+    """Let the worker sleep for a limit, with all that it holds."""
+    cdef Request *request = request_at(sim, slot)
+    request.memory_ns += until - now
+    wait_add(
+        sim, request.issuer, request.blocking, RESOURCE_MEMORY, until - now, 1
+    )
+    if request.shares_lock:
+        shared_freeze(&sim.devices[request.device].shared, now)
+        schedule_lock(sim, request.device)
+    push(sim, until, EVENT_MEMORY, request.row, slot)
+
+
+cdef inline void wake(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Go on touching pages after a sleep."""
+    cdef Request *request = request_at(sim, slot)
+    cdef int64_t until
+    if request.shares_lock:
+        shared_thaw(sim, &sim.devices[request.device].shared, request.issuer, now)
+    tasks_reap(sim, now)
+    until = memory_touch(sim, request, now)
+    if until >= 0:
+        sleep_until(sim, slot, now, until)
+        return
+    if request.shares_lock:
+        schedule_lock(sim, request.device)
+    end_request(sim, slot, now)
+
+
+cdef inline void end_request(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """A request is done: let go of all it holds, count it."""
     cdef Request *request = request_at(sim, slot)
     cdef int32_t stream = request.stream
     cdef bint dispatched = request.worker != 0
     if now > sim.end_ns:
         sim.end_ns = now
     if dispatched:
-        request.error = memory_complete(sim, request, now)
         count_completed(sim, request, now)
     if request.task != NO_TASK:
         task_completes(sim, request.task, request.nbytes)
@@ -361,6 +268,10 @@ cdef inline void queue_row(
     request.task = task
     request.worker = 0
     request.start_ns = -1
+    request.memory_ns = 0
+    request.next_page = 0
+    request.oom_rounds = 0
+    request.shares_lock = False
     request.error = 0
     request.holds_lock = False
     request.account = account_of(sim, request.issuer, request.device)
@@ -410,6 +321,8 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
     sim.pending -= 1
     if kind == EVENT_COMPLETE:
         complete(sim, event.payload, event.when_ns)
+    elif kind == EVENT_MEMORY:
+        wake(sim, event.payload, event.when_ns)
     elif kind == EVENT_LOCK:
         lock_event(sim, <uint32_t> sequence, event.payload, event.when_ns)
     elif kind == EVENT_THROTTLE:
@@ -456,6 +369,7 @@ cdef inline void run_rows(
             sim.status = SIM_TIME_RANGE
         else:
             sim.last_ns = now
+            prefetch_rows(sim, columns, i)
             rank = <uint64_t> EVENT_ARRIVE << RANK_KIND_SHIFT | <uint64_t> columns.row[i]
             while sim.heap.length > 0:
                 head = sim.heap.events

@@ -6,13 +6,18 @@ Source: mm/shmem.c:shmem_get_folio_gfp(), shmem_fallocate(), v6.1.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine._accounts cimport charge_of
+from replay.engine._charge cimport (
+    CHARGE_FAILED,
+    CHARGE_SLEEPS,
+    ChargeResult,
+    charge_batch,
+    throttled_until,
+)
 from replay.engine._limits cimport (
     NODE_BYTES,
     PAGE_BYTES,
     PAGE_SHIFT,
-    charge_waits,
     memory_count,
-    memory_room,
     node_pages,
 )
 from replay.engine._pages cimport (
@@ -41,19 +46,25 @@ from replay.engine._types cimport (
     Node,
     Request,
     Sim,
+    Worker,
 )
+from replay.engine._workers cimport worker_at
 
 cdef enum:
     SECTORS_PER_PAGE_SHIFT = 3
 
 
-cdef inline void pages_put(
+cdef inline int64_t pages_put(
     Sim *sim, File *file, Leaf *leaf, uint64_t page, uint64_t mask, uint32_t payer
 ) noexcept nogil:
-    """Charge absent pages of one word and the nodes they need; `page` is the first."""
+    """Put absent pages of one word in; return what they and their nodes cost, pages.
+
+    ``page`` is the first of the mask: only it can need nodes.
+    """
     cdef uint32_t word = <uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)
     cdef int64_t nodes = tree_missing(file, leaf, page)
     cdef int64_t n_pages = popcount(mask)
+    cdef int64_t cost
     cdef uint64_t second
     tree_insert(file, leaf, page, payer)
     second = mask & (mask - 1)
@@ -65,9 +76,10 @@ cdef inline void pages_put(
         tree_insert(file, leaf, 1, payer)
     leaf_put(file, leaf, word, mask, payer)
     sim.fs_used += n_pages
-    memory_count(sim, payer, n_pages + node_pages(sim, payer, nodes))
+    cost = n_pages + node_pages(sim, payer, nodes)
     sim.groups[payer].shmem += n_pages
     sim.groups[payer].node_bytes += nodes * NODE_BYTES
+    return cost
 
 
 cdef inline uint64_t low_bits(uint64_t mask, int64_t n) noexcept nogil:
@@ -86,21 +98,19 @@ cdef inline Leaf *leaf_laid_out(Sim *sim, File *file, uint64_t page) noexcept no
     the trace touches their 2 MiB.
     """
     cdef Leaf *leaf = leaf_get(file, page)
-    cdef uint32_t word
+    cdef uint32_t word, owner
     cdef uint64_t first
+    cdef int64_t cost
     if leaf == NULL:
         leaf = leaf_make(file, page)
         if sim.set.laid_out_by >= 0:
+            owner = <uint32_t> sim.set.laid_out_by
             first = page >> LEAF_SHIFT << LEAF_SHIFT
             for word in range(WORDS):
-                pages_put(
-                    sim,
-                    file,
-                    leaf,
-                    first + word * WORD_PAGES,
-                    ~<uint64_t> 0,
-                    <uint32_t> sim.set.laid_out_by,
+                cost = pages_put(
+                    sim, file, leaf, first + word * WORD_PAGES, ~<uint64_t> 0, owner
                 )
+                memory_count(sim, owner, cost)
     return leaf
 
 
@@ -114,66 +124,96 @@ cdef inline uint64_t word_mask(uint64_t first, uint64_t end, uint64_t base) noex
     return mask
 
 
-cdef inline int32_t write_word(
+cdef inline int64_t write_word(
     Sim *sim,
     File *file,
     Leaf *leaf,
     uint64_t base,
     uint64_t absent,
-    const Request *request,
+    Request *request,
     Charge *charge,
     int64_t now,
 ) noexcept nogil:
-    """Charge the absent pages of one word one by one; return an errno at a limit.
+    """Charge the absent pages of one word; sets the request's errno if that fails.
 
-    Pages are taken in bulk as long as nothing stands in their way: only the first of a
-    word can need nodes, so the rest cost one page each.
+    As the kernel does it one by one, but in bulk as far as the stock reaches: only the
+    first page of a word can need nodes, so the rest cost one page each.
+
+    Returns
+    -------
+    int64_t
+        Until when the worker sleeps before it goes on, -1 if the word is done.
     """
+    cdef uint32_t payer = request.memory_payer
+    cdef Worker *worker = worker_at(sim, request.worker)
     cdef uint64_t mask, first
-    cdef int64_t nodes, n_pages, room, cost
+    cdef int64_t nodes, n_pages
+    cdef int64_t until = -1
+    cdef bint batched
+    cdef ChargeResult result
     while absent != 0:
         if sim.set.fs_pages >= 0 and sim.fs_used >= sim.set.fs_pages:
-            return sim.set.enospc_errno
+            request.error = sim.set.enospc_errno
+            return -1
         first = base + popcount((absent & -absent) - 1)
-        nodes = node_pages(
-            sim, request.memory_payer, tree_missing(file, leaf, first)
-        )
-        cost = 1 + nodes
+        nodes = node_pages(sim, payer, tree_missing(file, leaf, first))
         n_pages = 1
         if not (first == 0 and file.height == 0):
             n_pages = popcount(absent)
             if sim.set.fs_pages >= 0:
                 n_pages = min(n_pages, sim.set.fs_pages - sim.fs_used)
-        room = memory_room(sim, request.memory_payer, n_pages + nodes)
-        if room < cost:
-            if not charge_waits(sim, request.memory_payer, cost, request, now):
-                return sim.set.write_errno
-            n_pages = 1
+        batched = False
+        if payer == 0:
+            pass
+        elif worker.stock_cgroup == payer and worker.stock_pages > nodes:
+            n_pages = min(n_pages, worker.stock_pages - nodes)
+            worker.stock_pages -= n_pages + nodes
         else:
-            n_pages = room - nodes
+            n_pages = 1
+            batched = True
+            result = charge_batch(sim, request, 1 + nodes, now, &until)
+            if result == CHARGE_SLEEPS:
+                request.next_page = first
+                return until
+            if result == CHARGE_FAILED:
+                request.error = sim.set.write_errno
+                return -1
         mask = low_bits(absent, n_pages)
-        pages_put(sim, file, leaf, first, mask, request.memory_payer)
+        nodes = pages_put(sim, file, leaf, first, mask, payer)
+        if payer == 0:
+            memory_count(sim, payer, nodes)
         charge.charged_bytes += popcount(mask) * PAGE_BYTES
         absent &= ~mask
-    return 0
+        if batched:
+            until = throttled_until(sim, request, now)
+            if until >= 0:
+                request.next_page = first
+                return until
+    return -1
 
 
-cdef inline int32_t pages_write(Sim *sim, const Request *request, int64_t now) noexcept nogil:
-    """Charge the pages that a write touches first; return an errno at a limit."""
+cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcept nogil:
+    """Charge the pages that a write touches first; sets its errno if that fails.
+
+    Returns
+    -------
+    int64_t
+        Until when the worker sleeps, -1 if all is done.
+    """
     cdef File *file = &sim.devices[request.device].file
     cdef uint64_t first = request.sector >> SECTORS_PER_PAGE_SHIFT
     cdef uint64_t end = first + (
         ((request.sector & 7) * 512 + request.nbytes + PAGE_BYTES - 1) >> PAGE_SHIFT
     )
-    cdef uint64_t base = first >> WORD_SHIFT << WORD_SHIFT
-    cdef uint64_t absent
+    cdef uint64_t base, absent
     cdef Leaf *leaf = NULL
     cdef uint32_t word
-    cdef int32_t error = 0
-    cdef int64_t before
+    cdef int64_t before, until
     cdef Charge *charge = charge_of(sim, request, request.memory_payer)
+    first = max(first, request.next_page)
+    base = first >> WORD_SHIFT << WORD_SHIFT
     while base < end:
-        if error != 0:
+        if request.error != 0:
             # what was refused: the absent pages of the rest of the request
             leaf = leaf_get(file, base)
             if leaf == NULL and sim.set.laid_out_by >= 0:
@@ -185,16 +225,17 @@ cdef inline int32_t pages_write(Sim *sim, const Request *request, int64_t now) n
         absent = word_mask(first, end, base)
         if leaf != NULL:
             absent &= ~leaf.present[word]
-        if error == 0 and absent != 0:
+        if request.error == 0 and absent != 0:
             before = charge.charged_bytes
-            error = write_word(sim, file, leaf, base, absent, request, charge, now)
-            before = charge.charged_bytes - before
-            if error != 0:
-                charge.refused_bytes -= before
-        if error != 0:
+            until = write_word(sim, file, leaf, base, absent, request, charge, now)
+            if until >= 0:
+                return until
+            if request.error != 0:
+                charge.refused_bytes -= charge.charged_bytes - before
+        if request.error != 0:
             charge.refused_bytes += popcount(absent) * PAGE_BYTES
         base += WORD_PAGES
-    return error
+    return -1
 
 
 cdef inline void node_free(Sim *sim, uint32_t payer) noexcept nogil:
@@ -247,6 +288,7 @@ cdef inline void word_free(
     if mask == 0:
         return
     leaf.present[word] &= ~mask
+    leaf.n_pages -= popcount(mask)
     file.n_pages -= popcount(mask)
     sim.fs_used -= popcount(mask)
     while mask != 0:
@@ -290,14 +332,20 @@ cdef inline void pages_free(Sim *sim, const Request *request) noexcept nogil:
         base += WORD_PAGES
 
 
-cdef inline int32_t memory_complete(
-    Sim *sim, const Request *request, int64_t now
+cdef inline int64_t memory_touch(
+    Sim *sim, Request *request, int64_t now
 ) noexcept nogil:
-    """Touch the pages of a request that has been served; return its errno."""
+    """Touch the pages of a request that has been served; sets its errno.
+
+    Returns
+    -------
+    int64_t
+        Until when the worker sleeps with all that it holds; then call again. -1: done.
+    """
     if not sim.set.pages_on or request.nbytes == 0:
-        return 0
+        return -1
     if request.op == OP_WRITE:
         return pages_write(sim, request, now)
     if request.op == OP_DISCARD or request.op == OP_WRITE_ZEROES:
         pages_free(sim, request)
-    return 0
+    return -1

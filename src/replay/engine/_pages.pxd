@@ -15,7 +15,6 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine._arena cimport (
     arena_add,
-    arena_at,
     arena_close,
     arena_open,
     keymap_close,
@@ -77,7 +76,7 @@ cdef inline Leaf *leaf_get(const File *file, uint64_t page) noexcept nogil:
     cdef uint32_t index = keymap_get(&file.leaf_map, page >> LEAF_SHIFT)
     if index == 0:
         return NULL
-    return <Leaf *> arena_at(&file.leaves, index)
+    return (<Leaf *> file.leaves.data) + index
 
 
 cdef inline Leaf *leaf_make(File *file, uint64_t page) noexcept nogil:
@@ -87,7 +86,7 @@ cdef inline Leaf *leaf_make(File *file, uint64_t page) noexcept nogil:
         index = arena_add(&file.leaves)
         if index != 0:
             keymap_set(&file.leaf_map, page >> LEAF_SHIFT, index)
-    return <Leaf *> arena_at(&file.leaves, index)
+    return (<Leaf *> file.leaves.data) + index
 
 
 cdef inline uint32_t leaf_owner(
@@ -96,7 +95,7 @@ cdef inline uint32_t leaf_owner(
     """Return the owner of a present page."""
     if leaf.owners == 0:
         return leaf.owner
-    return (<Owners *> arena_at(&file.owners, leaf.owners)).pages[slot]
+    return ((<Owners *> file.owners.data) + leaf.owners).pages[slot]
 
 
 cdef inline void leaf_put(
@@ -106,24 +105,21 @@ cdef inline void leaf_put(
     cdef Owners *owners
     cdef uint64_t rest = mask
     cdef uint32_t i
-    cdef bint empty = True
-    for i in range(WORDS):
-        if leaf.present[i] != 0:
-            empty = False
-    if empty:
+    if leaf.n_pages == 0:
         leaf.owner = owner
         leaf.owners = 0     # a stale table of an emptied leaf is simply left
     elif leaf.owners == 0 and leaf.owner != owner:
         leaf.owners = arena_add(&file.owners)
-        owners = <Owners *> arena_at(&file.owners, leaf.owners)
+        owners = (<Owners *> file.owners.data) + leaf.owners
         for i in range(LEAF_PAGES):
             owners.pages[i] = leaf.owner
     if leaf.owners != 0:
-        owners = <Owners *> arena_at(&file.owners, leaf.owners)
+        owners = (<Owners *> file.owners.data) + leaf.owners
         for i in range(WORD_PAGES):
             if rest >> i & 1:
                 owners.pages[word * WORD_PAGES + i] = owner
     leaf.present[word] |= mask
+    leaf.n_pages += popcount(mask)
     file.n_pages += popcount(mask)
 
 
@@ -151,7 +147,7 @@ cdef inline Node *node_make(File *file, int32_t level, uint64_t page) noexcept n
         index = arena_add(&file.nodes)
         if index != 0:
             keymap_set(&file.node_map, key, index)
-    return <Node *> arena_at(&file.nodes, index)
+    return (<Node *> file.nodes.data) + index
 
 
 cdef inline uint32_t node_children(
@@ -159,7 +155,7 @@ cdef inline uint32_t node_children(
 ) noexcept nogil:
     """Return the children of a node of level 2 or up, 0 if it does not exist."""
     cdef uint32_t index = keymap_get(&file.node_map, node_key(level, page))
-    return 0 if index == 0 else (<Node *> arena_at(&file.nodes, index)).children
+    return 0 if index == 0 else ((<Node *> file.nodes.data) + index).children
 
 
 cdef inline int64_t tree_missing(

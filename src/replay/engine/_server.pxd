@@ -9,7 +9,6 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from replay.engine._arena cimport (
     Arena,
     arena_add,
-    arena_at,
     keymap_get,
     keymap_set,
 )
@@ -25,12 +24,12 @@ from replay.engine._types cimport (
 
 cdef inline Request *request_at(const Sim *sim, uint32_t slot) noexcept nogil:
     """Return the request in a slot."""
-    return <Request *> arena_at(&sim.requests, slot)
+    return (<Request *> sim.requests.data) + slot
 
 
 cdef inline Waiting *waiting_at(const Sim *sim, uint32_t index) noexcept nogil:
     """Return an entry of a queue's waiting cgroups."""
-    return <Waiting *> arena_at(&sim.waiting, index)
+    return (<Waiting *> sim.waiting.data) + index
 
 
 cdef inline uint32_t wait_of(
@@ -44,7 +43,7 @@ cdef inline uint32_t wait_of(
     cdef Wait *wait
     if index == 0:
         index = arena_add(&sim.waits)
-        wait = <Wait *> arena_at(&sim.waits, index)
+        wait = (<Wait *> sim.waits.data) + index
         wait.waiting = waiting
         wait.blocking = blocking
         wait.resource = resource
@@ -63,10 +62,10 @@ cdef inline void wait_add(
 ) noexcept nogil:
     """Charge a wait to the one that blocked; nothing if nobody waited."""
     cdef Wait *wait
+    cdef uint32_t index
     if wait_ns > 0:
-        wait = <Wait *> arena_at(
-            &sim.waits, wait_of(sim, waiting, blocking, resource)
-        )
+        index = wait_of(sim, waiting, blocking, resource)
+        wait = (<Wait *> sim.waits.data) + index
         wait.wait_ns += wait_ns
         wait.count += count
 
@@ -159,10 +158,10 @@ cdef inline void server_charge(
         entry.wait_ns += entry.count * (now - entry.updated_ns)
         entry.updated_ns = now
         if entry.wait_ns > 0:
-            wait = <Wait *> arena_at(&sim.waits, entry.wait)
+            wait = (<Wait *> sim.waits.data) + entry.wait
             if entry.wait == 0 or wait.blocking != blocking:
                 entry.wait = wait_of(sim, entry.cgroup, blocking, server.resource)
-                wait = <Wait *> arena_at(&sim.waits, entry.wait)
+                wait = (<Wait *> sim.waits.data) + entry.wait
             wait.wait_ns += entry.wait_ns
             wait.count += entry.count
             entry.wait_ns = 0

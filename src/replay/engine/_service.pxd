@@ -5,7 +5,7 @@ In the trace's order, before any replay; `linear` service stands beside it.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from replay.engine._arena cimport KeyMap, arena_add, arena_at, Arena, keymap_get, keymap_set
+from replay.engine._arena cimport Arena, KeyMap, arena_add, keymap_get, keymap_set
 from replay.engine._types cimport (
     NOT_REPLAYED,
     OP_FLUSH,
@@ -70,7 +70,7 @@ cdef inline int64_t recorded_service(
         index = arena_add(&service.latest)
         if index != 0:
             keymap_set(&service.latest_map, key, index)
-    latest = <int64_t *> arena_at(&service.latest, index)
+    latest = (<int64_t *> service.latest.data) + index
     before = latest[0]
     latest[0] = max(before, complete)
     return max(0, complete - max(issue, before))

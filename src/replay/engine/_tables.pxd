@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
-from replay.engine._arena cimport Arena, arena_add, arena_at, arena_close, arena_open
+from replay.engine._arena cimport Arena, arena_add, arena_close, arena_open
 from replay.engine._histogram cimport (
     N_OCTAVES,
     Histogram,
@@ -76,14 +76,14 @@ cdef inline const Histogram *histogram_of(
     const Sim *sim, const LatencyBlock *block, int stage
 ) noexcept nogil:
     """Return a histogram of a block; the scratch entry, which is empty, for none."""
-    return <const Histogram *> arena_at(&sim.histograms, block.stages[stage])
+    return (<const Histogram *> sim.histograms.data) + block.stages[stage]
 
 
 cdef inline bytes latency_bytes(Sim *sim):
     """Return a row for every stage of every operation of every account."""
     cdef Arena rows
     cdef Octave counts[N_OCTAVES]
-    cdef uint32_t i
+    cdef uint32_t i, index
     cdef int op, stage
     cdef Account *account
     cdef LatencyRow *row
@@ -91,12 +91,13 @@ cdef inline bytes latency_bytes(Sim *sim):
     try:
         with nogil:
             for i in range(1, sim.accounts.length):
-                account = <Account *> arena_at(&sim.accounts, i)
+                account = (<Account *> sim.accounts.data) + i
                 for op in range(N_OPS):
                     if account.latency[op] == 0:
                         continue
                     for stage in range(N_STAGES):
-                        row = <LatencyRow *> arena_at(&rows, arena_add(&rows))
+                        index = arena_add(&rows)
+                        row = (<LatencyRow *> rows.data) + index
                         row.cgroup = account.issuer
                         row.device = account.device
                         row.op = <uint8_t> op
@@ -104,7 +105,7 @@ cdef inline bytes latency_bytes(Sim *sim):
                         latency_fill(
                             sim,
                             row,
-                            <LatencyBlock *> arena_at(&sim.blocks, account.latency[op]),
+                            (<LatencyBlock *> sim.blocks.data) + account.latency[op],
                             stage,
                             counts,
                         )

@@ -64,15 +64,17 @@ cdef enum:
     RESOURCE_LOCK = 2
     RESOURCE_DEVICE = 3
     RESOURCE_THROTTLE = 4
+    RESOURCE_MEMORY = 5
 
 cdef enum:
     # rank of events at the same time
     EVENT_COMPLETE = 0
-    EVENT_LOCK = 1
-    EVENT_THROTTLE = 2
-    EVENT_TIMER = 3
-    EVENT_RELEASE = 4
-    EVENT_ARRIVE = 5
+    EVENT_MEMORY = 1
+    EVENT_LOCK = 2
+    EVENT_THROTTLE = 3
+    EVENT_TIMER = 4
+    EVENT_RELEASE = 5
+    EVENT_ARRIVE = 6
 
 cdef enum SimStatus:
     SIM_OK = 0
@@ -122,7 +124,10 @@ cdef struct Request:
     int64_t start_ns        # with its worker; -1 before
     int64_t lock_ns         # with the file's lock
     int64_t device_ns       # past the limits of the device below
+    int64_t served_ns       # by the device; its pages are touched from now on
+    int64_t memory_ns       # slept while they are
     int64_t throttled_from_ns
+    uint64_t next_page      # where touching goes on after a sleep
     int64_t service_ns
     int64_t lock_enter_ns
     int64_t lock_charged_ns
@@ -139,6 +144,8 @@ cdef struct Request:
     uint32_t next           # behind it in a queue, or the next free slot
     uint32_t wait_entry     # its cgroup's entry in the queue it waits in
     uint32_t lock_partner
+    uint32_t oom_rounds     # that the present charge has failed
+    uint32_t blocking       # cgroup whose limit the present sleep is for
     int32_t stream
     int32_t task
     int32_t error
@@ -146,6 +153,7 @@ cdef struct Request:
     uint8_t op
     bint known
     bint holds_lock
+    bint shares_lock
     bint has_partner
 
 cdef struct QueueNode:
@@ -211,6 +219,10 @@ cdef struct Worker:
     int64_t reaped_ns
     int64_t busy_ns
     int64_t commands
+    # the CPU it runs on, as the memory controller sees it
+    uint32_t stock_cgroup   # for whom pages are charged in advance
+    int64_t stock_pages
+    int64_t over_high       # pages charged above memory.high since it last slept for it
 
 cdef struct SharedLock:
     uint32_t *active        # request slots, in the order of their entry
@@ -219,6 +231,7 @@ cdef struct SharedLock:
     uint32_t version
     uint64_t virtual_time
     int64_t updated_ns
+    int64_t frozen_ns       # one sleeps with the lock held since then; -1 = none
 
 cdef struct Leaf:
     # 512 pages, eight nodes of the page tree
@@ -226,6 +239,7 @@ cdef struct Leaf:
     uint32_t node_payer[8]
     uint32_t owner          # of all that is present, unless `owners` is set
     uint32_t owners         # index of an Owners, 0 = one owner
+    uint32_t n_pages
 
 cdef struct Owners:
     uint32_t pages[512]
@@ -280,17 +294,20 @@ cdef struct Charge:
     int64_t refused_bytes
 
 cdef struct Group:
-    int64_t limit           # pages, -1 = none
+    int64_t limit           # memory.max, pages, -1 = none
+    int64_t high            # memory.high, likewise
     int64_t usage           # pages, with descendants
     int64_t peak
     int64_t shmem           # pages, own
     int64_t node_bytes
     int64_t rss
+    int64_t high_events     # with descendants, as memory.events
     int64_t max_events      # with descendants, as memory.events
     int64_t oom
     int64_t oom_kill
     int32_t parent
     int32_t limited         # nearest cgroup with a limit, itself included; -1 = none
+    int32_t highs           # nearest cgroup with memory.high, likewise
     # tasks
     int64_t last_kill_ns
     uint32_t n_alive
@@ -302,7 +319,8 @@ cdef struct Task:
     bint ended
     int64_t rss
     int64_t requests_left
-    int64_t killed_ns
+    int64_t killed_ns       # -1 = lives
+    int64_t reap_ns         # when the reaper comes to it, -1 = it came or never will
     int64_t in_flight_bytes
     int64_t resident
 
@@ -384,6 +402,7 @@ cdef struct Sim:
     uint32_t n_cgroups
     uint32_t n_devices
     uint32_t n_tasks
+    uint32_t n_dying        # tasks the reaper has still to come to
     int64_t n_streams
     int64_t n_fail_rows
     const uint32_t *blkcg

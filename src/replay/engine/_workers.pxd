@@ -6,7 +6,7 @@ loop_free_idle_workers(), v6.1; the series' v14 is the same.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from replay.engine._arena cimport arena_add, arena_at, keymap_place, keymap_set
+from replay.engine._arena cimport Slot, arena_add, keymap_place, keymap_set
 from replay.engine._server cimport request_at, server_open
 from replay.engine._types cimport (
     OP_FLUSH,
@@ -33,7 +33,7 @@ cdef inline int64_t idle_ns() noexcept nogil:
 
 cdef inline Worker *worker_at(const Sim *sim, uint32_t index) noexcept nogil:
     """Return a worker."""
-    return <Worker *> arena_at(&sim.workers, index)
+    return (<Worker *> sim.workers.data) + index
 
 
 cdef inline bint is_asynchronous(const Sim *sim, unsigned int op) noexcept nogil:
@@ -99,8 +99,8 @@ cdef inline uint32_t worker_for(
 ) noexcept nogil:
     """Return the worker of a cgroup, made if need be; 0 if that fails."""
     cdef Device *device = &sim.devices[request.device]
-    cdef uint32_t *place = keymap_place(&device.by_blkcg, blkcg)
-    cdef uint32_t index = place[0]
+    cdef Slot *place = keymap_place(&device.by_blkcg, blkcg)
+    cdef uint32_t index = place.value
     if index != 0:
         # a worker that was freed keeps its place in the map for the next one
         if worker_at(sim, index).reaped_ns < 0:
@@ -108,8 +108,8 @@ cdef inline uint32_t worker_for(
     if allocation_fails(sim, request.row):
         return 0
     index = worker_add(sim, request.device, blkcg, now)
-    if place[0] != 0:
-        place[0] = index
+    if place.value != 0:
+        place.value = index
     elif index != 0:
         keymap_set(&device.by_blkcg, blkcg, index)
     sim.counts.css_refs += 1
@@ -125,7 +125,7 @@ cdef inline uint32_t worker_pick(Sim *sim, uint32_t slot, int64_t now) noexcept 
     """
     cdef Request *request = request_at(sim, slot)
     cdef Device *device = &sim.devices[request.device]
-    cdef Account *account = <Account *> arena_at(&sim.accounts, request.account)
+    cdef Account *account = (<Account *> sim.accounts.data) + request.account
     cdef uint32_t index = 0
     cdef uint32_t blkcg = sim.blkcg[request.issuer]
     if request.op == OP_FLUSH:

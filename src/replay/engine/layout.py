@@ -66,10 +66,10 @@ STRUCTS: Final = {
         ("first_ns", "i8"),
     ),
     "Group": _struct(
-        *((name, "i8") for name in ("limit", "usage", "peak", "shmem", "node_bytes")),
-        *((name, "i8") for name in ("rss", "max_events", "oom", "oom_kill")),
-        ("parent", "i4"),
-        ("limited", "i4"),
+        *((name, "i8") for name in ("limit", "high", "usage", "peak", "shmem")),
+        *((name, "i8") for name in ("node_bytes", "rss", "high_events")),
+        *((name, "i8") for name in ("max_events", "oom", "oom_kill")),
+        *((name, "i4") for name in ("parent", "limited", "highs")),
         ("last_kill_ns", "i8"),
         ("n_alive", "u4"),
     ),
@@ -104,6 +104,9 @@ STRUCTS: Final = {
         *((name, "i8") for name in ("idle_since_ns", "created_ns", "reaped_ns")),
         ("busy_ns", "i8"),
         ("commands", "i8"),
+        ("stock_cgroup", "u4"),
+        ("stock_pages", "i8"),
+        ("over_high", "i8"),
     ),
 }
 
@@ -224,7 +227,7 @@ def _memory(group: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
             "current": group["usage"],
             "peak": group["peak"],
             "low": zeros,
-            "high": zeros,
+            "high": group["high_events"],
             "max": group["max_events"],
             "oom": group["oom"],
             "oom_kill": group["oom_kill"],

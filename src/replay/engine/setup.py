@@ -74,6 +74,7 @@ class Resource(IntEnum):
     LOCK = 2
     DEVICE = 3
     THROTTLE = 4
+    MEMORY = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,8 @@ class Setup:
         Nearest cgroup, itself included, that has the memory controller.
     memory_max : ndarray of int64, shape (n_cgroups,)
         ``memory.max`` in pages, `NO_LIMIT` for none.
+    memory_high : ndarray of int64, shape (n_cgroups,)
+        ``memory.high`` in pages, `NO_LIMIT` for none.
     devices : ndarray of uint32, shape (n_devices,)
         Traced device numbers that are replayed.
     policy, trace_policy : Policy
@@ -153,6 +156,7 @@ class Setup:
     blkcg: NDArray[np.uint32]
     memory_css: NDArray[np.uint32]
     memory_max: NDArray[np.int64]
+    memory_high: NDArray[np.int64]
     devices: NDArray[np.uint32]
     policy: Policy = Policy.PER_CGROUP
     trace_policy: Policy = Policy.PER_CGROUP

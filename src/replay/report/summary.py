@@ -37,6 +37,14 @@ _LOSSES = (
     ("unfinished", "requests without a completion"),
     ("late_completions", "completions too late"),
 )
+#: What became of requests that were not completed as recorded.
+_FATES = (
+    ("failed", "failed"),
+    ("stopped", "stopped by a kill"),
+    ("in_flight", "in flight at the end"),
+    ("unissued", "never issued"),
+    ("unfinished", "without a recorded completion"),
+)
 
 
 def summary(result: Result) -> RenderableType:
@@ -64,16 +72,19 @@ def summary(result: Result) -> RenderableType:
 
 def _title(info: dict[str, Any]) -> Text:
     counts, trace = info["counts"], info["trace"]
-    requests = count_text(counts["requests"], "request")
+    rows = sum(counts.get(name, 0) for name in ("requests", "stopped", "unissued"))
+    requests = count_text(rows, "request")
+    if rows != counts["requests"]:
+        requests = f"{count_text(counts['requests'])} of {requests}"
     fates = ", ".join(
-        f"{count_text(counts[name])} {name.replace('_', ' ')}"
-        for name in ("failed", "stopped", "in_flight", "unissued", "unfinished")
+        f"{count_text(counts[name])} {text}"
+        for name, text in _FATES
         if counts.get(name)
     )
     line = f"{requests} of {', '.join(trace['devices'][:4]) or 'no device'}"
     if len(trace["devices"]) > 4:
         line += f" and {len(trace['devices']) - 4} more devices"
-    line += f" in {time_text(trace['span_ns'])}"
+    line += f" recorded in {time_text(trace['span_ns'])}"
     driver = info["scenario"].get("driver")
     if isinstance(driver, dict) and "policy" in driver:
         line += f", driver.policy = {driver['policy']}"

@@ -122,7 +122,8 @@ _SPECS: Final = (
             "As the kernel's `io.stat`: each cgroup with its descendants. `/` is the "
             "sum of all (the kernel prints the disk's statistics there). One row for "
             "every cgroup and every device that saw I/O, zeros too; the backing "
-            "device's rows, where the scenario names one, count by payer."
+            "device's rows, where the scenario names one and the driver's I/O is "
+            "direct, count by payer."
         ),
         schema=pa.schema(
             [
@@ -208,7 +209,7 @@ _SPECS: Final = (
                     "blocking",
                     "cgroup whose requests they waited for, or whose limit held them",
                 ),
-                _text("resource", "tag, worker, lock, device or throttle"),
+                _text("resource", "tag, worker, lock, device, throttle or memory"),
                 _ns("wait_ns", "summed over requests"),
                 _count("count", "waits"),
             ]

@@ -15,7 +15,13 @@ from replay.scenario.kernel import is_loop
 from replay.scenario.limits import limit_notes
 from replay.scenario.load import Scenario
 from replay.scenario.lookup import Lookup
-from replay.scenario.notes import capped, cgroup_notes, scenario_notes, trace_notes
+from replay.scenario.notes import (
+    capped,
+    cgroup_notes,
+    scenario_notes,
+    taken_notes,
+    trace_notes,
+)
 from replay.scenario.processes import ProcessTable
 from replay.scenario.resolve import NO_CGROUP, Resolver
 from replay.scenario.tasks import Task, TaskList, count_pairs, make_tasks
@@ -105,8 +111,9 @@ def bind(scenario: Scenario, trace: TraceLike) -> Binding:
 def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
     summary = trace.metadata.summary
     devices, one_device = _devices(scenario, summary)
+    notes = taken_notes(scenario)
     scenario = _decided(scenario, devices)
-    notes = scenario_notes(scenario)
+    notes += scenario_notes(scenario)
     path_of_id = _paths(scenario, summary, notes)
     unknown = {cgroup.id for cgroup in summary.cgroups} - path_of_id.keys()
     tree = build_tree(

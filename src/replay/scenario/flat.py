@@ -45,13 +45,16 @@ class FlatCgroups:
         Nearest cgroup, itself included, with the io or the memory controller.
     memory_max : ndarray of int64, shape (n_cgroups,)
         Pages, `NO_LIMIT` for none.
+    memory_high : ndarray of int64, shape (n_cgroups,)
+        Likewise.
     limited : ndarray of bool, shape (n_cgroups,)
-        A memory limit stands on it or above it.
+        A hard memory limit stands on it or above it.
     """
 
     blkcg: NDArray[np.uint32]
     memory_css: NDArray[np.uint32]
     memory_max: NDArray[np.int64]
+    memory_high: NDArray[np.int64]
     limited: NDArray[np.bool_]
 
     @classmethod
@@ -64,12 +67,15 @@ class FlatCgroups:
             for name in tree.names
         ]
         memory_max = np.full(len(tree.names), NO_LIMIT, dtype=np.int64)
+        memory_high = memory_max.copy()
         for cgroup in scenario.cgroups:
             memory_max[tree.index[cgroup.path]] = limit_pages(cgroup.memory_max)
+            memory_high[tree.index[cgroup.path]] = limit_pages(cgroup.memory_high)
         return cls(
             blkcg=tree.nearest(["io" in names for names in enabled]),
             memory_css=tree.nearest(["memory" in names for names in enabled]),
             memory_max=memory_max,
+            memory_high=memory_high,
             limited=tree.below(memory_max != NO_LIMIT),
         )
 
@@ -111,6 +117,7 @@ def make_setup(
         blkcg=cgroups.blkcg,
         memory_css=cgroups.memory_css,
         memory_max=cgroups.memory_max,
+        memory_high=cgroups.memory_high,
         devices=np.array(devices, dtype=np.uint32),
         policy=_POLICY[driver.policy],
         trace_policy=_POLICY[scenario.trace.policy or driver.policy],

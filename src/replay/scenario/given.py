@@ -271,6 +271,8 @@ def _instead(name: str, names: Sequence[str], near: Sequence[str], prefix: str) 
     # the sections that stand where the unknown key stands
     depth = name.count(".") + 1
     sections = {".".join(known.split(".")[:depth]) for known in names} - {*names}
+    if not prefix and name in ("memory", "io"):
+        return 'a limit is a cgroup\'s: /PATH/memory.max=64M, or [cgroups."/PATH"]'
     meant = _nearest(name, [*names, *sorted(sections), *near])
     if meant:
         return f"did you mean {' or '.join(prefix + known for known in meant)}?"

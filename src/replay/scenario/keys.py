@@ -229,8 +229,8 @@ KEYS: Final = (
     ),
     Key(
         f"{CGROUP}memory.high", size(unlimited=True), "max", "bytes",
-        "soft limit",
-        modelled=False, root=False, controller="memory",
+        "soft limit, rounded down to pages: above it the worker sleeps",
+        root=False, controller="memory",
     ),
     Key(
         f"{CGROUP}memory.low", size(unlimited=True), "0", "bytes",

@@ -73,6 +73,26 @@ def scenario_notes(scenario: Scenario) -> list[str]:
     return notes
 
 
+def taken_notes(scenario: Scenario) -> list[str]:
+    """Note that a trace is taken to be recorded under a driver few ever had.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        As it was given.
+
+    Returns
+    -------
+    list of str
+    """
+    if scenario.trace.policy is not None or scenario.driver.policy == "per-cgroup":
+        return []
+    return [
+        f"trace.policy is not given: the trace is taken to be recorded under "
+        f"{scenario.driver.policy}, too; a trace of Linux 5.14 or later is per-cgroup"
+    ]
+
+
 def cgroup_notes(scenario: Scenario) -> list[str]:
     """Note the interface files whose effect is not modelled."""
     notes = []
@@ -145,6 +165,12 @@ def trace_notes(
         notes.append(
             "no request carries a cgroup id: all are the root's; record with the "
             "blk_cgroup option on, or name their cgroups by [[assign]]"
+        )
+    unqueued = summary.quality.unmatched.get("issue_without_queue", 0)
+    if unqueued:
+        notes.append(
+            f"{unqueued:,} requests were not seen to be queued: their bios are not "
+            "counted as ios"
         )
     traced = {process.pid for process in summary.processes}
     names = {name for names in processes.pid_names for name in names}

@@ -128,7 +128,7 @@ cdef inline int decode_start(
     facts.processes.seed = seeds[4]
     facts.tracked.seed = seeds[5]
     pair.window = window
-    pair.max_written = max(window // 4, <uint32_t>1)
+    pair.max_written = max(window // 16, <uint32_t>1)
     pair.free_head = pair.fifo_head = pair.fifo_tail = NIL
     pair.queued.head = pair.queued.tail = NIL
     pair.in_flight.head = pair.in_flight.tail = NIL

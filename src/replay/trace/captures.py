@@ -11,11 +11,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 import pyarrow as pa
-from typing_extensions import Buffer
 
 from replay.errors import TraceError
 from replay.trace._blktrace import Decoder
@@ -25,6 +24,9 @@ from replay.trace.formats.order import Disordered
 from replay.trace.inputs import capture_name, map_file
 from replay.trace.metadata import Summary
 from replay.trace.unpack import Unpacked
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 COPY_BYTES: Final = 1 << 20
 #: Asked of the disk at once, for each file.
@@ -220,7 +222,7 @@ class CaptureBatches(BlktraceBatches):
         return shifted
 
 
-def _offset_of(name: str, datas: Sequence[Buffer]) -> int | None:
+def _offset_of(name: str, datas: "Sequence[Buffer]") -> int | None:
     """Find the wall clock minus the capture's, by its first timestamp note."""
     clocks = [Scan(data).clock() for data in datas if memoryview(data).nbytes]
     first = min((one[0] for one in clocks if one[0] is not None), default=None)
@@ -236,7 +238,7 @@ def _offset_of(name: str, datas: Sequence[Buffer]) -> int | None:
     return wall_ns - note_ns
 
 
-def bytes_of(path: Path) -> Buffer:
+def bytes_of(path: Path) -> "Buffer":
     """Map a file; what is compressed, from a temporary file without a name.
 
     Parameters

@@ -6,6 +6,7 @@ from enum import IntEnum
 from replay.engine.columns import NO_TASK, Columns
 from replay.engine.raw import Raw
 from replay.engine.reference import tables
+from replay.engine.reference.clock import time_of
 from replay.engine.reference.dispatch import Dispatcher, Worker
 from replay.engine.reference.memory import Memory
 from replay.engine.reference.queues import Interference, Server, SharedLock
@@ -37,11 +38,12 @@ class Kind(IntEnum):
     """Rank of events at the same time."""
 
     COMPLETE = 0
-    LOCK = 1
-    THROTTLE = 2
-    TIMER = 3
-    RELEASE = 4
-    ARRIVE = 5
+    MEMORY = 1
+    LOCK = 2
+    THROTTLE = 3
+    TIMER = 4
+    RELEASE = 5
+    ARRIVE = 6
 
 
 class Stream:
@@ -171,6 +173,8 @@ class Reference:
             self.pending -= event != Kind.TIMER
             if event == Kind.COMPLETE:
                 self.complete(self.flying[sequence_], now)
+            elif event == Kind.MEMORY:
+                self.wake(self.flying[sequence_], now)
             elif event == Kind.LOCK:
                 self.lock_event(sequence_, payload, now)
             elif event == Kind.THROTTLE:
@@ -317,7 +321,7 @@ class Reference:
         for index in self.throttles.changed:
             group = self.throttles.groups[index]
             if group.dispatch_at >= 0:
-                at = max(now, self.throttles.time_of(group.dispatch_at))
+                at = max(now, time_of(self.setup, group.dispatch_at))
                 self.push(at, Kind.THROTTLE, index, group.version)
         self.throttles.changed.clear()
 
@@ -375,12 +379,14 @@ class Reference:
             request.lock_ns = now
             self.serve(request, now)
             return
-        request.holds_lock = True
         if self.lock_is_shared:
+            request.shares_lock = True
             lock = self.shared[request.device]
             lock.enter(request, now)
             self.schedule_lock(request.device)
-        elif self.locks[request.device].enter(request, now):
+            return
+        request.holds_lock = True
+        if self.locks[request.device].enter(request, now):
             request.lock_ns = now
             self.serve(request, now)
 
@@ -396,7 +402,6 @@ class Reference:
         if version != self.lock_version[device]:
             return
         while (request := self.shared[device].finished(now)) is not None:
-            request.holds_lock = False
             request.lock_ns = request.device_ns = now - request.service_ns
             self.complete(request, now)
         self.schedule_lock(device)
@@ -413,11 +418,45 @@ class Reference:
         self.push(now + request.service_ns, Kind.COMPLETE, request.row)
 
     def complete(self, request: Request, now: int) -> None:
-        """End a request: touch its pages, let go of all it holds, count it."""
+        """Go on with a request that is served: its pages are touched."""
+        request.served_ns = now
+        if request.worker >= 0:
+            until = self.memory.touch(request, now)
+            if until is not None:
+                self.sleep(request, now, until)
+                return
+        self.end(request, now)
+
+    def sleep(self, request: Request, now: int, until: int) -> None:
+        """Let the worker sleep for a limit, with all that it holds."""
+        request.memory_ns += until - now
+        self.interference.add(
+            *(request.issuer, request.blocking_cgroup, Resource.MEMORY),
+            *(until - now, 1),
+        )
+        if request.shares_lock:
+            self.shared[request.device].freeze(now)
+            self.schedule_lock(request.device)
+        self.push(until, Kind.MEMORY, request.row)
+
+    def wake(self, request: Request, now: int) -> None:
+        """Go on touching pages after a sleep."""
+        if request.shares_lock:
+            self.shared[request.device].thaw(request, now)
+        self.memory.reap(now)
+        until = self.memory.touch(request, now)
+        if until is not None:
+            self.sleep(request, now, until)
+            return
+        if request.shares_lock:
+            self.schedule_lock(request.device)
+        self.end(request, now)
+
+    def end(self, request: Request, now: int) -> None:
+        """End a request: let go of all it holds, count it."""
         self.end_ns = max(self.end_ns, now)
         self.flying.pop(request.row, None)
         if request.worker >= 0:
-            request.error = self.memory.complete(request, now)
             self.out.completed(request, now)
         if request.task != NO_TASK:
             self.memory.task_completes(request.task, request.nbytes)

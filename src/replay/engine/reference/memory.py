@@ -7,6 +7,7 @@ mm/oom_kill.c, lib/xarray.c, v6.1; SEMANTICS A.6, C.1, C.3.
 from collections import Counter
 from dataclasses import dataclass, field
 
+from replay.engine.reference.clock import jiffies_at, time_of
 from replay.engine.reference.request import Request
 from replay.engine.reference.tree import PageTree
 from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Setup
@@ -20,9 +21,17 @@ FREES = (OP_CODES["discard"], OP_CODES["write_zeroes"])
 NODE_BYTES = 584
 #: Pages of a file laid out before the trace are counted by regions of 2 MiB.
 REGION_SHIFT = 9
-#: `max` events of the first failing round of a charge, and of each further one.
-MAX_EVENTS_FIRST = 18
-MAX_EVENTS_NEXT = 17
+#: `max` events of a failing round, behind the one of the first failure.
+MAX_EVENTS_A_ROUND = 17
+#: Pages that are charged at once. Source: include/linux/memcontrol.h, v6.1.
+BATCH = 64
+#: How oft a worker above memory.high tries to reclaim before it sleeps.
+HIGH_PASSES = 17
+#: Source: mm/memcontrol.c, MEMCG_DELAY_PRECISION_SHIFT and _SCALING_SHIFT, v6.1.
+PRECISION_SHIFT, SCALING_SHIFT = 20, 14
+#: The reaper comes so long after a kill. Source: mm/oom_kill.c, OOM_REAPER_DELAY.
+REAPER_NS = 2 * 10**9
+ROOT = 0
 
 
 @dataclass
@@ -34,6 +43,7 @@ class Group:
     shmem: int = 0
     node_bytes: int = 0
     rss: int = 0
+    high_events: int = 0
     max_events: int = 0
     oom: int = 0
     oom_kill: int = 0
@@ -50,12 +60,23 @@ class Task:
     started: bool = False
     ended: bool = False
     killed_ns: int = -1
+    reap_ns: int = -1
     in_flight_bytes: int = 0
     resident: int = 0
 
     def lives(self) -> bool:
         """Tell whether it has begun and neither ended nor been killed."""
         return self.started and not self.ended and self.killed_ns < 0
+
+
+@dataclass
+class Stock:
+    """What a CPU has charged in advance, and for whom; one for each worker."""
+
+    cgroup: int = ROOT
+    pages: int = 0
+    #: Pages charged above memory.high since the worker last slept for it.
+    over_high: int = 0
 
 
 @dataclass
@@ -86,7 +107,9 @@ class Memory:
         self.setup = setup
         self.parent = [int(one) for one in setup.parent]
         self.limit = [int(one) for one in setup.memory_max]
+        self.high = [int(one) for one in setup.memory_high]
         self.groups = [Group() for _ in self.parent]
+        self.stocks: dict[tuple[int, int], Stock] = {}
         self.owner: dict[tuple[int, int], int] = {}
         self.trees = [PageTree() for _ in setup.devices]
         self.regions: set[tuple[int, int]] = set()
@@ -153,7 +176,11 @@ class Memory:
         task.in_flight_bytes -= nbytes
         task.requests_left -= 1
         if task.killed_ns >= 0:
-            self._shrink(task, min(task.resident, ceil_pages(task.in_flight_bytes)))
+            if task.in_flight_bytes == 0:
+                task.reap_ns = -1  # it could exit
+            if task.reap_ns < 0:
+                pinned = ceil_pages(task.in_flight_bytes)
+                self._shrink(task, min(task.resident, pinned))
         elif task.requests_left == 0:
             task.ended = True
             self._shrink(task, 0)
@@ -191,7 +218,8 @@ class Memory:
     def oom_kill(self, over: int, request: Request, now: int) -> bool:
         """Kill the largest task below a limit; tell whether there was one.
 
-        Its pages are given back at once, but those that its requests in flight pin.
+        A task that waits for its own I/O cannot exit: the reaper gives its pages back
+        2 s later, but those that its requests in flight pin.
         """
         victim = None
         for index, task in enumerate(self.tasks):
@@ -207,54 +235,193 @@ class Memory:
         self.kills.append(Kill(now, over, task.cgroup, victim, usage, request.row))
         for one in self.chain(task.cgroup)[:-1]:
             self.groups[one].oom_kill += 1
-        self._shrink(task, min(task.resident, ceil_pages(task.in_flight_bytes)))
+        if task.in_flight_bytes:
+            task.reap_ns = now + REAPER_NS
+        else:
+            self._shrink(task, 0)
         return True
+
+    def reap(self, now: int) -> None:
+        """Give back what killed tasks held, once the reaper has come to them."""
+        for task in self.tasks:
+            if 0 <= task.reap_ns <= now:
+                task.reap_ns = -1
+                self._shrink(task, min(task.resident, ceil_pages(task.in_flight_bytes)))
+
+    def dying(self, over: int) -> int | None:
+        """Return when a task below a limit that is killed gives its memory back."""
+        waits = [
+            task.reap_ns
+            for task in self.tasks
+            if task.reap_ns >= 0 and over in self.chain(task.cgroup)
+        ]
+        return min(waits, default=None)
+
+    # -- stocks -----------------------------------------------------------------
+
+    def stock_of(self, request: Request) -> Stock:
+        """Return the stock of the CPU that a request's worker runs on: one a worker."""
+        return self.stocks.setdefault((request.device, request.worker), Stock())
+
+    def drain(self, stock: Stock) -> None:
+        """Give a stock back to the counters."""
+        if stock.pages:
+            self.count(stock.cgroup, -stock.pages)
+        stock.pages = 0
+
+    def drain_below(self, over: int) -> None:
+        """Give back every stock of a cgroup and its descendants."""
+        for stock in self.stocks.values():
+            if stock.pages and over in self.chain(stock.cgroup):
+                self.drain(stock)
+
+    # -- charging ---------------------------------------------------------------
+
+    def charge(self, request: Request, pages: int, now: int) -> tuple[int, int | None]:
+        """Charge a payer; return an errno, and until when to sleep before a retry.
+
+        64 pages at a time, what is left over being the stock of this CPU.
+        """
+        payer = request.memory_payer
+        if payer == ROOT:
+            self.count(payer, pages)
+            return 0, None
+        stock = self.stock_of(request)
+        if stock.cgroup == payer and stock.pages >= pages:
+            stock.pages -= pages
+            return 0, None
+        batch = BATCH
+        if self.exceeded(payer, batch) is not None:
+            batch = pages
+            error, until = self.make_room(request, pages, now)
+            if error or until is not None:
+                return error, until
+        request.oom_rounds = 0
+        self.count(payer, batch)
+        if batch > pages:
+            if stock.cgroup != payer:
+                self.drain(stock)
+                stock.cgroup = payer
+            stock.pages += batch - pages
+        if any(self.is_high(one) for one in self.chain(payer)[:-1]):
+            stock.over_high += batch
+        return 0, None
+
+    def make_room(
+        self, request: Request, pages: int, now: int
+    ) -> tuple[int, int | None]:
+        """Make room at a limit; return an errno, and until when to sleep if need be.
+
+        `max` counts the first failure, one more after the stocks are drained and 16
+        retries; each further round 17. `oom` counts the rounds.
+        """
+        while (over := self.exceeded(request.memory_payer, pages)) is not None:
+            if request.oom_rounds == 0:
+                self.count_events(over, 1, 0)
+                self.drain_below(over)
+                if self.exceeded(request.memory_payer, pages) is None:
+                    break
+            self.count_events(over, MAX_EVENTS_A_ROUND, 1)
+            request.oom_rounds += 1
+            until = self.dying(over)
+            if until is None and not self.oom_kill(over, request, now):
+                request.oom_rounds = 0
+                return self.setup.write_errno, None
+            until = self.dying(over)
+            if until is not None:
+                request.blocking_cgroup = over
+                return 0, until
+        return 0, None
+
+    def is_high(self, cgroup: int) -> bool:
+        """Tell whether a cgroup is above its ``memory.high``."""
+        high = self.high[cgroup]
+        return high != NO_LIMIT and self.groups[cgroup].usage > high
+
+    def throttled_until(self, request: Request, now: int) -> int | None:
+        """Return until when a worker sleeps for what it charged above ``memory.high``.
+
+        Source: mm/memcontrol.c:mem_cgroup_handle_over_high(), calculate_high_delay(),
+        v6.1. Pages of tmpfs cannot be reclaimed from a loop worker, so it retries in
+        vain: 17 `high` events, if it sleeps at all.
+        """
+        stock = self.stock_of(request)
+        if stock.over_high <= BATCH:
+            return None
+        n_pages, stock.over_high = stock.over_high, 0
+        chain = self.chain(request.memory_payer)[:-1]
+        high = [one for one in chain if self.is_high(one)]
+        overage = [
+            (self.groups[one].usage - self.high[one] << PRECISION_SHIFT)
+            // max(1, self.high[one])
+            for one in high
+        ]
+        worst = max(overage, default=0)
+        hz = self.setup.hz
+        penalty = worst * worst * hz >> PRECISION_SHIFT >> SCALING_SHIFT
+        penalty = min(penalty * n_pages // BATCH, 2 * hz)
+        sleeps = penalty > hz // 100
+        for one in high:
+            for above in self.chain(one)[:-1]:
+                self.groups[above].high_events += HIGH_PASSES if sleeps else 1
+        if not sleeps:
+            return None
+        request.blocking_cgroup = high[overage.index(worst)]
+        return time_of(self.setup, jiffies_at(self.setup, now) + penalty)
 
     # -- pages ------------------------------------------------------------------
 
-    def complete(self, request: Request, now: int) -> int:
-        """Touch the pages of a request that has been served; return its errno."""
+    def touch(self, request: Request, now: int) -> int | None:
+        """Touch the pages of a request that has been served; sets its errno.
+
+        Returns
+        -------
+        int or None
+            Until when the worker sleeps, with all that it holds; then call again.
+        """
         if not self.setup.tmpfs or self.setup.direct_io or request.nbytes == 0:
-            return 0
+            return None
         if request.op == WRITE:
             return self._write(request, now)
         if request.op in FREES:
             self._free(request)
-        return 0
+        return None
 
-    def _write(self, request: Request, now: int) -> int:
+    def _write(self, request: Request, now: int) -> int | None:
         first, last = page_range(request)
-        for page in range(first, last + 1):
+        for page in range(max(first, request.next_page), last + 1):
+            request.next_page = page
             self._lay_out(request.device, page)
             if (request.device, page) in self.owner:
                 continue
-            error = self._charge(request, page, now)
-            if error:
+            request.error, until = self._charge(request, page, now)
+            if until is not None:
+                return until
+            if request.error:
                 absent = sum(
                     (request.device, rest) not in self.owner
                     and not self._will_be_laid_out(request.device, rest)
                     for rest in range(page, last + 1)
                 )
                 self.charges.refused[self._key(request)] += absent * PAGE_BYTES
-                return error
-        return 0
+                return None
+            until = self.throttled_until(request, now)
+            if until is not None:
+                return until
+        return None
 
-    def _charge(self, request: Request, page: int, now: int) -> int:
-        """Charge one new page and the nodes that it needs; return an errno."""
+    def _charge(self, request: Request, page: int, now: int) -> tuple[int, int | None]:
+        """Charge one new page and the nodes that it needs."""
         if self.setup.fs_pages != NO_LIMIT and self.fs_used >= self.setup.fs_pages:
-            return self.setup.enospc_errno
+            return self.setup.enospc_errno, None
         payer = request.memory_payer
         tree = self.trees[request.device]
         pages = 1 + self._node_pages(payer, len(tree.missing(page)))
-        events = MAX_EVENTS_FIRST
-        while (over := self.exceeded(payer, pages)) is not None:
-            self.count_events(over, events, 1)
-            events = MAX_EVENTS_NEXT
-            if not self.oom_kill(over, request, now):
-                return self.setup.write_errno
-        self._put(request.device, page, payer)
-        self.charges.charged[self._key(request)] += PAGE_BYTES
-        return 0
+        error, until = self.charge(request, pages, now)
+        if not error and until is None:
+            self._put(request.device, page, payer)
+            self.charges.charged[self._key(request)] += PAGE_BYTES
+        return error, until
 
     def _put(self, device: int, page: int, payer: int) -> None:
         tree = self.trees[device]
@@ -262,7 +429,6 @@ class Memory:
         tree.insert(page, payer)
         self.owner[device, page] = payer
         self.fs_used += 1
-        self.count(payer, 1 + self._node_pages(payer, nodes))
         self.groups[payer].shmem += 1
         self.groups[payer].node_bytes += nodes * NODE_BYTES
 
@@ -300,8 +466,11 @@ class Memory:
             return
         region = page >> REGION_SHIFT
         self.regions.add((device, region))
+        owner = self.setup.laid_out_by
         for one in range(region << REGION_SHIFT, (region + 1) << REGION_SHIFT):
-            self._put(device, one, self.setup.laid_out_by)
+            nodes = len(self.trees[device].missing(one))
+            self.count(owner, 1 + self._node_pages(owner, nodes))
+            self._put(device, one, owner)
 
     @staticmethod
     def _key(request: Request) -> tuple[int, int, int]:

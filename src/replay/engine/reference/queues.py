@@ -93,10 +93,13 @@ class SharedLock:
         self.active: list[Request] = []
         self.virtual = 0
         self.updated_ns = 0
+        self.frozen_ns = -1
 
     def advance(self, now: int) -> None:
         """Bring the virtual time up to now."""
-        if self.active:
+        if self.frozen_ns >= 0:
+            pass
+        elif self.active:
             elapsed = now - self.updated_ns
             self.virtual += (elapsed << VIRTUAL_SHIFT) // len(self.active)
         else:
@@ -115,7 +118,7 @@ class SharedLock:
 
     def next_finish(self) -> int | None:
         """Return when the next request is done with the lock, if any holds it."""
-        if not self.active:
+        if not self.active or self.frozen_ns >= 0:
             return None
         first = min(request.lock_finish_v for request in self.active)
         left = max(0, first - self.virtual) * len(self.active)
@@ -124,7 +127,7 @@ class SharedLock:
     def finished(self, now: int) -> Request | None:
         """Take out a request that is done: the first by virtual time, then by row."""
         self.advance(now)
-        if not self.active:
+        if not self.active or self.frozen_ns >= 0:
             return None
         first = min(self.active, key=lambda one: (one.lock_finish_v, one.row))
         if first.lock_finish_v > self.virtual:
@@ -132,6 +135,23 @@ class SharedLock:
         self.active.remove(first)
         self._charge(first, now)
         return first
+
+    def freeze(self, now: int) -> None:
+        """Let one that is done with its copying sleep with the lock held."""
+        self.advance(now)
+        self.frozen_ns = now
+
+    def thaw(self, sleeper: Request, now: int) -> None:
+        """Go on after a sleep; all others have waited for the sleeper."""
+        self.advance(now)
+        for other in self.active:
+            waited_ns = now - max(self.frozen_ns, other.lock_enter_ns)
+            self.interference.add(
+                other.issuer, sleeper.issuer, self.resource, waited_ns, 1
+            )
+            other.lock_charged_ns += waited_ns
+            other.lock_partner = sleeper.issuer
+        self.frozen_ns = -1
 
     def _charge(self, leaver: Request, now: int) -> None:
         """Charge what the leaver and each of the others waited for one another.

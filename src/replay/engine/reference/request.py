@@ -24,11 +24,20 @@ class Request:
     start_ns: int = -1
     lock_ns: int = -1
     device_ns: int = -1
+    served_ns: int = -1
+    memory_ns: int = 0
     throttled_from_ns: int = -1
     memory_payer: int = 0
     io_payer: int = 0
     worker: int = -1
     holds_lock: bool = False
+    shares_lock: bool = False
+    #: Where the touching of pages goes on after a sleep, -1 before it begins.
+    next_page: int = -1
+    #: Rounds that the present charge has failed.
+    oom_rounds: int = 0
+    #: Whose limit the present sleep is for.
+    blocking_cgroup: int = 0
     error: int = 0
     # the shared lock's own, see queues.SharedLock
     lock_enter_ns: int = -1

@@ -91,6 +91,7 @@ class Tables:
     def raw(self, run: "Reference") -> Raw:
         """Return all tables, rows sorted by their keys."""
         memory = run.memory
+        memory.drain_below(0)  # `current` is exact: without what is in stock
         for name, counter in (
             ("charged_bytes", memory.charges.charged),
             ("uncharged_bytes", memory.charges.uncharged),
@@ -159,9 +160,9 @@ def stages_of(request: Request, now: int) -> dict[Stage, int]:
         Stage.TAG: request.dispatch_ns - request.tag_ns,
         Stage.DISPATCH: request.start_ns - request.dispatch_ns,
         Stage.LOCK: request.lock_ns - request.start_ns,
-        Stage.MEMORY: 0,
+        Stage.MEMORY: request.memory_ns,
         Stage.BACKING: request.device_ns - request.lock_ns,
-        Stage.DEVICE: now - request.device_ns,
+        Stage.DEVICE: request.served_ns - request.device_ns,
         Stage.TOTAL: now - request.arrival_ns,
     }
 
@@ -171,7 +172,7 @@ def memory_rows(memory: Memory) -> list[tuple[int, ...]]:
     return [
         (
             *(group.shmem, 0, ceil_pages(group.node_bytes), group.rss),
-            *(group.usage, group.peak, 0, 0, group.max_events),
+            *(group.usage, group.peak, 0, group.high_events, group.max_events),
             *(group.oom, group.oom_kill, 0),
         )
         for group in memory.groups

@@ -7,6 +7,7 @@ throtl_trim_slice(), throtl_dispatch_tg(), throtl_pop_queued().
 from collections import deque
 from dataclasses import dataclass, field
 
+from replay.engine.reference.clock import jiffies_at
 from replay.engine.reference.queues import Interference
 from replay.engine.reference.request import Request
 from replay.engine.setup import NO_LIMIT, Resource, Setup
@@ -18,7 +19,6 @@ READ, DISCARD = OP_CODES["read"], OP_CODES["discard"]
 TURN = (6, 2)
 #: A discard counts as one sector.
 DISCARD_BYTES = 512
-NS_PER_S = 10**9
 
 
 @dataclass
@@ -100,19 +100,9 @@ class Throttles:
             cgroup = int(self.setup.parent[cgroup])
         return -1
 
-    def jiffies(self, now: int) -> int:
-        """Return the kernel's tick count: it starts 5 minutes before it wraps."""
-        ticks = (now + self.setup.boot_ns) * self.setup.hz // NS_PER_S
-        return (1 << 32) - 300 * self.setup.hz + ticks
-
-    def time_of(self, jiffies: int) -> int:
-        """Return when a tick comes."""
-        ticks = jiffies - (1 << 32) + 300 * self.setup.hz
-        return -(-ticks * NS_PER_S // self.setup.hz) - self.setup.boot_ns
-
     def enter(self, request: Request, index: int, now: int) -> bool:
         """Pass a bio through the limits from a group up, or queue it; tell which."""
-        jiffies = self.jiffies(now)
+        jiffies = jiffies_at(self.setup, now)
         rw = direction_of(request)
         source = -1
         while index >= 0:
@@ -203,7 +193,7 @@ class Throttles:
 
     def dispatch(self, index: int, now: int) -> list[Request]:
         """Let a group's bios go that may; return those that passed the last limit."""
-        jiffies = self.jiffies(now)
+        jiffies = jiffies_at(self.setup, now)
         passed: list[Request] = []
         group = self.groups[index]
         while 0 <= group.dispatch_at <= jiffies:
@@ -221,7 +211,7 @@ class Throttles:
 
     def pass_on(self, index: int, rw: int, now: int) -> list[Request]:
         """Let one bio go to the group above, or out."""
-        jiffies = self.jiffies(now)
+        jiffies = jiffies_at(self.setup, now)
         group = self.groups[index]
         one = group.directions[rw]
         request = one.pop()

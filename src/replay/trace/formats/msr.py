@@ -14,7 +14,7 @@ from replay.trace.formats.base import (
     scaled,
 )
 from replay.trace.formats.rows import Rows, new_rows
-from replay.trace.formats.table import INTEGER, WORD, complete_lines, read_table
+from replay.trace.formats.table import INTEGER, WORD, Part, complete_lines, read_table
 from replay.trace.schema import OP_CODES
 
 #: Ticks of 100 ns from 1601 to 1970.
@@ -23,7 +23,7 @@ TICK_NS: Final = 100
 COLUMNS: Final = {
     "Timestamp": INTEGER,
     "Hostname": WORD,
-    "DiskNumber": INTEGER,
+    "DiskNumber": WORD,
     "Type": WORD,
     "Offset": INTEGER,
     "Size": INTEGER,
@@ -51,24 +51,26 @@ def read(reading: Reading) -> Iterator[Rows]:
         offset, size = part.numbers("Offset"), part.numbers("Size")
         fill_range(reading, part.first_row, rows, offset, size)
         rows["op"] = part.choice("Type", OPERATIONS)
-        _fill_disks(reading, part.words("Hostname"), part.numbers("DiskNumber"), rows)
+        _fill_disks(part, rows)
         yield rows
 
 
-def _fill_disks(
-    reading: Reading,
-    hosts: tuple[np.ndarray, list[str]],
-    disks: np.ndarray,
-    rows: Rows,
-) -> None:
+def _fill_disks(part: Part, rows: Rows) -> None:
     """Set cgroup and device: a disk of a host is both."""
-    codes, words = hosts
-    for code, word in enumerate(words):
-        of_host = codes == code
-        for disk in np.unique(disks[of_host]):
-            here = of_host & (disks == disk)
-            rows["cgroup"][here] = reading.names.cgroup(f"{word}_{disk}")
-            rows["device"][here] = reading.names.device(f"{word}_{disk}")
+    hosts, host_names = part.words("Hostname")
+    disks, disk_names = part.words("DiskNumber")
+    key = hosts.astype(np.int64) * len(disk_names) + disks
+    keys, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    names = [
+        f"{host_names[pair // len(disk_names)]}_{disk_names[pair % len(disk_names)]}"
+        for pair in keys.tolist()
+    ]
+    # numbers are given in the order of appearance
+    numbers = np.zeros((2, len(keys)), np.int64)
+    for place in np.argsort(first).tolist():
+        numbers[0, place] = part.reading.names.cgroup(names[place])
+        numbers[1, place] = part.reading.names.device(names[place])
+    rows["cgroup"], rows["device"] = numbers[:, inverse]
 
 
 def matches(head: bytes) -> bool:

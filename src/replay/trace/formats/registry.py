@@ -24,6 +24,7 @@ from replay.trace.formats import (
     vscsi,
 )
 from replay.trace.formats.base import Format, FormatOptions
+from replay.trace.inputs import is_per_cpu
 from replay.trace.unpack import read_head
 
 #: Read row by row; in the order in which documents list them.
@@ -115,7 +116,7 @@ def _format_of(path: Path, head: bytes, options: FormatOptions) -> str:
         if seen:
             raise TraceError(f"{path}: may be {' or '.join(seen)}: {_ASK}")
         # the decoder finds records behind a damaged beginning, or refuses the file
-        if not _is_text(head):
+        if not _is_text(head) or is_per_cpu(path):
             return BLKTRACE
         raise TraceError(f"{path}: its content does not tell what it is: {_ASK}")
     _check_guess(path, head, name, seen)

@@ -13,7 +13,7 @@ from pyarrow import csv
 from replay.errors import TraceError
 from replay.trace.formats.base import Reading
 
-BLOCK_BYTES: Final = 1 << 22
+BLOCK_BYTES: Final = 1 << 20
 
 #: Column types. A number of seconds with a fraction is read as exact ns.
 INTEGER: Final = pa.int64()

@@ -204,7 +204,7 @@ def _notes(format_: Format, tallies: Tallies) -> list[str]:
         notes.append(f"Estimated: {format_.estimate}.")
     if tallies.n_complete == 0:
         notes.append(
-            f"{format_.name} does not say when a request completes, so its service times "
+            f"{format_.name} does not say when a request completes, so service times "
             'are not known: replay it with service.model = "linear".'
         )
     return notes

@@ -77,7 +77,7 @@ _CODES: Final = np.full(256, OP_CODES["passthrough"], np.int8)
 for _command, _name in OPERATIONS.items():
     _CODES[_command] = OP_CODES[_name]
 
-ROWS: Final = 1 << 16
+ROWS: Final = 1 << 15
 
 
 def layout(head: bytes) -> np.dtype[np.void] | None:

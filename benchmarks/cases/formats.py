@@ -1,0 +1,108 @@
+"""Text and CSV to trace files: rows a second, each format as it is found."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+import replay
+from benchmarks.cases.registry import Bench, Case
+from benchmarks.measure import Result, repeat
+from replay.trace.formats.base import FormatOptions
+
+SEED: Final = 7
+#: Sectors, in 4 KiB steps, at random: numbers as long as real ones.
+_SECTORS: Final = 8 * np.random.default_rng(SEED).integers(0, 1 << 28, 1 << 12)
+SECTORS: Final = _SECTORS.tolist()
+
+Line = Callable[[int, int], str]
+
+
+def _msr(row: int, sector: int) -> str:
+    kind = "Write" if row % 3 else "Read"
+    time = 128_166_372_003_061_629 + 900 * row
+    return f"{time},usr,{row % 4},{kind},{512 * sector},4096,{2833 + row % 99}\n"
+
+
+def _systor(row: int, sector: int) -> str:
+    second, us = divmod(90 * row, 1_000_000)
+    start = f"{1_455_591_804 + second}.{us:06d}000"
+    return f"{start},0.006475000,{'RW'[row % 2]},{row % 6},{512 * sector},4096\n"
+
+
+def _alibaba(row: int, sector: int) -> str:
+    time = 1_577_808_000_000_000 + 90 * row
+    return f"{row % 700},{'RW'[row % 2]},{512 * sector},4096,{time}\n"
+
+
+def _tencent(row: int, sector: int) -> str:
+    time = 1_538_323_200 + row // 20_000
+    return f"{time},{sector},8,{row % 2},{1000 + row % 700}\n"
+
+
+def _fiu(row: int, sector: int) -> str:
+    pid = 2000 + row % 40
+    time = 777_599_999_908_936 + 900 * row
+    return f"{time} {pid} job{pid} {sector} 8 W 6 0 3f4fc2833a17fd2a3dacad7c0e8ca8ad\n"
+
+
+def _csv(row: int, sector: int) -> str:
+    return f"{90 * row},tenant{row % 90},{'rw'[row % 2]},{512 * sector},4096\n"
+
+
+def _blkparse(row: int, sector: int) -> str:
+    request, step = divmod(row, 3)
+    time = 90_000 * request + 700 * step
+    who = "[0]" if step == 2 else "[fio job/1]"
+    return (
+        f"  7,0    0 {row + 1:8d} {time // 10**9:5d}.{time % 10**9:09d} "
+        f"{0 if step == 2 else 4162:5d}  {'QDC'[step]}  WS {sector} + 8 {who}\n"
+    )
+
+
+LINES: Final[dict[str, Line]] = {
+    "blkparse": _blkparse,
+    "msr": _msr,
+    "systor": _systor,
+    "alibaba": _alibaba,
+    "tencent": _tencent,
+    "fiu": _fiu,
+    "csv": _csv,
+}
+CSV_COLUMNS: Final = "time=1:us,cgroup=2,op=3,offset=4:B,size=5:B"
+
+
+def _lines(line: Line, n_rows: int, per_sector: int) -> Iterator[str]:
+    for row in range(n_rows):
+        yield line(row, SECTORS[row // per_sector % len(SECTORS)])
+
+
+def _convert(name: str, bench: Bench, *, format_: str) -> Result:
+    source = bench.scratch / f"{format_}.txt"
+    per_sector = 3 if format_ == "blkparse" else 1
+    with source.open("w") as file:
+        file.writelines(_lines(LINES[format_], bench.events, per_sector))
+    output = bench.scratch / "converted.arrow"
+    columns = CSV_COLUMNS if format_ == "csv" else None
+    options = FormatOptions(name=format_, columns=columns)
+
+    def work() -> None:
+        replay.convert(source, output, overwrite=True, format=options).close()
+
+    spent = repeat(work, bench.repeats)
+    output.unlink()
+    source.unlink()
+    return Result(
+        case=name,
+        what=f"{format_} to trace file, 1 thread",
+        unit="row",
+        count=bench.events,
+        spent=spent,
+    )
+
+
+FORMATS: list[Case] = [
+    Case(name=f"format.{format_}", run=partial(_convert, format_=format_))
+    for format_ in LINES
+]

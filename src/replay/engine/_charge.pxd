@@ -1,0 +1,180 @@
+"""Charging memory: stocks, limits, and the sleep above ``memory.high``.
+
+Source: mm/memcontrol.c:try_charge_memcg(), drain_all_stock(),
+mem_cgroup_handle_over_high(), calculate_high_delay(), v6.1.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t
+
+from replay.engine._clock cimport jiffies_at, time_of_jiffy
+from replay.engine._limits cimport (
+    is_below,
+    memory_count,
+    memory_exceeded,
+    memory_room,
+)
+from replay.engine._tasks cimport dying_until, oom_kill
+from replay.engine._types cimport Group, Request, Sim, Worker
+from replay.engine._workers cimport worker_at
+
+cdef enum:
+    # MEMCG_CHARGE_BATCH: pages that are charged at once
+    BATCH = 64
+    # `max` events of a failing round, behind the one of the first failure
+    MAX_EVENTS_A_ROUND = 17
+    # how oft a worker above memory.high tries to reclaim before it sleeps
+    HIGH_PASSES = 17
+    # MEMCG_DELAY_PRECISION_SHIFT and MEMCG_DELAY_SCALING_SHIFT
+    PRECISION_SHIFT = 20
+    SCALING_SHIFT = 14
+
+cdef enum ChargeResult:
+    CHARGE_OK = 0
+    CHARGE_FAILED = 1
+    CHARGE_SLEEPS = 2
+
+
+cdef inline void stock_drain(Sim *sim, Worker *worker) noexcept nogil:
+    """Give a CPU's stock back to the counters."""
+    if worker.stock_pages > 0:
+        memory_count(sim, worker.stock_cgroup, -worker.stock_pages)
+    worker.stock_pages = 0
+
+
+cdef inline void stocks_drain(Sim *sim, int32_t over) noexcept nogil:
+    """Give back every stock of a cgroup and its descendants."""
+    cdef uint32_t i
+    cdef Worker *worker
+    for i in range(1, sim.workers.length):
+        worker = worker_at(sim, i)
+        if worker.stock_pages > 0 and is_below(
+            sim, <int32_t> worker.stock_cgroup, over
+        ):
+            stock_drain(sim, worker)
+
+
+cdef inline void events_count(
+    Sim *sim, int32_t over, int64_t max_events, int64_t oom
+) noexcept nogil:
+    """Count a failure at a limit, there and in every ancestor but the root."""
+    while over > 0:
+        sim.groups[over].max_events += max_events
+        sim.groups[over].oom += oom
+        over = sim.groups[over].parent
+
+
+cdef inline ChargeResult make_room(
+    Sim *sim, Request *request, int64_t pages, int64_t now, int64_t *until
+) noexcept nogil:
+    """Make room at a limit; `until` is when to try again if the worker must sleep.
+
+    `max` counts the first failure, one more after the stocks are drained and 16
+    retries; each further round 17. `oom` counts the rounds.
+    """
+    cdef int32_t over
+    while True:
+        over = memory_exceeded(sim, request.memory_payer, pages)
+        if over < 0:
+            return CHARGE_OK
+        if request.oom_rounds == 0:
+            events_count(sim, over, 1, 0)
+            stocks_drain(sim, over)
+            if memory_exceeded(sim, request.memory_payer, pages) < 0:
+                return CHARGE_OK
+        events_count(sim, over, MAX_EVENTS_A_ROUND, 1)
+        request.oom_rounds += 1
+        until[0] = dying_until(sim, over)
+        if until[0] < 0 and not oom_kill(sim, over, request, now):
+            request.oom_rounds = 0
+            return CHARGE_FAILED
+        until[0] = dying_until(sim, over)
+        if until[0] >= 0:
+            request.blocking = <uint32_t> over
+            return CHARGE_SLEEPS
+
+
+cdef inline bint is_high(const Sim *sim, uint32_t cgroup) noexcept nogil:
+    """Tell whether a cgroup or one above it is over its ``memory.high``."""
+    cdef int32_t at = sim.groups[cgroup].highs
+    cdef const Group *group
+    while at > 0:
+        group = &sim.groups[at]
+        if group.usage > group.high:
+            return True
+        at = sim.groups[group.parent].highs
+    return False
+
+
+cdef inline ChargeResult charge_batch(
+    Sim *sim, Request *request, int64_t pages, int64_t now, int64_t *until
+) noexcept nogil:
+    """Charge pages that the stock does not hold: 64 at once where they fit."""
+    cdef uint32_t payer = request.memory_payer
+    cdef Worker *worker = worker_at(sim, request.worker)
+    cdef int64_t batch = BATCH
+    cdef ChargeResult result
+    if memory_room(sim, payer, BATCH) < BATCH:
+        batch = pages
+        result = make_room(sim, request, pages, now, until)
+        if result != CHARGE_OK:
+            return result
+    request.oom_rounds = 0
+    memory_count(sim, payer, batch)
+    if batch > pages:
+        if worker.stock_cgroup != payer:
+            stock_drain(sim, worker)
+            worker.stock_cgroup = payer
+        worker.stock_pages += batch - pages
+    if is_high(sim, payer):
+        worker.over_high += batch
+    return CHARGE_OK
+
+
+cdef inline int64_t throttled_until(
+    Sim *sim, Request *request, int64_t now
+) noexcept nogil:
+    """Return until when the worker sleeps for what it charged high, -1 for not at all.
+
+    Pages of tmpfs cannot be reclaimed from a loop worker, so it retries in vain: 17
+    `high` events, if it sleeps.
+    """
+    cdef Worker *worker = worker_at(sim, request.worker)
+    cdef int64_t n_pages = worker.over_high
+    cdef int64_t hz = sim.set.hz
+    cdef int64_t worst = 0
+    cdef int64_t overage, penalty
+    cdef int32_t at, above
+    cdef Group *group
+    if n_pages <= BATCH:
+        return -1
+    worker.over_high = 0
+    at = sim.groups[request.memory_payer].highs
+    while at > 0:
+        group = &sim.groups[at]
+        overage = 0
+        if group.usage > group.high:
+            overage = ((group.usage - group.high) << PRECISION_SHIFT) // max(
+                1, group.high
+            )
+        if overage > worst:
+            worst = overage
+            request.blocking = <uint32_t> at
+        at = sim.groups[group.parent].highs
+    # beyond 2**20 times its limit the clamp below is certain
+    worst = min(worst, <int64_t> 1 << 26)
+    penalty = (worst * worst * hz >> PRECISION_SHIFT) >> SCALING_SHIFT
+    penalty = min(penalty * n_pages // BATCH, 2 * hz)
+    at = sim.groups[request.memory_payer].highs
+    while at > 0:
+        group = &sim.groups[at]
+        if group.usage > group.high:
+            above = at
+            while above > 0:
+                sim.groups[above].high_events += (
+                    HIGH_PASSES if penalty > hz // 100 else 1
+                )
+                above = sim.groups[above].parent
+        at = sim.groups[group.parent].highs
+    if penalty <= hz // 100:
+        return -1
+    return time_of_jiffy(sim, jiffies_at(sim, now) + penalty)

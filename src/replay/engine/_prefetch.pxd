@@ -1,0 +1,85 @@
+"""Fetch ahead what the next rows will touch, where it does not fit the caches.
+
+Rows are known ahead and a row's state hangs on a chain: hash, account, worker and
+charge, latency block, histogram. Each link is asked for a few rows before the next.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from replay.engine._accounts cimport account_key
+from replay.engine._arena cimport keymap_get, keymap_mix
+from replay.engine._histogram cimport Histogram
+from replay.engine._types cimport (
+    N_OPS,
+    NOT_REPLAYED,
+    STAGE_DEVICE,
+    Account,
+    Charge,
+    Columns,
+    LatencyBlock,
+    Sim,
+    Worker,
+)
+
+cdef extern from *:
+    """
+    #define replay_prefetch(pointer) __builtin_prefetch(pointer)
+    """
+    void prefetch "replay_prefetch"(const void *pointer) noexcept nogil
+
+cdef enum:
+    # below so many accounts everything lies in the caches anyhow
+    PREFETCH_ACCOUNTS = 2048
+    HASH_AHEAD = 24
+    ACCOUNT_AHEAD = 18
+    LINKS_AHEAD = 12
+    HISTOGRAM_AHEAD = 6
+
+
+cdef inline uint32_t account_ahead(
+    const Sim *sim, const Columns *columns, int64_t i
+) noexcept nogil:
+    """Return the account of a row, 0 if it has none yet."""
+    if columns.device[i] == NOT_REPLAYED:
+        return 0
+    return keymap_get(
+        &sim.account_map, account_key(columns.issuer[i], columns.device[i])
+    )
+
+
+cdef inline void prefetch_rows(
+    const Sim *sim, const Columns *columns, int64_t i
+) noexcept nogil:
+    """Fetch what rows a little behind row i will touch."""
+    cdef const Account *account
+    cdef uint64_t key
+    cdef int op
+    if (
+        sim.accounts.length < PREFETCH_ACCOUNTS
+        or i + HASH_AHEAD >= columns.n_rows
+    ):
+        return
+    key = account_key(columns.issuer[i + HASH_AHEAD], columns.device[i + HASH_AHEAD])
+    prefetch(&sim.account_map.slots[keymap_mix(key) & sim.account_map.mask])
+    prefetch(
+        (<Account *> sim.accounts.data) + account_ahead(sim, columns, i + ACCOUNT_AHEAD)
+    )
+    account = (<Account *> sim.accounts.data) + account_ahead(
+        sim, columns, i + LINKS_AHEAD
+    )
+    op = columns.op[i + LINKS_AHEAD]
+    prefetch((<Worker *> sim.workers.data) + account.worker)
+    prefetch((<Charge *> sim.charges.data) + account.charge)
+    if 0 <= op < N_OPS:
+        prefetch((<LatencyBlock *> sim.blocks.data) + account.latency[op])
+    account = (<Account *> sim.accounts.data) + account_ahead(
+        sim, columns, i + HISTOGRAM_AHEAD
+    )
+    op = columns.op[i + HISTOGRAM_AHEAD]
+    if 0 <= op < N_OPS:
+        prefetch(
+            (<Histogram *> sim.histograms.data)
+            + ((<LatencyBlock *> sim.blocks.data) + account.latency[op]).stages[
+                STAGE_DEVICE
+            ]
+        )

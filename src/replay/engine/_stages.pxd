@@ -1,0 +1,155 @@
+"""The stages of a request on its way in: limits, tag, worker, lock, device."""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t
+
+from replay.engine._accounts cimport count_charged
+from replay.engine._lock cimport shared_enter, shared_next_finish
+from replay.engine._server cimport request_at, server_enter, server_leave
+from replay.engine._streams cimport push
+from replay.engine._throttle cimport throttle_enter
+from replay.engine._types cimport (
+    EVENT_COMPLETE,
+    EVENT_LOCK,
+    EVENT_TIMER,
+    OP_DISCARD,
+    OP_FLUSH,
+    OP_WRITE,
+    OP_WRITE_ZEROES,
+    Request,
+    SharedLock,
+    Sim,
+    Worker,
+)
+from replay.engine._workers cimport (
+    is_asynchronous,
+    worker_at,
+    worker_idles,
+    worker_pick,
+)
+
+
+cdef inline void served_from(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """The device works on the request."""
+    cdef Request *request = request_at(sim, slot)
+    push(sim, now + request.service_ns, EVENT_COMPLETE, request.row, slot)
+
+
+cdef inline void serve(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Wait for a place in the device, then be served."""
+    cdef Request *request = request_at(sim, slot)
+    request.device_ns = now
+    if sim.set.device_on and not server_enter(
+        sim, &sim.devices[request.device].device, slot, now
+    ):
+        return
+    served_from(sim, slot, now)
+
+
+cdef inline void schedule_lock(Sim *sim, uint32_t device) noexcept nogil:
+    """Announce when the shared lock's first holder is done; forget what was said."""
+    cdef SharedLock *lock = &sim.devices[device].shared
+    lock.version += 1
+    if lock.length > 0 and lock.frozen_ns < 0:
+        push(sim, shared_next_finish(sim, lock), EVENT_LOCK, device, lock.version)
+
+
+cdef inline void take_lock(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Take the backing file's lock where the operation needs it alone."""
+    cdef Request *request = request_at(sim, slot)
+    if not sim.set.lock_on or not (
+        request.op == OP_WRITE
+        or request.op == OP_DISCARD
+        or request.op == OP_WRITE_ZEROES
+    ):
+        request.lock_ns = now
+        serve(sim, slot, now)
+        return
+    if sim.set.lock_shared:
+        request.shares_lock = True
+        shared_enter(sim, &sim.devices[request.device].shared, slot, now)
+        schedule_lock(sim, request.device)
+        return
+    request.holds_lock = True
+    if server_enter(sim, &sim.devices[request.device].lock, slot, now):
+        request.lock_ns = now
+        serve(sim, slot, now)
+
+
+cdef inline uint32_t next_command(
+    Sim *sim, uint32_t worker_index, uint32_t issuer, int64_t now
+) noexcept nogil:
+    """The worker is done with a command: return the next, or idle and return 0."""
+    cdef Worker *worker = worker_at(sim, worker_index)
+    cdef uint32_t successor = server_leave(sim, &worker.server, issuer, now)
+    if successor == 0 and worker_idles(sim, worker_index, now):
+        push(
+            sim,
+            sim.devices[worker.device].timer_ns,
+            EVENT_TIMER,
+            worker.device,
+            0,
+        )
+    return successor
+
+
+cdef inline void start(
+    Sim *sim, uint32_t worker_index, uint32_t slot, int64_t now
+) noexcept nogil:
+    """Let the worker handle its next commands until one keeps it busy."""
+    cdef Request *request
+    while slot != 0:
+        request = request_at(sim, slot)
+        request.start_ns = now
+        if not is_asynchronous(sim, request.op):
+            take_lock(sim, slot, now)
+            return
+        request.lock_ns = now
+        if throttle_enter(sim, slot, limit_below(sim, request.io_payer), now):
+            serve(sim, slot, now)
+        slot = next_command(sim, worker_index, request_at(sim, slot).issuer, now)
+
+
+cdef inline void dispatch(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Hand the command to its worker."""
+    cdef uint32_t worker_index = worker_pick(sim, slot, now)
+    cdef Request *request = request_at(sim, slot)
+    request.dispatch_ns = now
+    count_charged(sim, request)
+    if server_enter(sim, &worker_at(sim, worker_index).server, slot, now):
+        start(sim, worker_index, slot, now)
+
+
+cdef inline int32_t limit_below(const Sim *sim, uint32_t cgroup) noexcept nogil:
+    """Return the nearest limit of a cgroup on the device below, -1 for none."""
+    return -1 if sim.limit_of[0] == NULL else sim.limit_of[0][cgroup]
+
+
+cdef inline int32_t limit_above(const Sim *sim, const Request *request) noexcept nogil:
+    """Return the nearest limit of an issuer on the traced device, -1 for none."""
+    cdef const int32_t *limits = sim.limit_of[request.device + 1]
+    if limits == NULL:
+        return -1
+    # a flush has no bio and so no cgroup
+    return limits[0 if request.op == OP_FLUSH else sim.blkcg[request.issuer]]
+
+
+cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Begin: by queue events at the traced device's own limits."""
+    cdef Request *request = request_at(sim, slot)
+    request.arrival_ns = now
+    if sim.set.by_queue and not throttle_enter(
+        sim, slot, limit_above(sim, request), now
+    ):
+        return
+    take_tag(sim, slot, now)
+
+
+cdef inline void take_tag(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Enter the driver; by queue events, once a tag is free."""
+    cdef Request *request = request_at(sim, slot)
+    request.tag_ns = now
+    if sim.set.by_queue and not server_enter(
+        sim, &sim.devices[request.device].tags, slot, now
+    ):
+        return
+    dispatch(sim, slot, now)

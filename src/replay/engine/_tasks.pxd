@@ -1,0 +1,166 @@
+"""Tasks of cgroups: their memory, the OOM killer and the reaper.
+
+Source: mm/oom_kill.c:select_bad_process(), oom_kill_process(), oom_reaper(), v6.1.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t
+
+from replay.engine._arena cimport arena_add
+from replay.engine._limits cimport PAGE_BYTES, ceil_pages, is_below, memory_count
+from replay.engine._types cimport Group, Kill, Request, Sim, Task
+
+cdef enum:
+    # OOM_REAPER_DELAY
+    REAPER_SECONDS = 2
+
+
+cdef inline int64_t reaper_ns() noexcept nogil:
+    """Return how long after a kill the reaper comes."""
+    return <int64_t> REAPER_SECONDS * 1000000000
+
+
+cdef inline void task_shrink(Sim *sim, Task *task, int64_t resident) noexcept nogil:
+    """Set how many pages a task holds."""
+    memory_count(sim, task.cgroup, resident - task.resident)
+    sim.groups[task.cgroup].rss += resident - task.resident
+    task.resident = resident
+
+
+cdef inline void task_ends(Sim *sim, Task *task) noexcept nogil:
+    """A task that lives has no request left: it ends and gives its memory back."""
+    task.ended = True
+    if not task.kernel:
+        sim.groups[task.cgroup].n_alive -= 1
+    task_shrink(sim, task, 0)
+
+
+cdef inline void task_arrives(Sim *sim, int32_t index, int64_t nbytes) noexcept nogil:
+    """A request of a task is queued: with its first one the task's memory counts."""
+    cdef Task *task = &sim.tasks[index]
+    if not task.started:
+        task.started = True
+        if not task.kernel:
+            sim.groups[task.cgroup].n_alive += 1
+        task.resident = task.rss
+        memory_count(sim, task.cgroup, task.rss)
+        sim.groups[task.cgroup].rss += task.rss
+    task.in_flight_bytes += nbytes
+
+
+cdef inline void task_completes(Sim *sim, int32_t index, int64_t nbytes) noexcept nogil:
+    """A request of a task is done: give back what only it kept in memory."""
+    cdef Task *task = &sim.tasks[index]
+    task.in_flight_bytes -= nbytes
+    task.requests_left -= 1
+    if task.killed_ns >= 0:
+        if task.in_flight_bytes == 0 and task.reap_ns >= 0:
+            task.reap_ns = -1   # it could exit
+            sim.n_dying -= 1
+        if task.reap_ns < 0:
+            task_shrink(
+                sim, task, min(task.resident, ceil_pages(task.in_flight_bytes))
+            )
+    elif task.requests_left == 0:
+        task_ends(sim, task)
+
+
+cdef inline void task_skips(Sim *sim, int32_t index) noexcept nogil:
+    """A request of a task is not replayed."""
+    cdef Task *task = &sim.tasks[index]
+    task.requests_left -= 1
+    if task.requests_left == 0 and (
+        task.started and not task.ended and task.killed_ns < 0
+    ):
+        task_ends(sim, task)
+
+
+cdef inline bint task_stopped(
+    const Sim *sim, int32_t index, int64_t queue_ns
+) noexcept nogil:
+    """Tell whether a request queued now is one that a kill stopped.
+
+    A killed task's own; a kernel thread's, if no other task of the cgroup lives.
+    """
+    cdef const Task *task = &sim.tasks[index]
+    cdef const Group *group = &sim.groups[task.cgroup]
+    if not task.kernel:
+        return 0 <= task.killed_ns < queue_ns
+    return 0 <= group.last_kill_ns < queue_ns and group.n_alive == 0
+
+
+cdef inline void tasks_reap(Sim *sim, int64_t now) noexcept nogil:
+    """Give back what killed tasks held, once the reaper has come to them."""
+    cdef uint32_t i
+    cdef Task *task
+    if sim.n_dying == 0:
+        return
+    for i in range(sim.n_tasks):
+        task = &sim.tasks[i]
+        if 0 <= task.reap_ns <= now:
+            task.reap_ns = -1
+            sim.n_dying -= 1
+            task_shrink(
+                sim, task, min(task.resident, ceil_pages(task.in_flight_bytes))
+            )
+
+
+cdef inline int64_t dying_until(const Sim *sim, int32_t over) noexcept nogil:
+    """Return when a killed task below a limit gives its memory back, -1 for none."""
+    cdef int64_t until = -1
+    cdef uint32_t i
+    cdef const Task *task
+    if sim.n_dying == 0:
+        return -1
+    for i in range(sim.n_tasks):
+        task = &sim.tasks[i]
+        if task.reap_ns >= 0 and is_below(sim, <int32_t> task.cgroup, over):
+            if until < 0 or task.reap_ns < until:
+                until = task.reap_ns
+    return until
+
+
+cdef inline bint oom_kill(
+    Sim *sim, int32_t over, const Request *request, int64_t now
+) noexcept nogil:
+    """Kill the largest task below a limit; tell whether there was one.
+
+    Equal ones: the later. A task that waits for its own I/O cannot exit: the reaper
+    gives its pages back 2 s later, but those that its requests in flight pin.
+    """
+    cdef int32_t victim = -1
+    cdef int32_t at
+    cdef uint32_t i, index
+    cdef Task *task
+    cdef Kill *kill
+    for i in range(sim.n_tasks):
+        task = &sim.tasks[i]
+        if task.kernel or not task.started or task.ended or task.killed_ns >= 0:
+            continue
+        if not is_below(sim, <int32_t> task.cgroup, over):
+            continue
+        if victim < 0 or task.rss >= sim.tasks[victim].rss:
+            victim = <int32_t> i
+    if victim < 0:
+        return False
+    task = &sim.tasks[victim]
+    task.killed_ns = now
+    index = arena_add(&sim.kills)
+    kill = (<Kill *> sim.kills.data) + index
+    kill.time_ns = now
+    kill.limit_cgroup = <uint32_t> over
+    kill.victim_cgroup = task.cgroup
+    kill.task = victim
+    kill.usage_bytes = sim.groups[over].usage * PAGE_BYTES
+    kill.row = request.row
+    sim.groups[task.cgroup].last_kill_ns = now
+    sim.groups[task.cgroup].n_alive -= 1
+    at = <int32_t> task.cgroup
+    while at > 0:
+        sim.groups[at].oom_kill += 1
+        at = sim.groups[at].parent
+    if task.in_flight_bytes > 0:
+        task.reap_ns = now + reaper_ns()
+        sim.n_dying += 1
+    else:
+        task_shrink(sim, task, 0)
+    return True

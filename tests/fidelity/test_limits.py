@@ -1,0 +1,114 @@
+"""Limited runs predicted from recordings without the limit, against the kernel's own.
+
+Bounds are those that the rules reach without fitting; what is recorded under emulation
+has a spread of its own (`shared`'s README gives it).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import replay
+from recordings import Recording, only, rows
+
+Find = Callable[[str], Recording]
+
+DIRECT = {
+    "trace": {"direct_io": True},
+    "driver": {"direct_io": True},
+    "backing": {"filesystem": "ext4", "device": "254:32"},
+    # the total is from queue to completion, as a process sees it
+    "arrivals": {"mode": "dependent", "event": "queue"},
+}
+
+
+def linear(base_ns: int, ns_per_byte: float) -> dict[str, Any]:
+    """Return a service that is the same for reads and writes."""
+    one = {"base_ns": base_ns, "ns_per_byte": ns_per_byte}
+    return {"model": "linear", "read": one, "write": one}
+
+
+def queue_to_complete(taken: Recording, cgroup_id: int) -> np.ndarray[Any, Any]:
+    """Return the recorded times of a cgroup's requests, ns, sorted."""
+    table = taken.trace.table()
+    mask = np.asarray(table["cgroup"]) == cgroup_id
+    mask &= np.asarray(table["device"]) == 7 << 20
+    times = np.asarray(table["complete_ns"]) - np.asarray(table["queue_ns"])
+    return np.sort(times[mask])
+
+
+def id_of(taken: Recording, path: str) -> int:
+    cgroups = taken.trace.metadata.summary.cgroups
+    return next(cgroup.id for cgroup in cgroups if cgroup.path == path)
+
+
+def test_io_max_is_predicted_from_the_run_without_it(recording: Find) -> None:
+    # GIVEN the same jobs recorded without and with b's limit of 4 MiB/s
+    unlimited, limited = recording("direct-unlimited"), recording("direct-iomax")
+    scenario = DIRECT | {"cgroups": {"/b": {"io.max": "254:32 wbps=4194304"}}}
+    # WHEN the one without is replayed with it
+    result = replay.run(unlimited.trace, scenario, requests=True)
+    # THEN b's latencies and run time are the kernel's
+    for path, mean_off, rank_off in (("/b", 0.05, 0.10), ("/a", 0.25, None)):
+        kernel = queue_to_complete(limited, id_of(limited, path))
+        found = only(result.latency, cgroup=path, stage="total")
+        assert found["mean_ns"] == pytest.approx(kernel.mean(), rel=mean_off)
+        if rank_off is not None:
+            for name, rank in (("p50_ns", 0.5), ("p99_ns", 0.99)):
+                exact = kernel[int(np.ceil(rank * len(kernel))) - 1]
+                assert found[name] == pytest.approx(exact, rel=rank_off)
+    assert result.requests is not None
+    mine = [row for row in result.requests.to_pylist() if row["issuer"] == "/b"]
+    took_ns = max(row["completion_ns"] for row in mine) - mine[0]["arrival_ns"]
+    assert took_ns == pytest.approx(6.2e9, rel=0.03)
+    # AND the wait is for b's own limit
+    wait = only(result.interference, waiting="/b", resource="throttle")
+    assert wait["blocking"] == "/b"
+    assert not rows(result.interference, waiting="/a")
+
+
+def test_memory_high_counts_17_events_for_every_128_pages(recording: Find) -> None:
+    # GIVEN dd alone, 20 MiB over a memory.high of 12 MiB; its own memory is 1.3 MiB
+    # (`memory.peak` less what it wrote and the stock)
+    taken = recording("high-alone")
+    scenario = {
+        "service": linear(1_000_000, 5),
+        "cgroups": {
+            "/a": {"memory.high": "12M", "tasks": [{"comm": "dd", "rss": "1300K"}]}
+        },
+    }
+    result = replay.run(taken.trace, scenario)
+    found = only(result.memory, cgroup="/a")
+    kernel = taken.kernel()["/a"]["memory.events"]
+    assert found["high"] == kernel["high"] == 323
+    # AND it slept as long as the kernel's writer took, but for the copying
+    slept = only(result.latency, cgroup="/a", stage="memory", op="write")
+    total_ns = queue_to_complete(taken, id_of(taken, "/a")).sum()
+    assert slept["mean_ns"] * slept["count"] == pytest.approx(total_ns, rel=0.05)
+
+
+def test_sleep_of_one_stalls_the_other_behind_the_lock(recording: Find) -> None:
+    # GIVEN a's writer with a memory.high of 24 MiB and b's without, predicted from the
+    # run without a limit; the kernel's own spread is 15.2-16.9 s and 14.2-15.9 s
+    taken = recording("high-unlimited")
+    scenario = {
+        "service": linear(500_000, 8),
+        "arrivals": {"mode": "dependent"},
+        "cgroups": {
+            "/a": {"memory.high": "24M", "tasks": [{"comm": "dd", "rss": "1300K"}]}
+        },
+    }
+    result = replay.run(taken.trace, scenario)
+    totals = {
+        path: found["mean_ns"] * found["count"] / 1e9
+        for path in ("/a", "/b")
+        for found in [only(result.latency, cgroup=path, stage="total")]
+    }
+    assert 15.2 * 0.88 <= totals["/a"] <= 16.9 * 1.12
+    assert 14.2 * 0.88 <= totals["/b"] <= 15.9 * 1.12
+    # AND b waits for a on the lock, almost all of the time
+    wait = only(result.interference, waiting="/b", blocking="/a", resource="lock")
+    assert wait["wait_ns"] >= 0.95 * totals["/b"] * 1e9
+    assert abs(only(result.memory, cgroup="/a")["high"] - 204) <= 51

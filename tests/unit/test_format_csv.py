@@ -1,0 +1,101 @@
+"""CSV whose columns the user names."""
+
+from pathlib import Path
+
+import pytest
+
+from replay.errors import TraceError
+from small_traces import brief, paths, read
+
+COLUMNS = "time=ts:us,offset=off:B,size=len:KiB,op=rw,cgroup=tenant"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "sample.csv"
+    path.write_text(text)
+    return path
+
+
+def test_columns_are_found_by_the_headers_names_in_any_order(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "tenant,rw,other,ts,len,off\n"
+        'a,R,"x, y",1000.25,4,512\n'
+        "b/c,write,,1001,1,1024\n",
+    )
+    rows, summary = read(path, columns=COLUMNS)
+    assert summary.format == "csv"
+    assert brief(rows) == [(0, None, 1, 4096, "read"), (750, None, 2, 1024, "write")]
+    assert paths(rows, summary) == ["/a", "/b_c"]
+    assert summary.wall_clock_ns is None
+
+
+def test_columns_are_found_by_number_where_there_is_no_header(tmp_path: Path) -> None:
+    path = write(tmp_path, "# made by hand\n0.5;1;8;10;7\n0.75;0;16;20;7\n")
+    rows, summary = read(
+        path,
+        "csv",
+        columns="time=1:s,op=2:0=read/1=discard,size=3:sectors,offset=4:4KiB,pid=5",
+    )
+    assert brief(rows) == [
+        (0, None, 80, 4096, "discard"),
+        (250_000_000, None, 160, 8192, "read"),
+    ]
+    assert [row["cgroup"] for row in rows] == [0, 0]
+    assert [(one.pid, one.n_requests) for one in summary.processes] == [(7, 2)]
+
+
+def test_response_device_and_process_are_taken(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "t r d n p o s x\n10 5 8:16 cat 1 0 512 w\n20 100 fast cat 1 0 512 f\n",
+    )
+    rows, summary = read(
+        path,
+        columns="time=t:100ns,response=r:ms,device=d,process=n,pid=p,offset=o:B,"
+        "size=s:B,op=x",
+    )
+    assert brief(rows, "queue_ns", "complete_ns", "device", "op") == [
+        (0, 5_000_000, 8 << 20 | 16, "write"),
+        (1000, 100_001_000, 1, "flush"),
+    ]
+    assert [one.names[0].name for one in summary.processes] == ["cat"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ("time=ts:us", "offset and size and op missing"),
+        ("time=ts,offset=off:B,size=len:B,op=rw", "time needs a unit, one of s, ms"),
+        ("time=ts:h,offset=off:B,size=len:B,op=rw", "time needs a unit"),
+        ("time=ts:us,offset=off:us,size=len:B,op=rw", "offset needs a unit, one of B"),
+        ("time=ts:us,when=x", "'when=x' is not FIELD=COLUMN"),
+        ("time=ts:us,time=x:us", "time is given twice"),
+        (
+            "time=ts:us,offset=off:B,size=len:B,op=rw:0=reed",
+            "'reed' is not one of read",
+        ),
+        ("time=nn:us,offset=off:B,size=len:B,op=rw", "has not the columns nn, off"),
+        ("time=1:us,offset=2:B,size=3:B,op=9", "has not the columns 1, 2, 3, 9"),
+        ("time=ts:us,offset=ts:B,size=len:B,op=rw", "ts cannot be two things"),
+    ],
+)
+def test_columns_that_make_no_sense_are_refused(
+    tmp_path: Path, columns: str, reason: str
+) -> None:
+    path = write(tmp_path, "ts,off,len,rw\n1,2,3,r\n")
+    with pytest.raises(TraceError) as refusal:
+        read(path, columns=columns)
+    assert reason in str(refusal.value)
+
+
+def test_csv_without_columns_is_refused_with_an_example(tmp_path: Path) -> None:
+    path = write(tmp_path, "1,2\n")
+    with pytest.raises(TraceError, match="csv needs its columns: --columns"):
+        read(path, "csv")
+
+
+def test_an_unknown_operation_is_refused_with_its_row(tmp_path: Path) -> None:
+    path = write(tmp_path, "tenant,rw,ts,len,off\na,r,1,1,1\na,q,2,1,1\n")
+    with pytest.raises(TraceError, match="row 3: rw is 'q', not 'r', 'read'"):
+        read(path, columns=COLUMNS)
