@@ -16,12 +16,15 @@ DEMO_SCENARIO := traces/seed-unlimited.toml
 # What runs under the sanitizers: all that drives compiled code.
 SANITIZED := $(wildcard tests/fuzz tests/property/test_engine_*.py tests/property/test_pair*.py \
 	tests/unit/test_pair*.py tests/unit/test_record*.py tests/unit/test_structures.py \
+	tests/unit/test_captures.py \
 	tests/integration/test_scenarios_of_traces.py)
 BENCHMARKS := benchmarks.rates
+# how long `make fuzz` looks for trouble
+SECONDS ?= 600
 
 export REPLAY_SHARED ?= $(abspath ../shared)
 
-.PHONY: all demo test slow lint format types debug sanitize coverage bench dist clean
+.PHONY: all demo test slow lint format types debug sanitize fuzz coverage bench dist clean
 all: test
 
 # the same writer twice: charged to itself under its limit, and charged to the root
@@ -63,6 +66,14 @@ sanitize: build/sanitize/lib
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
 	$(BIN)/python -m pytest -m 'not slow' --capture=sys -p no:cacheprovider $(SANITIZED)
+
+# damages inputs for SECONDS, on the build with sanitizers; prints the seed of a round
+# that fails
+fuzz: build/sanitize/lib
+	PYTHONPATH=$(CURDIR)/$< PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
+	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
 
 # Line tracing of compiled code needs Python 3.11 and the C beside its source, so a copy
 # is built and tested.

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     from replay.results.result import Result
     from replay.scenario.load import Scenario
     from replay.trace.convert import convert, open_or_convert
+    from replay.trace.events import convert_events
     from replay.trace.file import Trace, open_trace
+    from replay.trace.filters import Filters
     from replay.trace.formats.base import FormatOptions
+    from replay.trace.parquet import write_parquet
 
 __all__ = [
+    "Filters",
     "FormatOptions",
     "ModelError",
     "OutputError",
@@ -39,23 +43,28 @@ __all__ = [
     "__version__",
     "compare",
     "convert",
+    "convert_events",
     "open_or_convert",
     "open_results",
     "open_trace",
     "run",
+    "write_parquet",
 ]
 
 _MODULES = {
+    "Filters": "replay.trace.filters",
     "FormatOptions": "replay.trace.formats.base",
     "Result": "replay.results.result",
     "Scenario": "replay.scenario.load",
     "Trace": "replay.trace.file",
     "compare": "replay.results.compare",
     "convert": "replay.trace.convert",
+    "convert_events": "replay.trace.events",
     "open_or_convert": "replay.trace.convert",
     "open_results": "replay.results.read",
     "open_trace": "replay.trace.file",
     "run": "replay.replayer",
+    "write_parquet": "replay.trace.parquet",
 }
 
 

@@ -20,6 +20,7 @@ from replay.scenario.caught import Caught
 from replay.scenario.load import Scenario
 from replay.trace.convert import open_or_convert
 from replay.trace.file import Progress, Trace
+from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
 from replay.trace.schema import device_text
 from replay.version import VERSION
@@ -39,6 +40,7 @@ def run(
     threads: int = 1,
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
+    filters: Filters | None = None,
 ) -> Result:
     """Replay a trace under a scenario.
 
@@ -69,6 +71,8 @@ def run(
     format : str, FormatOptions or None
         The recording's format by name, with what else it must be told; None is found
         by content where that is safe.
+    filters : Filters or None
+        Which requests to replay, of a trace that is given by its path.
 
     Returns
     -------
@@ -93,7 +97,12 @@ def run(
         opened = trace
     else:
         opened = open_or_convert(
-            trace, cgroups=cgroups, threads=threads, progress=progress, format=format
+            trace,
+            cgroups=cgroups,
+            threads=threads,
+            progress=progress,
+            format=format,
+            filters=filters,
         )
     bound_from = time.perf_counter()
     binding = wanted.bind(opened)

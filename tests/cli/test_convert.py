@@ -105,7 +105,7 @@ def test_threads_and_batches_do_not_change_the_rows(
 def test_missing_cpus_are_said(tmp_path: Path) -> None:
     write_set(tmp_path, "sda", cpu0=writes(1), cpu3=writes(1, start_ns=9000))
     result = run("convert", tmp_path / "sda", "-o", tmp_path / "t")
-    assert "there is no file of CPU 1-2" in result.stderr
+    assert "there is no file of CPUs 1-2" in result.stderr
 
 
 def test_quiet_says_nothing(capture: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import replay
 from replay.cli.main import cli
 from replay.errors import ScenarioError
 from replay.results.write import ResultSink
+from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
 
 
@@ -67,7 +68,9 @@ def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> N
     done = call(
         *("run", "a", "b", "-s", "s.toml", "--set", "driver.policy=root"),
         *("--set", "/test.slice/memory.max=64M", "--cgroups", "ids"),
-        *("--assign", "rules.toml"),
+        *("--assign", "rules.toml", "--from", "1", "--until", "2.5"),
+        *("--device", "7:0", "--device", "7:1", "--cgroup", "/a", "--process", "dd*"),
+        *("--op", "write", "--sectors", "8-15"),
         *("-o", tmp_path / "out", "--requests", "--batch-rows", "7", "--threads", "2"),
     )
     assert done.exit_code == 0, done.output
@@ -81,6 +84,15 @@ def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> N
         "overwrite": False,
         "requests": True,
         "batch_rows": 7,
+        "filters": Filters(
+            begin="1",
+            end="2.5",
+            devices=("7:0", "7:1"),
+            cgroups=("/a",),
+            processes=("dd*",),
+            ops=("write",),
+            sectors="8-15",
+        ),
         "threads": 2,
         "progress": None,
     }

@@ -7,7 +7,8 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from replay.report.info import info_page, quality_lines
+from replay.report.info import info_page
+from replay.report.quality import quality_lines
 from replay.report.text import render_text
 from replay.trace.file import open_trace
 from replay.trace.info import TraceInfo, trace_info, wall_clock_text
@@ -147,7 +148,7 @@ def test_the_keys_of_the_json_are_documented_and_stable(
 
 
 #: Objects whose keys are data.
-BY_NAME = {"missing_cpus", "events", "notes", "lost", "unmatched"}
+BY_NAME = {"missing_cpus", "events", "notes", "lost", "unmatched", "filtered"}
 
 
 @pytest.mark.parametrize(
@@ -215,12 +216,48 @@ def test_every_loss_has_a_line_with_its_count() -> None:
     # WHEN they are put in words
     lines = quality_lines(quality, {"d/sda": [1, 2, 3, 7]})
     # THEN each has its line, what is zero has none
-    assert lines[0].startswith("d/sda: there is no file of CPU 1-3, 7: ")
+    assert lines[0].startswith("d/sda: there is no file of CPUs 1-3 and 7: ")
     assert lines[1].startswith("1,020 events lost while recording (1,000 on CPU 9, 20 ")
     assert sorted(int(line.split()[0]) for line in lines[2:]) == list(range(2, 14))
 
 
 def test_one_is_not_many() -> None:
     assert quality_lines(Quality(unfinished=1), {}) == [
-        "1 request issued but not seen to complete"
+        "1 issued request never completes: there is no completion in the recording"
+    ]
+
+
+def test_missing_files_explain_what_never_completes() -> None:
+    quality = Quality(unfinished=31_939, events={"D": 31_939, "Q": 31_939})
+    lines = quality_lines(quality, {"d/sda": [0, 6, 15]})
+    assert lines[-1] == (
+        "31,939 issued requests never complete:"
+        " the files of CPUs 0, 6 and 15 are missing"
+    )
+    (_, line) = quality_lines(quality, {"d/sda": [3]})
+    assert line.endswith("never complete: the file of CPU 3 is missing")
+    (*_, line) = quality_lines(quality, {"d/sda": [3], "d/sdb": [1, 2]})
+    assert line.endswith(
+        "the file of CPU 3 of d/sda and the files of CPUs 1-2 of d/sdb are missing"
+    )
+
+
+def test_what_is_not_recorded_at_all_is_said_once() -> None:
+    quality = Quality(
+        unfinished=2,
+        events={"D": 4, "C": 2},
+        unmatched={"issue_without_queue": 4},
+    )
+    assert quality_lines(quality, {}) == [
+        "2 issued requests never complete: in flight when the recording ended, or the"
+        " completion is lost",
+        "4 events issued a request that was never seen to be queued: there is no"
+        " queueing in the recording",
+    ]
+
+
+def test_what_filters_left_out_is_counted_by_filter() -> None:
+    quality = Quality(filtered={"time": 1_000, "op": 234}, filtered_bios=1_300)
+    assert quality_lines(quality, {}) == [
+        "1,234 requests filtered out (1,000 by time, 234 by op)"
     ]

@@ -1,12 +1,19 @@
 """``replay convert``."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from replay.cli import options
 from replay.cli.progress import message, progress_bar
+
+if TYPE_CHECKING:
+    from replay.trace.file import Progress
+    from replay.trace.metadata import Metadata
 
 
 @click.command
@@ -17,9 +24,22 @@ from replay.cli.progress import message, progress_bar
     required=True,
     type=click.Path(path_type=Path),
     metavar="TRACE.arrow",
-    help="The trace file to make.",
+    help="The file to make.",
+)
+@click.option(
+    "--to",
+    type=click.Choice(["arrow", "parquet"]),
+    default="arrow",
+    show_default=True,
+    help="arrow: the trace file that replay reads; parquet: names, for other programs.",
+)
+@click.option(
+    "--events",
+    is_flag=True,
+    help="Every record of blktrace as a row, not the requests; for other programs.",
 )
 @options.input_format
+@options.filters
 @options.cgroups
 @options.overwrite
 @options.batch_rows
@@ -28,9 +48,18 @@ from replay.cli.progress import message, progress_bar
 def convert(
     inputs: tuple[str, ...],
     output: Path,
+    to: str,
+    events: bool,
     format_name: str | None,
     columns: str | None,
     blkparse_format: str | None,
+    begin: str | None,
+    end: str | None,
+    devices: tuple[str, ...],
+    only_cgroups: tuple[str, ...],
+    processes: tuple[str, ...],
+    ops: tuple[str, ...],
+    sectors: str | None,
     cgroups: Path | None,
     overwrite: bool,
     batch_rows: int,
@@ -40,38 +69,85 @@ def convert(
     """Make a trace file of a recording.
 
     INPUT is a blktrace file, the base name of a per-CPU set (dir/loop0 for
-    dir/loop0.blktrace.0 and on), a directory that holds such sets, or a file of any
-    format that 'replay formats' lists, compressed or not. Several inputs are merged by
-    time.
+    dir/loop0.blktrace.0 and on), a directory that holds such sets, '-' for standard
+    input (blktrace -d DEVICE -o - | replay convert - -o TRACE.arrow), an archive (tar,
+    zip), or a file of any format that 'replay formats' lists, compressed or not.
+    Several inputs are merged by time. With filters, or for --to parquet, INPUT may be a
+    trace file.
     """
+    import replay
+
+    chosen = options.format_options(format_name, columns, blkparse_format)
+    filters = options.filters_of(
+        begin, end, devices, only_cgroups, processes, ops, sectors
+    )
+    if events and (filters or cgroups is not None or format_name is not None):
+        raise click.UsageError("--events takes blktrace's records, and all of them.")
+    with _told(output, quiet=quiet) as (progress, tell):
+        if events:
+            tell += [
+                replay.convert_events(
+                    inputs, output, to=to, overwrite=overwrite, progress=progress
+                )
+            ]
+        elif to == "parquet":
+            from replay.output import check_target
+
+            check_target(output.resolve(), output, overwrite=overwrite)
+            with replay.open_or_convert(
+                inputs,
+                cgroups=cgroups,
+                threads=threads,
+                progress=progress,
+                format=chosen,
+                filters=filters,
+            ) as trace:
+                replay.write_parquet(
+                    trace, output, overwrite=overwrite, progress=progress
+                )
+                tell += [trace.metadata]
+        else:
+            with replay.convert(
+                inputs,
+                output,
+                cgroups=cgroups,
+                overwrite=overwrite,
+                batch_rows=batch_rows,
+                threads=threads,
+                progress=progress,
+                format=chosen,
+                filters=filters,
+            ) as trace:
+                tell += [trace.metadata]
+
+
+@contextmanager
+def _told(
+    output: Path, *, quiet: bool
+) -> "Iterator[tuple[Progress | None, list[Metadata]]]":
+    """Show progress, then what was read; the caller puts the metadata in the list."""
     from replay.report.format import count_text
-    from replay.report.info import quality_lines
-    from replay.trace.convert import convert as convert_trace
+    from replay.report.quality import quality_lines
     from replay.trace.inputs import missing_cpus
 
     began = time.monotonic()
+    made: list[Metadata] = []
     with progress_bar("Converting", quiet=quiet) as progress:
-        trace = convert_trace(
-            inputs,
-            output,
-            cgroups=cgroups,
-            overwrite=overwrite,
-            batch_rows=batch_rows,
-            threads=threads,
-            progress=progress,
-            format=options.format_options(format_name, columns, blkparse_format),
-        )
-    with trace:
-        metadata = trace.metadata
-        sources = [one.path for one in metadata.sources if one.role == "trace"]
-        quality = metadata.summary.quality
-        notes = metadata.summary.notes
+        yield progress, made
     seconds = time.monotonic() - began
-    for line in (*notes, *quality_lines(quality, missing_cpus(sources))):
+    summary = made[0].summary
+    sources = [one.path for one in made[0].sources if one.role == "trace"]
+    for line in (
+        *summary.notes,
+        *quality_lines(summary.quality, missing_cpus(sources)),
+    ):
         message(f"Note: {line}", quiet=quiet)
+    n_records = summary.quality.records
+    rows = count_text(summary.n_rows, "request")
+    if summary.n_rows == n_records:
+        rows = count_text(summary.n_rows, "row")
     message(
-        f"{output}: {count_text(trace.n_rows, 'request')} of "
-        f"{count_text(quality.records, 'record')} from "
+        f"{output}: {rows} of {count_text(n_records, 'record')} from "
         f"{count_text(len(sources), 'file')} in {seconds:.2f} s",
         quiet=quiet,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
+    from replay.trace.filters import Filters
     from replay.trace.formats.base import FormatOptions
 
 _FILE: Final = click.Path(path_type=Path)
@@ -96,4 +97,81 @@ def format_options(
 
     return FormatOptions(
         name=format_name, columns=columns, blkparse_format=blkparse_format
+    )
+
+
+def filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which requests to keep: see `filters_of`."""
+    for option in (
+        click.option(
+            "--sectors",
+            metavar="A-B",
+            help="Requests that touch one of these sectors of 512 B.",
+        ),
+        click.option(
+            "--op",
+            "ops",
+            multiple=True,
+            metavar="OP",
+            help="Requests of this operation: read, write, discard, flush, ...",
+        ),
+        click.option(
+            "--process",
+            "processes",
+            multiple=True,
+            metavar="PID|NAME",
+            help="Requests of this pid or name (may be a pattern: 'java*').",
+        ),
+        click.option(
+            "--cgroup",
+            "only_cgroups",
+            multiple=True,
+            metavar="PATH|ID",
+            help="Requests of this cgroup and of those below it.",
+        ),
+        click.option(
+            "--device",
+            "devices",
+            multiple=True,
+            metavar="MAJOR:MINOR",
+            help="Requests of this device.",
+        ),
+        click.option(
+            "--until",
+            "end",
+            metavar="TIME",
+            help="Requests queued before this time, as for --from.",
+        ),
+        click.option(
+            "--from",
+            "begin",
+            metavar="TIME",
+            help="Requests queued from this time on: seconds since the trace's start, "
+            "or a wall-clock time (2026-11-01T12:00:00, UTC unless a zone follows).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def filters_of(
+    begin: str | None,
+    end: str | None,
+    devices: tuple[str, ...],
+    cgroups: tuple[str, ...],
+    processes: tuple[str, ...],
+    ops: tuple[str, ...],
+    sectors: str | None,
+) -> "Filters":
+    """Make one value of the options of `filters`."""
+    from replay.trace.filters import Filters
+
+    return Filters(
+        begin=begin,
+        end=end,
+        devices=devices,
+        cgroups=cgroups,
+        processes=processes,
+        ops=ops,
+        sectors=sectors,
     )

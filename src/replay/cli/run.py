@@ -14,6 +14,7 @@ from replay.cli.show import show
 @options.scenario
 @options.set_key
 @options.input_format
+@options.filters
 @options.assign
 @options.cgroups
 @click.option(
@@ -40,6 +41,13 @@ def run(
     format_name: str | None,
     columns: str | None,
     blkparse_format: str | None,
+    begin: str | None,
+    end: str | None,
+    devices: tuple[str, ...],
+    only_cgroups: tuple[str, ...],
+    processes: tuple[str, ...],
+    ops: tuple[str, ...],
+    sectors: str | None,
     assign: Path | None,
     cgroups: Path | None,
     output: Path | None,
@@ -53,9 +61,9 @@ def run(
     """Replay a trace under a scenario.
 
     INPUT is a trace file or anything that 'replay convert' reads: a blktrace file, the
-    base name of a per-CPU set, a directory, or a file of another format. Without a
-    scenario the driver is the one of Linux 5.14 (a worker and a charge per cgroup) and
-    there are no limits.
+    base name of a per-CPU set, a directory, '-' for standard input, or a file of
+    another format. Without a scenario the driver is the one of Linux 5.14 (a worker and
+    a charge per cgroup) and there are no limits.
     """
     if output is None and (requests or overwrite):
         option = "--requests" if requests else "--overwrite"
@@ -78,6 +86,9 @@ def run(
             threads=threads,
             progress=progress,
             format=options.format_options(format_name, columns, blkparse_format),
+            filters=options.filters_of(
+                begin, end, devices, only_cgroups, processes, ops, sectors
+            ),
         )
     if as_json:
         click.echo(result.to_json())

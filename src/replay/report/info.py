@@ -1,6 +1,5 @@
 """What is in a trace, for a person to read."""
 
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -8,23 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from replay.report.format import count_text, plain
+from replay.report.quality import quality_lines
 from replay.trace.info import TraceInfo
-from replay.trace.metadata import ROW_EVENT, Process, Quality
+from replay.trace.metadata import Process, Quality
 
 #: Rows of a table that may have very many; JSON holds them all.
 TOP: Final = 20
-
-#: What it means that an event's request is not known.
-_UNMATCHED: Final = {
-    "complete": "completed a request that was never seen to be issued",
-    "issue_without_queue": "issued a request that was never seen to be queued",
-    "merge": "merged into a request that was never seen",
-    "split": "split a request that was never seen",
-    "requeue": "put back a request that was never seen to be issued",
-    "get": "got a request for a bio that was never seen to be queued",
-    "late_issue": "issued a request too late to be kept",
-    "insert": "inserted a request that was never seen to be queued",
-}
 
 
 def info_page(info: TraceInfo) -> RenderableType:
@@ -60,64 +48,6 @@ def info_page(info: TraceInfo) -> RenderableType:
         _records(info.quality),
         *map(Text, lines or ["Nothing was lost, and every event found its request."]),
     )
-
-
-def quality_lines(
-    quality: Quality, missing_cpus: Mapping[str, Sequence[int]]
-) -> list[str]:
-    """Say what was lost or odd, in words.
-
-    Parameters
-    ----------
-    quality : Quality
-        What became of every record.
-    missing_cpus : mapping
-        Base name to the CPUs without a file.
-
-    Returns
-    -------
-    list of str
-        A line each; empty if there is nothing to say.
-    """
-    lines = [
-        f"{plain(name)}: there is no file of CPU {_ranges(cpus)}: what was recorded "
-        "there is missing, unless nothing was"
-        for name, cpus in missing_cpus.items()
-    ]
-    if lost := sum(quality.lost.values()):
-        by_cpu = sorted(quality.lost.items(), key=lambda one: (len(one[0]), one[0]))
-        where = ", ".join(f"{count:,} on CPU {cpu}" for cpu, count in by_cpu)
-        lines.append(
-            f"{count_text(lost, 'event')} lost while recording ({where}): give "
-            "blktrace more or larger buffers (-n, -b)"
-        )
-    unmatched = [
-        (count, "event", _UNMATCHED.get(kind, f"of a request never seen ({kind})"))
-        for kind, count in sorted(quality.unmatched.items())
-    ]
-    lines += [
-        f"{count_text(count, unit)} {text}"
-        for count, unit, text in (
-            (quality.refused_bytes, "byte", "skipped: they hold no valid record"),
-            (quality.truncated_bytes, "byte", "of a record cut off at a file's end"),
-            (quality.unknown, "record", "of an unknown kind left out"),
-            (quality.out_of_order, "record", _out_of_order(quality)),
-            *unmatched,
-            (quality.unfinished, "request", "issued but not seen to complete"),
-            (quality.never_issued, "request", "queued but not seen to be issued"),
-            (quality.late_completions, "completion", "too late to be kept"),
-            (quality.names_dropped, "process name", "more than are kept"),
-            (quality.processes_dropped, "request", "of processes more than are kept"),
-        )
-        if count
-    ]
-    return lines
-
-
-def _out_of_order(quality: Quality) -> str:
-    """Say what was done: rows of a format are sorted, events keep their place."""
-    sorted_ = ROW_EVENT in quality.events
-    return f"out of order: {'sorted' if sorted_ else 'moved to the time reached'}"
 
 
 def _counts(info: TraceInfo) -> Table:
@@ -214,14 +144,3 @@ def _numbers(*values: int) -> list[str]:
 def _time(time_ns: int | None) -> str:
     """Show ns as seconds, to the µs; nothing if there is none."""
     return "" if time_ns is None else f"{time_ns / 1_000_000_000:,.6f}"
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Show ascending numbers as ``"1-3, 7"``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(f"{a}-{b}" if a < b else str(a) for a, b in runs)

@@ -13,10 +13,11 @@ from libc.stdint cimport (
     int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 )
 from libc.stdlib cimport free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from replay.trace._columns cimport Columns, N_COLUMNS as C_N_COLUMNS
-from replay.trace._decode cimport Decode, decode_run
+from replay.trace._decode cimport Decode, decode_first_ns, decode_rows, decode_run
+from replay.trace._event_rows cimport EventFields, TEXT_BYTES
 from replay.trace._facts cimport (
     IdMap,
     MAX_CGROUPS,
@@ -46,7 +47,11 @@ N_COLUMNS = C_N_COLUMNS
 #: bitmaps.
 cdef size_t[13] ITEM_BYTES = [8, 8, 8, 4, 8, 4, 4, 1, 2, 8, 4, 2, 4]
 
+cdef size_t[15] EVENT_BYTES = [8, 1, 4, 8, 4, 1, 2, 8, 4, 2, 4, 4, 8, 4, 4]
+
 cdef enum:
+    #: Pointers in ``EventFields``.
+    N_FIELDS = 19
     #: Records between two looks at signals: some 10 ms.
     CHUNK_RECORDS = 0x40000
 
@@ -66,13 +71,23 @@ cdef list tally_list(const IdMap* ids, const Tally* tally):
     ]
 
 
+cdef size_t field_bytes(int field, size_t n_rows) noexcept:
+    """Bytes that ``n_rows`` rows take in a field of ``EventFields``."""
+    if field >= 16:
+        return (n_rows + 7) // 8
+    if field == 15:
+        return TEXT_BYTES
+    return EVENT_BYTES[field] * (n_rows + (field == 14))
+
+
 cdef class Decoder:
     """Decode and pair the records of one capture.
 
     Parameters
     ----------
-    sources : sequence of (str, buffer)
-        Name for messages and bytes of each file. The buffers are held until `close`.
+    sources : sequence of (str, buffer, int)
+        Name for messages and bytes of each file, and what is added to its times, ns
+        (below 2**63). The buffers are held until `close`.
     window : int
         Rows that may be held back, at least 1.
 
@@ -89,6 +104,7 @@ cdef class Decoder:
     cdef Py_buffer* buffers
     cdef uint32_t n_sources
     cdef uint32_t n_buffers
+    cdef uint64_t first_ns
     cdef bint finished
     cdef list names
 
@@ -97,7 +113,7 @@ cdef class Decoder:
         cdef uint64_t[6] seeds
         cdef const uint8_t[::1] noise = urandom(sizeof(seeds))
         cdef uint32_t index
-        self.names = [str(name) for name, _ in sources]
+        self.names = [str(name) for name, _, _ in sources]
         self.n_sources = <uint32_t>n_sources
         self.sources = <Source*>zeroed(n_sources, sizeof(Source))
         self.buffers = <Py_buffer*>zeroed(n_sources, sizeof(Py_buffer))
@@ -107,7 +123,8 @@ cdef class Decoder:
             (<uint8_t*>seeds)[index] = noise[index]
         decode_start(&self.decode, window, seeds)
         self.make_room()
-        for _, data in sources:
+        for _, data, shift_ns in sources:
+            self.sources[self.n_buffers].shift_ns = shift_ns
             self.attach(data)
         with nogil:
             merge_start(&self.decode.merge, self.n_sources)
@@ -201,6 +218,20 @@ cdef class Decoder:
             n_bytes += self.sources[index].offset
         return n_bytes
 
+    def offsets(self) -> list[int]:
+        """Show how far each source was read, bytes."""
+        cdef uint32_t index
+        return [self.sources[index].offset for index in range(self.n_sources)]
+
+    @property
+    def interleaved(self) -> bool:
+        """Tell whether a source holds several CPUs' records that are not in order."""
+        cdef uint32_t index
+        for index in range(self.n_sources):
+            if self.sources[index].n_turns:
+                return True
+        return False
+
     def fill(self, columns: object, capacity: int) -> tuple[int, int, int, int]:
         """Decode until a batch is full or the trace ends.
 
@@ -269,6 +300,66 @@ cdef class Decoder:
             target.n_null_issue,
             target.n_null_complete,
         )
+
+    def fill_events(self, columns: object, capacity: int) -> int:
+        """Write records as rows, until a batch is full or the trace ends.
+
+        Not to be mixed with `fill`.
+
+        Parameters
+        ----------
+        columns : sequence of writable buffers
+            In the order of `EventFields` (``_event_rows.pxd``); all zeros.
+        capacity : int
+            Rows for which there is room in each.
+
+        Returns
+        -------
+        int
+            Rows written; 0: the trace has ended.
+
+        Raises
+        ------
+        ValueError
+            A buffer is too small or one is missing.
+        TraceError
+            More ids than any machine has.
+        """
+        cdef Py_buffer[19] held
+        cdef void* starts[19]
+        cdef int n_held = 0
+        cdef int stop = STOP_NONE
+        cdef EventFields to
+        cdef size_t n_rows = capacity
+        cdef size_t text_bytes
+        if len(columns) != N_FIELDS:
+            raise ValueError(f"{len(columns)} columns, need {N_FIELDS}")
+        self.decode.columns.n_rows = 0
+        try:
+            for column in columns:
+                PyObject_GetBuffer(column, &held[n_held], PyBUF_WRITABLE)
+                starts[n_held] = held[n_held].buf
+                n_held += 1
+                if <size_t>held[n_held - 1].len < field_bytes(n_held - 1, capacity):
+                    raise ValueError(f"column {n_held - 1}: too few bytes")
+            text_bytes = <size_t>held[15].len
+            memcpy(&to, starts, sizeof(to))
+            to.text_ends[0] = 0
+            if self.decode.n_records == 0:
+                self.first_ns = decode_first_ns(&self.decode.merge, self.n_sources)
+            while not self.finished:
+                with nogil:
+                    stop = decode_rows(
+                        &self.decode, &to, self.first_ns, n_rows, text_bytes
+                    )
+                if stop != STOP_NEED_ROOM:
+                    break
+                self.make_room()
+            PyErr_CheckSignals()
+        finally:
+            for index in range(n_held):
+                PyBuffer_Release(&held[index])
+        return self.decode.columns.n_rows
 
     cdef int run(self) except -1:
         """Run the loop until the batch is full or all rows are out."""

@@ -1,17 +1,18 @@
 """The decoder's loop: merged records in, rows out, no Python object in between."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from replay.trace._columns cimport Columns
+from replay.trace._event_rows cimport EventFields, TEXT_BYTES, event_write
 from replay.trace._events cimport pair_event
 from replay.trace._facts cimport Facts, facts_note, facts_sequence
 from replay.trace._merge cimport Merge, merge_advance
 from replay.trace._pair cimport Pairing, pair_has_room
 from replay.trace._record cimport KIND_EVENT, Record
 from replay.trace._rows cimport (
-    STOP_CHUNK, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
+    STOP_BATCH_FULL, STOP_CHUNK, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
 )
-from replay.trace._source cimport Source
+from replay.trace._source cimport Source, source_next
 
 
 ctypedef struct Decode:
@@ -26,10 +27,10 @@ ctypedef struct Decode:
     uint64_t n_records
 
 
-cdef inline void decode_event(
+cdef inline void decode_count(
     Decode* decode, Source* source, const Record* record
 ) noexcept nogil:
-    """Count an event, bring its time into order, pair it."""
+    """Count an event and bring its time into order."""
     cdef Facts* facts = &decode.facts
     facts.letters[record.letter] += 1
     facts_sequence(facts, source, record)
@@ -41,7 +42,78 @@ cdef inline void decode_event(
     else:
         decode.end_ns = record.time_ns
     decode.pair.now_ns = <int64_t>(decode.end_ns - decode.start_ns)
+
+
+cdef inline void decode_event(
+    Decode* decode, Source* source, const Record* record
+) noexcept nogil:
+    """Count an event and pair it."""
+    decode_count(decode, source, record)
     pair_event(&decode.pair, record)
+
+
+cdef inline uint64_t decode_first_ns(const Merge* merge, uint32_t n_sources) noexcept nogil:
+    """Time of the first event; 0 if there is none. The sources stay where they are."""
+    cdef Source ahead
+    cdef uint64_t first_ns = 0
+    cdef bint seen = False
+    cdef uint32_t number
+    for number in range(n_sources):
+        ahead = merge.sources[number]
+        while ahead.live and ahead.head.kind != KIND_EVENT:
+            source_next(&ahead)
+        if ahead.live and (not seen or ahead.head.time_ns < first_ns):
+            first_ns = ahead.head.time_ns
+            seen = True
+    return first_ns
+
+
+cdef inline int decode_rows(
+    Decode* decode, EventFields* to, uint64_t first_ns, size_t capacity, size_t text_bytes
+) noexcept nogil:
+    """Write records as rows until the batch is full; none is paired.
+
+    Parameters
+    ----------
+    decode : Decode*
+        Started; its columns' ``n_rows`` counts the rows that are written.
+    to : EventFields*
+        Of ``capacity`` rows and ``text_bytes`` of text.
+    first_ns : uint64_t
+        The trace's start.
+    capacity, text_bytes : size_t
+        Room.
+
+    Returns
+    -------
+    int
+        ``STOP_BATCH_FULL``, ``STOP_NEED_ROOM`` or ``STOP_END``.
+    """
+    cdef Source* source
+    cdef size_t row
+    while True:
+        row = decode.columns.n_rows
+        if row == capacity or <size_t>to.text_ends[row] + TEXT_BYTES > text_bytes:
+            return STOP_BATCH_FULL
+        if decode.facts.need_room:
+            return STOP_NEED_ROOM
+        if decode.merge.n_live == 0:
+            return STOP_END
+        source = &decode.merge.sources[decode.merge.heap[0]]
+        decode.n_records += 1
+        event_write(
+            to,
+            row,
+            &source.head,
+            <int64_t>(source.head.time_ns - first_ns),
+            source.format.swap,
+        )
+        decode.columns.n_rows += 1
+        if source.head.kind == KIND_EVENT:
+            decode_count(decode, source, &source.head)
+        else:
+            facts_note(&decode.facts, &source.head, source.format.swap)
+        merge_advance(&decode.merge)
 
 
 cdef inline int decode_run(Decode* decode, uint64_t n_records) noexcept nogil:

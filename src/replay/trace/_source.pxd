@@ -35,7 +35,8 @@ cdef enum:
 ctypedef struct Source:
     const uint8_t* data
     size_t size
-    #: Where the record after ``head`` begins.
+    #: Where ``head`` begins, and the record after it.
+    size_t at
     size_t offset
     Format format
     #: The next record of this source; valid while ``live``.
@@ -50,11 +51,22 @@ ctypedef struct Source:
     uint64_t refused_bytes
     uint64_t truncated_bytes
     uint64_t n_spikes
+    #: Added to all times: this capture's clock began so much later than another's.
+    uint64_t shift_ns
+    #: Events that are older than the one before, which is of another CPU.
+    uint64_t n_turns
+    uint32_t last_cpu
     #: The (device, cpu) whose sequence was last followed, and its index + 1.
     uint64_t tracked_id
     uint32_t tracked
     bint live
     bint seen_event
+
+
+cdef inline uint64_t time_shifted(uint64_t time_ns, uint64_t shift_ns) noexcept nogil:
+    """Bring a time below 2**63 to the common clock; what does not fit stays."""
+    cdef uint64_t shifted = time_ns + shift_ns
+    return time_ns if shifted >> 63 else shifted
 
 
 cdef inline bint source_follows(const Source* source, size_t offset) noexcept nogil:
@@ -200,6 +212,7 @@ cdef inline void source_next(Source* source) noexcept nogil:
         else:
             source.refused_bytes += found - offset
         offset = found
+    source.at = offset
     source.offset = after
     source.n_records += 1
     if source.head.kind != KIND_EVENT and source.head.kind != KIND_MESSAGE:
@@ -207,11 +220,16 @@ cdef inline void source_next(Source* source) noexcept nogil:
         # alone keep absolute times, and of what is unknown nothing is known
         source.sort_ns = 0
         source.sort_tie = 0
+        source.head.time_ns = time_shifted(source.head.time_ns, source.shift_ns)
         return
     source_check_time(source)
-    source.sort_ns = source.head.time_ns
+    source.sort_ns = time_shifted(source.head.time_ns, source.shift_ns)
     source.sort_tie = <uint64_t>source.head.cpu << 32
     if source.head.kind == KIND_EVENT:
         source.sort_tie |= source.head.sequence
+        if source.head.time_ns < source.last_ns and source.head.cpu != source.last_cpu:
+            source.n_turns += 1
         source.last_ns = source.head.time_ns
+        source.last_cpu = source.head.cpu
         source.seen_event = True
+    source.head.time_ns = source.sort_ns

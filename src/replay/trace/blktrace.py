@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -80,10 +81,13 @@ class Source:
     data : buffer
         Its bytes: an ``mmap``, bytes, or anything with the buffer protocol. It is held
         until the iteration ends.
+    shift_ns : int
+        Added to its times, 0 to 2**63 - 1.
     """
 
     name: str
     data: "Buffer"
+    shift_ns: int = 0
 
 
 class BlktraceBatches:
@@ -123,12 +127,14 @@ class BlktraceBatches:
             raise ValueError(f"batch_rows: {batch_rows} is below 1")
         if not 1 <= window <= MAX_WINDOW:
             raise ValueError(f"window: {window} is not in 1..{MAX_WINDOW}")
-        self._sources = [(source.name, source.data) for source in sources]
+        self._sources = [
+            (source.name, source.data, source.shift_ns) for source in sources
+        ]
         self._batch_rows = batch_rows
         self._window = window
         self._decoder: Decoder | None = None
         self._summary: Summary | None = None
-        self._bytes_total = sum(memoryview(data).nbytes for _, data in self._sources)
+        self._bytes_total = sum(memoryview(data).nbytes for _, data, _ in self._sources)
 
     @property
     def bytes_total(self) -> int:
@@ -139,6 +145,11 @@ class BlktraceBatches:
     def bytes_read(self) -> int:
         """Bytes read so far in the current or last iteration."""
         return 0 if self._decoder is None else self._decoder.bytes_read
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether a source read so far holds several CPUs' records out of order."""
+        return self._decoder is not None and self._decoder.interleaved
 
     @property
     def summary(self) -> Summary:
@@ -168,7 +179,7 @@ class BlktraceBatches:
                 yield make_batch(buffers, n_filled, n_null)
                 if n_filled < self._batch_rows:
                     break
-            self._summary = _summary(decoder, n_rows)
+            self._summary = summary_of(decoder, n_rows)
         finally:
             decoder.close()
 
@@ -237,8 +248,20 @@ def make_batch(
     return pa.RecordBatch.from_arrays(arrays, schema=TRACE_SCHEMA)
 
 
-def _summary(decoder: Decoder, n_rows: int) -> Summary:
-    """Collect what the decoder learned."""
+def summary_of(decoder: Decoder, n_rows: int) -> Summary:
+    """Collect what the decoder learned.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        At its end.
+    n_rows : int
+        Rows that it wrote.
+
+    Returns
+    -------
+    Summary
+    """
     start_ns, end_ns, wall_ns, wall_note_ns = decoder.clock()
     # a dump of `blkparse -d` counts its events from 0 but not this note: no relation
     if wall_ns is not None and wall_note_ns <= end_ns:
@@ -283,26 +306,26 @@ def _processes(decoder: Decoder, start_ns: int, end_ns: int) -> list[Process]:
     for time_ns, pid, raw in sorted(decoder.process_names()):
         # before the first event, or on another clock (a dump's notes): since ever
         at_ns = time_ns - start_ns if start_ns <= time_ns <= end_ns else 0
+        name = _text(raw)
         known = names.setdefault(_signed(pid), [])
-        if not known or known[-1].name != _text(raw):
-            known.append(ProcessName(time_ns=at_ns, name=_text(raw)))
-    tallies = {
-        _signed(pid): (n_requests, first_ns, last_ns)
-        for pid, n_requests, _, _, first_ns, last_ns in decoder.processes()
-    }
-    processes = []
-    for pid in sorted(names.keys() | tallies.keys()):
-        n_requests, first_ns, last_ns = tallies.get(pid, (0, None, None))
-        processes.append(
-            Process(
-                pid=pid,
-                names=names.get(pid, []),
-                n_requests=n_requests,
-                first_ns=first_ns,
-                last_ns=last_ns,
-            )
+        if not known or known[-1].name != name:
+            known.append(ProcessName(time_ns=at_ns, name=name))
+    # there may be 100,000: one call each and nothing else
+    found = [
+        Process(
+            pid=_signed(pid),
+            names=names.pop(_signed(pid), []),
+            n_requests=n_requests,
+            first_ns=first_ns,
+            last_ns=last_ns,
         )
-    return processes
+        for pid, n_requests, _, _, first_ns, last_ns in decoder.processes()
+    ]
+    found += [
+        Process(pid=pid, names=known, n_requests=0) for pid, known in names.items()
+    ]
+    found.sort(key=attrgetter("pid"))
+    return found
 
 
 def _quality(decoder: Decoder) -> Quality:

@@ -9,12 +9,20 @@ import msgspec
 from replay.errors import OutputError, TraceError
 from replay.output import check_target
 from replay.trace.file import Progress, Trace, is_arrow, open_trace
+from replay.trace.filtered import FilteredRows
+from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
 from replay.trace.formats.open import open_rows
 from replay.trace.formats.order import Disordered
-from replay.trace.inputs import Inputs, find_inputs, read_cgroup_paths
-from replay.trace.metadata import Metadata, SourceFile, Summary
+from replay.trace.inputs import (
+    Inputs,
+    opened_inputs,
+    read_cgroup_paths,
+    source_file,
+)
+from replay.trace.metadata import Metadata, Summary
 from replay.trace.schema import SCHEMA_VERSION
+from replay.trace.spool import Spool
 from replay.trace.write import write_trace
 from replay.version import WRITER
 
@@ -31,14 +39,16 @@ def convert(
     threads: int = 1,
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
+    filters: Filters | None = None,
 ) -> Trace:
     """Write a trace file of what the inputs name.
 
     Parameters
     ----------
     inputs : path or sequence of paths
-        Each a file, a base name (``dir/loop0``) or a directory; merged by time. Files
-        may be compressed (gzip, bzip2, zstd, xz).
+        Each a file, a base name (``dir/loop0``), a directory, an archive (tar, zip) or
+        ``-`` for standard input; merged by time. Files may be compressed (gzip, bzip2,
+        zstd, xz). With filters one trace file will do.
     output : str or Path
         The trace file; it appears whole or not at all.
     cgroups : path or None
@@ -55,6 +65,9 @@ def convert(
     format : str, FormatOptions or None
         The inputs' format by name, with what else it must be told; None is found by
         content where that is safe.
+    filters : Filters or None
+        Which requests to keep. The recording is converted as a whole first, into a
+        temporary file: what a filter names is known only at its end.
 
     Returns
     -------
@@ -70,13 +83,21 @@ def convert(
     """
     if batch_rows < 1 or threads < 1:
         raise ValueError("batch_rows and threads must be positive")
-    found = find_inputs(inputs, cgroups)
     target = Path(output).resolve()
     check_target(target, output, overwrite=overwrite)
-    if any(target == path.resolve() for path in found.traces):
-        raise OutputError(f"{output}: is one of the inputs: name another output")
-    chosen = format_options(format)
-    _write(found, chosen, output, overwrite, batch_rows, threads, progress)
+    if filters:
+        with open_or_convert(
+            inputs, cgroups=cgroups, threads=threads, progress=progress, format=format
+        ) as whole:
+            if target == whole.path.resolve():
+                raise OutputError(f"{output}: is the input: name another output")
+            _write_filtered(whole, filters, output, overwrite, progress)
+        return open_trace(output)
+    with opened_inputs(inputs, cgroups) as (found, spool):
+        if any(target == path.resolve() for path in found.traces):
+            raise OutputError(f"{output}: is one of the inputs: name another output")
+        chosen = format_options(format)
+        _write(found, spool, chosen, output, overwrite, batch_rows, threads, progress)
     return open_trace(output)
 
 
@@ -87,6 +108,7 @@ def open_or_convert(
     threads: int = 1,
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
+    filters: Filters | None = None,
 ) -> Trace:
     """Open a trace file, or make one for the time being of what `convert` reads.
 
@@ -103,6 +125,8 @@ def open_or_convert(
     format : str, FormatOptions or None
         The inputs' format by name, with what else it must be told; None is found by
         content where that is safe.
+    filters : Filters or None
+        Which requests to keep; a trace file is copied without the others.
 
     Returns
     -------
@@ -117,6 +141,24 @@ def open_or_convert(
     OutputError
         The temporary file cannot be written.
     """
+    whole = _open_whole(inputs, cgroups, threads, progress, format)
+    if not filters:
+        return whole
+    with whole, tempfile.TemporaryDirectory(prefix="replay-") as directory:
+        output = Path(directory) / "filtered.arrow"
+        _write_filtered(whole, filters, output, False, progress)
+        trace = open_trace(output)
+        trace.path = whole.path
+    return trace
+
+
+def _open_whole(
+    inputs: str | Path | Sequence[str | Path],
+    cgroups: str | Path | None,
+    threads: int,
+    progress: Progress | None,
+    format: str | FormatOptions | None,
+) -> Trace:
     names = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     if len(names) == 1 and is_arrow(names[0]):
         trace = open_trace(names[0])
@@ -125,14 +167,35 @@ def open_or_convert(
             summary = _with_paths(trace.metadata.summary, paths)
             trace.metadata = msgspec.structs.replace(trace.metadata, summary=summary)
         return trace
-    found = find_inputs(names, cgroups)
-    with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+    with (
+        opened_inputs(names, cgroups) as (found, spool),
+        tempfile.TemporaryDirectory(prefix="replay-") as directory,
+    ):
         output = Path(directory) / "trace.arrow"
         chosen = format_options(format)
-        _write(found, chosen, output, False, BATCH_ROWS, threads, progress)
+        _write(found, spool, chosen, output, False, BATCH_ROWS, threads, progress)
         trace = open_trace(output)
-    trace.path = Path(names[0])
+    trace.path = Path(spool.shown(found.traces[0]) if names[0] == "-" else names[0])
     return trace
+
+
+def _write_filtered(
+    whole: Trace,
+    filters: Filters,
+    output: str | Path,
+    overwrite: bool,
+    progress: Progress | None,
+) -> None:
+    rows = FilteredRows(whole, filters)
+
+    def describe(summary: Summary) -> Metadata:
+        return msgspec.structs.replace(whole.metadata, summary=summary)
+
+    def on_batch() -> None:
+        if progress is not None:
+            progress(rows.n_done, whole.n_rows)
+
+    write_trace(output, rows, describe, overwrite=overwrite, on_batch=on_batch)
 
 
 def format_options(format: str | FormatOptions | None) -> FormatOptions:
@@ -142,6 +205,7 @@ def format_options(format: str | FormatOptions | None) -> FormatOptions:
 
 def _write(
     found: Inputs,
+    spool: Spool,
     options: FormatOptions,
     output: str | Path,
     overwrite: bool,
@@ -155,15 +219,14 @@ def _write(
                 f"{path}: is an Arrow file, as `replay convert` writes them: "
                 "use it as it is"
             )
-    files = [_source_file(path) for path in found.traces]
+    files = [source_file(path, spool) for path in found.traces]
     total = sum(file.nbytes for file in files)
     if total == 0:
         raise TraceError(f"{found.traces[0]}: is empty: there is nothing to convert")
     paths: Mapping[int, str] = {}
     if found.cgroups is not None:
         paths = read_cgroup_paths(found.cgroups)
-        size = found.cgroups.stat().st_size
-        files.append(SourceFile(path=str(found.cgroups), nbytes=size, role="cgroups"))
+        files.append(source_file(found.cgroups, spool, role="cgroups"))
 
     def on_batch() -> None:
         if progress is not None:
@@ -176,7 +239,7 @@ def _write(
             schema_version=SCHEMA_VERSION,
             writer=WRITER,
             sources=files,
-            summary=_with_paths(summary, paths),
+            summary=_with_paths(summary, paths, spool),
         )
 
     def write() -> None:
@@ -199,17 +262,13 @@ def _write(
         progress(total, total)
 
 
-def _source_file(path: Path) -> SourceFile:
-    try:
-        return SourceFile(path=str(path), nbytes=path.stat().st_size)
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _with_paths(summary: Summary, paths: Mapping[int, str]) -> Summary:
+def _with_paths(
+    summary: Summary, paths: Mapping[int, str], spool: Spool | None = None
+) -> Summary:
     """Give cgroups their paths, where they are known."""
     cgroups = [
         msgspec.structs.replace(cgroup, path=paths.get(cgroup.id, cgroup.path))
         for cgroup in summary.cgroups
     ]
-    return msgspec.structs.replace(summary, cgroups=cgroups)
+    notes = [spool.told(note) for note in summary.notes] if spool else summary.notes
+    return msgspec.structs.replace(summary, cgroups=cgroups, notes=notes)

@@ -9,19 +9,24 @@ import difflib
 import mmap
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from replay.errors import TraceError
+from replay.trace.metadata import SourceFile
+from replay.trace.spool import STDIN, Spool
 
 #: The lab writes its "id path" lines beside the traces under this name.
 CGROUPS_FILE: Final = "ids"
 MAX_CGROUP_ID: Final = (1 << 64) - 1
 MAX_CPU: Final = (1 << 16) - 1
 
-_PER_CPU = re.compile(r"(?P<name>.+)\.blktrace\.(?P<cpu>[0-9]+)", re.DOTALL)
+_PER_CPU = re.compile(
+    r"(?P<name>.+)\.blktrace\.(?P<cpu>[0-9]+)(\.(gz|bz2|zst|xz))?", re.DOTALL
+)
 _SHOWN = 5
 
 
@@ -42,17 +47,22 @@ class Inputs:
 
 
 def find_inputs(
-    inputs: str | Path | Sequence[str | Path], cgroups: str | Path | None = None
+    inputs: str | Path | Sequence[str | Path],
+    cgroups: str | Path | None = None,
+    spool: Spool | None = None,
 ) -> Inputs:
     """Find the files that the inputs name.
 
     Parameters
     ----------
     inputs : path or sequence of paths
-        Each a file, a base name or a directory.
+        Each a file, a base name or a directory; with a spool ``-`` and archives too.
     cgroups : path or None
-        File of "id path" lines; without it the file ``ids`` of an input directory is
-        taken, if there is one.
+        File of "id path" lines; without it the file ``ids`` of an input directory or
+        archive is taken, if there is one.
+    spool : Spool or None
+        Where standard input and members of archives are put; they stay until it is
+        closed.
 
     Returns
     -------
@@ -68,18 +78,84 @@ def find_inputs(
     if not names:
         raise TraceError("no input: name a file, a base name or a directory")
     traces: dict[Path, Path] = {}
+    beside: list[Path] = []
     for name in names:
-        for path in _find_traces(name):
+        found = _find_traces(name, spool)
+        if Path(name).is_dir():
+            beside.append(Path(name) / CGROUPS_FILE)
+        members = spool and len(found) == 1 and spool.members(found[0])
+        if members:
+            beside += [path for path in members if path.name == CGROUPS_FILE]
+            found = [path for path in members if is_per_cpu(path)] or [
+                path for path in members if path.name != CGROUPS_FILE
+            ]
+        _check_twice(found, spool)
+        for path in found:
             traces.setdefault(path.resolve(), path)
     return Inputs(
         traces=tuple(traces.values()),
-        cgroups=_find_cgroups(names, cgroups),
+        cgroups=_find_cgroups(beside, cgroups),
     )
+
+
+@contextmanager
+def opened_inputs(
+    inputs: str | Path | Sequence[str | Path], cgroups: str | Path | None = None
+) -> Iterator[tuple[Inputs, Spool]]:
+    """Find the inputs, and keep what had to be put on disk for it.
+
+    Parameters
+    ----------
+    inputs, cgroups
+        As for `find_inputs`.
+
+    Yields
+    ------
+    tuple of Inputs and Spool
+        What is refused meanwhile is called by its own name.
+    """
+    with Spool() as spool:
+        try:
+            yield find_inputs(inputs, cgroups, spool), spool
+        except TraceError as error:
+            raise TraceError(spool.told(str(error))) from error
+
+
+def source_file(path: Path, spool: Spool, role: str = "trace") -> SourceFile:
+    """Describe an input for the metadata.
+
+    Raises
+    ------
+    TraceError
+        It cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    return SourceFile(path=spool.shown(path), nbytes=size, role=role)
+
+
+def _check_twice(paths: Iterable[Path], spool: Spool | None) -> None:
+    """Refuse a CPU's file that is there both compressed and not."""
+    seen: dict[tuple[str, str], Path] = {}
+    for path in paths:
+        if match := _PER_CPU.fullmatch(str(path)):
+            other = seen.setdefault((match["name"], match["cpu"]), path)
+            if other is not path:
+                a, b = (spool.shown(one) if spool else one for one in (other, path))
+                raise TraceError(f"{a} and {b}: the same CPU twice: move one away")
 
 
 def is_per_cpu(path: Path) -> bool:
     """Tell whether a path is named like one file of a per-CPU set."""
     return _PER_CPU.fullmatch(path.name) is not None
+
+
+def capture_name(path: Path) -> str:
+    """Return the base name of a per-CPU file, else the path itself."""
+    match = _PER_CPU.fullmatch(str(path))
+    return match["name"] if match else str(path)
 
 
 def missing_cpus(paths: Iterable[str | Path]) -> dict[str, list[int]]:
@@ -186,10 +262,12 @@ def read_cgroup_paths(path: str | Path) -> dict[int, str]:
     return paths
 
 
-def _find_traces(name: str | Path) -> list[Path]:
+def _find_traces(name: str | Path, spool: Spool | None) -> list[Path]:
     """Find the trace files that one input means."""
-    if str(name) == "-":
-        raise TraceError("-: standard input cannot be read yet: name a file")
+    if str(name) == STDIN:
+        if spool is None:
+            raise TraceError("-: standard input cannot be read here: name a file")
+        return [spool.stdin()]
     path = Path(name)
     try:
         if path.is_dir():
@@ -232,12 +310,9 @@ def _per_cpu_files(directory: Path, base: str | None = None) -> list[Path]:
     return [path for *_, path in sorted(found)]
 
 
-def _find_cgroups(
-    names: Sequence[str | Path], cgroups: str | Path | None
-) -> Path | None:
+def _find_cgroups(beside: Sequence[Path], cgroups: str | Path | None) -> Path | None:
     if cgroups is not None:
         return Path(cgroups)
-    beside = [Path(name) / CGROUPS_FILE for name in names if Path(name).is_dir()]
     found = [path for path in beside if path.is_file()]
     if len(found) > 1:
         raise TraceError(

@@ -12,6 +12,8 @@ import msgspec
 ROW_EVENT: Final = "request"
 
 
+# gc=False below: a trace may have 100,000 of these, which hold no cycles; to look
+# through them again and again would take the collector as long as all the rest
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """Base: frozen, keyword only; newer writers may add fields."""
 
@@ -24,7 +26,7 @@ class Device(Struct, frozen=True, kw_only=True):
     volume: str | None = None
 
 
-class Cgroup(Struct, frozen=True, kw_only=True):
+class Cgroup(Struct, frozen=True, kw_only=True, gc=False):
     """A cgroup id that stands in the ``cgroup`` column; path where it is known."""
 
     id: int
@@ -34,14 +36,14 @@ class Cgroup(Struct, frozen=True, kw_only=True):
     path: str | None = None
 
 
-class ProcessName(Struct, frozen=True, kw_only=True):
+class ProcessName(Struct, frozen=True, kw_only=True, gc=False):
     """The name a process had from a time on."""
 
     time_ns: int
     name: str
 
 
-class Process(Struct, frozen=True, kw_only=True):
+class Process(Struct, frozen=True, kw_only=True, gc=False):
     """A process that was named or that issued a request."""
 
     pid: int
@@ -62,7 +64,10 @@ class Message(Struct, frozen=True, kw_only=True):
 class Quality(Struct, frozen=True, kw_only=True):
     """What became of every record; nothing is lost in silence.
 
-    ``records`` equals the sum of ``events``, ``notes`` and ``unknown``.
+    ``records`` equals the sum of ``events``, ``notes`` and ``unknown``. ``filtered``
+    counts the requests that a filter left out, by the first one that did, and
+    ``filtered_bios`` their bios; ``unfinished`` and ``never_issued`` count rows that
+    are there. All else is of the whole recording, filtered or not.
     """
 
     records: int = 0
@@ -83,6 +88,8 @@ class Quality(Struct, frozen=True, kw_only=True):
     messages: int = 0
     names_dropped: int = 0
     processes_dropped: int = 0
+    filtered: dict[str, int] = {}
+    filtered_bios: int = 0
 
 
 class Summary(Struct, frozen=True, kw_only=True):

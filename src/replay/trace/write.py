@@ -4,6 +4,7 @@ The rows come first and what the file says about itself last, when it is known: 
 `replay.trace.file` for the layout.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,8 @@ from replay.trace.schema import OPS, TRACE_SCHEMA
 
 #: Batches that may wait for the writing thread; bounds the memory.
 _QUEUED: Final = 4
+#: Handed to the disk at once.
+_DISK_BYTES: Final = 1 << 22
 
 
 class RowBatches(Protocol):
@@ -83,10 +86,12 @@ def write_trace(
         _Queue(background=threads > 1) as queue,
     ):
         # one batch is held back, so that the last one can carry the metadata
+        to_disk = _ToDisk(temporary, file)
         last = None
         for batch in rows:
             if last is not None:
                 queue.call(writer.write_batch, last)
+                queue.call(to_disk.start)
             last = batch
             if on_batch is not None:
                 on_batch()
@@ -94,6 +99,34 @@ def write_trace(
             last = _empty_batch()
         text = msgspec.json.encode(describe(rows.summary))
         queue.call(writer.write_batch, last, {METADATA_KEY: text})
+
+
+class _ToDisk:
+    """Has the disk begin to write while more is decoded.
+
+    By itself the kernel waits for some seconds, and whoever then wants the file on the
+    disk waits for all of it.
+    """
+
+    def __init__(self, path: Path, file: pa.OSFile) -> None:
+        self._path = path
+        self._file = file
+        self._begun = 0
+
+    def start(self) -> None:
+        """Begin with what was written since the last time, if it is much."""
+        end = self._file.tell()
+        if end - self._begun < _DISK_BYTES:
+            return
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            # of what is not on the disk yet this starts the writing, and drops nothing
+            os.posix_fadvise(
+                descriptor, self._begun, end - self._begun, os.POSIX_FADV_DONTNEED
+            )
+        finally:
+            os.close(descriptor)
+        self._begun = end
 
 
 def _empty_batch() -> pa.RecordBatch:

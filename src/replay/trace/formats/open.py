@@ -1,26 +1,17 @@
 """Open inputs with the reader of their format."""
 
-import mmap
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from replay.trace.blkparse import BlkparseBatches
-from replay.trace.blktrace import BlktraceBatches, Source
+from replay.trace.captures import CaptureBatches
 from replay.trace.formats.base import FormatOptions
 from replay.trace.formats.batches import FormatBatches
 from replay.trace.formats.registry import BLKPARSE, BLKTRACE, BY_NAME, choose_format
-from replay.trace.inputs import map_file
 from replay.trace.metadata import Summary
-from replay.trace.unpack import Unpacked
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
-COPY_BYTES: Final = 1 << 20
 
 
 class Opened(Protocol):
@@ -43,13 +34,6 @@ class Opened(Protocol):
     def sort_on_disk(self) -> None:
         """Read rows in any disorder next time."""
         ...
-
-
-class _Blktrace(BlktraceBatches):
-    """Blktrace records: the merge puts them in order, whatever it takes."""
-
-    def sort_on_disk(self) -> None:
-        """Do nothing."""
 
 
 class _Blkparse(BlkparseBatches):
@@ -90,25 +74,10 @@ def open_rows(
     """
     name = choose_format(paths, options)
     if name == BLKTRACE:
-        sources = [Source(name=str(path), data=_bytes_of(path)) for path in paths]
-        return _Blktrace(sources, batch_rows=batch_rows)
+        return CaptureBatches(paths, batch_rows=batch_rows)
     # an empty file says nothing in any format
     filled = [path for path in paths if path.stat().st_size]
     if name == BLKPARSE:
         pattern = options.blkparse_format
         return _Blkparse(filled, pattern, batch_rows=batch_rows, on_read=on_read)
     return FormatBatches(filled, BY_NAME[name], options, batch_rows=batch_rows)
-
-
-def _bytes_of(path: Path) -> "Buffer":
-    """Map a file; what is compressed, from a temporary file without a name."""
-    with Unpacked(path) as file:
-        if file.codec is None:
-            return map_file(path)
-        with tempfile.TemporaryFile() as plain:
-            while part := file.read(COPY_BYTES):
-                plain.write(part)
-            plain.flush()
-            if plain.tell() == 0:
-                return b""
-            return mmap.mmap(plain.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,0 +1,280 @@
+"""Put on disk what cannot be mapped where it lies: standard input, archives' members.
+
+Both are copied into a temporary directory (``TMPDIR`` says where), in pieces, so memory
+is bounded; the disk takes as much as comes. A stream of ``blktrace -o -`` can only be
+decoded when it has ended: the first event may stand in its last chunk.
+
+An archive may unpack to `MAX_RATIO` times its size, or to `FREE_BYTES` if that is more,
+and to `MAX_MEMBERS` files. Its members' names are shown, and never used as paths.
+"""
+
+import os
+import signal
+import sys
+import tarfile
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO, Final, Protocol
+
+from replay.errors import OutputError, TraceError
+from replay.trace.unpack import FREE_BYTES, MAX_RATIO, Unpacked
+
+STDIN: Final = "-"
+COPY_BYTES: Final = 1 << 20
+MAX_MEMBERS: Final = 1 << 16
+MAX_NAME: Final = 60
+_ZIP: Final = b"PK\x03\x04"
+_TAR: Final = slice(257, 262)
+#: What the readers of archives raise for numbers that cannot be.
+_DAMAGED: Final = (OSError, EOFError, ValueError, OverflowError, KeyError, IndexError)
+
+
+class _Readable(Protocol):
+    def read(self, n_bytes: int, /) -> bytes: ...
+
+
+class Spool:
+    """A temporary directory, and what its files are called for the user.
+
+    A context manager: the directory is gone at the end.
+    """
+
+    def __init__(self) -> None:
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._names: dict[str, str] = {}
+        self._stdin: Path | None = None
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._directory is not None:
+            self._directory.cleanup()
+
+    def shown(self, path: str | Path) -> str:
+        """Return what a path is called for the user."""
+        return self._names.get(str(path), str(path))
+
+    def told(self, text: str) -> str:
+        """Replace paths of the spool in a message."""
+        for path, name in self._names.items():
+            text = text.replace(path, name)
+        return text
+
+    def stdin(self) -> Path:
+        """Copy standard input to its end.
+
+        Returns
+        -------
+        Path
+            Where it lies; read once, whatever is asked.
+
+        Raises
+        ------
+        TraceError
+            It is a terminal, or empty.
+        """
+        if self._stdin is None:
+            stream = sys.stdin.buffer
+            if stream.isatty():
+                raise TraceError(
+                    "-: standard input is a terminal: pipe a recording into it, as in"
+                    " `blktrace -d DEVICE -o - | replay convert - -o TRACE`"
+                )
+            path = self._place("stdin", "standard input")
+            with _until_end(), path.open("wb") as file:
+                _copy(stream, file, "standard input")
+            if path.stat().st_size == 0:
+                raise TraceError("standard input: is empty: there is nothing to read")
+            self._stdin = path
+        return self._stdin
+
+    def members(self, path: Path) -> list[Path] | None:
+        """Unpack an archive's files.
+
+        Parameters
+        ----------
+        path : Path
+            Any regular file.
+
+        Returns
+        -------
+        list of Path or None
+            In the archive's order; None if it is none.
+
+        Raises
+        ------
+        TraceError
+            It is damaged, encrypted, empty or a bomb.
+        """
+        kind = archive_kind(path)
+        if kind is None:
+            return None
+        found: list[Path] = []
+        directories: dict[str, int] = {}
+        before = len(self._names)
+        walk = _zip_members(path) if kind == "zip" else _tar_members(path)
+        left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
+        for name, stream in walk:
+            if len(found) == MAX_MEMBERS:
+                raise TraceError(f"{path}: has more than {MAX_MEMBERS} files")
+            target = self._place(
+                f"{before}-{_below(name, directories)}", f"{path}:{name}"
+            )
+            with target.open("wb") as file:
+                left -= _copy(stream, file, f"{path}:{name}", left)
+            found.append(target)
+        if not found:
+            raise TraceError(f"{path}: is an archive without files")
+        return found
+
+    def _place(self, name: str, shown: str) -> Path:
+        """Make a path in the spool."""
+        if self._directory is None:
+            # a member that cannot be removed must not hide another error
+            self._directory = tempfile.TemporaryDirectory(
+                prefix="replay-", ignore_cleanup_errors=True
+            )
+        path = Path(self._directory.name) / name
+        if str(path) in self._names:
+            # an archive may hold two files of one name
+            path = path.with_name(f"{len(self._names)}-{path.name}")
+        path.parent.mkdir(exist_ok=True)
+        self._names[str(path)] = shown
+        return path
+
+
+def archive_kind(path: Path) -> str | None:
+    """Tell by its content whether a file is an archive.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file.
+
+    Returns
+    -------
+    str or None
+        ``"tar"`` (compressed or not), ``"zip"`` or None.
+
+    Raises
+    ------
+    TraceError
+        It cannot be read.
+    """
+    with Unpacked(path) as file:
+        head = file.read(512)
+        if file.codec is None and head.startswith(_ZIP):
+            return "zip"
+        return "tar" if head[_TAR] == b"ustar" else None
+
+
+def _below(name: str, directories: dict[str, int]) -> str:
+    """Make a path of a member's name, which may be anything.
+
+    One directory for each of the archive's, so that sets of one name stay apart.
+    """
+    parent, _, last = name.rpartition("/")
+    number = directories.setdefault(parent, len(directories))
+    last = last.replace("\0", "_")[-MAX_NAME:]
+    return f"{number}/{'member' if last.strip('.') == '' else last}"
+
+
+def _tar_members(path: Path) -> Iterator[tuple[str, _Readable]]:
+    with Unpacked(path) as file:
+        try:
+            # a stream: nothing is looked for, so nothing is unpacked twice
+            with tarfile.open(fileobj=_Forward(file), mode="r|") as archive:  # type: ignore[call-overload]
+                for member in archive:
+                    stream = archive.extractfile(member) if member.isreg() else None
+                    if stream is not None:
+                        yield member.name, stream
+        except (tarfile.TarError, *_DAMAGED) as error:
+            raise _cannot_unpack(path, error) from error
+
+
+def _zip_members(path: Path) -> Iterator[tuple[str, _Readable]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if not member.is_dir():
+                    with archive.open(member) as stream:
+                        yield member.filename, stream
+    # encrypted ones are a RuntimeError, unknown methods a NotImplementedError
+    except (zipfile.BadZipFile, RuntimeError, *_DAMAGED) as error:
+        raise _cannot_unpack(path, error) from error
+
+
+def _cannot_unpack(shown: object, error: Exception) -> TraceError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return TraceError(f"{shown}: cannot be unpacked: {reason}")
+
+
+class _Forward:
+    """What `tarfile` needs of a stream."""
+
+    def __init__(self, file: Unpacked) -> None:
+        self._file = file
+
+    def read(self, n_bytes: int) -> bytes:
+        return self._file.read(n_bytes)
+
+
+def _copy(
+    stream: _Readable, file: IO[bytes], shown: str, limit: int | None = None
+) -> int:
+    """Copy a stream to its end; refuse what goes beyond the limit."""
+    n_bytes = 0
+    while True:
+        try:
+            part = stream.read(COPY_BYTES)
+        except (TraceError, MemoryError):
+            raise
+        # zlib's, lzma's, those of files that end too early: they have no common base
+        except Exception as error:
+            raise _cannot_unpack(shown, error) from error
+        if not part:
+            return n_bytes
+        n_bytes += len(part)
+        if limit is not None and n_bytes > limit:
+            raise TraceError(
+                f"{shown}: unpacks to more than {MAX_RATIO} times the archive's size:"
+                " unpack it yourself if that is what it should be"
+            )
+        try:
+            file.write(part)
+        except OSError as error:
+            raise OutputError(
+                f"{shown}: cannot be kept in {tempfile.gettempdir()}: {error.strerror}"
+            ) from error
+
+
+@contextmanager
+def _until_end() -> Iterator[None]:
+    """Let the first Ctrl-C end the writer of a pipe, and read what it still writes.
+
+    It goes to both programs of a pipe, and blktrace empties its buffers then. The
+    second one interrupts as ever.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+
+    def once(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        os.write(2, b"Interrupted: reading to the end of standard input.\n")
+
+    signal.signal(signal.SIGINT, once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
