@@ -57,7 +57,7 @@ def test_a_filter_for_what_is_not_there_is_one_line(capture: Path) -> None:
 def test_run_takes_filters(capture: Path) -> None:
     done = run("run", capture, "--until", "0.000003")
     assert done.exit_code == 0, done.output
-    assert done.stderr.startswith("2 requests, ")
+    assert done.stderr.startswith("replayed 2 requests in ")
 
 
 def test_parquet_is_written_of_a_recording_and_of_a_trace(capture: Path) -> None:

@@ -57,7 +57,7 @@ def test_without_options_the_summary_is_on_stdout_and_the_rate_on_stderr(
     assert done.exit_code == 0
     assert "/ paid for /test.slice: 256.0 KiB" in done.stdout
     assert "\x1b" not in done.output
-    assert done.stderr == "4 requests, 0.00 s, 2,000 requests/s\n"
+    assert done.stderr == "replayed 4 requests in 0.00 s, 2,000 requests/s\n"
     assert (library.trace, library.scenario) == ("seed", None)
     assert library.options["output"] is None
     assert library.options["threads"] == 1

@@ -12,7 +12,9 @@ from replay.scenario import Scenario
 def notes_of(
     trace: FakeTrace, scenario: dict[str, Any] | None = None, *overrides: str
 ) -> list[str]:
-    made = Scenario.from_dict(scenario or {}, overrides=overrides)
+    # a named file system: without one much that is asked gives a note (test_assumed.py)
+    named = ("backing.filesystem=tmpfs", *overrides)
+    made = Scenario.from_dict(scenario or {}, overrides=named)
     return made.bind(trace).notes
 
 

@@ -43,7 +43,7 @@ def refusal(*overrides: str) -> str:
     ("argument", "message"),
     [
         ("driver.polcy=root", "unknown key; did you mean driver.policy?"),
-        ("driver.policy=foo", '"foo" is not one of root, naive, per-cgroup'),
+        ("driver.policy=foo", '"foo" is not one of root, naive, per-cgroup, enospc'),
         (
             "driver.policy",
             "not KEY=VALUE, such as driver.policy=root or /test.slice/memory.max=64M",

@@ -95,7 +95,7 @@ def run(
     else:
         show(result)
     message(
-        f"{count_text(result.info['counts']['requests'], 'request')}, "
+        f"replayed {count_text(result.info['counts']['requests'], 'request')} in "
         f"{result.info['timings']['total_s']:.2f} s, "
         f"{result.info['rate']['requests_per_s']:,.0f} requests/s",
         quiet=quiet,

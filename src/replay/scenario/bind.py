@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from replay.engine.setup import NOT_REPLAYED, Setup
 from replay.errors import ScenarioError, TraceError
 from replay.scenario.assign import Assigner, AssignRule
+from replay.scenario.assumed import assumed_notes
 from replay.scenario.flat import FlatCgroups, make_setup
 from replay.scenario.kernel import is_loop
 from replay.scenario.limits import limit_notes
@@ -112,7 +113,8 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
     summary = trace.metadata.summary
     devices, one_device = _devices(scenario, summary)
     notes = taken_notes(scenario)
-    scenario = _decided(scenario, devices)
+    given, scenario = scenario, _decided(scenario, devices)
+    notes += assumed_notes(given, scenario, summary, devices)
     notes += scenario_notes(scenario)
     path_of_id = _paths(scenario, summary, notes)
     unknown = {cgroup.id for cgroup in summary.cgroups} - path_of_id.keys()
@@ -172,6 +174,11 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         devices = [0]
     else:
         names = [device_text(device) for device in devices]
+    if unknown and not path_of_id.keys() - {0, ROOT_ID}:
+        notes.append(
+            f"{len(unknown)} cgroups have an id but no path: name them by --cgroups, a "
+            "file of lines 'id path'"
+        )
     notes += capped(limit_notes(scenario, devices), "more io.max lines have no effect")
     return Binding(
         setup=make_setup(scenario, tree, cgroups, devices, tasks, summary.start_ns),

@@ -60,7 +60,7 @@ def flat_limits(
 
 
 def limit_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
-    """Note the limits that have no effect in this replay.
+    """Note the limits that have no effect in this replay, or perhaps too much.
 
     Parameters
     ----------
@@ -89,6 +89,11 @@ def limit_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
             notes.append(
                 f"{line} has no effect: requests arrive behind it; it acts with "
                 "arrivals.event = queue"
+            )
+        elif at == BACKING_DEVICE and scenario.service.model == "recorded":
+            notes.append(
+                f"{line} comes on top of the recorded times: if it was in force when "
+                "the trace was taken, it counts twice; not with service.model = linear"
             )
     return notes
 

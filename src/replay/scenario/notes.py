@@ -206,6 +206,7 @@ def _idle_notes(
     used[[*traced, *(rule.cgroup for rule in assigns)]] = True
     busy = tree.above(used.tolist())
     near = [tree.names[cgroup] for cgroup in np.flatnonzero(used)[:MOST_NAMES]]
+    near = [name for name in near if not name.startswith("id:")]
     idle = []
     for cgroup in scenario.cgroups:
         said = cgroup.tasks or any(

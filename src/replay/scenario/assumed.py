@@ -1,0 +1,65 @@
+"""What a replay takes for granted because nobody said otherwise, where it matters."""
+
+from collections.abc import Sequence
+
+from replay.scenario.kernel import is_loop
+from replay.scenario.load import Scenario
+from replay.trace.metadata import Summary
+from replay.trace.schema import device_text
+
+#: Policies with one worker for all.
+ONE_WORKER = ("root", "naive")
+
+
+def assumed_notes(
+    given: Scenario, scenario: Scenario, summary: Summary, devices: Sequence[int]
+) -> list[str]:
+    """Note defaults on which the answer to what is asked depends.
+
+    Parameters
+    ----------
+    given : Scenario
+        As the user wrote it.
+    scenario : Scenario
+        With what the trace decides filled in.
+    summary : Summary
+    devices : sequence of int
+        Those that are replayed, ``major << 20 | minor``.
+
+    Returns
+    -------
+    list of str
+    """
+    notes = []
+    loops = [device for device in devices if is_loop(device)]
+    disks = [one.device for one in summary.devices if not is_loop(one.device)]
+    asks = scenario.driver.policy != "per-cgroup" or any(
+        cgroup.memory_max is not None or cgroup.memory_high is not None
+        for cgroup in scenario.cgroups
+    )
+    if loops and given.backing.filesystem is None and (asks or disks):
+        below = ""
+        if disks and given.backing.device is None:
+            below = f"; {device_text(disks[0])} is in the trace, too: the disk below?"
+        notes.append(
+            "backing.filesystem is not given: a file on tmpfs is assumed, and all that "
+            f"is said of memory depends on it (driver.direct_io likewise){below}"
+        )
+    if devices and not loops and asks:
+        notes.append(
+            f"{device_text(devices[0])} is not a loop device: driver policies and "
+            "memory limits change nothing there"
+        )
+    piles_up = (
+        scenario.driver.policy in ONE_WORKER
+        and scenario.trace.policy not in ONE_WORKER
+        and scenario.arrivals.mode == "recorded"
+        and sum(one.n_requests > 0 for one in summary.cgroups if one.id) > 1
+    )
+    if piles_up and loops and not scenario.driver.direct_io:
+        notes.append(
+            "arrivals.mode = recorded: requests come when they did, however long "
+            "others wait, so waits pile up; with dependent each process waits for its "
+            "own"
+        )
+    return notes

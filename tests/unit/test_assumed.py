@@ -1,0 +1,67 @@
+"""What a replay takes for granted, and says where the answer depends on it."""
+
+import pytest
+
+from fake_trace import DISK, LOOP, FakeTrace, make_trace
+from replay.scenario import Scenario
+
+TWO = [{"cgroup": 23}, {"cgroup": 59}]
+PATHS = {1: "/", 23: "/a", 59: "/b"}
+
+
+def notes_of(trace: FakeTrace, *overrides: str) -> list[str]:
+    return Scenario.from_dict({}, overrides=overrides).bind(trace).notes
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["/test.slice/memory.max=64M"],
+        ["/test.slice/memory.high=64M"],
+        ["driver.policy=root", "trace.policy=per-cgroup"],
+    ],
+)
+def test_file_system_is_said_to_be_assumed_where_the_answer_depends_on_it(
+    overrides: list[str],
+) -> None:
+    found = notes_of(make_trace(), *overrides)
+    assert any(note.startswith("backing.filesystem is not given") for note in found)
+    # AND not if it is given, nor if nothing is asked
+    named = notes_of(make_trace(), *overrides, "backing.filesystem=tmpfs")
+    assert not any(note.startswith("backing.filesystem") for note in named)
+    assert notes_of(make_trace()) == []
+
+
+def test_disk_in_the_same_trace_is_named_as_a_candidate() -> None:
+    (note,) = notes_of(make_trace([{"device": LOOP}, {"device": DISK}]))
+    assert "254:32 is in the trace, too: the disk below?" in note
+
+
+def test_device_that_is_no_loop_device_has_no_driver_to_change() -> None:
+    trace = make_trace([{"device": DISK}])
+    found = notes_of(trace, "driver.policy=root", "trace.policy=root")
+    assert "254:32 is not a loop device: driver policies" in found[0]
+    assert notes_of(trace) == []
+
+
+def test_waits_that_would_pile_up_are_noted() -> None:
+    trace = make_trace(TWO, paths=PATHS)
+    root = ["driver.policy=root", "trace.policy=per-cgroup", "driver.direct_io=false"]
+    root.append("backing.filesystem=tmpfs")
+    (note,) = notes_of(trace, *root)
+    assert "arrivals.mode = recorded" in note
+    assert notes_of(trace, *root, "arrivals.mode=dependent") == []
+    assert notes_of(make_trace(), *root) == []
+
+
+def test_limit_of_the_disk_may_lie_in_the_recorded_times_already() -> None:
+    direct = ["driver.direct_io=true", "backing.device=254:32"]
+    limit = ["/test.slice/io.max=254:32 wbps=1048576", "backing.filesystem=ext4"]
+    (note,) = notes_of(make_trace(), *direct, *limit)
+    assert "it counts twice" in note
+    assert notes_of(make_trace(), *direct, *limit, "service.model=linear") == []
+
+
+def test_ids_without_any_path_are_noted() -> None:
+    (note,) = notes_of(make_trace(TWO, paths={}))
+    assert note.startswith("2 cgroups have an id but no path: name them by --cgroups")
