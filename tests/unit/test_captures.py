@@ -170,9 +170,12 @@ def test_a_later_boot_is_shifted_by_the_wall_clock(tmp_path: Path) -> None:
         # THEN the second begins 60 s after the first, and this is said
         assert table["queue_ns"].to_pylist() == [0, 60 * SECOND]
         assert summary.wall_clock_ns == 1_001 * SECOND
-        (line,) = summary.notes
+        line, doubt = summary.notes
         assert "b: was recorded after another boot" in line
         assert "shifted by 64.000 s" in line
+        # AND that two machines would look the same
+        assert "b and " in doubt
+        assert "both hold 7:0: if they are of two machines" in doubt
 
 
 def test_a_capture_without_wall_clock_is_said_to_be_a_guess(tmp_path: Path) -> None:
