@@ -12,6 +12,7 @@ from replay.engine._streams cimport release_next
 from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
 from replay.engine._types cimport (
     N_IO,
+    SIM_END_RANGE,
     SIM_ID_RANGE,
     SIM_NO_MEMORY,
     SIM_OK,
@@ -238,6 +239,11 @@ cdef class Engine:
             raise ModelError(
                 f"row {row}: a time of more than 104 days after the trace's start; "
                 "cut the trace to the window of interest"
+            )
+        if self.sim.status == SIM_END_RANGE:
+            raise ModelError(
+                "a request would wait until more than 208 days after the trace's start; "
+                "raise the limit or shorten the service that holds it, or cut the trace"
             )
         if self.sim.status == SIM_ORDER:
             raise ModelError(
