@@ -1,9 +1,19 @@
-"""What the engine refuses: times at which its 64 bits would not do."""
+"""Requests at the ends of 64 bits: what the engine refuses, and what it bears."""
 
 import numpy as np
 import pytest
 
-from cases import A, columns_of, request, run_engine, setup_of, write
+from cases import (
+    PAGE,
+    A,
+    columns_of,
+    pick,
+    replayed,
+    request,
+    run_engine,
+    setup_of,
+    write,
+)
 from replay.engine.setup import NO_LIMIT, ArrivalEvent, ArrivalMode, Policy, Setup
 from replay.errors import ModelError
 
@@ -65,3 +75,19 @@ def test_a_row_of_more_than_104_days_is_named(column: str, mode: ArrivalMode) ->
     rows = [request(0), request(LONGEST, **{**late, column: LONGEST + 1})]
     with pytest.raises(ModelError, match="row 1: a time of more than 104 days"):
         run_engine(setup_of(mode=mode), columns_of(rows))
+
+
+@pytest.mark.parametrize("laid_out_by", [-1, A])
+def test_a_discard_behind_the_last_whole_page_frees_what_lies_there(
+    laid_out_by: int,
+) -> None:
+    # GIVEN a write and a discard from the last sector that 64 bits hold
+    last = {"sector": (1 << 64) - 1}
+    setup = setup_of(laid_out_by=laid_out_by)
+    raw = replayed(
+        setup,
+        write(0, A, pages=2, **last),
+        request(9, A, "discard", pages=2, **last),
+    )
+    # THEN the one page that lies wholly inside is given back, and soon
+    assert pick(raw, "charges", "uncharged_bytes") == [PAGE]
