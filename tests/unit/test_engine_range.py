@@ -10,10 +10,10 @@ from cases import (
     pick,
     replayed,
     request,
-    run_engine,
     setup_of,
     write,
 )
+from engines import run_engine
 from replay.engine.setup import NO_LIMIT, ArrivalEvent, ArrivalMode, Policy, Setup
 from replay.errors import ModelError
 
@@ -71,8 +71,10 @@ def test_a_limit_that_holds_a_request_for_an_hour_is_not() -> None:
 @pytest.mark.parametrize("mode", list(ArrivalMode))
 @pytest.mark.parametrize("column", ["queue_ns", "issue_ns", "complete_ns"])
 def test_a_row_of_more_than_104_days_is_named(column: str, mode: ArrivalMode) -> None:
-    late = {"issue_ns": LONGEST + 1} if column == "queue_ns" else {}
-    rows = [request(0), request(LONGEST, **{**late, column: LONGEST + 1})]
+    late = request(LONGEST) | {column: LONGEST + 1}
+    if column == "queue_ns":
+        late["issue_ns"] = LONGEST + 1
+    rows = [request(0), late]
     with pytest.raises(ModelError, match="row 1: a time of more than 104 days"):
         run_engine(setup_of(mode=mode), columns_of(rows))
 
@@ -82,12 +84,12 @@ def test_a_discard_behind_the_last_whole_page_frees_what_lies_there(
     laid_out_by: int,
 ) -> None:
     # GIVEN a write and a discard from the last sector that 64 bits hold
-    last = {"sector": (1 << 64) - 1}
+    last = (1 << 64) - 1
     setup = setup_of(laid_out_by=laid_out_by)
     raw = replayed(
         setup,
-        write(0, A, pages=2, **last),
-        request(9, A, "discard", pages=2, **last),
+        write(0, A, pages=2, sector=last),
+        request(9, A, "discard", pages=2, sector=last),
     )
     # THEN the one page that lies wholly inside is given back, and soon
     assert pick(raw, "charges", "uncharged_bytes") == [PAGE]
