@@ -257,8 +257,8 @@ def test_no_cgroup_is_ever_over_its_limit(data: st.DataObject) -> None:
 
 @given(runs())
 def test_events_count_18_then_17_and_every_kill(run: Run) -> None:
-    # SEMANTICS C.1: max = 17 * oom + n, n the charges that met a limit: those that found
-    # room once the stocks were drained, and those that reached the OOM killer
+    # SEMANTICS C.1: max = 17 * oom + n, n the charges that met a limit: some found room
+    # once the stocks were drained, the others reached the OOM killer
     setup, columns = run
     raw = run_engine(setup, columns)
     memory, kills = records(raw, "memory"), records(raw, "kills")

@@ -6,12 +6,13 @@ from libc.stdlib cimport calloc, free, malloc
 
 from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
-from replay.engine._loop cimport first_out_of_range, run_rows, run_some
+from replay.engine._loop cimport run_rows, run_some
 from replay.engine._sim cimport sim_close, sim_open
 from replay.engine._streams cimport release_next
 from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
 from replay.engine._types cimport (
     N_IO,
+    SIM_END_RANGE,
     SIM_ID_RANGE,
     SIM_NO_MEMORY,
     SIM_OK,
@@ -240,6 +241,11 @@ cdef class Engine:
                 f"row {row}: a time of more than 104 days after the trace's start; "
                 "cut the trace to the window of interest"
             )
+        if self.sim.status == SIM_END_RANGE:
+            raise ModelError(
+                "a request would wait until more than 208 days after the trace's start; "
+                "raise the limit or shorten the service that holds it, or cut the trace"
+            )
         if self.sim.status == SIM_ORDER:
             raise ModelError(
                 f"row {row}: arrives before the row ahead of it; convert the trace again"
@@ -313,10 +319,6 @@ cdef class Engine:
         if self.parts == NULL or self.part_start == NULL or sim.streams == NULL:
             raise MemoryError
         for i, batch in enumerate(self.batches):
-            sim.error_row = first_out_of_range(&batch.at)
-            if sim.error_row >= 0:
-                sim.status = SIM_TIME_RANGE
-                self._check()
             self.parts[i] = batch.at
             self.part_start[i] = n_rows
             n_rows += batch.at.n_rows

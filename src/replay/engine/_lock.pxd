@@ -10,6 +10,7 @@ Source: drivers/block/loop.c:lo_write_simple(), v6.1.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 
+from replay.engine._clock cimport product_of
 from replay.engine._server cimport request_at, wait_add
 from replay.engine._types cimport (
     RESOURCE_LOCK,
@@ -103,10 +104,7 @@ cdef inline int64_t shared_next_finish(
         sim, lock.active[shared_first(sim, lock)]
     ).lock_finish_v
     left = 0 if left <= lock.virtual_time else left - lock.virtual_time
-    left *= lock.length
-    return lock.updated_ns + <int64_t> (
-        (left + ((<uint64_t> 1 << VIRTUAL_SHIFT) - 1)) >> VIRTUAL_SHIFT
-    )
+    return lock.updated_ns + product_of(left, lock.length, VIRTUAL_SHIFT)
 
 
 cdef inline void shared_charge(

@@ -24,7 +24,13 @@ from replay.engine._stages cimport (
     start,
     take_tag,
 )
-from replay.engine._streams cimport part_of, push, release_next, stream_completes
+from replay.engine._streams cimport (
+    max_time_ns,
+    part_of,
+    push,
+    release_next,
+    stream_completes,
+)
 from replay.engine._tasks cimport (
     task_arrives,
     task_completes,
@@ -56,11 +62,6 @@ from replay.engine._types cimport (
     Sim,
 )
 from replay.engine._workers cimport is_asynchronous, worker_at, workers_reap
-
-
-cdef inline int64_t max_time_ns() noexcept nogil:
-    """Return the largest time the engine takes: 2**53 ns, 104 days."""
-    return <int64_t> 1 << 53
 
 
 # -- completion -----------------------------------------------------------------------
@@ -244,6 +245,15 @@ cdef inline void queue_row(
         sim.status = SIM_ID_RANGE
         sim.error_row = columns.row[i]
         return
+    if (
+        queue_ns >= max_time_ns()
+        or issue_ns >= max_time_ns()
+        or columns.complete_ns[i] >= max_time_ns()
+        or columns.service_ns[i] >= max_time_ns()
+    ):
+        sim.status = SIM_TIME_RANGE
+        sim.error_row = columns.row[i]
+        return
     if task != NO_TASK and task_stopped(
         sim, task, now if stream >= 0 or queue_ns < 0 else queue_ns
     ):
@@ -347,25 +357,6 @@ cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
     return sim.pending > 0 and sim.status == SIM_OK
 
 
-cdef inline bint in_time_range(const Columns *columns, int64_t i) noexcept nogil:
-    """Tell whether the engine takes a row's times and service."""
-    return (
-        columns.queue_ns[i] < max_time_ns()
-        and columns.issue_ns[i] < max_time_ns()
-        and columns.complete_ns[i] < max_time_ns()
-        and columns.service_ns[i] < max_time_ns()
-    )
-
-
-cdef inline int64_t first_out_of_range(const Columns *columns) noexcept nogil:
-    """Return the first row whose times are out of range, -1 if all are in it."""
-    cdef int64_t i
-    for i in range(columns.n_rows):
-        if not in_time_range(columns, i):
-            return columns.row[i]
-    return -1
-
-
 cdef inline void run_rows(
     Sim *sim, const Columns *columns, int64_t first, int64_t end
 ) noexcept nogil:
@@ -380,7 +371,7 @@ cdef inline void run_rows(
             now = columns.issue_ns[i] if columns.issue_ns[i] >= 0 else columns.queue_ns[i]
         if now < sim.last_ns or columns.row[i] < 0:
             sim.status = SIM_ORDER
-        elif not in_time_range(columns, i):
+        elif now >= max_time_ns():
             sim.status = SIM_TIME_RANGE
         else:
             sim.last_ns = now

@@ -312,7 +312,9 @@ cdef inline void pages_free(Sim *sim, const Request *request) noexcept nogil:
     Source: mm/shmem.c:shmem_fallocate(), v6.1: parts of pages are only zeroed.
     """
     cdef File *file = &sim.devices[request.device].file
-    cdef uint64_t first = (request.sector + 7) >> SECTORS_PER_PAGE_SHIFT
+    cdef uint64_t first = (request.sector >> SECTORS_PER_PAGE_SHIFT) + (
+        (request.sector & 7) != 0
+    )
     cdef uint64_t end = (request.sector >> SECTORS_PER_PAGE_SHIFT) + (
         ((request.sector & 7) * 512 + request.nbytes) >> PAGE_SHIFT
     )

@@ -6,10 +6,25 @@ from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_push
 from replay.engine._types cimport (
     EVENT_RELEASE,
     EVENT_TIMER,
+    SIM_END_RANGE,
+    SIM_TIME_RANGE,
     Columns,
     Sim,
     Stream,
 )
+
+
+cdef inline int64_t max_time_ns() noexcept nogil:
+    """Return the end of the times that a trace may hold: 2**53 ns, 104 days."""
+    return <int64_t> 1 << 53
+
+
+cdef inline int64_t max_event_ns() noexcept nogil:
+    """Return the end of the times that a replay may come to: 2**54 ns, 208 days.
+
+    With 8 more bits, for the shared lock's virtual time, they still fit 64.
+    """
+    return <int64_t> 1 << 54
 
 
 cdef inline void push(
@@ -17,6 +32,9 @@ cdef inline void push(
 ) noexcept nogil:
     """Add an event; all but the timer keep the run going."""
     cdef Event event
+    if not 0 <= when_ns < max_event_ns():
+        sim.status = SIM_END_RANGE
+        return
     event.when_ns = when_ns
     event.rank = kind << RANK_KIND_SHIFT | <uint64_t> sequence
     event.payload = payload
@@ -48,6 +66,10 @@ cdef inline void release_next(Sim *sim, int32_t index, int64_t base_ns) noexcept
         return
     if i >= stream.depth and stream.completions < i - stream.depth + 1:
         stream.waits = True
+        return
+    if sim.think_ns[stream.next] >= max_time_ns():
+        sim.status = SIM_TIME_RANGE
+        sim.error_row = sim.order[stream.next]
         return
     push(
         sim,

@@ -79,9 +79,10 @@ cdef enum:
 cdef enum SimStatus:
     SIM_OK = 0
     SIM_NO_MEMORY = 1
-    SIM_TIME_RANGE = 2      # a time beyond MAX_TIME_NS
+    SIM_TIME_RANGE = 2      # a recorded time beyond max_time_ns()
     SIM_ID_RANGE = 3        # a dense id beyond the setup's tables
     SIM_ORDER = 4           # arrivals that are not sorted
+    SIM_END_RANGE = 5       # a replayed time beyond max_event_ns()
 
 cdef enum:
     NOT_REPLAYED = 0xFFFF

@@ -146,8 +146,8 @@ _SPECS: Final = (
         schema=pa.schema(
             [
                 _text("cgroup", "path, or id:N if the path is not known"),
-                _bytes("current", "all memory charged, with per-CPU stock"),
-                _bytes("peak", "largest value of current"),
+                _bytes("current", "all memory charged, without per-CPU stocks"),
+                _bytes("peak", "most memory charged at any time, with per-CPU stocks"),
                 _bytes("file", "page cache and tmpfs (memory.stat file)"),
                 _bytes("shmem", "tmpfs alone (memory.stat shmem)"),
                 _bytes("anon", "memory of living tasks (memory.stat anon)"),

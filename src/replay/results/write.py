@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from replay.engine.raw import RAW_COLUMNS
 from replay.errors import OutputError
 from replay.results.info import labels
 from replay.results.read import StoredTables
 from replay.results.result import Result
 from replay.results.schema import RUN_FILE, TABLES
 from replay.results.tables import (
-    STAGE_NAMES,
     Columns,
     Names,
     Raw,
@@ -31,18 +31,6 @@ from replay.results.tables import (
 #: Rows of one row group of ``requests.parquet``, whatever the engine's batches are.
 ROW_GROUP: Final = 1 << 17
 
-_REQUEST_TYPES: Final[dict[str, Any]] = {
-    "row": np.int64,
-    "arrival_ns": np.int64,
-    "start_ns": np.int64,
-    "completion_ns": np.int64,
-    "issuer": np.uint32,
-    "payer": np.uint32,
-    "device": np.uint16,
-    "worker": np.uint32,
-    "error": np.int32,
-    **{f"{stage}_ns": np.int64 for stage in STAGE_NAMES},
-}
 _REQUEST_SCHEMA: Final = TABLES["requests"].schema
 _NUMBERS: Final = [field.name for field in _REQUEST_SCHEMA if field.type == pa.int64()]
 #: How the requests are stored: times and rows by their differences, which takes a
@@ -252,7 +240,10 @@ class RequestsWriter:
 
 
 def _new_buffer() -> dict[str, NDArray[Any]]:
-    return {name: np.empty(ROW_GROUP, dtype) for name, dtype in _REQUEST_TYPES.items()}
+    return {
+        name: np.empty(ROW_GROUP, dtype)
+        for name, dtype in RAW_COLUMNS["requests"].items()
+    }
 
 
 class ResultSink:

@@ -8,7 +8,6 @@ from replay.trace.schema import OP_CODES
 
 READ, WRITE = OP_CODES["read"], OP_CODES["write"]
 FLUSH, DISCARD = OP_CODES["flush"], OP_CODES["discard"]
-WRITE_ZEROES = OP_CODES["write_zeroes"]
 
 UNKNOWN = -1
 
