@@ -14,7 +14,14 @@ from cases import (
     write,
 )
 from engines import run_engine
-from replay.engine.setup import NO_LIMIT, ArrivalEvent, ArrivalMode, Policy, Setup
+from replay.engine.setup import (
+    NO_LIMIT,
+    ArrivalEvent,
+    ArrivalMode,
+    Policy,
+    ServiceModel,
+    Setup,
+)
 from replay.errors import ModelError
 
 LONGEST = (1 << 53) - 1
@@ -93,3 +100,13 @@ def test_a_discard_behind_the_last_whole_page_frees_what_lies_there(
     )
     # THEN the one page that lies wholly inside is given back, and soon
     assert pick(raw, "charges", "uncharged_bytes") == [PAGE]
+
+
+def test_waits_whose_sum_has_no_room_are_refused() -> None:
+    # GIVEN 600 requests of 104 days at once, by direct I/O: 2**62.2 ns in sum
+    setup = setup_of(
+        direct_io=True, trace_direct_io=True, service=ServiceModel.RECORDED
+    )
+    rows = [request(0, complete_ns=LONGEST) for _ in range(600)]
+    with pytest.raises(ModelError, match="146 years in sum"):
+        run_engine(setup, columns_of(rows))

@@ -14,6 +14,7 @@ from replay.engine._types cimport (
     N_IO,
     OP_DISCARD,
     OP_READ,
+    SIM_SUM_RANGE,
     STAGE_BACKING,
     STAGE_DEVICE,
     STAGE_DEVICE_WAITED,
@@ -182,6 +183,9 @@ cdef inline void count_completed(
     cdef LatencyBlock *block
     cdef int64_t device_ns
     cdef uint32_t index
+    sim.total_ns += now - request.arrival_ns
+    if sim.total_ns >= <int64_t> 1 << 62:
+        sim.status = SIM_SUM_RANGE
     if request.error != 0:
         sim.counts.failed += 1
         count_failure(sim, request, now)

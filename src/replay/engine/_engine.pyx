@@ -17,6 +17,7 @@ from replay.engine._types cimport (
     SIM_NO_MEMORY,
     SIM_OK,
     SIM_ORDER,
+    SIM_SUM_RANGE,
     SIM_TIME_RANGE,
     Account,
     Charge,
@@ -245,6 +246,11 @@ cdef class Engine:
             raise ModelError(
                 "a request would wait until more than 208 days after the trace's start; "
                 "raise the limit or shorten the service that holds it, or cut the trace"
+            )
+        if self.sim.status == SIM_SUM_RANGE:
+            raise ModelError(
+                "the requests wait for more than 146 years in sum: they come faster than "
+                "they are served; take arrivals.mode = dependent, or cut the trace"
             )
         if self.sim.status == SIM_ORDER:
             raise ModelError(

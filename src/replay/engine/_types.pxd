@@ -83,6 +83,7 @@ cdef enum SimStatus:
     SIM_ID_RANGE = 3        # a dense id beyond the setup's tables
     SIM_ORDER = 4           # arrivals that are not sorted
     SIM_END_RANGE = 5       # a replayed time beyond max_event_ns()
+    SIM_SUM_RANGE = 6       # latencies that add up to 2**62 ns
 
 cdef enum:
     NOT_REPLAYED = 0xFFFF
@@ -442,6 +443,7 @@ cdef struct Sim:
     uint64_t attempts
     int64_t fs_used
     int64_t end_ns
+    int64_t total_ns        # of all requests: no sum of waits is larger
     int64_t last_ns
     Counts counts
     # dependent arrivals
