@@ -101,14 +101,12 @@ cdef class Engine:
     cdef int _settings(self, setup, bint requests) except -1:
         cdef Sim *sim = &self.sim
         linear = setup.service == ServiceModel.LINEAR
-        same = (setup.policy, setup.direct_io) == (
-            setup.trace_policy,
-            setup.trace_direct_io,
-        )
         sim.set.policy = <PolicyKind> <int> setup.policy
         sim.set.direct_io = setup.direct_io
         sim.set.by_queue = setup.event == 1
-        sim.set.lock_on = not setup.direct_io and (linear or not same)
+        sim.set.lock_on = not setup.direct_io and (
+            linear or not setup.same_driver
+        )
         sim.set.lock_shared = setup.lock_per_page and setup.tmpfs
         sim.set.device_on = linear and not setup.tmpfs
         sim.set.pages_on = setup.tmpfs and not setup.direct_io

@@ -19,13 +19,11 @@ cdef class Services:
     cdef Service service
 
     def __cinit__(self, setup):
-        same = (setup.policy, setup.direct_io) == (
-            setup.trace_policy,
-            setup.trace_direct_io,
-        )
         self.service.set.linear = setup.service == ServiceModel.LINEAR
         self.service.set.trace_direct_io = setup.trace_direct_io
-        self.service.set.by_cgroup = same and setup.trace_policy == Policy.PER_CGROUP
+        self.service.set.by_cgroup = (
+            setup.same_driver and setup.trace_policy == Policy.PER_CGROUP
+        )
         self.service.set.read_base_ns = setup.read_base_ns
         self.service.set.read_ns_per_byte = setup.read_ns_per_byte
         self.service.set.write_base_ns = setup.write_base_ns

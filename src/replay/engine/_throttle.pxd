@@ -94,7 +94,7 @@ cdef inline int64_t limit_wait(
 
 
 cdef inline void limit_charge(
-    const Sim *sim, LimitDirection *one, const Request *request, int64_t jiffies
+    LimitDirection *one, const Request *request
 ) noexcept nogil:
     """Count a bio that goes."""
     one.bytes += size_of(request)
@@ -218,7 +218,7 @@ cdef inline bint throttle_enter(
             if was_empty:
                 limit_update(sim, index, jiffies, now)
             return False
-        limit_charge(sim, one, request, jiffies)
+        limit_charge(one, request)
         limit_trim(sim, one, jiffies)
         below = index
         index = sim.limits[index].parent
@@ -244,7 +244,7 @@ cdef inline void pass_on(
         1,
     )
     request.throttled_from_ns = now
-    limit_charge(sim, one, request, jiffies)
+    limit_charge(one, request)
     if limit.parent < 0:
         request.next = 0
         if sim.passed_last != 0:

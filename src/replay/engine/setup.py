@@ -209,3 +209,9 @@ class Setup:
     task_rss: NDArray[np.int64]
     task_requests: NDArray[np.int64]
     task_kernel: NDArray[np.bool_]
+
+    @property
+    def same_driver(self) -> bool:
+        """Whether the replay asks for the driver that the trace was taken with."""
+        taken = (self.trace_policy, self.trace_direct_io)
+        return (self.policy, self.direct_io) == taken

@@ -31,6 +31,11 @@ def assumed_notes(
     list of str
     """
     notes = []
+    if given.trace.policy is None and given.driver.policy != "per-cgroup":
+        notes.append(
+            "trace.policy is not given: the trace is taken to be recorded under "
+            f"{given.driver.policy}, too; a trace of Linux 5.14 or later is per-cgroup"
+        )
     loops = [device for device in devices if is_loop(device)]
     disks = [one.device for one in summary.devices if not is_loop(one.device)]
     asks = scenario.driver.policy != "per-cgroup" or any(

@@ -20,7 +20,6 @@ from replay.scenario.notes import (
     capped,
     cgroup_notes,
     scenario_notes,
-    taken_notes,
     trace_notes,
 )
 from replay.scenario.processes import ProcessTable
@@ -112,9 +111,8 @@ def bind(scenario: Scenario, trace: TraceLike) -> Binding:
 def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
     summary = trace.metadata.summary
     devices, one_device = _devices(scenario, summary)
-    notes = taken_notes(scenario)
     given, scenario = scenario, _decided(scenario, devices)
-    notes += assumed_notes(given, scenario, summary, devices)
+    notes = assumed_notes(given, scenario, summary, devices)
     notes += scenario_notes(scenario)
     path_of_id = _paths(scenario, summary, notes)
     unknown = {cgroup.id for cgroup in summary.cgroups} - path_of_id.keys()

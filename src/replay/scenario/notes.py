@@ -73,26 +73,6 @@ def scenario_notes(scenario: Scenario) -> list[str]:
     return notes
 
 
-def taken_notes(scenario: Scenario) -> list[str]:
-    """Note that a trace is taken to be recorded under a driver few ever had.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        As it was given.
-
-    Returns
-    -------
-    list of str
-    """
-    if scenario.trace.policy is not None or scenario.driver.policy == "per-cgroup":
-        return []
-    return [
-        f"trace.policy is not given: the trace is taken to be recorded under "
-        f"{scenario.driver.policy}, too; a trace of Linux 5.14 or later is per-cgroup"
-    ]
-
-
 def cgroup_notes(scenario: Scenario) -> list[str]:
     """Note the interface files whose effect is not modelled."""
     notes = []

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from replay.errors import TraceError
 from replay.trace._blkparse import TextRecords
+from replay.trace.batches import Summarised
 from replay.trace.blktrace import BlktraceBatches, Source
 from replay.trace.metadata import Summary
 from replay.trace.unpack import Unpacked
@@ -93,7 +94,7 @@ def compile_format(text: str) -> bytes:
         raise TraceError(f"--blkparse-format: {text!r}: {error}") from error
 
 
-class BlkparseBatches:
+class BlkparseBatches(Summarised):
     """The requests of blkparse's text, in batches.
 
     Parameters
@@ -132,25 +133,11 @@ class BlkparseBatches:
         self._batch_rows = batch_rows
         self._on_read = on_read
         self._n_read = 0
-        self._summary: Summary | None = None
 
     @property
     def bytes_read(self) -> int:
         """Bytes of the files, as they lie, that were read in this iteration."""
         return self._n_read
-
-    @property
-    def summary(self) -> Summary:
-        """What was learned; known when an iteration has ended.
-
-        Raises
-        ------
-        RuntimeError
-            No iteration has ended.
-        """
-        if self._summary is None:
-            raise RuntimeError("the summary is known after the last batch")
-        return self._summary
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Read from the start."""

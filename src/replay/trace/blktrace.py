@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from replay.trace._blktrace import Decoder
+from replay.trace.batches import Summarised
 from replay.trace.metadata import (
     Cgroup,
     Device,
@@ -90,7 +91,7 @@ class Source:
     shift_ns: int = 0
 
 
-class BlktraceBatches:
+class BlktraceBatches(Summarised):
     """The requests of one capture, in batches.
 
     Parameters
@@ -133,7 +134,6 @@ class BlktraceBatches:
         self._batch_rows = batch_rows
         self._window = window
         self._decoder: Decoder | None = None
-        self._summary: Summary | None = None
         self._bytes_total = sum(memoryview(data).nbytes for _, data, _ in self._sources)
 
     @property
@@ -150,19 +150,6 @@ class BlktraceBatches:
     def interleaved(self) -> bool:
         """Whether a source read so far holds several CPUs' records out of order."""
         return self._decoder is not None and self._decoder.interleaved
-
-    @property
-    def summary(self) -> Summary:
-        """What was learned from the records; known when an iteration has ended.
-
-        Raises
-        ------
-        RuntimeError
-            No iteration has ended.
-        """
-        if self._summary is None:
-            raise RuntimeError("the summary is known after the last batch")
-        return self._summary
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Decode from the start."""

@@ -14,12 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from replay.errors import TraceError
+from replay.trace.batches import Summarised
 from replay.trace.blktrace import make_batch
 from replay.trace.formats.base import Format, FormatOptions, Names, Reading
 from replay.trace.formats.order import OutOfOrder, in_order, merged, sorted_on_disk
 from replay.trace.formats.rows import Rows
 from replay.trace.formats.tally import Tallies, summary_of
-from replay.trace.metadata import Summary
 from replay.trace.schema import NOT_SEEN_NS
 from replay.trace.unpack import Unpacked, read_head
 
@@ -34,7 +34,7 @@ class _Run:
     tallies: Tallies = field(default_factory=Tallies)
 
 
-class FormatBatches:
+class FormatBatches(Summarised):
     """The requests of files of one format.
 
     Parameters
@@ -71,7 +71,6 @@ class FormatBatches:
         self._batch_rows = batch_rows
         self._on_disk = False
         self._run = _Run()
-        self._summary: Summary | None = None
 
     def sort_on_disk(self) -> None:
         """Sort in a temporary directory: for rows in any disorder."""
@@ -81,19 +80,6 @@ class FormatBatches:
     def bytes_read(self) -> int:
         """Bytes of the files, as they lie, that were read in this iteration."""
         return sum(reading.file.bytes_read for reading in self._run.readings)
-
-    @property
-    def summary(self) -> Summary:
-        """What was learned; known when an iteration has ended.
-
-        Raises
-        ------
-        RuntimeError
-            No iteration has ended.
-        """
-        if self._summary is None:
-            raise RuntimeError("the summary is known after the last batch")
-        return self._summary
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Read from the start."""
