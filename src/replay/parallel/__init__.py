@@ -1,0 +1,1 @@
+"""Runs jobs in other processes: of this machine, or of a cluster."""
