@@ -46,6 +46,24 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
         assert f"\n  {name} " in done.stdout
 
 
+def test_the_command_line_does_not_wait_for_pandas() -> None:
+    # GIVEN an environment that has pandas, as the tests' has
+    # WHEN a command makes an Arrow array of a list, where pyarrow asks for pandas
+    code = (
+        "import sys; from replay.cli.main import main\n"
+        "sys.argv[1:] = ['formats']\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "import pyarrow; pyarrow.array([1])\n"
+        "sys.exit('pandas' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    # THEN it was not imported, and nothing failed
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", main.COMMANDS)
 def test_each_command_has_help(runner: CliRunner, name: str) -> None:
     result = runner.invoke(main.cli, [name, "-h"])

@@ -6,7 +6,8 @@
 import importlib
 import signal
 import sys
-from types import FrameType
+from collections.abc import Sequence
+from types import FrameType, ModuleType
 from typing import Any, Final
 
 import click
@@ -90,7 +91,26 @@ def main() -> None:
     """Run the command line."""
     # unwinds the stack, so that temporary files go
     signal.signal(signal.SIGTERM, _terminate)
+    sys.meta_path.insert(0, _NoPandas())
     cli(prog_name="replay")
+
+
+class _NoPandas:
+    """Hides pandas from pyarrow, which imports it to ask whether a list is a Series.
+
+    That takes as long as decoding ten million records, and the answer is always no.
+    """
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+        /,
+    ) -> None:
+        """Refuse pandas; leave all else to the other finders."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError("hidden: see `_NoPandas`", name=fullname)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
