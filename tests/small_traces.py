@@ -3,12 +3,36 @@
 from pathlib import Path
 from typing import Any
 
+from captures import writes
 from replay.trace.convert import open_or_convert
 from replay.trace.formats.base import FormatOptions
 from replay.trace.metadata import ROW_EVENT, Summary
 
 #: What a row has if its test does not say otherwise.
 COLUMNS = ("queue_ns", "complete_ns", "sector", "nbytes", "op")
+
+#: Content that tells its format.
+SAMPLES = {
+    "blktrace": writes(3),
+    "blkparse": b"  8,0    1       11     0.009507758   697  D   W 223490 + 8 [a]\n"
+    b"  8,0    1       12     0.009508758     0  C   W 223490 + 8 [0]\n",
+    "msr": b"128166372003061629,usr,0,Read,7014609920,24576,41286\n",
+    "alibaba": b"419,W,8792731648,16384,1577808000000626\n",
+    "systor": b"Timestamp,Response,IOType,LUN,Offset,Size\n1.5,,R,0,0,512\n",
+    "fiu": b"777599999908936 2552 kjournald 224 8 W 6 0 3f4fc2833a17fd2a3\n",
+    "vscsi": bytes.fromhex(
+        "00000080 00020000 01000000 2a000001 d91a8f0200000000 e2e8e0c01f050000"
+    ),
+    "blkreplay": b"  0.000000000 ;  6293576 ;    8 ; W ; 0.0 ; 0.0\n",
+    "fio-iolog": b"fio version 3 iolog\n1 /a add\n2 /a read 0 512\n",
+}
+#: Nothing in these tells what they are.
+UNTOLD = {
+    "tencent": b"1538323201,100,8,0,1283\n",
+    "disksim": b"0.500000 0 100 8 0\n",
+    "mqsim": b"500000 0 100 8 0\n",
+    "csv": b"a,b,c,d\n1,2,3,r\n",
+}
 
 
 def read(

@@ -68,6 +68,11 @@ _MODULES = {
 }
 
 
+def __dir__() -> list[str]:
+    """List what can be asked for, imported yet or not."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Import what is asked for: ``replay --help`` must not wait for pyarrow."""
     if name not in _MODULES:

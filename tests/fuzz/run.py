@@ -33,7 +33,9 @@ import replay  # noqa: E402
 from replay.errors import ReplayError  # noqa: E402
 from replay.trace._scan import Scan  # noqa: E402
 from replay.trace.blktrace import BlktraceBatches, Source  # noqa: E402
+from replay.trace.formats.base import FormatOptions  # noqa: E402
 from replay.trace.metadata import Quality  # noqa: E402
+from small_traces import SAMPLES, UNTOLD  # noqa: E402
 from trace_builder import Event, cpu_files, event_bytes, note  # noqa: E402
 
 #: A round reads less than 300 KB, which takes milliseconds; a machine may be busy.
@@ -50,14 +52,16 @@ REAL: Final = (
     "public-traces/isotopp_blktrace_to_influx/*.blktrace.*",
     "public-traces/liuzel01_mynotes/*.blktrace.*",
 )
-TEXTS: Final = (
-    b"  7,0    0        1     0.000000000   100  Q  WS 0 + 8 [dd]\n"
-    b"  7,0    0        2     0.000001000   100  D  WS 0 + 8 [dd]\n"
-    b"  7,0    0        3     0.000900000     0  C  WS 0 + 8 [0]\n",
-    b"128166372003061629,usr,0,Read,7014609920,24576,41286\n"
-    b"128166372016382155,usr,0,Write,1317441536,8192,1963\n",
-    b"fio version 2 iolog\n/dev/loop0 add\n/dev/loop0 open\n/dev/loop0 write 0 4096\n",
-)
+#: Formats of text and of records of one size: by name, what the user says, a piece.
+OTHERS: Final = [
+    (
+        name,
+        data,
+        {"columns": "time=a:s,offset=b:B,size=c:B,op=d"} if name == "csv" else {},
+    )
+    for name, data in (SAMPLES | UNTOLD).items()
+    if name != "blktrace"
+]
 
 
 def captures(shared: Path | None) -> list[list[bytes]]:
@@ -171,8 +175,11 @@ def check_parts(data: bytes) -> None:
     assert total + refused + truncated <= len(data)
 
 
-def pack(files: Sequence[bytes], folder: Path, rng: random.Random) -> Path:
+def pack(
+    files: Sequence[bytes], folder: Path, rng: random.Random
+) -> tuple[Path, FormatOptions]:
     """Lay the files down in one of the ways in which they come."""
+    plain = FormatOptions()
     way = rng.randrange(5)
     packers: list[Callable[[bytes], bytes]] = [gzip.compress, bz2.compress]
     packers += [lzma.compress, lambda data: pa.compress(data, "zstd", asbytes=True)]
@@ -180,7 +187,7 @@ def pack(files: Sequence[bytes], folder: Path, rng: random.Random) -> Path:
     if way == 0:
         for name, data in zip(names, files, strict=True):
             (folder / name).write_bytes(data)
-        return folder
+        return folder, plain
     path = folder / "one"
     if way == 1:
         packed = rng.choice(packers)(files[0])
@@ -198,22 +205,33 @@ def pack(files: Sequence[bytes], folder: Path, rng: random.Random) -> Path:
                 archive_.addfile(info, io.BytesIO(data))
         path.write_bytes(damaged(path.read_bytes(), rng))
     else:
-        text = rng.choice(TEXTS) * rng.randrange(1, 30)
-        # ASCII: pyarrow's CSV reader complains of other rows on standard error
-        path.write_bytes(bytes(byte & 0x7F for byte in damaged(text, rng)))
-    return path
+        return path, other_format(path, rng)
+    return path, plain
+
+
+def other_format(path: Path, rng: random.Random) -> FormatOptions:
+    """Write a damaged file of another format; say which it is, or nothing, or a lie."""
+    name, data, more = rng.choice(OTHERS)
+    rows = data if rng.random() < 0.5 else data.partition(b"\n")[0] + data[-30:]
+    path.write_bytes(damaged(data + rows * rng.randrange(30), rng))
+    if rng.random() < 0.1:
+        return FormatOptions(name=rng.choice(OTHERS)[0])
+    said = bool(more) or rng.random() < 0.7
+    return FormatOptions(name=name if said else None, **more)
 
 
 def check_conversion(files: Sequence[bytes], folder: Path, rng: random.Random) -> None:
     """Convert and open; events too."""
-    path = pack(files, folder, rng)
+    path, options = pack(files, folder, rng)
     output = folder / "out.arrow"
-    with replay.convert(path, output) as trace:
+    with replay.convert(path, output, format=options) as trace:
         for batch in trace.batches():
             batch.validate(full=True)
         quality = trace.metadata.summary.quality
         n_known = sum(quality.events.values()) + sum(quality.notes.values())
         assert quality.records == n_known + quality.unknown
+        if trace.metadata.summary.format != "blktrace":
+            return
     metadata = replay.convert_events(path, folder / "events.arrow")
     assert metadata.summary.n_rows == metadata.summary.quality.records
 
@@ -237,14 +255,21 @@ def one_round(seed: int, bases: Sequence[Sequence[bytes]], folder: Path) -> None
         except ReplayError as error:
             refusal = str(error)
         assert refusal
+        assert not unraised, unraised
         assert "\n" not in refusal, refusal
         assert time.monotonic() - began < MOST_SECONDS
     for path in folder.iterdir():
         path.unlink()
 
 
+#: What was printed on standard error because nobody could be told.
+unraised: list[str] = []
+
+
 def fuzz(seconds: float, seed: int, shared: Path | None) -> int:
     """Run rounds until the time is over; return their number."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda what: unraised.append(repr(what.exc_value))
     bases = captures(shared)
     ends = time.monotonic() + seconds
     n_rounds = 0
@@ -259,6 +284,7 @@ def fuzz(seconds: float, seed: int, shared: Path | None) -> int:
             n_rounds += 1
             if time.monotonic() >= ends:
                 break
+    sys.unraisablehook = hook
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     assert peak < MOST_BYTES, f"{peak} bytes of memory"
     return n_rounds

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import replay
-from lab.virtual_machine import VirtualMachine, why_not
+from lab.virtual_machine import VirtualMachine
 from replay.scenario import Scenario
 
 MIB = 1 << 20
@@ -15,16 +15,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recorded(machine: VirtualMachine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the guest's script left, after one boot."""
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    directory = tmp_path_factory.mktemp("lab")
-    machine = VirtualMachine.build(directory)
-    script = (Path(__file__).parent / "record.sh").read_text()
-    machine.run(script, directory / "out")
-    return directory / "out"
+    output = tmp_path_factory.mktemp("record") / "out"
+    machine.run((Path(__file__).parent / "record.sh").read_text(), output)
+    return output
 
 
 def after(recorded: Path, name: str) -> list[int]:

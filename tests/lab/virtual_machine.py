@@ -6,6 +6,7 @@ programs and the Python that runs the tests, on an ext4 image that is the guest'
 """
 
 import gzip
+import importlib.util
 import os
 import platform
 import re
@@ -18,8 +19,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import click
 
 TOP: Final = Path(__file__).parents[2]
 PACKAGES: Final = (
@@ -35,6 +34,12 @@ KERNEL: Final = re.compile(r"linux-image-6\.1\.0-(\d+)-cloud-amd64")
 MODULES: Final = ("virtio_pci", "virtio_blk", "loop", "ext4")
 PROGRAMS: Final = ("blktrace", "fio", "mkfs.ext4", "losetup")
 UNUSED: Final = ("test", "tests", "idlelib", "tkinter", "site-packages", "ensurepip")
+#: What `replay` imports, and what of it the guest needs not.
+LIBRARIES: Final = ("click", "msgspec", "numpy", "pyarrow")
+UNUSED_OF_LIBRARIES: Final = (
+    *("__pycache__", "tests", "include", "includes", "src", "f2py", "distutils"),
+    *("*.pyx", "*.pxi", "*.pxd", "*.pyi", "*.h", "*flight*", "*_cpp_tests*"),
+)
 #: What Debian's shell may lack in its PATH.
 SBIN: Final = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -259,22 +264,39 @@ def _root(directory: Path) -> Path:
     library = Path(sysconfig.get_path("stdlib"))
     ignore = shutil.ignore_patterns(*UNUSED, "*.a", "config-*")
     shutil.copytree(library, _inside(library, tree), ignore=ignore)
-    modules = list((library / "lib-dynload").glob("*.so"))
-    for needed in _libraries([*programs, python, *modules]):
-        _copy(needed, tree)
-    ignore = shutil.ignore_patterns("*.so", "*.pyx", "*.c", "__pycache__")
+    ignore = shutil.ignore_patterns("*.pyx", "*.c", "__pycache__")
     shutil.copytree(TOP / "src" / "replay", tree / "replay" / "replay", ignore=ignore)
-    package = Path(click.__file__).parent
-    shutil.copytree(package, tree / "replay" / "click")
+    ignore = shutil.ignore_patterns(*UNUSED_OF_LIBRARIES)
+    packages = _packages()
+    for package in packages:
+        shutil.copytree(package, tree / "replay" / package.name, ignore=ignore)
+    modules = list((library / "lib-dynload").glob("*.so"))
+    modules += (tree / "replay").rglob("*.so*")
+    for needed in _libraries([*programs, python, *modules]):
+        if not needed.is_relative_to(tree):
+            _copy(needed, tree)
     (tree / "functions").write_text(FUNCTIONS)
     (tree / "start").write_text(START)
     replay = tree / "usr" / "bin" / "replay"
     replay.write_text(REPLAY.format(python=python))
     replay.chmod(0o755)
     image = directory / "root.img"
-    run("mkfs.ext4", "-q", "-d", tree, image, "512M")
+    run("mkfs.ext4", "-q", "-d", tree, image, "1G")
     shutil.rmtree(tree)
     return image
+
+
+def _packages() -> list[Path]:
+    """Find the directories of the libraries, those of their own libraries included."""
+    found = []
+    for name in LIBRARIES:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        package = Path(spec.origin).parent
+        libraries = package.with_name(f"{name}.libs")
+        found += [package, *([libraries] if libraries.is_dir() else [])]
+    return found
 
 
 def _busybox(directory: Path, but: Sequence[str] = ()) -> None:

@@ -1,11 +1,14 @@
 """CSV whose columns the user names."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from replay.errors import TraceError
-from small_traces import brief, paths, read
+from replay.trace.formats.table import _Feed
+from replay.trace.unpack import Unpacked
+from small_traces import SAMPLES, brief, paths, read
 
 COLUMNS = "time=ts:us,offset=off:B,size=len:KiB,op=rw,cgroup=tenant"
 
@@ -99,3 +102,46 @@ def test_an_unknown_operation_is_refused_with_its_row(tmp_path: Path) -> None:
     path = write(tmp_path, "tenant,rw,ts,len,off\na,r,1,1,1\na,q,2,1,1\n")
     with pytest.raises(TraceError, match="row 3: rw is 'q', not 'r', 'read'"):
         read(path, columns=COLUMNS)
+
+
+def test_names_that_are_no_utf_8_are_shown_and_stay_distinct(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # GIVEN names in Latin-1 and UTF-8, and a row with a column too few among them
+    path = tmp_path / "f.csv"
+    rows = b"1,0,512,r,caf\xe9\n2,512,512,w,caf\xc3\xa9\n3,1024,512,r,\xff\xfe\n"
+    path.write_bytes(rows)
+    columns = "time=1:s,offset=2:B,size=3:B,op=4,cgroup=5"
+    # THEN each is a cgroup of its own
+    found, summary = read(path, "csv", columns=columns)
+    assert paths(found, summary) == ["/caf\\xe9", "/café", "/\\xff\\xfe"]
+    # AND a row that does not fit is refused by its number, with nothing beside it
+    path.write_bytes(rows + b"4,\xff\n")
+    with pytest.raises(TraceError, match="row 4: "):
+        read(path, "csv", columns=columns)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7])
+def test_a_character_may_lie_on_a_blocks_border(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    text = "añ\u20ac\U0001f600b\n" * 3
+    path = tmp_path / "f"
+    path.write_bytes(text.encode() + b"\xe2\x82")
+    with Unpacked(path) as file:
+        feed = _Feed(SimpleNamespace(file=file), None)  # type: ignore[arg-type]
+        parts = []
+        while part := feed.read(block):
+            parts.append(part)
+    assert b"".join(parts).decode() == text + "\\xe2\\x82"
+
+
+@pytest.mark.parametrize("name", ["msr", "alibaba", "fiu", "systor"])
+def test_a_byte_order_mark_is_no_part_of_the_first_row(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"\xef\xbb\xbf" + SAMPLES[name])
+    rows, summary = read(path)
+    assert (len(rows), summary.format) == (1, name)

@@ -10,39 +10,16 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from captures import writes
 from replay.cli.main import cli
 from replay.errors import TraceError
 from replay.trace import unpack
 from replay.trace.formats import docs
 from replay.trace.formats.registry import BY_NAME, NAMES, recognise
-from small_traces import read
-
-SAMPLES = {
-    "blktrace": writes(3),
-    "blkparse": b"  8,0    1       11     0.009507758   697  D   W 223490 + 8 [a]\n"
-    b"  8,0    1       12     0.009508758     0  C   W 223490 + 8 [0]\n",
-    "msr": b"128166372003061629,usr,0,Read,7014609920,24576,41286\n",
-    "alibaba": b"419,W,8792731648,16384,1577808000000626\n",
-    "systor": b"Timestamp,Response,IOType,LUN,Offset,Size\n1.5,,R,0,0,512\n",
-    "fiu": b"777599999908936 2552 kjournald 224 8 W 6 0 3f4fc2833a17fd2a3\n",
-    "vscsi": bytes.fromhex(
-        "00000080 00020000 01000000 2a000001 d91a8f0200000000 e2e8e0c01f050000"
-    ),
-    "blkreplay": b"  0.000000000 ;  6293576 ;    8 ; W ; 0.0 ; 0.0\n",
-    "fio-iolog": b"fio version 3 iolog\n1 /a add\n2 /a read 0 512\n",
-}
-#: Nothing in these tells what they are.
-AMBIGUOUS = {
-    "tencent": b"1538323201,100,8,0,1283\n",
-    "disksim": b"0.500000 0 100 8 0\n",
-    "mqsim": b"500000 0 100 8 0\n",
-    "csv": b"a,b,c,d\n1,2,3,r\n",
-}
+from small_traces import SAMPLES, UNTOLD, read
 
 
 def test_every_format_has_a_sample() -> None:
-    assert {*SAMPLES, *AMBIGUOUS} == set(NAMES)
+    assert {*SAMPLES, *UNTOLD} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -50,20 +27,77 @@ def test_content_that_tells_is_recognised_as_one_format(name: str) -> None:
     assert recognise(SAMPLES[name]) == [name]
 
 
-@pytest.mark.parametrize("name", AMBIGUOUS)
+@pytest.mark.parametrize("name", UNTOLD)
 def test_content_that_does_not_tell_is_asked_for(tmp_path: Path, name: str) -> None:
     path = tmp_path / "f"
-    path.write_bytes(AMBIGUOUS[name])
-    assert recognise(AMBIGUOUS[name]) == []
+    path.write_bytes(UNTOLD[name])
+    assert recognise(UNTOLD[name]) == []
     with pytest.raises(TraceError, match="say which format it is by --format"):
         read(path)
 
 
+ROWS = {
+    "msr": SAMPLES["msr"],
+    "alibaba": SAMPLES["alibaba"],
+    "fiu": SAMPLES["fiu"],
+    "tencent": UNTOLD["tencent"],
+    "disksim": UNTOLD["disksim"],
+    "mqsim": UNTOLD["mqsim"],
+    "systor": b"1.500000000,,R,0,0,512\n",
+    "fio-iolog": b"/a read 0 512\n",
+}
+
+
+@pytest.mark.parametrize("place", [0, 3, 9])
+@pytest.mark.parametrize("name", ["msr", "alibaba", "fiu", "tencent", "systor"])
+def test_a_damaged_row_is_named_with_the_format_that_it_is_not(
+    tmp_path: Path, name: str, place: int
+) -> None:
+    # GIVEN ten rows, of which one is damaged
+    rows = [ROWS[name]] * 10
+    rows[place] = b"128166372003061629,usr\xff,0,,,\n"
+    path = tmp_path / "f"
+    path.write_bytes(b"".join(rows))
+    # WHEN it is read, THEN the row is named, its text, and what all others are
+    with pytest.raises(TraceError) as refusal:
+        read(path)
+    text = str(refusal.value)
+    assert text.startswith(f"{path}: row {place + 1}: is not {name}, as most other")
+    assert "usr\\\\xff,0" in text
+    assert "mend it or take it out" in text
+    assert text.isascii()
+    # AND if the format is said, it is the same row
+    with pytest.raises(TraceError, match=f"row {place + 1}:|first line is not"):
+        read(path, name)
+
+
+def test_a_damaged_record_is_named_with_the_format_that_it_is_not(
+    tmp_path: Path,
+) -> None:
+    records = [SAMPLES["vscsi"]] * 5
+    records[2] = bytes(32)
+    path = tmp_path / "f"
+    path.write_bytes(b"".join(records))
+    for name in (None, "vscsi"):
+        with pytest.raises(TraceError, match=r"no record of version 1|neither 1 nor 2"):
+            read(path, name)
+    with pytest.raises(TraceError, match=r"f: byte 64: .* most other .* of vscsi"):
+        read(path)
+
+
+def test_what_it_may_be_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    for name in ("tencent", "disksim", "mqsim"):
+        path.write_bytes(ROWS[name] * 4)
+        with pytest.raises(TraceError, match=f"may be {name}, but it does not tell"):
+            read(path)
+
+
 @pytest.mark.parametrize("guess", [name for name in NAMES if name != "csv"])
-@pytest.mark.parametrize("name", [*SAMPLES, *AMBIGUOUS])
+@pytest.mark.parametrize("name", [*SAMPLES, *UNTOLD])
 def test_a_wrong_guess_is_refused(tmp_path: Path, name: str, guess: str) -> None:
     path = tmp_path / "f"
-    path.write_bytes((SAMPLES | AMBIGUOUS)[name])
+    path.write_bytes((SAMPLES | UNTOLD)[name])
     if name == guess:
         rows, summary = read(path, guess)
         assert rows

@@ -119,7 +119,7 @@ def test_a_directory_without_traces_names_those_below_it(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("-", "standard input cannot be read here"),
+        ("-", "no stream can be read here"),
         ("/dev/null", "neither a file nor a directory"),
         ("x" * 300, "File name too long|no such file"),
     ],

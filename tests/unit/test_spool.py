@@ -281,5 +281,5 @@ def wait_until_reading(running: "subprocess.Popen[bytes]") -> None:
 
 
 def test_without_a_spool_standard_input_is_refused() -> None:
-    with pytest.raises(TraceError, match="cannot be read here"):
+    with pytest.raises(TraceError, match="no stream can be read here"):
         find_inputs("-")

@@ -22,7 +22,7 @@ from replay.trace.inputs import (
 )
 from replay.trace.metadata import Metadata, Summary
 from replay.trace.schema import SCHEMA_VERSION
-from replay.trace.spool import Spool
+from replay.trace.spool import Spool, is_stdin
 from replay.trace.write import write_trace
 from replay.version import WRITER
 
@@ -161,21 +161,31 @@ def _open_whole(
 ) -> Trace:
     names = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     if len(names) == 1 and is_arrow(names[0]):
-        trace = open_trace(names[0])
-        if cgroups is not None:
-            paths = read_cgroup_paths(cgroups)
-            summary = _with_paths(trace.metadata.summary, paths)
-            trace.metadata = msgspec.structs.replace(trace.metadata, summary=summary)
-        return trace
+        return _named(open_trace(names[0]), cgroups)
     with (
         opened_inputs(names, cgroups) as (found, spool),
         tempfile.TemporaryDirectory(prefix="replay-") as directory,
     ):
+        if len(found.traces) == 1 and is_arrow(found.traces[0]):
+            # a trace file that came through a pipe
+            trace = _named(open_trace(found.traces[0]), cgroups)
+            trace.path = Path(spool.shown(found.traces[0]))
+            return trace
         output = Path(directory) / "trace.arrow"
         chosen = format_options(format)
         _write(found, spool, chosen, output, False, BATCH_ROWS, threads, progress)
         trace = open_trace(output)
-    trace.path = Path(spool.shown(found.traces[0]) if names[0] == "-" else names[0])
+    stream = is_stdin(names[0])
+    trace.path = Path(spool.shown(found.traces[0]) if stream else names[0])
+    return trace
+
+
+def _named(trace: Trace, cgroups: str | Path | None) -> Trace:
+    """Put the paths of a file of ids in place of those in a trace file."""
+    if cgroups is not None:
+        paths = read_cgroup_paths(cgroups)
+        summary = _with_paths(trace.metadata.summary, paths)
+        trace.metadata = msgspec.structs.replace(trace.metadata, summary=summary)
     return trace
 
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from replay.errors import TraceError
 from replay.trace.metadata import SourceFile
-from replay.trace.spool import STDIN, Spool
+from replay.trace.spool import Spool, is_stdin
 
 #: The lab writes its "id path" lines beside the traces under this name.
 CGROUPS_FILE: Final = "ids"
@@ -56,13 +56,14 @@ def find_inputs(
     Parameters
     ----------
     inputs : path or sequence of paths
-        Each a file, a base name or a directory; with a spool ``-`` and archives too.
+        Each a file, a base name or a directory; with a spool ``-``, pipes and archives
+        too.
     cgroups : path or None
         File of "id path" lines; without it the file ``ids`` of an input directory or
         archive is taken, if there is one.
     spool : Spool or None
-        Where standard input and members of archives are put; they stay until it is
-        closed.
+        Where standard input, pipes and members of archives are put; they stay until it
+        is closed.
 
     Returns
     -------
@@ -264,12 +265,14 @@ def read_cgroup_paths(path: str | Path) -> dict[int, str]:
 
 def _find_traces(name: str | Path, spool: Spool | None) -> list[Path]:
     """Find the trace files that one input means."""
-    if str(name) == STDIN:
-        if spool is None:
-            raise TraceError("-: standard input cannot be read here: name a file")
-        return [spool.stdin()]
     path = Path(name)
     try:
+        if is_stdin(name):
+            if spool is None:
+                raise TraceError(f"{name}: no stream can be read here: name a file")
+            return [spool.stdin()]
+        if spool is not None and path.is_fifo():
+            return [spool.pipe(path)]
         if path.is_dir():
             return _find_in_directory(path)
         if path.exists() and not path.is_file():

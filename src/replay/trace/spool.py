@@ -25,6 +25,7 @@ from replay.errors import OutputError, TraceError
 from replay.trace.unpack import FREE_BYTES, MAX_RATIO, Unpacked
 
 STDIN: Final = "-"
+_STDIN_FILES: Final = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 COPY_BYTES: Final = 1 << 20
 MAX_MEMBERS: Final = 1 << 16
 MAX_NAME: Final = 60
@@ -47,7 +48,7 @@ class Spool:
     def __init__(self) -> None:
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._names: dict[str, str] = {}
-        self._stdin: Path | None = None
+        self._streams: dict[str, Path] = {}
 
     def __enter__(self) -> "Spool":
         return self
@@ -79,20 +80,50 @@ class Spool:
         TraceError
             It is a terminal, or empty.
         """
-        if self._stdin is None:
-            stream = sys.stdin.buffer
-            if stream.isatty():
-                raise TraceError(
-                    "-: standard input is a terminal: pipe a recording into it, as in"
-                    " `blktrace -d DEVICE -o - | replay convert - -o TRACE`"
-                )
-            path = self._place("stdin", "standard input")
-            with _until_end(), path.open("wb") as file:
-                _copy(stream, file, "standard input")
-            if path.stat().st_size == 0:
-                raise TraceError("standard input: is empty: there is nothing to read")
-            self._stdin = path
-        return self._stdin
+        stream = sys.stdin.buffer
+        if stream.isatty():
+            raise TraceError(
+                "-: standard input is a terminal: pipe a recording into it, as in"
+                " `blktrace -d DEVICE -o - | replay convert - -o TRACE`"
+            )
+        return self._stream(stream, "standard input", "stdin")
+
+    def pipe(self, path: Path) -> Path:
+        """Copy what comes out of a pipe (``mkfifo``, ``<(zcat FILE)``) to its end.
+
+        Parameters
+        ----------
+        path : Path
+            Of a FIFO.
+
+        Returns
+        -------
+        Path
+            Where it lies; read once, whatever is asked.
+
+        Raises
+        ------
+        TraceError
+            It is empty, or cannot be opened.
+        """
+        if (placed := self._streams.get(str(path))) is not None:
+            return placed
+        try:
+            with path.open("rb", buffering=0) as stream:
+                return self._stream(stream, str(path), f"pipe-{len(self._streams)}")
+        except OSError as error:
+            raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
+
+    def _stream(self, stream: _Readable, name: str, file_name: str) -> Path:
+        placed = self._streams.get(name)
+        if placed is None:
+            placed = self._place(file_name, name)
+            with _until_end(), placed.open("wb") as file:
+                _copy(stream, file, name)
+            if placed.stat().st_size == 0:
+                raise TraceError(f"{name}: is empty: there is nothing to read")
+            self._streams[name] = placed
+        return placed
 
     def members(self, path: Path) -> list[Path] | None:
         """Unpack an archive's files.
@@ -149,6 +180,12 @@ class Spool:
         return path
 
 
+def is_stdin(name: str | Path) -> bool:
+    """Tell whether a name means standard input, when that is no regular file."""
+    name = str(name)
+    return name == STDIN or (name in _STDIN_FILES and not Path(name).is_file())
+
+
 def archive_kind(path: Path) -> str | None:
     """Tell by its content whether a file is an archive.
 
@@ -203,6 +240,12 @@ def _zip_members(path: Path) -> Iterator[tuple[str, _Readable]]:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 if not member.is_dir():
+                    # its dictionary has no bound, and no tool writes it unasked
+                    if member.compress_type == zipfile.ZIP_LZMA:
+                        raise TraceError(
+                            f"{path}: {member.filename} is packed by LZMA: unpack it "
+                            "yourself and name the files"
+                        )
                     with archive.open(member) as stream:
                         yield member.filename, stream
     # encrypted ones are a RuntimeError, unknown methods a NotImplementedError
@@ -271,7 +314,7 @@ def _until_end() -> Iterator[None]:
 
     def once(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
-        os.write(2, b"Interrupted: reading to the end of standard input.\n")
+        os.write(2, b"Interrupted: reading to the end of the input.\n")
 
     signal.signal(signal.SIGINT, once)
     try:

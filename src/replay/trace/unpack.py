@@ -1,15 +1,17 @@
 """Open input files as streams of bytes, whatever they are compressed with.
 
 What a compressed file holds is read as it comes, so its size is no matter for the
-memory. A file that becomes more than `MAX_RATIO` times as long as it is, beyond
-`FREE_BYTES`, is refused: no trace is that empty, and a crafted one would fill the disk.
+memory; nor is the dictionary that a crafted one asks for: beyond `MEMORY_BYTES` it is
+refused (zstd's bound is 128 MiB; gzip's and bzip2's tables are small). A file that
+becomes more than `MAX_RATIO` times as long as it is, beyond `FREE_BYTES`, is refused:
+no trace is that empty, and a crafted one would fill the disk.
 """
 
 import io
 import lzma
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import IO, Final, Protocol, Self
 
 import pyarrow as pa
 
@@ -24,7 +26,15 @@ MAGICS: Final = {
 }
 MAX_RATIO: Final = 1000
 FREE_BYTES: Final = 1 << 30
+#: For xz; its highest preset needs 65 MiB.
+MEMORY_BYTES: Final = 1 << 28
 HEAD_BYTES: Final = 1 << 16
+
+
+_READ_BYTES: Final = 1 << 16
+_UTF8_MARK: Final = b"\xef\xbb\xbf"
+#: What the libraries say, xz's and zstd's, if their bound is passed.
+_TOO_MUCH_MEMORY: Final = ("Memory usage limit", "too much memory")
 
 
 class _Readable(Protocol):
@@ -80,7 +90,7 @@ class Unpacked:
         if self.codec is None:
             self._stream = self._file
         elif self.codec == "xz":
-            self._stream = lzma.LZMAFile(self._file)  # noqa: SIM115
+            self._stream = _Xz(self._file)
         else:
             self._stream = pa.CompressedInputStream(
                 pa.PythonFile(self._file, "r"), self.codec
@@ -110,10 +120,7 @@ class Unpacked:
             try:
                 part = self._stream.read(wanted)
             except (OSError, EOFError, lzma.LZMAError) as error:
-                raise TraceError(
-                    f"{self.path}: byte {self.bytes_read}: its {self.codec or 'file'}"
-                    f" data cannot be read: {error}"
-                ) from error
+                raise self._refusal(error) from error
             if not part:
                 break
             parts.append(part)
@@ -126,6 +133,18 @@ class Unpacked:
                 " decompress it yourself if that is what it should be"
             )
         return data
+
+    def _refusal(self, error: Exception) -> TraceError:
+        """Say why the data cannot be read."""
+        if any(text in str(error) for text in _TOO_MUCH_MEMORY):
+            return TraceError(
+                f"{self.path}: its {self.codec} dictionary takes more memory than any "
+                "trace needs: decompress it yourself if that is what it should be"
+            )
+        return TraceError(
+            f"{self.path}: byte {self.bytes_read}: its {self.codec or 'file'} data "
+            f"cannot be read: {error}"
+        )
 
     @property
     def bytes_read(self) -> int:
@@ -148,6 +167,41 @@ class Unpacked:
         self.close()
 
 
+class _Xz:
+    """Streams of xz, one after the other, in bounded memory.
+
+    What `lzma.LZMAFile` does, which has no bound.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._decoder = self._new()
+        self._waiting = b""
+
+    @staticmethod
+    def _new() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY_BYTES)
+
+    def read(self, n_bytes: int, /) -> bytes:
+        """Read on; nothing is the end."""
+        while True:
+            if self._decoder.eof:
+                # zeros may stand between streams, and behind the last one
+                rest = self._decoder.unused_data.lstrip(b"\0")
+                while not rest:
+                    if not (data := self._file.read(_READ_BYTES)):
+                        return b""
+                    rest = data.lstrip(b"\0")
+                self._decoder, self._waiting = self._new(), rest
+            if self._decoder.needs_input and not self._waiting:
+                self._waiting = self._file.read(_READ_BYTES)
+                if not self._waiting:
+                    raise EOFError("it ends in the middle")
+            data, self._waiting = self._waiting, b""
+            if part := self._decoder.decompress(data, n_bytes):
+                return part
+
+
 def read_head(path: str | Path) -> bytes:
     """Read how a file's content begins, decompressed.
 
@@ -159,7 +213,7 @@ def read_head(path: str | Path) -> bytes:
     Returns
     -------
     bytes
-        `HEAD_BYTES`, or fewer if it is shorter.
+        `HEAD_BYTES`, or fewer if it is shorter; without UTF-8's byte order mark.
 
     Raises
     ------
@@ -167,4 +221,4 @@ def read_head(path: str | Path) -> bytes:
         The file cannot be read.
     """
     with Unpacked(path) as file:
-        return file.read(HEAD_BYTES)
+        return file.read(HEAD_BYTES).removeprefix(_UTF8_MARK)

@@ -1,5 +1,6 @@
 """What a format is, and what its reader is given."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -56,9 +57,15 @@ class Format:
         What a request's cgroup is made of, for the documents.
     read : callable
         Reads one file; yields its rows as they lie.
+    line : compiled pattern of bytes or None
+        What a line of a request looks like, without its end; None: it is no text, or
+        the user says what is in it.
     matches : callable or None
         Tells by a file's first bytes whether it is surely of this format; None: the
         content cannot tell.
+    damaged : callable or None
+        For a binary format: says by a file's first bytes which record is damaged, if
+        most of the others are of this format; returns None otherwise.
     doubt : callable or None
         Says by a file's first bytes why it cannot be of this format, though the user
         said so; returns None where there is no reason.
@@ -77,7 +84,9 @@ class Format:
     columns: str
     cgroup: str
     read: "Callable[[Reading], Iterator[Rows]]"
+    line: "re.Pattern[bytes] | None" = None
     matches: Callable[[bytes], bool] | None = None
+    damaged: Callable[[bytes], str | None] | None = None
     doubt: Callable[[bytes], str | None] | None = None
     binary: bool = False
     epoch: bool = False
@@ -298,6 +307,36 @@ def scaled(
     good = (values >= -bound) & (values <= bound)
     reading.require(first_row, good, "the time is too large for its unit")
     return values * factor
+
+
+def complete_lines(head: bytes) -> list[bytes]:
+    """Return the lines of a file's beginning, without the one that may be cut off."""
+    lines = head.splitlines()
+    if head[-1:] not in (b"\n", b"") and len(lines) > 1:
+        lines.pop()
+    return lines
+
+
+def all_lines(line: re.Pattern[bytes]) -> Callable[[bytes], bool]:
+    """Make what tells a format by the first lines: each must be one of its rows."""
+
+    def matches(head: bytes) -> bool:
+        lines = complete_lines(head)
+        return bool(lines) and all(map(line.fullmatch, lines))
+
+    return matches
+
+
+def first_line(line: re.Pattern[bytes], what: str) -> Callable[[bytes], str | None]:
+    """Make what speaks against a format if the first line is none of its rows."""
+
+    def doubt(head: bytes) -> str | None:
+        lines = complete_lines(head)
+        if lines and not line.fullmatch(lines[0]):
+            return f"the first line is not {what}"
+        return None
+
+    return doubt
 
 
 def lookup(values: ArrayLike, codes: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -7,13 +7,18 @@ from typing import Final
 import numpy as np
 
 from replay.errors import TraceError
-from replay.trace.formats.base import Format, Reading, fill_range, fill_times
+from replay.trace.formats.base import (
+    Format,
+    Reading,
+    complete_lines,
+    fill_range,
+    fill_times,
+)
 from replay.trace.formats.rows import SECTOR_BYTES, Rows, new_rows
 from replay.trace.formats.table import (
     INTEGER,
     SECONDS,
     WORD,
-    complete_lines,
     read_table,
 )
 from replay.trace.schema import FLAGS, OP_CODES
@@ -81,5 +86,6 @@ FORMAT: Final = Format(
     "two more; after a header of text",
     cgroup="the file's name",
     read=read,
+    line=_LINE,
     matches=matches,
 )

@@ -5,58 +5,51 @@ is refused: DiskSim's times are ms with a fraction, MQSim's whole ns. In DiskSim
 of the type is "read"; MQSim has 0 for a write and 1 for a read.
 """
 
-from collections.abc import Callable, Iterator
+import re
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from replay.trace.formats.base import Format, Reading, fill_range, fill_times
-from replay.trace.formats.rows import SECTOR_BYTES, Rows, new_rows
-from replay.trace.formats.table import (
-    INTEGER,
-    MILLISECONDS,
-    WORD,
-    blanks_vary,
-    complete_lines,
-    one_blank,
-    read_table,
-)
+from replay.trace.formats.base import Format, complete_lines
+from replay.trace.formats.rows import SECTOR_BYTES
+from replay.trace.formats.table import INTEGER, MILLISECONDS, WORD, Part
+from replay.trace.formats.volumes import Volumes
 from replay.trace.schema import OP_CODES
 
 MAX_TYPE: Final = 1 << 16
 
 
-def _reader(time: pa.DataType, known_types: int) -> Callable[[Reading], Iterator[Rows]]:
-    columns = {
-        "arrival": time,
-        "device": WORD,
-        "lba": INTEGER,
-        "size": INTEGER,
-        "type": INTEGER,
-    }
+_LINE = re.compile(rb"\s*\d+(?:\.\d+)?\s+\d+\s+\d+\s+\d+\s+\d+\s*")
 
-    def read(reading: Reading) -> Iterator[Rows]:
-        names = reading.names
-        prepare = one_blank if blanks_vary(reading.head) else None
-        for part in read_table(reading, columns, delimiter=" ", prepare=prepare):
-            rows = new_rows(len(part))
-            fill_times(reading, part.first_row, rows, part.numbers("arrival"))
-            lba, size = part.numbers("lba"), part.numbers("size")
-            fill_range(reading, part.first_row, rows, lba, size, unit=SECTOR_BYTES)
-            type_ = part.numbers("type")
-            good = (type_ >= 0) & (type_ < known_types)
-            reading.require(part.first_row, good, f"type is not below {known_types}")
-            rows["op"] = np.where(type_ & 1, OP_CODES["read"], OP_CODES["write"])
-            rows["cgroup"] = part.mapped(
-                "device", lambda id: names.cgroup(f"device_{id}")
-            )
-            rows["device"] = part.mapped(
-                "device", lambda id: names.device(f"device_{id}")
-            )
-            yield rows
 
-    return read
+def _volumes(time: pa.DataType, known_types: int) -> Volumes:
+    def op(part: Part) -> NDArray[np.int64]:
+        type_ = part.numbers("type")
+        good = (type_ >= 0) & (type_ < known_types)
+        text = f"type is not below {known_types}"
+        part.reading.require(part.first_row, good, text)
+        return np.where(type_ & 1, OP_CODES["read"], OP_CODES["write"])
+
+    return Volumes(
+        columns={
+            "arrival": time,
+            "device": WORD,
+            "lba": INTEGER,
+            "size": INTEGER,
+            "type": INTEGER,
+        },
+        time="arrival",
+        time_ns=1,
+        offset="lba",
+        size="size",
+        unit=SECTOR_BYTES,
+        op=op,
+        volume="device",
+        prefix="device_",
+        blanks=True,
+    )
 
 
 def _first_times(head: bytes) -> list[bytes]:
@@ -87,7 +80,8 @@ DISKSIM: Final = Format(
     columns="arrival (ms, with a fraction), device, lba (512 B sectors), size "
     "(sectors), flags with bit 0 = read",
     cgroup="device",
-    read=_reader(MILLISECONDS, MAX_TYPE),
+    read=_volumes(MILLISECONDS, MAX_TYPE).read,
+    line=_LINE,
     doubt=doubt_disksim,
 )
 MQSIM: Final = Format(
@@ -96,6 +90,7 @@ MQSIM: Final = Format(
     columns="arrival (ns), device, lba (512 B sectors), size (sectors), type 0 write "
     "or 1 read",
     cgroup="device",
-    read=_reader(INTEGER, 2),
+    read=_volumes(INTEGER, 2).read,
+    line=_LINE,
     doubt=doubt_mqsim,
 )

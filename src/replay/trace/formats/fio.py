@@ -43,6 +43,10 @@ V2: Final = {"file": WORD, "action": WORD, "offset": INTEGER, "length": INTEGER}
 V3: Final = {"time": INTEGER, **V2}
 
 _HEADER = re.compile(rb"fio version ([23]) iolog\r?\n")
+_LINE = re.compile(
+    rb"(?:\d+ )?\S+ (?:(?:add|open|close) *|(?:read|write|trim|sync|datasync|wait)"
+    rb" \d+ \d+)"
+)
 _FILE_ACTION = re.compile(r"(?:\d+ )?\S+ (?:add|open|close)\s*")
 
 
@@ -102,5 +106,6 @@ FORMAT: Final = Format(
     "of version 2: us after the one before",
     cgroup="file",
     read=read,
+    line=_LINE,
     matches=matches,
 )

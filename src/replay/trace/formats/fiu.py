@@ -6,14 +6,19 @@ from typing import Final
 
 import numpy as np
 
-from replay.trace.formats.base import Format, Reading, fill_range, fill_times
+from replay.trace.formats.base import (
+    Format,
+    Reading,
+    all_lines,
+    fill_range,
+    fill_times,
+)
 from replay.trace.formats.rows import SECTOR_BYTES, Rows, new_rows
 from replay.trace.formats.table import (
     INTEGER,
     WORD,
     Part,
     blanks_vary,
-    complete_lines,
     one_blank,
     read_table,
 )
@@ -74,12 +79,6 @@ def note_processes(
         )
 
 
-def matches(head: bytes) -> bool:
-    """Tell it by the first lines."""
-    lines = complete_lines(head)
-    return bool(lines) and all(_LINE.fullmatch(line) for line in lines)
-
-
 FORMAT: Final = Format(
     name="fiu",
     text="FIU I/O traces (SRCMap, deduplication), text",
@@ -87,5 +86,6 @@ FORMAT: Final = Format(
     "major, minor, digest",
     cgroup="process",
     read=read,
-    matches=matches,
+    line=_LINE,
+    matches=all_lines(_LINE),
 )

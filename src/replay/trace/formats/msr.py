@@ -9,12 +9,13 @@ import numpy as np
 from replay.trace.formats.base import (
     Format,
     Reading,
+    all_lines,
     fill_range,
     fill_times,
     scaled,
 )
 from replay.trace.formats.rows import Rows, new_rows
-from replay.trace.formats.table import INTEGER, WORD, Part, complete_lines, read_table
+from replay.trace.formats.table import INTEGER, WORD, Part, read_table
 from replay.trace.schema import OP_CODES
 
 #: Ticks of 100 ns from 1601 to 1970.
@@ -31,9 +32,7 @@ COLUMNS: Final = {
 }
 OPERATIONS: Final = {"read": OP_CODES["read"], "write": OP_CODES["write"]}
 
-_LINE = re.compile(
-    rb"1[123]\d{16},[^,]+,\d+,(?:Read|Write),\d+,\d+,\d+\r?", re.IGNORECASE
-)
+_LINE = re.compile(rb"1[123]\d{16},[^,]+,\d+,(?:Read|Write),\d+,\d+,\d+", re.IGNORECASE)
 
 
 def read(reading: Reading) -> Iterator[Rows]:
@@ -73,12 +72,6 @@ def _fill_disks(part: Part, rows: Rows) -> None:
     rows["cgroup"], rows["device"] = numbers[:, inverse]
 
 
-def matches(head: bytes) -> bool:
-    """Tell it by the first lines."""
-    lines = complete_lines(head)
-    return bool(lines) and all(_LINE.fullmatch(line) for line in lines)
-
-
 FORMAT: Final = Format(
     name="msr",
     text="MSR Cambridge, CSV",
@@ -86,6 +79,7 @@ FORMAT: Final = Format(
     "Offset (B), Size (B), ResponseTime (100 ns)",
     cgroup="Hostname_DiskNumber",
     read=read,
-    matches=matches,
+    line=_LINE,
+    matches=all_lines(_LINE),
     epoch=True,
 )

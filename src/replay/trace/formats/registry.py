@@ -23,7 +23,7 @@ from replay.trace.formats import (
     user_csv,
     vscsi,
 )
-from replay.trace.formats.base import Format, FormatOptions
+from replay.trace.formats.base import Format, FormatOptions, complete_lines
 from replay.trace.inputs import is_per_cpu
 from replay.trace.unpack import read_head
 
@@ -116,9 +116,10 @@ def _format_of(path: Path, head: bytes, options: FormatOptions) -> str:
         if seen:
             raise TraceError(f"{path}: may be {' or '.join(seen)}: {_ASK}")
         # the decoder finds records behind a damaged beginning, or refuses the file
-        if not _is_text(head) or is_per_cpu(path):
+        damage = _damaged_binary(head)
+        if damage is None and (not _is_text(head) or is_per_cpu(path)):
             return BLKTRACE
-        raise TraceError(f"{path}: its content does not tell what it is: {_ASK}")
+        raise TraceError(f"{path}: {damage or nearly(head)}")
     _check_guess(path, head, name, seen)
     return name
 
@@ -151,8 +152,62 @@ def _may_follow(format_: Format, head: bytes) -> bool:
     """Tell whether any line fits: damaged rows are refused by number, later."""
     if format_.matches is None:
         return True
-    lines = head.split(b"\n")[:-1] or [head]
-    return any(format_.matches(line + b"\n") for line in lines[:100])
+    if format_.line is not None and any(
+        map(format_.line.fullmatch, complete_lines(head)[:100])
+    ):
+        return True
+    return format_.damaged is not None and format_.damaged(head) is not None
+
+
+def nearly(head: bytes) -> str:
+    """Say why a text is not recognised: what it nearly is, and the row that is not.
+
+    Parameters
+    ----------
+    head : bytes
+        The first bytes, of no format for sure.
+
+    Returns
+    -------
+    str
+        What is wrong and what to do, in one line.
+    """
+    lines = complete_lines(head)
+    best: tuple[int, list[Format]] = (len(lines) // 2, [])
+    for format_ in FORMATS:
+        if format_.line is not None:
+            n_good = sum(map(bool, map(format_.line.fullmatch, lines)))
+            if n_good > best[0]:
+                best = (n_good, [format_])
+            elif n_good == best[0] and best[1]:
+                best[1].append(format_)
+    formats = [
+        one
+        for one in best[1]
+        # the first row may be the damaged one
+        if len(best[1]) == 1 or one.doubt is None or one.doubt(head) is None
+    ]
+    if not formats:
+        return f"its content does not tell what it is: {_ASK}"
+    names = " or ".join(one.name for one in formats)
+    line = formats[0].line
+    assert line is not None
+    bad = next((n for n, one in enumerate(lines) if not line.fullmatch(one)), None)
+    if bad is None:
+        return f"its content may be {names}, but it does not tell for sure: {_ASK}"
+    text = lines[bad][:60].decode("utf-8", "backslashreplace")
+    return (
+        f"row {bad + 1}: is not {names}, as most other rows are "
+        f"({formats[0].columns}): {text!r}: mend it or take it out"
+    )
+
+
+def _damaged_binary(head: bytes) -> str | None:
+    """Say which record of a binary format is damaged; None if it is of none."""
+    for format_ in FORMATS:
+        if format_.damaged is not None and (damage := format_.damaged(head)):
+            return f"{damage}, as most other records are of {format_.name}: mend it"
+    return None
 
 
 def recognise(head: bytes) -> list[str]:

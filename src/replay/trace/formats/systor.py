@@ -3,6 +3,7 @@
 Rows with a blank type tell no request: they are left out and counted.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -20,6 +21,8 @@ COLUMNS: Final = {
     "Offset": INTEGER,
     "Size": INTEGER,
 }
+_LINE = re.compile(rb"\d+\.\d+,(?:\d+\.\d+)?,[RW]?,\d+,\d*,\d*", re.IGNORECASE)
+
 BLANK: Final = -1
 OPERATIONS: Final = {"r": OP_CODES["read"], "w": OP_CODES["write"]}
 
@@ -66,6 +69,7 @@ FORMAT: Final = Format(
     "(B), Size (B); the header may be missing",
     cgroup="LUN",
     read=read,
+    line=_LINE,
     matches=matches,
     doubt=doubt,
     epoch=True,

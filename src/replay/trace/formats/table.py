@@ -1,5 +1,6 @@
 """Read text with a fixed number of columns, through `pyarrow.csv`, as a stream."""
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,11 @@ _AT_LINE = re.compile(rb"(?m)^ | \r?$")
 
 
 class _Feed:
-    """A file's bytes as pyarrow wants them, each block prepared."""
+    """A file's bytes as pyarrow wants them: valid UTF-8, each block prepared.
+
+    A process's name may be any bytes. Those that are no UTF-8 are shown by numbers, as
+    in blktrace's names; pyarrow complains of them on standard error at times.
+    """
 
     closed = False
 
@@ -37,9 +42,21 @@ class _Feed:
         self._file = reading.file
         self._prepare = prepare
         self._rest = b""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def read(self, n_bytes: int) -> bytes:
         """Read on; lines are prepared whole."""
+        return self._in_utf8(self._lines(n_bytes))
+
+    def _in_utf8(self, data: bytes) -> bytes:
+        """Escape what is no UTF-8; a character may lie on a block's border."""
+        if data.isascii() and data and not self._decoder.getstate()[0]:
+            return data
+        text = self._decoder.decode(data, final=not data).encode()
+        # nothing would mean the end
+        return text or (self._in_utf8(self._lines(BLOCK_BYTES)) if data else b"")
+
+    def _lines(self, n_bytes: int) -> bytes:
         data = self._file.read(n_bytes)
         if self._prepare is None or not (data or self._rest):
             return data
@@ -274,14 +291,6 @@ def one_blank(lines: bytes) -> bytes:
 def blanks_vary(head: bytes) -> bool:
     """Tell whether columns are separated by more than single blanks."""
     return any(two in head for two in (b"  ", b"\t", b"\n ", b" \n", b" \r"))
-
-
-def complete_lines(head: bytes) -> list[bytes]:
-    """Return the lines of a file's beginning, without the one that may be cut off."""
-    lines = head.splitlines()
-    if head[-1:] not in (b"\n", b"") and len(lines) > 1:
-        lines.pop()
-    return lines
 
 
 def _refusal(reading: Reading, message: str, names: Sequence[str]) -> TraceError:

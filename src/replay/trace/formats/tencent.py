@@ -12,45 +12,37 @@ from typing import Final
 import numpy as np
 
 from replay.errors import TraceError
-from replay.trace.formats.base import (
-    Format,
-    Reading,
-    fill_range,
-    fill_times,
-    scaled,
-)
-from replay.trace.formats.rows import SECTOR_BYTES, Rows, new_rows
-from replay.trace.formats.table import INTEGER, WORD, complete_lines, read_table
+from replay.trace.formats.base import Format, first_line
+from replay.trace.formats.rows import SECTOR_BYTES, Rows
+from replay.trace.formats.table import INTEGER, WORD
+from replay.trace.formats.volumes import Volumes
 from replay.trace.schema import OP_CODES
 
 SECOND_NS: Final = 1_000_000_000
 #: Rows of one second are held until it is over.
 MAX_ROWS_OF_SECOND: Final = 1 << 22
-COLUMNS: Final = {
-    "timestamp": INTEGER,
-    "offset": INTEGER,
-    "size": INTEGER,
-    "type": WORD,
-    "volume": WORD,
-}
 OPERATIONS: Final = {"0": OP_CODES["read"], "1": OP_CODES["write"]}
 
-_LINE = re.compile(rb"1\d{9},\d+,\d+,[01],\d+\r?")
+_LINE = re.compile(rb"1\d{9},\d+,\d+,[01],\d+")
 
 
-def read(reading: Reading) -> Iterator[Rows]:
-    """Read the rows of one file; they arrive when their second begins."""
-    names = reading.names
-    for part in read_table(reading, COLUMNS):
-        rows = new_rows(len(part))
-        arrival = scaled(reading, part.first_row, part.numbers("timestamp"), SECOND_NS)
-        fill_times(reading, part.first_row, rows, arrival)
-        offset, size = part.numbers("offset"), part.numbers("size")
-        fill_range(reading, part.first_row, rows, offset, size, unit=SECTOR_BYTES)
-        rows["op"] = part.choice("type", OPERATIONS)
-        rows["cgroup"] = part.mapped("volume", lambda id: names.cgroup(f"volume_{id}"))
-        rows["device"] = part.mapped("volume", lambda id: names.device(f"volume_{id}"))
-        yield rows
+VOLUMES: Final = Volumes(
+    columns={
+        "timestamp": INTEGER,
+        "offset": INTEGER,
+        "size": INTEGER,
+        "type": WORD,
+        "volume": WORD,
+    },
+    time="timestamp",
+    time_ns=SECOND_NS,
+    offset="offset",
+    size="size",
+    unit=SECTOR_BYTES,
+    op=lambda part: part.choice("type", OPERATIONS),
+    volume="volume",
+    prefix="volume_",
+)
 
 
 def spread(batches: Iterator[Rows]) -> Iterator[Rows]:
@@ -102,25 +94,19 @@ def _spread(rows: Rows) -> Rows:
     return rows
 
 
-def doubt(head: bytes) -> str | None:
-    """Say what speaks against it."""
-    lines = complete_lines(head)
-    if lines and not _LINE.fullmatch(lines[0]):
-        return (
-            "the first line is not whole seconds since 1970, offset and size in "
-            "sectors, 0 or 1, and a volume's number"
-        )
-    return None
-
-
 FORMAT: Final = Format(
     name="tencent",
     text="Tencent cloud block storage (CBS), CSV",
     columns="timestamp (whole s since 1970), offset (512 B sectors), size (sectors), "
     "type 0 read or 1 write, volume",
     cgroup="volume",
-    read=read,
-    doubt=doubt,
+    read=VOLUMES.read,
+    line=_LINE,
+    doubt=first_line(
+        _LINE,
+        "whole seconds since 1970, offset and size in sectors, 0 or 1, and a volume's "
+        "number",
+    ),
     epoch=True,
     finish=spread,
     estimate="times within a second: its rows are spread evenly over it, in file order",

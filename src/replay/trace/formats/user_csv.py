@@ -172,7 +172,11 @@ def find_layout(reading: Reading, columns: dict[str, Column]) -> Layout:
     TraceError
         The first line has not the columns by any delimiter.
     """
-    lines = reading.head.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
+    lines = (
+        reading.head.decode("utf-8", "backslashreplace")
+        .removeprefix("\ufeff")
+        .splitlines()
+    )
     skip = 0
     while skip < len(lines) and (
         not lines[skip].strip() or lines[skip].startswith("#")

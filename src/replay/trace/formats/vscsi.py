@@ -151,6 +151,21 @@ def matches(head: bytes) -> bool:
     return bool(known.mean() > 0.5)
 
 
+def damaged(head: bytes) -> str | None:
+    """Say which record is damaged, if most are good."""
+    for version, record in ((1, V1), (2, V2)):
+        records = np.frombuffer(head, record, len(head) // record.itemsize)
+        good = (
+            (records["version"] >> 8 == version)
+            & np.isin(records["command"], list(OPERATIONS))
+            & (records["time_us"] < MAX_TIME_NS // US_NS)
+        )
+        if len(good) > 1 and good.mean() > 0.5:
+            number = int(np.argmin(good))
+            return f"byte {number * record.itemsize}: no record of version {version}"
+    return None
+
+
 def doubt(head: bytes) -> str | None:
     """Say what speaks against it."""
     if layout(head) is None:
@@ -166,6 +181,7 @@ FORMAT: Final = Format(
     cgroup="the file's name",
     read=read,
     matches=matches,
+    damaged=damaged,
     doubt=doubt,
     binary=True,
 )
