@@ -4,11 +4,13 @@
 was killed; the root's memory holds the pages. Device 7:1 is replayed and saw nothing.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from replay.engine.reference.histogram import bounds_of, bucket_of, midpoint_of
 from replay.results.info import run_info
 from replay.results.result import Result
 from replay.results.tables import IO_COLUMNS, STAGE_NAMES, Names, Raw
@@ -42,6 +44,7 @@ CHARGES = f"device issuer payer {IO} charged_bytes uncharged_bytes refused_bytes
 LATENCY = (
     "cgroup device op stage count sum_ns min_ns p50_ns p90_ns p99_ns p999_ns max_ns"
 )
+HISTOGRAMS = "cgroup device op stage low_ns high_ns count"
 MEMORY = (
     "own_shmem own_file own_kernel own_rss current peak "
     "low high max oom oom_kill oom_group_kill"
@@ -53,11 +56,45 @@ REQUESTS = (
 
 
 def latency(cgroup: int, op: int, stage: int, times_ms: list[int]) -> tuple[int, ...]:
-    """Make a latency row of a few times; percentiles by nearest rank."""
+    """Make a latency row of a few times, as the engine does."""
     times = sorted(time * MS for time in times_ms)
     n = len(times)
-    ranks = [times[-(-n * tenths // 1000) - 1] for tenths in (500, 900, 990, 999)]
+    at = [-(-n * thousandths // 1000) - 1 for thousandths in (500, 900, 990, 999)]
+    ranks = [midpoint_of(bucket_of(times[rank])) for rank in at]
     return (cgroup, 0, op, stage, n, sum(times), times[0], *ranks, times[-1])
+
+
+#: Times in ms by cgroup, operation and stage.
+TIMES = {
+    (1, 1, 2): [0, 1],
+    (1, 1, 6): [2, 3],
+    (1, 1, 7): [2, 4],
+    (2, 0, 2): [9],
+    (2, 0, 6): [1],
+    (2, 0, 7): [10],
+    (2, 1, 2): [30],
+    (2, 1, 6): [2],
+    (2, 1, 7): [32],
+}
+
+
+def buckets(cgroup: int, op: int, stage: int, times_ms: list[int]) -> list[Any]:
+    """Make the rows of a histogram of a few times."""
+    counts = Counter(bucket_of(time * MS) for time in times_ms)
+    return [
+        (cgroup, 0, op, stage, *bounds_of(bucket), counts[bucket])
+        for bucket in sorted(counts)
+    ]
+
+
+def timed(times: dict[tuple[int, int, int], list[int]]) -> dict[str, Any]:
+    """Make the tables ``latency`` and ``histograms``."""
+    return {
+        "latency": columns(LATENCY, *(latency(*key, ms) for key, ms in times.items())),
+        "histograms": columns(
+            HISTOGRAMS, *(row for key, ms in times.items() for row in buckets(*key, ms))
+        ),
+    }
 
 
 def names(**changes: Any) -> Names:
@@ -71,7 +108,6 @@ def names(**changes: Any) -> Names:
 
 
 def raw_result() -> dict[str, dict[str, np.ndarray]]:
-    write, read = 1, 0
     return {
         "io": columns(
             f"cgroup device {IO}",
@@ -91,18 +127,7 @@ def raw_result() -> dict[str, dict[str, np.ndarray]]:
             (16, 3, 1, 5, 25, 64, 0, 0, 18, 1, 1, 0),
             (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
         ),
-        "latency": columns(
-            LATENCY,
-            latency(1, write, 2, [0, 1]),
-            latency(1, write, 6, [2, 3]),
-            latency(1, write, 7, [2, 4]),
-            latency(2, read, 2, [9]),
-            latency(2, read, 6, [1]),
-            latency(2, read, 7, [10]),
-            latency(2, write, 2, [30]),
-            latency(2, write, 6, [2]),
-            latency(2, write, 7, [32]),
-        ),
+        **timed(TIMES),
         "interference": columns(
             "waiting blocking resource wait_ns count",
             (1, 1, 1, 1 * MS, 1),

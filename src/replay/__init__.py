@@ -19,6 +19,7 @@ from replay.version import VERSION as __version__
 if TYPE_CHECKING:
     from replay.replayer import run
     from replay.results.compare import compare
+    from replay.results.merge import merge
     from replay.results.read import open_results
     from replay.results.result import Result
     from replay.scenario.load import Scenario
@@ -44,6 +45,7 @@ __all__ = [
     "compare",
     "convert",
     "convert_events",
+    "merge",
     "open_or_convert",
     "open_results",
     "open_trace",
@@ -60,6 +62,7 @@ _MODULES = {
     "compare": "replay.results.compare",
     "convert": "replay.trace.convert",
     "convert_events": "replay.trace.events",
+    "merge": "replay.results.merge",
     "open_or_convert": "replay.trace.convert",
     "open_results": "replay.results.read",
     "open_trace": "replay.trace.file",

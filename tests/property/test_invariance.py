@@ -21,6 +21,7 @@ CGROUP_COLUMNS = {
     "backing_io": ("cgroup",),
     "charges": ("issuer", "payer"),
     "latency": ("cgroup",),
+    "histograms": ("cgroup",),
     "interference": ("waiting", "blocking"),
     "workers": ("cgroup",),
     "kills": ("limit_cgroup", "victim_cgroup"),
@@ -33,6 +34,7 @@ KEYS = {
     "backing_io": 1,
     "charges": 3,
     "latency": 4,
+    "histograms": 5,
     "interference": 3,
     "errors": 2,
 }

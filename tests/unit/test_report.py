@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import hand_made as made
+from replay.engine.reference.histogram import bucket_of, midpoint_of
 from replay.report.facts import facts
 from replay.report.format import (
     count_text,
@@ -43,9 +44,9 @@ cgroups by I/O
   /test.slice/b         2  64.0 KiB  128.0 KiB    4.0 KiB  itself   76.0 KiB
 
 Latency of their requests
-  cgroup            mean         p99  spent in       waited behind
-  /test.slice    3.00 ms     4.00 ms  device 83 %    itself
-  /test.slice/b  21.0 ms  <= 32.0 ms  dispatch 92 %  /test.slice 97 %
+  cgroup            mean      p99  spent in       waited behind
+  /test.slice    3.00 ms  4.01 ms  device 83 %    itself
+  /test.slice/b  21.0 ms  32.1 ms  dispatch 92 %  /test.slice 97 %
 
 Estimates and losses
   trace: 2 events lost
@@ -77,13 +78,15 @@ def many(n: int) -> Result:
         ("memory", ""),
         ("interference", "waiting"),
         ("latency", "cgroup"),
+        ("histograms", "cgroup"),
         ("errors", "cgroup"),
         ("kills", "victim_cgroup"),
     ):
         raw[name] = {key: np.repeat(v[:1], n) for key, v in raw[name].items()}
         if column:
             raw[name][column] = ids
-    raw["latency"]["stage"][:] = 7
+    raw["latency"]["stage"][:] = raw["histograms"]["stage"][:] = 7
+    raw["latency"]["count"][:] = 1
     raw["interference"]["blocking"][:] = 0
     raw["charges"]["wbytes"] = np.arange(n) * 4096
     names = ["/", *(f"/kubepods.slice/kubepods-pod{i:06}.slice" for i in range(1, n))]
@@ -103,7 +106,7 @@ def test_summary_of_an_uneventful_run_says_so_in_one_line() -> None:
             made.CHARGES,
             (0, 1, 1, 0, 4096, 0, 1, 0, 0, 4096, 0, 0),
         ),
-        latency=made.columns(made.LATENCY, made.latency(1, 1, 7, [2])),
+        **made.timed({(1, 1, 7): [2]}),
     )
     # WHEN summed up
     text = result_of(raw).summary()
@@ -138,7 +141,8 @@ def test_numbers_are_never_cut_however_long_the_names_are(width: int) -> None:
     # GIVEN names longer than a line and large numbers
     raw = made.raw_result()
     raw["charges"]["wbytes"][0] = 1023 * 1024**3
-    raw["latency"]["count"][:] = 987_654_321
+    for name in ("latency", "histograms"):
+        raw[name]["count"] *= 987_654_321
     long = "/kubepods.slice/" + "x" * 150
     result = result_of(raw, cgroups=("/", long, f"{long}/b", "id:77"))
     # WHEN shown at any width
@@ -171,10 +175,17 @@ def test_names_cannot_reach_the_terminal_as_codes_or_markup() -> None:
     assert "\x07" not in text
 
 
-def test_a_percentile_over_operations_is_given_as_a_bound() -> None:
-    (first, second) = facts(made.result()).cgroups.items
-    assert (first.p99_ns, first.p99_is_bound) == (4 * made.MS, False)
-    assert (second.p99_ns, second.p99_is_bound) == (32 * made.MS, True)
+def test_a_percentile_over_operations_is_that_of_all_requests() -> None:
+    # GIVEN a cgroup with 199 reads of 10 ms and one write of 32 ms
+    raw = made.raw_result()
+    raw |= made.timed(
+        {**made.TIMES, (2, 0, 7): [10] * 199, (2, 0, 2): [9] * 199, (2, 1, 7): [32]}
+    )
+    (first, second) = facts(result_of(raw)).cgroups.items
+    # THEN its p99 is a read's, although the write's own p99 is 32 ms
+    assert second.p99_ns == midpoint_of(bucket_of(10 * made.MS))
+    assert first.p99_ns == midpoint_of(bucket_of(4 * made.MS))
+    (_, second) = facts(made.result()).cgroups.items
     assert second.mean_ns == 21 * made.MS
 
 

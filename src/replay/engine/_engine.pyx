@@ -4,6 +4,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
+from replay.engine._buckets cimport BucketRow, buckets_bytes
 from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
 from replay.engine._loop cimport run_rows, run_some
@@ -387,6 +388,7 @@ cdef class Engine:
         return {
             "Account": arena_bytes(&sim.accounts),
             "BackingIo": io,
+            "Bucket": buckets_bytes(sim),
             "Charge": arena_bytes(&sim.charges),
             "Failure": arena_bytes(&sim.failures),
             "Group": PyBytes_FromStringAndSize(
@@ -433,6 +435,7 @@ def struct_sizes():
     """
     return {
         "Account": sizeof(Account),
+        "Bucket": sizeof(BucketRow),
         "Charge": sizeof(Charge),
         "Done": sizeof(Done),
         "Failure": sizeof(Failure),

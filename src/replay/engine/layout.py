@@ -13,6 +13,8 @@ from replay.engine.raw import COUNTS, IO_COLUMNS, RAW_COLUMNS, Raw
 from replay.engine.setup import PAGE_BYTES, Setup, Stage
 
 N_OPS: Final = 8
+#: Buckets of an octave: SUB of ``_histogram.pxd``.
+SUB_BUCKETS: Final = 64
 
 
 def _struct(*fields: Any) -> np.dtype[Any]:
@@ -37,6 +39,14 @@ STRUCTS: Final = {
         ("unissued", "i8", len(IO_COLUMNS)),
     ),
     "BackingIo": _struct(("io", "i8", len(IO_COLUMNS))),
+    "Bucket": _struct(
+        ("cgroup", "u4"),
+        ("device", "u2"),
+        ("op", "u1"),
+        ("stage", "u1"),
+        ("bucket", "u4"),
+        ("count", "i8"),
+    ),
     "Charge": _struct(
         ("device", "u2"),
         ("issuer", "u4"),
@@ -175,6 +185,7 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     raw["latency"] = sorted_by(
         table("latency", _fields(records("Latency", structs["Latency"]))), 4
     )
+    raw["histograms"] = _histograms(records("Bucket", structs["Bucket"]))
     raw["interference"] = sorted_by(
         table("interference", _fields(records("Wait", structs["Wait"]))), 3
     )
@@ -233,6 +244,21 @@ def _memory(group: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
             "oom_kill": group["oom_kill"],
             "oom_group_kill": zeros,
         },
+    )
+
+
+def _histograms(rows: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
+    """Replace buckets by the values that they hold; see ``bucket_of`` in the engine."""
+    # an account's rows are in order already, and few runs are quick to sort
+    account = rows["cgroup"].astype(np.int64) << 16 | rows["device"]
+    if (account[1:] < account[:-1]).any():
+        rows = rows[np.argsort(account, kind="stable")]
+    octave, part = np.divmod(rows["bucket"].astype(np.int64), SUB_BUCKETS)
+    shift = np.maximum(octave - 1, 0)
+    low = np.where(octave > 0, part + SUB_BUCKETS, part) << shift
+    return table(
+        "histograms",
+        {**_fields(rows), "low_ns": low, "high_ns": low + (1 << shift) - 1},
     )
 
 

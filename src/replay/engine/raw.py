@@ -42,6 +42,13 @@ RAW_COLUMNS: Final[dict[str, dict[str, type[np.generic]]]] = {
         **dict.fromkeys(PERCENTILES, np.int64),
         "max_ns": np.int64,
     },
+    "histograms": {
+        "cgroup": np.uint32,
+        "device": np.uint16,
+        "op": np.uint8,
+        "stage": np.uint8,
+        **dict.fromkeys(("low_ns", "high_ns", "count"), np.int64),
+    },
     "interference": {
         "waiting": np.uint32,
         "blocking": np.uint32,

@@ -10,8 +10,9 @@ from typing import Any, Final, Generic, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from replay.results.merge import merge_latency
 from replay.results.result import Result
-from replay.results.sums import sums, with_io_bytes, with_spent
+from replay.results.sums import sums, with_io_bytes
 
 TOP_CGROUPS: Final = 20
 TOP_LINES: Final = 5
@@ -56,9 +57,6 @@ class CgroupFacts:
         Page cache and tmpfs that it is charged for at the end, without descendants.
     mean_ns, p99_ns : int or None
         Of its requests' total; None if none was completed.
-    p99_is_bound : bool
-        The requests are of several operations or devices: ``p99_ns`` is the largest
-        of theirs, which the percentile of all cannot exceed.
     stages : list of (str, int)
         Time spent in each stage, ns summed over requests, most first.
     behind : list of (str, int)
@@ -72,7 +70,6 @@ class CgroupFacts:
     memory_bytes: int = 0
     mean_ns: int | None = None
     p99_ns: int | None = None
-    p99_is_bound: bool = False
     stages: list[tuple[str, int]] = field(default_factory=list)
     behind: list[tuple[str, int]] = field(default_factory=list)
 
@@ -194,26 +191,29 @@ def _cgroups(result: Result) -> Top[CgroupFacts]:
     memory = _only(result.memory, "cgroup", names).select(["cgroup", "own_file"])
     for name, n_bytes in _pairs(memory):
         cgroups[name].memory_bytes = n_bytes
-    _add_latency(cgroups, _only(result.latency, "cgroup", names))
+    _add_latency(
+        cgroups,
+        _only(result.latency, "cgroup", names),
+        _only(result.histograms, "cgroup", names),
+    )
     return Top(list(cgroups.values()), top.n_more)
 
 
-def _add_latency(cgroups: dict[str, CgroupFacts], latency: pa.Table) -> None:
-    latency = with_spent(latency)
-    total = pc.equal(latency["stage"], "total")
-    stages = latency.filter(pc.invert(total))
-    for name, stage, ns in _ranked(stages, "cgroup", "stage", "spent_ns"):
+def _add_latency(
+    cgroups: dict[str, CgroupFacts], latency: pa.Table, histograms: pa.Table
+) -> None:
+    stages = latency.filter(pc.not_equal(latency["stage"], "total"))
+    for name, stage, ns in _ranked(stages, "cgroup", "stage", "sum_ns"):
         cgroups[name].stages.append((stage, ns))
-    totals = latency.filter(total).group_by("cgroup", use_threads=False)
-    rows = totals.aggregate(
-        [("count", "sum"), ("spent_ns", "sum"), ("p99_ns", "max"), ("p99_ns", "count")]
-    )
-    for row in rows.to_pylist():
+    totals = [
+        table.filter(pc.equal(table["stage"], "total"))
+        for table in (latency, histograms)
+    ]
+    for row in merge_latency(*totals, by=["cgroup"]).to_pylist():
         cgroup = cgroups[row["cgroup"]]
-        cgroup.requests = row["count_sum"]
-        cgroup.mean_ns = row["spent_ns_sum"] // max(row["count_sum"], 1)
-        cgroup.p99_ns = row["p99_ns_max"]
-        cgroup.p99_is_bound = row["p99_ns_count"] > 1
+        cgroup.requests = row["count"]
+        cgroup.mean_ns = row["mean_ns"]
+        cgroup.p99_ns = row["p99_ns"]
 
 
 def _ranked(

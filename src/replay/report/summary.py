@@ -206,11 +206,10 @@ def _cgroups(top: Top[CgroupFacts]) -> Iterable[RenderableType]:
             size_text(cgroup.memory_bytes),
         )
         if cgroup.mean_ns is not None and cgroup.p99_ns is not None:
-            bound = "<= " if cgroup.p99_is_bound else ""
             times.add_row(
                 Text(name),
                 time_text(cgroup.mean_ns),
-                bound + time_text(cgroup.p99_ns),
+                time_text(cgroup.p99_ns),
                 _shares(cgroup.stages[:1], "", sum(ns for _, ns in cgroup.stages)),
                 _shares(
                     cgroup.behind[:1], cgroup.name, sum(ns for _, ns in cgroup.behind)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from replay.results.read import open_results
 from replay.results.result import Result
-from replay.results.sums import sums, with_io_bytes, with_spent
+from replay.results.sums import sums, with_io_bytes
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -198,9 +198,8 @@ def _charges(result: Result) -> pa.Table:
 
 def _latency(result: Result) -> pa.Table:
     """Mean over devices and operations."""
-    latency = with_spent(result.latency)
-    summed = sums(latency, ("cgroup", "stage"), ("spent_ns", "count"))
-    mean = pc.divide(summed["spent_ns"], pc.max_element_wise(summed["count"], 1))
+    summed = sums(result.latency, ("cgroup", "stage"), ("sum_ns", "count"))
+    mean = pc.divide(summed["sum_ns"], pc.max_element_wise(summed["count"], 1))
     return summed.append_column("mean_ns", mean)
 
 

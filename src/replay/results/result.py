@@ -50,6 +50,11 @@ class Result:
         return self.tables["latency"]
 
     @property
+    def histograms(self) -> pa.Table:
+        """The buckets that the percentiles of `latency` are taken from."""
+        return self.tables["histograms"]
+
+    @property
     def interference(self) -> pa.Table:
         """Who waited behind whom, and for what."""
         return self.tables["interference"]
@@ -107,14 +112,14 @@ class Result:
         return render_text(self)
 
     def to_json(self) -> str:
-        """Say all of it but the requests in JSON.
+        """Say all of it but requests and histograms in JSON.
 
         Returns
         -------
         str
             ``{"run": info, "tables": {name: [row, ...]}}``.
         """
-        names = [name for name in self.tables if name != "requests"]
+        names = [n for n in self.tables if n not in ("requests", "histograms")]
         tables = {name: self.tables[name].to_pylist() for name in names}
         return json.dumps({"run": self.info, "tables": tables}, ensure_ascii=False)
 

@@ -180,6 +180,7 @@ _SPECS: Final = (
                 _text("op", "read, write, discard, flush, …"),
                 _text("stage", "stage, or total"),
                 _count("count", "requests", "requests"),
+                _ns("sum_ns", "summed over requests, exact"),
                 _ns("mean_ns", "mean"),
                 _ns("min_ns", "shortest"),
                 _ns("p50_ns", "median"),
@@ -187,6 +188,29 @@ _SPECS: Final = (
                 _ns("p99_ns", "99th percentile"),
                 _ns("p999_ns", "99.9th percentile"),
                 _ns("max_ns", "longest"),
+            ]
+        ),
+    ),
+    TableSpec(
+        name="histograms",
+        rows="cgroup, device, op, stage, bucket",
+        key=("cgroup", "device", "op", "stage", "low_ns"),
+        note=(
+            "What the percentiles of `latency` are taken from, so that latencies of "
+            "several results can be merged without a loss (`replay.merge`): the same "
+            "64 buckets an octave in every result, and only those that hold requests. "
+            "A percentile is `(low_ns + high_ns) // 2` of the bucket of the nearest "
+            "rank."
+        ),
+        schema=pa.schema(
+            [
+                _text("cgroup", "issuer"),
+                _text("device", "traced device, major:minor"),
+                _text("op", "read, write, discard, flush, …"),
+                _text("stage", "stage, or total"),
+                _ns("low_ns", "least time that the bucket holds"),
+                _ns("high_ns", "largest time that it holds"),
+                _count("count", "requests", "requests"),
             ]
         ),
     ),

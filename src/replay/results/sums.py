@@ -32,9 +32,3 @@ def with_io_bytes(table: pa.Table) -> pa.Table:
     read, written, discarded = (table[name] for name in ("rbytes", "wbytes", "dbytes"))
     n_bytes = pc.add(pc.add(read, written), discarded)
     return table.append_column("io_bytes", n_bytes)
-
-
-def with_spent(latency: pa.Table) -> pa.Table:
-    """Add ``spent_ns``: summed over requests, short by less than 1 ns for each."""
-    spent = pc.multiply(latency["mean_ns"], latency["count"])
-    return latency.append_column("spent_ns", spent)

@@ -101,8 +101,8 @@ def build_tables(raw: Raw, names: Names) -> dict[str, pa.Table]:
     Parameters
     ----------
     raw : mapping of str to columns
-        Tables ``io backing_io charges memory latency interference workers kills
-        errors``; rows in the order of their keys, memory one row per cgroup.
+        Tables ``io backing_io charges memory latency histograms interference workers
+        kills errors``; rows in the order of their keys, memory one row per cgroup.
     names : Names
         What the ids stand for.
 
@@ -117,6 +117,7 @@ def build_tables(raw: Raw, names: Names) -> dict[str, pa.Table]:
         "io_stat": lambda: _io_stat(raw, names, lookup),
         "memory": lambda: _memory(raw["memory"], names, lookup),
         "latency": lambda: _latency(raw["latency"], lookup),
+        "histograms": lambda: _histograms(raw["histograms"], lookup),
         "interference": lambda: _interference(raw["interference"], lookup),
         "workers": lambda: _workers(raw["workers"], lookup),
         "kills": lambda: _kills(raw["kills"], lookup),
@@ -269,8 +270,19 @@ def _latency(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
         _word(OPS, raw["op"]),
         _word(_ALL_STAGES, raw["stage"]),
         pa.array(raw["count"], pa.int64()),
+        pa.array(raw["sum_ns"], pa.int64()),
         pa.array(mean, pa.int64()),
         *_numbers(raw, names),
+    ]
+
+
+def _histograms(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
+    return [
+        lookup.cgroup(raw["cgroup"]),
+        lookup.device(raw["device"]),
+        _word(OPS, raw["op"]),
+        _word(_ALL_STAGES, raw["stage"]),
+        *_numbers(raw, ("low_ns", "high_ns", "count")),
     ]
 
 

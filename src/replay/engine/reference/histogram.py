@@ -14,13 +14,19 @@ def bucket_of(value: int) -> int:
     return (octave - SUB_BITS + 1) * SUB + ((value >> (octave - SUB_BITS)) - SUB)
 
 
-def midpoint_of(bucket: int) -> int:
-    """Return the value that stands for a bucket: the middle of its range."""
+def bounds_of(bucket: int) -> tuple[int, int]:
+    """Return the least and the largest value of a bucket."""
     if bucket < SUB:
-        return bucket
+        return bucket, bucket
     shift = bucket // SUB - 1
     low = (SUB + bucket % SUB) << shift
-    return low + ((1 << shift) - 1) // 2
+    return low, low + (1 << shift) - 1
+
+
+def midpoint_of(bucket: int) -> int:
+    """Return the value that stands for a bucket: the middle of its range."""
+    low, high = bounds_of(bucket)
+    return (low + high) // 2
 
 
 class Histogram:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from replay.engine.raw import COUNTS, IO_COLUMNS, PERCENTILES, RAW_COLUMNS, Raw
-from replay.engine.reference.histogram import Histogram
+from replay.engine.reference.histogram import Histogram, bounds_of
 from replay.engine.reference.memory import Memory, ceil_pages
 from replay.engine.reference.request import Request
 from replay.engine.setup import PAGE_BYTES, Setup, Stage
@@ -117,6 +117,7 @@ class Tables:
             ),
             "memory": columns("memory", memory_rows(memory)),
             "latency": columns("latency", latency_rows(self.latency)),
+            "histograms": columns("histograms", histogram_rows(self.latency)),
             "interference": columns(
                 "interference",
                 [
@@ -190,6 +191,17 @@ def latency_rows(
             one.max,
         )
         for key, one in sorted(latency.items())
+    ]
+
+
+def histogram_rows(
+    latency: dict[tuple[int, int, int, int], Histogram],
+) -> list[tuple[int, ...]]:
+    """Return a row for every bucket that holds values."""
+    return [
+        (*key, *bounds_of(bucket), count)
+        for key, one in sorted(latency.items())
+        for bucket, count in sorted(one.buckets.items())
     ]
 
 
