@@ -113,6 +113,12 @@ cdef class Engine:
         sim.set.pages_on = setup.tmpfs and not setup.direct_io
         sim.set.backing_device = setup.backing_device and setup.direct_io
         sim.set.want_requests = requests
+        sim.set.ends_alone = (
+            setup.direct_io
+            and not sim.set.by_queue
+            and not sim.set.device_on
+            and not requests
+        )
         sim.set.alloc_fail_threshold = setup.alloc_fail_threshold >> 1
         sim.set.alloc_fail_seed = setup.alloc_fail_seed & 0xFFFFFFFFFFFFFFFF
         sim.set.fs_pages = setup.fs_pages

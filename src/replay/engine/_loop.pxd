@@ -274,6 +274,12 @@ cdef inline void queue_row(
     request.issuer = columns.issuer[i]
     request.service_ns = max(0, columns.service_ns[i])
     request.known = columns.service_ns[i] >= 0
+    request.alone = (
+        sim.set.ends_alone
+        and stream < 0
+        and task == NO_TASK
+        and is_asynchronous(sim, columns.op[i])
+    )
     request.stream = stream
     request.task = task
     request.worker = 0

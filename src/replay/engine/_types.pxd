@@ -154,6 +154,7 @@ cdef struct Request:
     uint16_t device
     uint8_t op
     bint known
+    bint alone              # see Settings.ends_alone
     bint holds_lock
     bint shares_lock
     bint has_partner
@@ -385,6 +386,9 @@ cdef struct Settings:
     bint pages_on           # the backing file lies on tmpfs
     bint backing_device
     bint want_requests
+    # The end of direct I/O changes nothing for others: nobody waits for its place, no
+    # page is touched. Such a request is counted when it is served, without an event.
+    bint ends_alone
     uint64_t alloc_fail_threshold   # of 63 bits
     uint64_t alloc_fail_seed
     int64_t fs_pages
