@@ -90,6 +90,10 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "devices": np.array([7 << 20, 7 << 20 | 1][:n_devices], np.uint32),
         "policy": draw(st.sampled_from(Policy)),
         "trace_policy": draw(st.sampled_from(Policy)),
+        "instance_cgroup": np.array(
+            [draw(st.integers(0, n - 1)) for _ in range(n_devices)], np.uint32
+        ),
+        "kernel_pids": np.array(draw(st.sampled_from([[], [2], [1, 3]])), np.int32),
         "direct_io": draw(st.booleans()),
         "trace_direct_io": draw(st.booleans()),
         "event": draw(st.sampled_from(ArrivalEvent)),
@@ -146,7 +150,7 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
                 0 if op == FLUSH else nbytes,
                 draw(st.integers(0, 3)),
                 op,
-                draw(st.integers(1, 3)),
+                draw(st.integers(0, 3)),
                 draw(st.sampled_from([recorded, draw(st.integers(0, n_cgroups - 1))])),
                 recorded,
                 draw(

@@ -335,6 +335,8 @@ def test_workers_account_for_their_commands_and_their_css(run: Run) -> None:
     raw = run_engine(setup, columns)
     workers = records(raw, "workers")
     alive = [row for row in workers if row["reaped_ns"] < 0 and row["cgroup"]]
+    if setup.policy != Policy.PER_CGROUP:
+        alive = []
     # SEMANTICS A.3: a worker holds a reference of its cgroup's css from its creation
     # until it is freed
     assert count(raw, "css_refs") == len(alive)
@@ -347,17 +349,25 @@ def test_workers_account_for_their_commands_and_their_css(run: Run) -> None:
             strict=True,
         )
     )
-    assert commands == {
-        (row["device"], row["worker"]): row["commands"] for row in workers
-    }
+    if setup.policy == Policy.PASS_THROUGH:
+        assert not workers
+    else:
+        assert commands == {
+            (row["device"], row["worker"]): row["commands"] for row in workers
+        }
     for row in workers:
         end = row["reaped_ns"] if row["reaped_ns"] >= 0 else count(raw, "end_ns")
         assert row["busy_ns"] + row["idle_ns"] == end - row["created_ns"]
         assert row["busy_ns"] >= 0
         assert row["idle_ns"] >= 0
-    assert count(raw, "workers_peak") <= len(workers)
-    if setup.policy != Policy.PER_CGROUP:
+    assert count(raw, "workers_peak") <= max(len(workers), len(setup.devices))
+    if setup.policy in (Policy.ROOT, Policy.NAIVE):
         assert {row["cgroup"] for row in workers} <= {0}
+    if setup.policy == Policy.SYNCHRONOUS:
+        assert count(raw, "workers_peak") == 0
+    if setup.policy == Policy.INSTANCE:
+        bound = dict(enumerate(setup.instance_cgroup.tolist()))
+        assert all(row["cgroup"] == bound[row["device"]] for row in workers)
 
 
 @given(runs(tmpfs=True, direct_io=False))

@@ -78,6 +78,7 @@ def renumbered(
             memory_css=new[setup.memory_css[old]].astype(np.uint32),
             memory_max=setup.memory_max[old],
             memory_high=setup.memory_high[old],
+            instance_cgroup=new[setup.instance_cgroup].astype(np.uint32),
             throttle_cgroup=new[setup.throttle_cgroup].astype(np.uint32),
             task_cgroup=new[setup.task_cgroup].astype(np.uint32),
             laid_out_by=-1 if setup.laid_out_by < 0 else int(new[setup.laid_out_by]),

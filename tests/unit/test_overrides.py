@@ -43,7 +43,11 @@ def refusal(*overrides: str) -> str:
     ("argument", "message"),
     [
         ("driver.polcy=root", "unknown key; did you mean driver.policy?"),
-        ("driver.policy=foo", '"foo" is not one of root, naive, per-cgroup, enospc'),
+        (
+            "driver.policy=foo",
+            '"foo" is not one of root, naive, per-cgroup, enospc, synchronous, '
+            "instance, pass-through",
+        ),
         (
             "driver.policy",
             "not KEY=VALUE, such as driver.policy=root or /test.slice/memory.max=64M",

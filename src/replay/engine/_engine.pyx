@@ -13,6 +13,9 @@ from replay.engine._streams cimport release_next
 from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
 from replay.engine._types cimport (
     N_IO,
+    POLICY_INSTANCE,
+    POLICY_PASS_THROUGH,
+    POLICY_SYNCHRONOUS,
     SIM_END_RANGE,
     SIM_ID_RANGE,
     SIM_NO_MEMORY,
@@ -63,6 +66,7 @@ cdef class Engine:
     cdef const uint32_t[::1] blkcg
     cdef const uint32_t[::1] memory_css
     cdef const int64_t[::1] fail_rows
+    cdef const int32_t[::1] kernel_pids
     cdef const int64_t[::1] order
     cdef const int64_t[::1] think_ns
     cdef list batches
@@ -91,10 +95,14 @@ cdef class Engine:
         sim.blkcg = &self.blkcg[0]
         sim.memory_css = &self.memory_css[0]
         sim.fail_rows = &self.fail_rows[0] if sim.n_fail_rows > 0 else NULL
+        self.kernel_pids = setup.kernel_pids
+        sim.n_kernel_pids = self.kernel_pids.shape[0]
+        sim.kernel_pids = &self.kernel_pids[0] if sim.n_kernel_pids > 0 else NULL
         sim.error_row = -1
         self._settings(setup, requests)
         if not sim_open(sim):
             raise MemoryError
+        self._instances(setup)
         self._groups(setup)
         self._tasks(setup)
         self._limits(setup)
@@ -104,6 +112,8 @@ cdef class Engine:
         linear = setup.service == ServiceModel.LINEAR
         sim.set.policy = <PolicyKind> <int> setup.policy
         sim.set.direct_io = setup.direct_io
+        sim.set.by_thread = sim.set.policy == POLICY_SYNCHRONOUS
+        sim.set.pass_through = sim.set.policy == POLICY_PASS_THROUGH
         sim.set.by_queue = setup.event == 1
         sim.set.lock_on = not setup.direct_io and (
             linear or not setup.same_driver
@@ -131,6 +141,19 @@ cdef class Engine:
         sim.set.hz = setup.hz
         sim.set.boot_ns = setup.boot_ns
         sim.set.waits_for_io = setup.throttle_waits_for_io
+        return 0
+
+    cdef int _instances(self, setup) except -1:
+        cdef const uint32_t[::1] cgroup = setup.instance_cgroup
+        cdef uint32_t i
+        if self.sim.set.policy != POLICY_INSTANCE:
+            return 0
+        if len(cgroup) != self.sim.n_devices:
+            raise ValueError("setup: a cgroup for each device is wanted")
+        for i in range(self.sim.n_devices):
+            if cgroup[i] >= self.sim.n_cgroups:
+                raise ValueError("setup: an instance of a cgroup beyond the last")
+            self.sim.devices[i].instance = cgroup[i]
         return 0
 
     cdef int _groups(self, setup) except -1:

@@ -212,11 +212,16 @@ cdef inline bint enters_driver(
     """Tell whether the driver sees a row: it was issued, or did complete.
 
     An empty flush bio never is: the driver sees the flush that is made for it, which
-    has no bio. Source: block/blk-flush.c:blk_insert_flush(), v6.1.
+    has no bio. Source: block/blk-flush.c:blk_insert_flush(), v6.1. A bio-based device
+    has no flush machinery: it gets the bio.
     """
     if columns.issue_ns[i] >= 0:
         return True
-    if columns.op[i] == OP_FLUSH and columns.n_bios[i] > 0:
+    if (
+        columns.op[i] == OP_FLUSH
+        and columns.n_bios[i] > 0
+        and not sim.set.pass_through
+    ):
         return False
     return sim.set.by_queue or columns.complete_ns[i] >= 0
 
@@ -283,6 +288,8 @@ cdef inline void queue_row(
     request.stream = stream
     request.task = task
     request.worker = 0
+    if sim.set.by_thread:
+        request.pid = columns.pid[i]
     request.start_ns = -1
     request.memory_ns = 0
     request.next_page = 0

@@ -20,7 +20,11 @@ cdef enum:
 cdef struct ServiceSettings:
     bint linear
     bint trace_direct_io
-    bint by_cgroup          # the traced driver had a worker for each cgroup, and so has the replay's
+    # the driver is the traced one, and has a worker for each cgroup or thread
+    bint by_cgroup
+    bint by_thread
+    bint trace_pass_through     # nothing waited in the traced driver
+    bint pass_through           # an empty flush bio is what the replayed device sees
     int64_t read_base_ns
     int64_t read_ns_per_byte    # in 2**-20 ns
     int64_t write_base_ns
@@ -61,10 +65,17 @@ cdef inline int64_t recorded_service(
         issue = columns.queue_ns[i]
     if complete < 0:
         return -1
-    if service.set.trace_direct_io and (op == OP_READ or op == OP_WRITE):
+    if service.set.trace_direct_io and (
+        op == OP_READ or op == OP_WRITE or service.set.trace_pass_through
+    ):
         return max(0, complete - issue)
     if service.set.by_cgroup and op != OP_FLUSH:
         key |= columns.recorded[i]
+    elif service.set.by_thread:
+        if columns.pid[i] != 0:
+            key |= <uint32_t> columns.pid[i]
+        else:
+            key |= <uint64_t> 1 << 63 | columns.recorded[i]
     index = keymap_get(&service.latest_map, key)
     if index == 0:
         index = arena_add(&service.latest)
@@ -86,6 +97,7 @@ cdef inline void service_fill(
             columns.op[i] == OP_FLUSH
             and columns.n_bios[i] > 0
             and columns.issue_ns[i] < 0
+            and not service.set.pass_through
         ):
             out[i] = -1
         elif service.set.linear:

@@ -24,6 +24,11 @@ cdef class Services:
         self.service.set.by_cgroup = (
             setup.same_driver and setup.trace_policy == Policy.PER_CGROUP
         )
+        self.service.set.by_thread = (
+            setup.same_driver and setup.trace_policy == Policy.SYNCHRONOUS
+        )
+        self.service.set.trace_pass_through = setup.trace_policy == Policy.PASS_THROUGH
+        self.service.set.pass_through = setup.policy == Policy.PASS_THROUGH
         self.service.set.read_base_ns = setup.read_base_ns
         self.service.set.read_ns_per_byte = setup.read_ns_per_byte
         self.service.set.write_base_ns = setup.write_base_ns

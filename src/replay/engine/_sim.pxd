@@ -60,7 +60,9 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
     ):
         return True
     for i in range(sim.n_devices):
-        if sim.devices[i].by_blkcg.failed or file_failed(&sim.devices[i].file):
+        if sim.devices[i].by_blkcg.failed or sim.devices[i].by_thread.failed:
+            return True
+        if file_failed(&sim.devices[i].file):
             return True
     return False
 
@@ -71,6 +73,7 @@ cdef inline bint device_open(Sim *sim, Device *device) noexcept nogil:
     server_open(&device.lock, 1, RESOURCE_LOCK)
     server_open(&device.device, sim.set.parallel, RESOURCE_DEVICE)
     keymap_open(&device.by_blkcg, 16)
+    keymap_open(&device.by_thread, 16)
     device.timer_ns = -1
     return shared_open(&device.shared) and file_open(&device.file)
 
@@ -122,6 +125,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
         for i in range(sim.n_devices):
             shared_close(&sim.devices[i].shared)
             keymap_close(&sim.devices[i].by_blkcg)
+            keymap_close(&sim.devices[i].by_thread)
             file_close(&sim.devices[i].file)
     if sim.limit_of != NULL:
         for i in range(sim.n_devices + 1):

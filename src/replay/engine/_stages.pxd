@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from replay.engine._accounts cimport count_charged, count_completed
 from replay.engine._lock cimport shared_enter, shared_next_finish
+from replay.engine._policies cimport policy_pick
 from replay.engine._server cimport request_at, server_enter, server_leave
 from replay.engine._streams cimport max_event_ns, push
 from replay.engine._throttle cimport throttle_enter
@@ -15,6 +16,7 @@ from replay.engine._types cimport (
     OP_FLUSH,
     OP_WRITE,
     OP_WRITE_ZEROES,
+    POLICY_PER_CGROUP,
     Request,
     SharedLock,
     Sim,
@@ -130,8 +132,12 @@ cdef inline void start(
 
 cdef inline void dispatch(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Hand the command to its worker."""
-    cdef uint32_t worker_index = worker_pick(sim, slot, now)
+    cdef uint32_t worker_index
     cdef Request *request = request_at(sim, slot)
+    if sim.set.policy <= POLICY_PER_CGROUP:
+        worker_index = worker_pick(sim, slot, now)
+    else:
+        worker_index = policy_pick(sim, slot, now)
     request.dispatch_ns = now
     count_charged(sim, request)
     if server_enter(sim, &worker_at(sim, worker_index).server, slot, now):
@@ -148,8 +154,9 @@ cdef inline int32_t limit_above(const Sim *sim, const Request *request) noexcept
     cdef const int32_t *limits = sim.limit_of[request.device + 1]
     if limits == NULL:
         return -1
-    # a flush has no bio and so no cgroup
-    return limits[0 if request.op == OP_FLUSH else sim.blkcg[request.issuer]]
+    if request.op == OP_FLUSH and not sim.set.pass_through:
+        return limits[0]    # it has no bio and so no cgroup
+    return limits[sim.blkcg[request.issuer]]
 
 
 cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:

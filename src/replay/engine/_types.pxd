@@ -40,6 +40,15 @@ cdef enum PolicyKind:
     POLICY_ROOT = 0
     POLICY_NAIVE = 1
     POLICY_PER_CGROUP = 2
+    # what stands behind is chosen in _policies.pxd
+    POLICY_SYNCHRONOUS = 3
+    POLICY_INSTANCE = 4
+    POLICY_PASS_THROUGH = 5
+
+cdef enum WorkerKind:
+    WORKER_IDLES = 0        # and is freed after a minute of that
+    WORKER_STAYS = 1        # the root list's, or an instance's
+    WORKER_THREAD = 2       # the caller's own thread: no worker of the driver
 
 cdef enum:
     # replay.engine.setup.Stage
@@ -111,6 +120,7 @@ cdef struct Columns:
     const uint32_t *nbytes
     const uint32_t *n_bios
     const int8_t *op
+    const int32_t *pid
     const uint32_t *issuer
     const uint32_t *recorded
     const uint16_t *device
@@ -151,6 +161,7 @@ cdef struct Request:
     int32_t stream
     int32_t task
     int32_t error
+    int32_t pid             # with policy `synchronous` alone
     uint16_t device
     uint8_t op
     bint known
@@ -216,6 +227,8 @@ cdef struct Worker:
     uint32_t cgroup
     uint32_t index          # number on its device
     uint16_t device
+    uint8_t kind            # WorkerKind
+    bint is_kernel          # a thread of the kernel: it has no memory of its own
     uint32_t next           # the device's next worker that lives
     int64_t idle_since_ns   # -1: it has commands
     int64_t created_ns
@@ -268,7 +281,9 @@ cdef struct Device:
     SharedLock shared
     File file
     KeyMap by_blkcg
+    KeyMap by_thread        # with policy `synchronous` alone
     uint32_t root_worker
+    uint32_t instance       # cgroup that the device is bound to
     uint32_t n_workers
     uint32_t workers        # first worker that lives
     int64_t timer_ns        # -1: not armed
@@ -379,6 +394,8 @@ cdef struct Counts:
 cdef struct Settings:
     PolicyKind policy
     bint direct_io
+    bint by_thread          # policy `synchronous`
+    bint pass_through       # policy `pass-through`
     bint by_queue           # arrivals by Q and through the tags, not by D
     bint lock_on
     bint lock_shared
@@ -412,9 +429,11 @@ cdef struct Sim:
     uint32_t n_dying        # tasks the reaper has still to come to
     int64_t n_streams
     int64_t n_fail_rows
+    int64_t n_kernel_pids
     const uint32_t *blkcg
     const uint32_t *memory_css
     const int64_t *fail_rows
+    const int32_t *kernel_pids
     Group *groups
     Task *tasks
     Device *devices

@@ -19,7 +19,11 @@ from replay.engine._types cimport (
     Device,
     Request,
     Sim,
+    WORKER_IDLES,
+    WORKER_STAYS,
+    WORKER_THREAD,
     Worker,
+    WorkerKind,
 )
 
 cdef enum:
@@ -39,9 +43,12 @@ cdef inline Worker *worker_at(const Sim *sim, uint32_t index) noexcept nogil:
 cdef inline bint is_asynchronous(const Sim *sim, unsigned int op) noexcept nogil:
     """Tell whether the worker only submits: a read or write with direct I/O.
 
-    Source: drivers/block/loop.c:loop_queue_rq(), v6.1.
+    Source: drivers/block/loop.c:loop_queue_rq(), v6.1. A bio-based device passes all
+    on: drivers/md/dm.c:dm_submit_bio(), v6.1.
     """
-    return sim.set.direct_io and (op == OP_READ or op == OP_WRITE)
+    return sim.set.direct_io and (
+        op == OP_READ or op == OP_WRITE or sim.set.pass_through
+    )
 
 
 cdef inline uint64_t allocation_draw(uint64_t seed, uint64_t attempt) noexcept nogil:
@@ -71,7 +78,7 @@ cdef inline bint allocation_fails(Sim *sim, int64_t row) noexcept nogil:
 
 
 cdef inline uint32_t worker_add(
-    Sim *sim, unsigned int device_index, uint32_t cgroup, int64_t now
+    Sim *sim, unsigned int device_index, uint32_t cgroup, WorkerKind kind, int64_t now
 ) noexcept nogil:
     """Make a worker."""
     cdef Device *device = &sim.devices[device_index]
@@ -81,14 +88,15 @@ cdef inline uint32_t worker_add(
     worker.cgroup = cgroup
     worker.index = device.n_workers
     worker.device = <unsigned short> device_index
+    worker.kind = <unsigned char> kind
     worker.idle_since_ns = -1
     worker.reaped_ns = -1
     worker.created_ns = now
-    if cgroup != 0:
+    if kind == WORKER_IDLES:
         worker.next = device.workers
         device.workers = index
     device.n_workers += 1
-    sim.counts.workers_alive += 1
+    sim.counts.workers_alive += kind != WORKER_THREAD
     if sim.counts.workers_alive > sim.counts.workers_peak:
         sim.counts.workers_peak = sim.counts.workers_alive
     return index
@@ -107,13 +115,23 @@ cdef inline uint32_t worker_for(
             return index
     if allocation_fails(sim, request.row):
         return 0
-    index = worker_add(sim, request.device, blkcg, now)
+    index = worker_add(sim, request.device, blkcg, WORKER_IDLES, now)
     if place.value != 0:
         place.value = index
     elif index != 0:
         keymap_set(&device.by_blkcg, blkcg, index)
     sim.counts.css_refs += 1
     return index
+
+
+cdef inline uint32_t root_worker(
+    Sim *sim, unsigned int device_index, uint32_t cgroup, int64_t now
+) noexcept nogil:
+    """Return the one worker of a device that always stays; makes it."""
+    cdef Device *device = &sim.devices[device_index]
+    if device.root_worker == 0:
+        device.root_worker = worker_add(sim, device_index, cgroup, WORKER_STAYS, now)
+    return device.root_worker
 
 
 cdef inline uint32_t worker_pick(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
@@ -124,7 +142,6 @@ cdef inline uint32_t worker_pick(Sim *sim, uint32_t slot, int64_t now) noexcept 
     (v5.13) only direct I/O carried the block cgroup.
     """
     cdef Request *request = request_at(sim, slot)
-    cdef Device *device = &sim.devices[request.device]
     cdef Account *account = (<Account *> sim.accounts.data) + request.account
     cdef uint32_t index = 0
     cdef uint32_t blkcg = sim.blkcg[request.issuer]
@@ -144,9 +161,7 @@ cdef inline uint32_t worker_pick(Sim *sim, uint32_t slot, int64_t now) noexcept 
         if index == 0:
             request.memory_payer = request.io_payer = 0
     if index == 0:
-        if device.root_worker == 0:
-            device.root_worker = worker_add(sim, request.device, 0, now)
-        index = device.root_worker
+        index = root_worker(sim, request.device, 0, now)
     worker_at(sim, index).idle_since_ns = -1
     worker_at(sim, index).commands += 1
     request.worker = index
@@ -161,7 +176,7 @@ cdef inline bint worker_idles(Sim *sim, uint32_t index, int64_t now) noexcept no
     """
     cdef Worker *worker = worker_at(sim, index)
     cdef Device *device = &sim.devices[worker.device]
-    if worker.cgroup == 0:
+    if worker.kind != WORKER_IDLES:
         return False
     worker.idle_since_ns = now
     if device.timer_ns >= 0:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.engine.raw import COUNTS, IO_COLUMNS, RAW_COLUMNS, Raw
-from replay.engine.setup import PAGE_BYTES, Setup, Stage
+from replay.engine.setup import PAGE_BYTES, Policy, Setup, Stage
 
 N_OPS: Final = 8
 #: Buckets of an octave: SUB of ``_histogram.pxd``.
@@ -110,6 +110,8 @@ STRUCTS: Final = {
         ("cgroup", "u4"),
         ("worker", "u4"),
         ("device", "u2"),
+        ("kind", "u1"),
+        ("is_kernel", "i4"),
         ("next", "u4"),
         *((name, "i8") for name in ("idle_since_ns", "created_ns", "reaped_ns")),
         ("busy_ns", "i8"),
@@ -189,7 +191,10 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     raw["interference"] = sorted_by(
         table("interference", _fields(records("Wait", structs["Wait"]))), 3
     )
-    raw["workers"] = _workers(records("Worker", structs["Worker"]), counts["end_ns"])
+    worker = records("Worker", structs["Worker"])
+    if setup.policy == Policy.PASS_THROUGH:
+        worker = worker[:0]  # what the engine keeps is a queue that never holds anybody
+    raw["workers"] = _workers(worker, counts["end_ns"])
     raw["kills"] = table("kills", _fields(records("Kill", structs["Kill"])))
     raw["errors"] = sorted_by(
         table("errors", _fields(records("Failure", structs["Failure"]))), 2

@@ -30,6 +30,9 @@ class Policy(IntEnum):
     ROOT = 0
     NAIVE = 1
     PER_CGROUP = 2
+    SYNCHRONOUS = 3
+    INSTANCE = 4
+    PASS_THROUGH = 5
 
 
 class ArrivalEvent(IntEnum):
@@ -99,6 +102,10 @@ class Setup:
         What is asked, and what the trace was taken under.
     direct_io, trace_direct_io : bool
         Whether the loop device uses direct I/O, likewise.
+    instance_cgroup : ndarray of uint32, shape (n_devices,)
+        Cgroup that each device is bound to; empty but for policy `INSTANCE`.
+    kernel_pids : ndarray of int32, sorted
+        Kernel threads that issue; empty but for policy `SYNCHRONOUS`.
     event : ArrivalEvent
     mode : ArrivalMode
     lock_per_page : bool
@@ -164,6 +171,12 @@ class Setup:
     trace_policy: Policy = Policy.PER_CGROUP
     direct_io: bool = False
     trace_direct_io: bool = False
+    instance_cgroup: NDArray[np.uint32] = field(
+        default_factory=lambda: np.zeros(0, np.uint32)
+    )
+    kernel_pids: NDArray[np.int32] = field(
+        default_factory=lambda: np.zeros(0, np.int32)
+    )
     event: ArrivalEvent = ArrivalEvent.ISSUE
     mode: ArrivalMode = ArrivalMode.RECORDED
     lock_per_page: bool = True

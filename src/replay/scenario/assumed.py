@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 from replay.scenario.kernel import is_loop
 from replay.scenario.load import Scenario
+from replay.scenario.policies import BY_NAME, ONE_QUEUE
 from replay.trace.metadata import Summary
 from replay.trace.schema import device_text
-
-#: Policies with one worker for all.
-ONE_WORKER = ("root", "naive")
 
 
 def assumed_notes(
@@ -31,12 +29,19 @@ def assumed_notes(
     list of str
     """
     notes = []
-    if given.trace.policy is None and given.driver.policy != "per-cgroup":
+    loops = [device for device in devices if is_loop(device)]
+    passes = given.driver.policy == "pass-through" and not loops
+    if (
+        given.trace.policy is None
+        and given.driver.policy != "per-cgroup"
+        and not passes
+    ):
+        unheard = "" if BY_NAME[given.driver.policy].exists else ", which no kernel has"
         notes.append(
             "trace.policy is not given: the trace is taken to be recorded under "
-            f"{given.driver.policy}, too; a trace of Linux 5.14 or later is per-cgroup"
+            f"{given.driver.policy}, too{unheard}; a trace of Linux 5.14 or later is "
+            "per-cgroup"
         )
-    loops = [device for device in devices if is_loop(device)]
     disks = [one.device for one in summary.devices if not is_loop(one.device)]
     asks = scenario.driver.policy != "per-cgroup" or any(
         cgroup.memory_max is not None or cgroup.memory_high is not None
@@ -50,14 +55,14 @@ def assumed_notes(
             "backing.filesystem is not given: a file on tmpfs is assumed, and all that "
             f"is said of memory depends on it (driver.direct_io likewise){below}"
         )
-    if devices and not loops and asks:
+    if devices and not loops and asks and not passes:
         notes.append(
             f"{device_text(devices[0])} is not a loop device: driver policies and "
             "memory limits change nothing there"
         )
     piles_up = (
-        scenario.driver.policy in ONE_WORKER
-        and scenario.trace.policy not in ONE_WORKER
+        scenario.driver.policy in ONE_QUEUE
+        and scenario.trace.policy not in ONE_QUEUE
         and scenario.arrivals.mode == "recorded"
         and sum(one.n_requests > 0 for one in summary.cgroups if one.id) > 1
     )

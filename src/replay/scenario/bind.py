@@ -12,6 +12,7 @@ from replay.errors import ScenarioError, TraceError
 from replay.scenario.assign import Assigner, AssignRule
 from replay.scenario.assumed import assumed_notes
 from replay.scenario.flat import FlatCgroups, make_setup
+from replay.scenario.instances import instance_paths
 from replay.scenario.kernel import is_loop
 from replay.scenario.limits import limit_notes
 from replay.scenario.load import Scenario
@@ -19,6 +20,7 @@ from replay.scenario.lookup import Lookup
 from replay.scenario.notes import (
     capped,
     cgroup_notes,
+    policy_notes,
     scenario_notes,
     trace_notes,
 )
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 ROOT_ID: Final = 1
 #: Name of the one device that several are taken for.
 ALL_DEVICES: Final = "all"
+PASS_THROUGH: Final = "pass-through"
 
 
 class TraceLike(Protocol):
@@ -114,6 +117,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
     given, scenario = scenario, _decided(scenario, devices)
     notes = assumed_notes(given, scenario, summary, devices)
     notes += scenario_notes(scenario)
+    notes += policy_notes(given, scenario, summary)
     path_of_id = _paths(scenario, summary, notes)
     unknown = {cgroup.id for cgroup in summary.cgroups} - path_of_id.keys()
     tree = build_tree(
@@ -122,6 +126,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
             *(cgroup.path for cgroup in scenario.cgroups),
             *(rule.cgroup for rule in scenario.assign),
             *({scenario.backing.laid_out_by} - {"none"}),
+            *instance_paths(scenario),
         ],
         unknown,
     )
@@ -179,7 +184,9 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         )
     notes += capped(limit_notes(scenario, devices), "more io.max lines have no effect")
     return Binding(
-        setup=make_setup(scenario, tree, cgroups, devices, tasks, summary.start_ns),
+        setup=make_setup(
+            scenario, tree, cgroups, devices, tasks, processes, summary.start_ns
+        ),
         scenario=scenario,
         resolver=resolver,
         cgroup_names=tree.names,
@@ -231,7 +238,8 @@ def _decided(scenario: Scenario, devices: list[int]) -> Scenario:
     """Fill in what the trace decides."""
     loop = any(is_loop(device) for device in devices)
     driver, trace, backing = scenario.driver, scenario.trace, scenario.backing
-    if driver.direct_io is None:
+    loop = loop and driver.policy != PASS_THROUGH
+    if driver.direct_io is None or driver.policy == PASS_THROUGH:
         driver = replace(driver, direct_io=not loop)
     if backing.filesystem is None:
         backing = replace(backing, filesystem="tmpfs" if loop else "raw")

@@ -13,13 +13,15 @@ from replay.engine.setup import (
     NS_PER_BYTE_SHIFT,
     ArrivalEvent,
     ArrivalMode,
-    Policy,
     ServiceModel,
     Setup,
 )
+from replay.scenario.instances import instance_cgroups
 from replay.scenario.kernel import EIO, ENOMEM, ENOSPC
 from replay.scenario.limits import flat_limits
 from replay.scenario.load import Scenario, enabled_controllers
+from replay.scenario.policies import BY_NAME
+from replay.scenario.processes import ProcessTable, is_kernel_thread
 from replay.scenario.sizes import limit_pages, whole_pages
 from replay.scenario.tasks import Task
 from replay.scenario.tree import ROOT, Tree
@@ -27,14 +29,9 @@ from replay.scenario.tree import ROOT, Tree
 #: Requests that a loop device's tag set holds.
 #: Source: drivers/block/loop.c, loop_add(), v6.1.
 TAGS: Final = 128
+#: A bio-based device has none: more than there can be requests in flight.
+NO_TAGS: Final = 2**31
 NS_PER_S: Final = 10**9
-_POLICY: Final = {
-    "root": Policy.ROOT,
-    "naive": Policy.NAIVE,
-    "per-cgroup": Policy.PER_CGROUP,
-    # the same driver; it differs where a limit is met
-    "enospc": Policy.PER_CGROUP,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +85,7 @@ def make_setup(
     cgroups: FlatCgroups,
     devices: Sequence[int],
     tasks: Sequence[Task],
+    processes: ProcessTable,
     start_ns: int,
 ) -> Setup:
     """Make what the engine is told.
@@ -100,6 +98,7 @@ def make_setup(
     cgroups : FlatCgroups
     devices : sequence of int
     tasks : sequence of Task
+    processes : ProcessTable
     start_ns : int
         Monotonic time of the trace's start. A second is a whole number of slices of
         ``io.max``, so what is beyond a second says nothing of their phase.
@@ -121,14 +120,16 @@ def make_setup(
         memory_max=cgroups.memory_max,
         memory_high=cgroups.memory_high,
         devices=np.array(devices, dtype=np.uint32),
-        policy=_POLICY[driver.policy],
-        trace_policy=_POLICY[scenario.trace.policy or driver.policy],
+        policy=BY_NAME[driver.policy].engine,
+        trace_policy=BY_NAME[scenario.trace.policy or driver.policy].engine,
+        instance_cgroup=instance_cgroups(scenario, tree, devices),
+        kernel_pids=_kernel_pids(scenario, processes),
         direct_io=bool(driver.direct_io),
         trace_direct_io=bool(scenario.trace.direct_io),
         event=ArrivalEvent[scenario.arrivals.event.upper()],
         mode=ArrivalMode[scenario.arrivals.mode.upper()],
         lock_per_page=not driver.kernel.request_at_once,
-        tags=TAGS,
+        tags=NO_TAGS if driver.policy == "pass-through" else TAGS,
         # 2**64 for a probability of 1: no 64-bit draw is that large
         alloc_fail_threshold=math.floor(driver.alloc_fail.probability * 2**64),
         alloc_fail_seed=driver.alloc_fail.seed,
@@ -155,6 +156,25 @@ def make_setup(
         task_rss=np.array([task.rss_pages for task in tasks], dtype=np.int64),
         task_requests=np.array([task.n_requests for task in tasks], dtype=np.int64),
         task_kernel=np.array([task.kernel for task in tasks], dtype=np.bool_),
+    )
+
+
+def _kernel_pids(scenario: Scenario, processes: ProcessTable) -> NDArray[np.int32]:
+    """Find the kernel threads that issue, where it matters who they are.
+
+    A pid whose name is not known is taken for a user's process.
+    """
+    if scenario.driver.policy != "synchronous":
+        return np.empty(0, dtype=np.int32)
+    return np.array(
+        [
+            pid
+            for pid, names in zip(
+                processes.pids.tolist(), processes.pid_names, strict=False
+            )
+            if any(is_kernel_thread(name) for name in names)
+        ],
+        dtype=np.int32,
     )
 
 

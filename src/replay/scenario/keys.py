@@ -10,14 +10,15 @@ from typing import Any, Final
 
 from replay.scenario import kinds
 from replay.scenario.kinds import Kind, choice, integer, number, size
+from replay.scenario.policies import POLICIES
 
 ASSIGN: Final = "assign[]."
 CGROUP: Final = "cgroups.PATH."
 TASK: Final = "cgroups.PATH.tasks[]."
 
 #: Policies of a later version (SEMANTICS F).
-LATER_POLICIES: Final = ("backcharge", "synchronous", "instance")
-_POLICY: Final = choice("root", "naive", "per-cgroup", "enospc", later=LATER_POLICIES)
+LATER_POLICIES: Final = ("backcharge",)
+_POLICY: Final = choice(*(row.name for row in POLICIES), later=LATER_POLICIES)
 # With this rate 4 GiB of one request still fit the engine's 64 bits.
 _RATE: Final = number(0, 2000)
 _BASE: Final = integer(0, 10**12)
@@ -96,13 +97,19 @@ KEYS: Final = (
     ),
     Key(
         "driver.policy", _POLICY, "per-cgroup", "",
-        "who serves a command and who pays: one worker and the root, one worker and "
-        "the issuer, a worker per cgroup and the issuer (as merged in 5.14)",
+        "who serves a command and who pays for it: see [policies.md](policies.md)",
+    ),
+    Key(
+        "driver.instance", kinds.INSTANCE, None, "",
+        "cgroup that the device is bound to and that pays for all of it; for policy "
+        "instance",
+        "must be given with that policy",
     ),
     Key(
         "driver.direct_io", kinds.BOOLEAN, None, "",
         "whether the loop device uses direct I/O",
-        "false for loop devices, true for others (they work asynchronously)",
+        "false for loop devices, true for others (they work asynchronously) and with "
+        "policy pass-through",
     ),
     Key(
         "driver.kernel", kinds.KERNEL, "6.1", "",

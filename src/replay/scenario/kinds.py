@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from replay.scenario.kernel import parse_kernel
 from replay.scenario.sizes import format_size, parse_size
 from replay.scenario.tree import check_path
-from replay.scenario.values import DeviceLines, WeightLines
+from replay.scenario.values import DeviceLines, InstanceLines, WeightLines
 from replay.trace.schema import device_number, device_text
 
 INT64_MAX: Final = 2**63 - 1
@@ -308,6 +308,27 @@ def _weights(value: object) -> WeightLines:
     return tuple((device, found[device]) for device in order)
 
 
+def _instances(value: object) -> InstanceLines:
+    """Check a cgroup for all devices, or one for each."""
+    if not isinstance(value, Mapping):
+        return ((None, _path(value)),)
+    if not value:
+        raise ValueError("names no device")
+    found: dict[int, str] = {}
+    for name, path in value.items():
+        try:
+            found[_device(name)] = _path(path)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return tuple(sorted(found.items()))
+
+
+def _show_instances(value: InstanceLines) -> object:
+    return {
+        device_text(device): path for device, path in value if device is not None
+    } or value[0][1]
+
+
 def _show_weights(value: WeightLines) -> object:
     if len(value) == 1:
         return value[0][1]
@@ -362,6 +383,11 @@ IO_COST_QOS: Final = device_lines(
     wlat=_whole,
     min=_decimal,
     max=_decimal,
+)
+INSTANCE: Final = Kind(
+    'path of a cgroup, or a table by device such as { "7:0" = "/a" }',
+    _instances,
+    _show_instances,
 )
 IO_WEIGHT: Final = Kind(
     'integer, 1 to 10000, or text such as "default 100"', _weights, _show_weights

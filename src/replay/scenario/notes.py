@@ -11,7 +11,7 @@ from replay.scenario.assign import AssignRule
 from replay.scenario.kernel import is_loop
 from replay.scenario.keys import CGROUP_KEYS, SECTION_KEYS, Key
 from replay.scenario.load import Scenario, key_value
-from replay.scenario.processes import ProcessTable
+from replay.scenario.processes import ProcessTable, is_kernel_thread
 from replay.scenario.sizes import format_size
 from replay.scenario.tree import Tree
 from replay.trace.metadata import Summary
@@ -70,6 +70,51 @@ def scenario_notes(scenario: Scenario) -> list[str]:
             f"driver.kernel {driver.kernel}: before 5.18 reading a hole charged its "
             "pages; this is not modelled yet"
         )
+    return notes
+
+
+def policy_notes(given: Scenario, scenario: Scenario, summary: Summary) -> list[str]:
+    """Note what a policy leaves out of the scenario, or finds in the trace.
+
+    Parameters
+    ----------
+    given : Scenario
+        As the user wrote it.
+    scenario : Scenario
+        With what the trace decides filled in.
+    summary : Summary
+
+    Returns
+    -------
+    list of str
+    """
+    policy = scenario.driver.policy
+    notes = []
+    if scenario.driver.instance is not None and policy != "instance":
+        notes.append("driver.instance has no effect: it is for policy instance")
+    if given.driver.direct_io is False and policy == "pass-through":
+        notes.append(
+            "driver.direct_io = false has no effect: a pass-through device has no page "
+            "cache of its own"
+        )
+    if policy == "synchronous":
+        names = {name.name for one in summary.processes for name in one.names}
+        kernel = sorted(name for name in names if name and is_kernel_thread(name))
+        if kernel:
+            notes.append(
+                f"driver.policy = synchronous: the root pays for what {kernel[0]} "
+                + (
+                    f"and {len(kernel) - 1} more kernel threads issue"
+                    if kernel[1:]
+                    else "issues"
+                )
+                + ", write-back for example: they have no memory cgroup"
+            )
+        if summary.n_rows and not any(one.pid for one in summary.processes):
+            notes.append(
+                "driver.policy = synchronous: the trace names no process, so each "
+                "issuing cgroup is taken for one thread"
+            )
     return notes
 
 

@@ -13,6 +13,8 @@ from replay.scenario.kernel import KernelVersion
 DeviceLines = tuple[tuple[int, tuple[tuple[str, str], ...]], ...]
 #: ``io.weight``: (device or None for the default, weight), ...
 WeightLines = tuple[tuple[int | None, int], ...]
+#: ``driver.instance``: (device or None for all others, path), ...
+InstanceLines = tuple[tuple[int | None, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,7 @@ class DriverValues:
     """``[driver]``: what is asked."""
 
     policy: str
+    instance: InstanceLines | None
     direct_io: bool | None
     kernel: KernelVersion
     alloc_fail: AllocFailValues

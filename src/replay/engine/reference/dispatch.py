@@ -23,9 +23,16 @@ def draw(seed: int, attempt: int) -> int:
 
 
 class Worker:
-    """A FIFO server of commands, for one cgroup or (``cgroup`` 0) for the root list."""
+    """A FIFO server of commands.
 
-    def __init__(self, index: int, cgroup: int, now: int, server: Server) -> None:
+    For one cgroup, and then it may idle; or for the root list, an instance or a
+    caller's own thread.
+    """
+
+    def __init__(
+        self, index: int, cgroup: int, now: int, server: Server, may_idle: bool
+    ) -> None:
+        self.may_idle = may_idle
         self.index = index
         self.cgroup = cgroup
         self.created_ns = now
@@ -42,6 +49,7 @@ class Device:
     def __init__(self) -> None:
         self.root: Worker | None = None
         self.by_blkcg: dict[int, Worker] = {}
+        self.threads: dict[tuple[str, int], Worker] = {}
         self.idle: list[Worker] = []  # oldest first
         self.timer_ns = -1
         self.workers: list[Worker] = []
@@ -59,9 +67,61 @@ class Dispatcher:
         self.workers_peak = 0
         self.css_refs = [0] * len(setup.parent)
         self.fail_rows = {int(row) for row in setup.alloc_fail_rows}
+        self.kernel_pids = {int(pid) for pid in setup.kernel_pids}
 
     def pick(self, request: Request, now: int) -> Worker:
         """Choose the worker, and with it who pays for the request."""
+        if self.setup.policy == Policy.SYNCHRONOUS:
+            worker = self._thread(request, now)
+        elif self.setup.policy == Policy.INSTANCE:
+            worker = self._instance(request, now)
+        elif self.setup.policy == Policy.PASS_THROUGH:
+            worker = self._pass(request, now)
+        else:
+            worker = self._loop_worker(request, now)
+        worker.commands += 1
+        request.worker = worker.index
+        return worker
+
+    def _thread(self, request: Request, now: int) -> Worker:
+        """Serve in the caller's thread, which pays as it does for all else.
+
+        A thread of the kernel has neither a memory nor a block cgroup, so the root
+        pays. Where the trace names no process each issuer is taken for one.
+        """
+        threads = self.devices[request.device].threads
+        key = ("pid", request.pid) if request.pid else ("issuer", request.issuer)
+        worker = threads.get(key)
+        if worker is None:
+            worker = self._add(request.device, request.issuer, now, may_idle=False)
+            threads[key] = worker
+        request.io_payer = int(self.setup.blkcg[request.issuer])
+        request.memory_payer = int(self.setup.memory_css[request.issuer])
+        if request.op == FLUSH or request.pid in self.kernel_pids:
+            request.io_payer = request.memory_payer = 0
+        return worker
+
+    def _instance(self, request: Request, now: int) -> Worker:
+        """Serve in the device's one queue, in the name of the cgroup it is bound to."""
+        cgroup = int(self.setup.instance_cgroup[request.device])
+        request.io_payer = int(self.setup.blkcg[cgroup])
+        request.memory_payer = int(self.setup.memory_css[cgroup])
+        return self._root(request.device, cgroup, now)
+
+    def _pass(self, request: Request, now: int) -> Worker:
+        """Pass the bio on in the name of who submitted it; the queue is never held."""
+        request.io_payer = int(self.setup.blkcg[request.issuer])
+        request.memory_payer = int(self.setup.memory_css[request.issuer])
+        return self._root(request.device, 0, now)
+
+    def _root(self, index: int, cgroup: int, now: int) -> Worker:
+        device = self.devices[index]
+        if device.root is None:
+            device.root = self._add(index, cgroup, now, may_idle=False)
+        return device.root
+
+    def _loop_worker(self, request: Request, now: int) -> Worker:
+        """Choose as the loop driver does, or once did."""
         device = self.devices[request.device]
         policy = self.setup.policy
         blkcg = int(self.setup.blkcg[request.issuer])
@@ -82,14 +142,10 @@ class Dispatcher:
             if worker is None:
                 request.memory_payer = request.io_payer = 0
         if worker is None:
-            if device.root is None:
-                device.root = self._add(device, 0, now)
-            worker = device.root
+            worker = self._root(request.device, 0, now)
         if worker.idle_since_ns >= 0:
             device.idle.remove(worker)
             worker.idle_since_ns = -1
-        worker.commands += 1
-        request.worker = worker.index
         return worker
 
     def _create(
@@ -101,22 +157,24 @@ class Dispatcher:
             return None
         if request.row in self.fail_rows:
             return None
-        worker = self._add(device, blkcg, now)
+        worker = self._add(request.device, blkcg, now, may_idle=True)
         device.by_blkcg[blkcg] = worker
         self.css_refs[blkcg] += 1
         return worker
 
-    def _add(self, device: Device, cgroup: int, now: int) -> Worker:
+    def _add(self, index: int, cgroup: int, now: int, *, may_idle: bool) -> Worker:
+        device = self.devices[index]
         server = Server(1, Resource.WORKER, len(self.css_refs), self.interference)
-        worker = Worker(len(device.workers), cgroup, now, server)
+        worker = Worker(len(device.workers), cgroup, now, server, may_idle)
         device.workers.append(worker)
-        self.alive += 1
+        if self.setup.policy != Policy.SYNCHRONOUS:
+            self.alive += 1  # a caller's thread is no worker
         self.workers_peak = max(self.workers_peak, self.alive)
         return worker
 
     def runs_out(self, index: int, worker: Worker, now: int) -> int | None:
         """Let a worker with an empty list idle; return when to arm the timer."""
-        if worker.cgroup == 0:
+        if not worker.may_idle:
             return None
         device = self.devices[index]
         worker.idle_since_ns = now

@@ -11,6 +11,7 @@ from replay.engine.reference.dispatch import Dispatcher, Worker
 from replay.engine.reference.memory import Memory
 from replay.engine.reference.queues import Interference, Server, SharedLock
 from replay.engine.reference.request import Request
+from replay.engine.reference.rows import arrival_of, enters_driver, is_trigger
 from replay.engine.reference.service import (
     UNKNOWN,
     RecordedService,
@@ -23,6 +24,7 @@ from replay.engine.setup import (
     BACKING_DEVICE,
     NOT_REPLAYED,
     ArrivalEvent,
+    Policy,
     Resource,
     ServiceModel,
     Setup,
@@ -107,7 +109,7 @@ class Reference:
         for i in range(len(columns)):
             device, op = int(columns.device[i]), int(columns.op[i])
             issue, queue = int(columns.issue_ns[i]), int(columns.queue_ns[i])
-            if device == NOT_REPLAYED or is_trigger(columns, i):
+            if device == NOT_REPLAYED or is_trigger(self.setup, columns, i):
                 out.append(UNKNOWN)
             elif self.setup.service == ServiceModel.LINEAR:
                 out.append(linear_service(self.setup, op, int(columns.nbytes[i])))
@@ -117,6 +119,7 @@ class Reference:
                         device,
                         op,
                         int(columns.recorded[i]),
+                        int(columns.pid[i]),
                         issue if issue >= 0 else queue,
                         int(columns.complete_ns[i]),
                     )
@@ -126,17 +129,10 @@ class Reference:
     def feed(self, columns: Columns, service: list[int]) -> None:
         """Replay a batch, rows in the order of their arrival."""
         for i in range(len(columns)):
-            at = self.arrival_of(columns, i)
+            at = arrival_of(self.setup, columns, i)
             self.run_until(at, int(Kind.ARRIVE), int(columns.row[i]))
             self.now = at
             self.queue(columns, i, service[i], at, -1)
-
-    def arrival_of(self, columns: Columns, i: int) -> int:
-        """Return when a row arrives: at its issue or its queueing, or what was seen."""
-        queue, issue = int(columns.queue_ns[i]), int(columns.issue_ns[i])
-        if self.setup.event == ArrivalEvent.ISSUE:
-            return issue if issue >= 0 else queue
-        return queue if queue >= 0 else issue
 
     def follow(self, columns: Columns, service: list[int], streams: Streams) -> None:
         """Replay all rows with dependent arrivals."""
@@ -249,6 +245,7 @@ class Reference:
             nbytes=nbytes,
             n_bios=int(columns.n_bios[i]),
             issuer=int(columns.issuer[i]),
+            pid=int(columns.pid[i]),
             task=task,
             service_ns=max(0, service_ns),
             known=service_ns != UNKNOWN,
@@ -258,7 +255,7 @@ class Reference:
         out.issued(request)
         if task != NO_TASK:
             self.memory.task_arrives(task, nbytes)
-        if not self.enters_driver(columns, i):
+        if not enters_driver(self.setup, columns, i):
             out.counts["unissued"] += 1
             self.passes_by(request, columns, i, now)
             return
@@ -272,13 +269,9 @@ class Reference:
         else:
             self.arrive(request, now)
 
-    def enters_driver(self, columns: Columns, i: int) -> bool:
-        """Tell whether the driver sees a row: it was issued, or did complete."""
-        if is_trigger(columns, i):
-            return False
-        if self.setup.event == ArrivalEvent.QUEUE:
-            return True
-        return bool(columns.issue_ns[i] >= 0 or columns.complete_ns[i] >= 0)
+    def only_submits(self, request: Request) -> bool:
+        """Tell whether the worker is free again once it has submitted a request."""
+        return is_asynchronous(request.op, self.setup.direct_io, self.setup.policy)
 
     def passes_by(self, request: Request, columns: Columns, i: int, now: int) -> None:
         """Pass by a row the driver never saw: its stream still waits for its end."""
@@ -295,7 +288,7 @@ class Reference:
         request.arrival_ns = now
         if self.setup.event == ArrivalEvent.QUEUE:
             blkcg = int(self.setup.blkcg[request.issuer])
-            if request.op == FLUSH:
+            if request.op == FLUSH and self.setup.policy != Policy.PASS_THROUGH:
                 blkcg = 0
             limit = self.throttles.find(blkcg, request.device)
             if not self.passes(request, limit, now):
@@ -353,7 +346,7 @@ class Reference:
         """Let the worker handle its next commands until one keeps it busy."""
         while request is not None:
             request.start_ns = now
-            if not is_asynchronous(request.op, self.setup.direct_io):
+            if not self.only_submits(request):
                 self.lock(request, now)
                 return
             request.lock_ns = now
@@ -476,7 +469,7 @@ class Reference:
             if successor is not None:
                 successor.lock_ns = now
                 self.serve(successor, now)
-        if not is_asynchronous(request.op, self.setup.direct_io):
+        if not self.only_submits(request):
             worker = self.worker_of(request)
             worker.busy_ns += now - request.start_ns
             self.start(self.next_command(request, worker, now), worker, now)
@@ -484,13 +477,3 @@ class Reference:
             successor = self.tags[device].leave(request, now)
             if successor is not None:
                 self.dispatch(successor, now)
-
-
-def is_trigger(columns: Columns, i: int) -> bool:
-    """Tell whether a row is an empty flush bio: the driver sees another request for it.
-
-    Source: block/blk-flush.c, v6.1: the flush that is issued has no bio (``n_bios`` 0).
-    """
-    return bool(
-        columns.op[i] == FLUSH and columns.n_bios[i] > 0 and columns.issue_ns[i] < 0
-    )

@@ -17,6 +17,7 @@ class Request:
     task: int
     service_ns: int
     known: bool
+    pid: int = 0
     stream: int = -1
     arrival_ns: int = -1
     tag_ns: int = -1

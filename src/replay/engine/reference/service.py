@@ -20,13 +20,14 @@ def same_driver(setup: Setup) -> bool:
     )
 
 
-def is_asynchronous(op: int, direct_io: bool) -> bool:
+def is_asynchronous(op: int, direct_io: bool, policy: Policy) -> bool:
     """Tell whether the worker only submits a command.
 
     Source: drivers/block/loop.c:loop_queue_rq(), v6.1: reads and writes with direct
-    I/O; a flush or discard is always synchronous.
+    I/O; a flush or discard is always synchronous. A bio-based device passes all on:
+    drivers/md/dm.c:dm_submit_bio(), v6.1.
     """
-    return direct_io and op in (READ, WRITE)
+    return direct_io and (op in (READ, WRITE) or policy == Policy.PASS_THROUGH)
 
 
 class RecordedService:
@@ -35,19 +36,28 @@ class RecordedService:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.same = same_driver(setup)
-        self.latest: dict[tuple[int, int], int] = {}
+        self.latest: dict[tuple[int, object], int] = {}
 
     def of(
-        self, device: int, op: int, recorded: int, issue_ns: int, complete_ns: int
+        self,
+        device: int,
+        op: int,
+        recorded: int,
+        pid: int,
+        issue_ns: int,
+        complete_ns: int,
     ) -> int:
         """Return the service in ns, `UNKNOWN` if the completion was not seen."""
         if complete_ns < 0:
             return UNKNOWN
-        if is_asynchronous(op, self.setup.trace_direct_io):
+        policy = self.setup.trace_policy
+        if is_asynchronous(op, self.setup.trace_direct_io, policy):
             return max(0, complete_ns - issue_ns)
-        worker = 0
-        if self.same and self.setup.trace_policy == Policy.PER_CGROUP and op != FLUSH:
+        worker: object = 0
+        if self.same and policy == Policy.PER_CGROUP and op != FLUSH:
             worker = recorded
+        elif self.same and policy == Policy.SYNCHRONOUS:
+            worker = ("thread", pid) if pid else ("nobody's", recorded)
         latest = self.latest.get((device, worker), 0)
         self.latest[device, worker] = max(latest, complete_ns)
         return max(0, complete_ns - max(issue_ns, latest))

@@ -9,7 +9,7 @@ from replay.engine.raw import COUNTS, IO_COLUMNS, PERCENTILES, RAW_COLUMNS, Raw
 from replay.engine.reference.histogram import Histogram, bounds_of
 from replay.engine.reference.memory import Memory, ceil_pages
 from replay.engine.reference.request import Request
-from replay.engine.setup import PAGE_BYTES, Setup, Stage
+from replay.engine.setup import PAGE_BYTES, Policy, Setup, Stage
 from replay.trace.schema import OP_CODES
 
 if TYPE_CHECKING:
@@ -208,6 +208,8 @@ def histogram_rows(
 def worker_rows(run: "Reference") -> list[tuple[int, ...]]:
     """Return a row for every worker that was ever made."""
     rows: list[tuple[int, ...]] = []
+    if run.setup.policy == Policy.PASS_THROUGH:
+        return rows  # there are none: the bio goes on in its caller's context
     for index, device in enumerate(run.dispatcher.devices):
         for one in device.workers:
             end = one.reaped_ns if one.reaped_ns >= 0 else run.end_ns

@@ -1,0 +1,58 @@
+"""Which cgroup each device is bound to under the policy ``instance``."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.errors import ScenarioError
+from replay.scenario.load import Scenario
+from replay.scenario.tree import Tree
+from replay.trace.schema import device_text
+
+
+def instance_paths(scenario: Scenario) -> list[str]:
+    """Return the paths that ``driver.instance`` names."""
+    return [path for _, path in scenario.driver.instance or ()]
+
+
+def instance_cgroups(
+    scenario: Scenario, tree: Tree, devices: Sequence[int]
+) -> NDArray[np.uint32]:
+    """Find the cgroup of each device.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With what the trace decides filled in.
+    tree : Tree
+        It holds `instance_paths`.
+    devices : sequence of int
+        Those that are replayed, ``major << 20 | minor``; of a trace whose devices are
+        taken as one, 0.
+
+    Returns
+    -------
+    ndarray of uint32, shape (n_devices,)
+        Empty with another policy.
+
+    Raises
+    ------
+    ScenarioError
+        The policy is ``instance`` and a device is bound to no cgroup.
+    """
+    if scenario.driver.policy != "instance":
+        return np.empty(0, dtype=np.uint32)
+    key = f"{scenario.source}: driver.instance"
+    bound = dict(scenario.driver.instance or ())
+    if not bound:
+        raise ScenarioError(
+            f"{key}: must be given with policy instance: the cgroup that pays, such as "
+            '"/a"'
+        )
+    unbound = [device for device in devices if not {device, None} & bound.keys()]
+    if unbound:
+        name = device_text(unbound[0]) if unbound[0] else "all devices, taken as one,"
+        raise ScenarioError(f"{key}: {name} is bound to no cgroup: name one")
+    paths = [bound.get(device) or bound[None] for device in devices]
+    return np.array([tree.index[path] for path in paths], dtype=np.uint32)

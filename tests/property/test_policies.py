@@ -1,0 +1,77 @@
+"""What the policies' definitions imply of one another, whatever the requests."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from engines import run_engine
+from replay.engine.columns import Columns
+from replay.engine.raw import Raw
+from replay.engine.setup import ArrivalEvent, ArrivalMode, Policy, ServiceModel, Setup
+from strategies import DISCARD, FLUSH, columns_for, setups
+
+NONE: dict[str, Any] = {
+    name: np.zeros(0, dtype)
+    for name, dtype in {
+        "throttle_cgroup": np.uint32,
+        "throttle_device": np.int32,
+        **dict.fromkeys(
+            ("throttle_rbps", "throttle_wbps", "throttle_riops", "throttle_wiops"),
+            np.int64,
+        ),
+        "task_cgroup": np.uint32,
+        "task_rss": np.int64,
+        "task_requests": np.int64,
+        "task_kernel": np.bool_,
+    }.items()
+}
+
+
+@st.composite
+def direct_runs(draw: st.DrawFn, /) -> tuple[Setup, Columns]:
+    """Return direct I/O without limits, each process in one cgroup, and no flushes."""
+    setup = draw(
+        setups(
+            direct_io=True,
+            tmpfs=True,
+            service=ServiceModel.LINEAR,
+            event=ArrivalEvent.ISSUE,
+            mode=ArrivalMode.RECORDED,
+            alloc_fail_threshold=0,
+            alloc_fail_rows=np.zeros(0, np.int64),
+            **NONE,
+        )
+    )
+    setup = replace(setup, blkcg=np.arange(len(setup.parent), dtype=np.uint32))
+    columns = draw(columns_for(setup))
+    pid = columns.issuer.astype(np.int32) * 8 + columns.pid
+    op = np.where(columns.op == FLUSH, DISCARD, columns.op).astype(np.int8)
+    return setup, replace(columns, pid=pid, op=op)
+
+
+def ends(setup: Setup, columns: Columns, policy: Policy) -> NDArray[np.int64]:
+    """Return when each request was done, in the order of the rows."""
+    raw: Raw = run_engine(replace(setup, policy=policy), columns)
+    order = np.argsort(raw["requests"]["row"])
+    end: NDArray[np.int64] = raw["requests"]["completion_ns"][order].astype(np.int64)
+    return end
+
+
+@given(direct_runs())
+def test_more_servers_never_let_anybody_wait_longer(
+    run: tuple[Setup, Columns],
+) -> None:
+    # GIVEN direct I/O, where a server is held by discards alone
+    found = {policy: ends(*run, policy) for policy in Policy}
+    # THEN no request is later with a server for each thread than for each cgroup, with
+    # one for each cgroup than with one for all, and with none at all than with any
+    assert (found[Policy.PASS_THROUGH] <= found[Policy.SYNCHRONOUS]).all()
+    assert (found[Policy.SYNCHRONOUS] <= found[Policy.PER_CGROUP]).all()
+    assert (found[Policy.PER_CGROUP] <= found[Policy.NAIVE]).all()
+    # AND one queue is one queue, whoever pays
+    assert (found[Policy.NAIVE] == found[Policy.ROOT]).all()
+    assert (found[Policy.NAIVE] == found[Policy.INSTANCE]).all()
