@@ -69,6 +69,36 @@ SAMPLES: dict[str, tuple[str, bool, int, int, int, dict[str, int], int]] = {
     ),
 }
 
+#: Recordings of blktrace and of blkparse: requests, ns from the first event to the
+#: last, bytes, requests by operation, records.
+RECORDINGS: dict[str, tuple[int, int, int, dict[str, int], int]] = {
+    "isotopp_blktrace_to_influx/keks": (
+        *(1192, 56_335_055_983, 13_208 << 10),
+        *({"discard": 10, "write": 1158, "flush": 24}, 2589),
+    ),
+    "liuzel01_mynotes/sda": (*(109, 110_218_600_750, 3_232_256, {"write": 109}, 810),),
+    "asifazamali-zz_kernel/sda1": (8, 5_093_058_750, 64 << 10, {"write": 8}, 82),
+    "NetSys_disaggregation/0-disk-ec2-54-145-159-16": (
+        *(3360, 62_271_302_101, (34_356 + 1376) << 10),
+        *({"write": 99, "read": 3261}, 22_633),
+    ),
+    "NetSys_disaggregation/1-disk-ec2-174-129-163-112": (
+        *(3206, 62_204_934_469, 36_012_032, {"write": 87, "read": 3119}, 21_888),
+    ),
+    "takeoverjp_blktrace_viewer/sample": (
+        *(963, 345_541_853, 963 * 4096, {"read": 963}, 6743),
+    ),
+    "Romeus_blkparseanalyzer/trace_x_0_y_0.bin": (
+        *(768, 19_182_850, 768 * 512, {"read": 768}, 5379),
+    ),
+    "Romeus_blkparseanalyzer/trace_x_0_y_1.bin": (
+        *(1024, 32_280_860, 1024 * 512, {"read": 1024}, 7171),
+    ),
+    "OxDeadmeat_blktrace_merge/nvme0n1.blktrace.txt": (
+        *(165, 25_018_061_871, 1154 << 10, {"write": 119, "flush": 46}, 1364),
+    ),
+}
+
 
 @pytest.fixture(scope="module")
 def public(shared: Path) -> Path:
@@ -106,6 +136,29 @@ def test_a_samples_rows_span_and_bytes(public: Path, name: str) -> None:
     assert sum(cgroup.n_requests for cgroup in summary.cgroups) == n_rows
     assert sum(cgroup.nbytes for cgroup in summary.cgroups) == nbytes
     assert sum(device.n_requests for device in summary.devices) == n_rows
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_recordings_requests_span_and_bytes(public: Path, name: str) -> None:
+    n_rows, span_ns, nbytes, ops, n_records = RECORDINGS[name]
+    with read(public / name) as trace:
+        table, summary = trace.table(), trace.metadata.summary
+    assert table.num_rows == n_rows
+    assert summary.end_ns - summary.start_ns == span_ns
+    assert sum(table["nbytes"].to_pylist()) == nbytes
+    assert dict(Counter(table["op"].to_pylist())) == ops
+    assert summary.quality.records == n_records
+
+
+def test_every_public_sample_is_stated(public: Path) -> None:
+    stated = {*SAMPLES, *RECORDINGS}
+    found = {
+        path.relative_to(public).as_posix().rpartition(".blktrace.")[0]
+        if path.suffix[1:].isdecimal() and ".blktrace." in path.name
+        else path.relative_to(public).as_posix()
+        for path in public.glob("*/*")
+    }
+    assert found == stated
 
 
 def test_response_times_become_completions(public: Path) -> None:

@@ -174,8 +174,70 @@ def test_a_later_boot_is_shifted_by_the_wall_clock(tmp_path: Path) -> None:
         assert "b: was recorded after another boot" in line
         assert "shifted by 64.000 s" in line
         # AND that two machines would look the same
-        assert "b and " in doubt
-        assert "both hold 7:0: if they are of two machines" in doubt
+        assert "a and " in doubt or "b and " in doubt
+        assert "both hold 7:0, one after the other: taken to be of one machine" in doubt
+
+
+def test_two_recordings_of_one_device_one_after_the_other_lose_nothing(
+    tmp_path: Path,
+) -> None:
+    # GIVEN two recordings of one boot, each with sequence numbers from 1
+    for name, start_ns in (("a", 5 * SECOND), ("b", 90 * SECOND)):
+        write(
+            tmp_path / f"{name}.blktrace.0",
+            stamp(start_ns, 1_000 * SECOND + start_ns),
+            *cpu_files(requests(3, start_ns=start_ns)),
+        )
+    # WHEN their directory is read THEN both are there, and nothing is lost
+    table, trace = read(convert(tmp_path, tmp_path / "t.arrow"))
+    assert table.num_rows == 6
+    assert trace.metadata.summary.quality.lost == {}
+    assert trace.metadata.summary.notes == []
+
+
+@pytest.mark.parametrize("wall_s", [1_000, 1_000.5, 1_060])
+def test_one_device_twice_at_one_time_is_refused(tmp_path: Path, wall_s: float) -> None:
+    # GIVEN two machines' recordings of 7:0 in one directory: the first from 1,005 s to
+    # 1,065 s by the wall clock, the second within that, after the same or another boot
+    first = requests(2, start_ns=5 * SECOND)
+    first += requests(2, start_ns=65 * SECOND, sector=800)
+    write(tmp_path / "a.blktrace.0", stamp(0, 1_000 * SECOND), *cpu_files(first))
+    second = requests(2, start_ns=6 * SECOND if wall_s < 1_060 else SECOND)
+    write(
+        tmp_path / "b.blktrace.1",
+        stamp(0, int(wall_s * SECOND)),
+        *cpu_files(second),
+    )
+    # WHEN they are read together THEN both are named
+    with pytest.raises(TraceError) as refusal:
+        convert(tmp_path, tmp_path / "t.arrow")
+    text = str(refusal.value)
+    assert text.startswith(f"{tmp_path / 'a'} and {tmp_path / 'b'}: both hold 7:0")
+    assert text.endswith("convert them one by one")
+    # AND each can be read alone
+    for name in "ab":
+        read(convert(tmp_path / name, tmp_path / f"{name}.arrow"))
+
+
+def test_other_boots_at_one_time_are_doubted(tmp_path: Path) -> None:
+    first = requests(2, start_ns=5 * SECOND) + requests(2, start_ns=65 * SECOND)
+    write(tmp_path / "a.blktrace.0", stamp(0, 1_000 * SECOND), *cpu_files(first))
+    second = requests(2, start_ns=SECOND, device=LOOP0 + 1)
+    write(tmp_path / "b.blktrace.0", stamp(0, 1_030 * SECOND), *cpu_files(second))
+    _, trace = read(convert(tmp_path, tmp_path / "t.arrow"))
+    _, doubt = trace.metadata.summary.notes
+    assert "overlap in time, though their clocks differ: if they are of two" in doubt
+
+
+def test_two_machines_sets_in_one_directory_are_refused(
+    shared: Path, tmp_path: Path
+) -> None:
+    directory = shared / "public-traces" / "NetSys_disaggregation"
+    with pytest.raises(
+        TraceError,
+        match=r"0-disk\S+ and \S+1-disk\S+: both hold 202:1 at the same time",
+    ):
+        convert(directory, tmp_path / "t.arrow")
 
 
 def test_a_capture_without_wall_clock_is_said_to_be_a_guess(tmp_path: Path) -> None:

@@ -193,9 +193,15 @@ def test_a_long_table_is_cut_and_says_so(info: TraceInfo) -> None:
 
 
 def test_a_clean_trace_says_so(info: TraceInfo) -> None:
-    clean = msgspec.structs.replace(info, quality=Quality(records=1), missing_cpus={})
+    clean = msgspec.structs.replace(
+        info, quality=Quality(records=1), missing_cpus={}, sources=[]
+    )
     page = render_text(info_page(clean), width=200)
     assert page.endswith("Nothing was lost, and every event found its request.\n")
+
+
+def files(*cpus: int, name: str = "d/sda") -> list[str]:
+    return [f"{name}.blktrace.{cpu}" for cpu in cpus]
 
 
 def test_every_loss_has_a_line_with_its_count() -> None:
@@ -214,7 +220,7 @@ def test_every_loss_has_a_line_with_its_count() -> None:
     unmatched = {"complete": 10, "issue_without_queue": 11, "new_kind": 12, "merge": 0}
     quality = Quality(**numbers, unmatched=unmatched, lost={"10": 20, "9": 1000})
     # WHEN they are put in words
-    lines = quality_lines(quality, {"d/sda": [1, 2, 3, 7]})
+    lines = quality_lines(quality, files(0, 4, 5, 6, 8))
     # THEN each has its line, what is zero has none
     assert lines[0].startswith("d/sda: there is no file of CPUs 1-3 and 7: ")
     assert lines[1].startswith("1,020 events lost while recording (1,000 on CPU 9, 20 ")
@@ -222,24 +228,42 @@ def test_every_loss_has_a_line_with_its_count() -> None:
 
 
 def test_one_is_not_many() -> None:
-    assert quality_lines(Quality(unfinished=1), {}) == [
+    assert quality_lines(Quality(unfinished=1)) == [
         "1 issued request never completes: there is no completion in the recording"
     ]
 
 
 def test_missing_files_explain_what_never_completes() -> None:
     quality = Quality(unfinished=31_939, events={"D": 31_939, "Q": 31_939})
-    lines = quality_lines(quality, {"d/sda": [0, 6, 15]})
+    lines = quality_lines(quality, files(1, 2, 3, 4, 5, *range(7, 15), *range(16, 24)))
     assert lines[-1] == (
         "31,939 issued requests never complete:"
         " the files of CPUs 0, 6 and 15 are missing"
     )
-    (_, line) = quality_lines(quality, {"d/sda": [3]})
+    (_, line) = quality_lines(quality, files(0, 1, 2, 4))
     assert line.endswith("never complete: the file of CPU 3 is missing")
-    (*_, line) = quality_lines(quality, {"d/sda": [3], "d/sdb": [1, 2]})
+    (*_, line) = quality_lines(quality, files(0, 1, 2, 4) + files(0, 3, name="d/sdb"))
     assert line.endswith(
         "the file of CPU 3 of d/sda and the files of CPUs 1-2 of d/sdb are missing"
     )
+
+
+def test_files_above_the_highest_are_suspected() -> None:
+    # GIVEN one CPU's file: what other CPUs completed is not there, nor issued
+    events = {"Q": 2876, "D": 2876, "C": 2624}
+    quality = Quality(events=events, unfinished=2072, unmatched={"complete": 1820})
+    absent = "files of other CPUs seem to be missing (there is CPU 0 of d/sda)"
+    assert quality_lines(quality, files(0)) == [
+        f"2,072 issued requests never complete: {absent}",
+        f"1,820 events completed a request that was never seen to be issued: {absent}",
+    ]
+    (line,) = quality_lines(Quality(events={"D": 99}, unfinished=99), files(0, 1, 2))
+    assert line.endswith("missing (there are CPUs 0-2 of d/sda)")
+    # BUT not for what a recording's begin and end explain, or lost events, or a dump
+    few = Quality(events=events, unfinished=32, unmatched={"complete": 32})
+    lost = msgspec.structs.replace(quality, lost={"0": 4000})
+    for one, where in ((few, files(0)), (lost, files(0)), (quality, ["dump.bin"])):
+        assert "missing" not in "".join(quality_lines(one, where))
 
 
 def test_what_is_not_recorded_at_all_is_said_once() -> None:
@@ -248,7 +272,7 @@ def test_what_is_not_recorded_at_all_is_said_once() -> None:
         events={"D": 4, "C": 2},
         unmatched={"issue_without_queue": 4},
     )
-    assert quality_lines(quality, {}) == [
+    assert quality_lines(quality) == [
         "2 issued requests never complete: in flight when the recording ended, or the"
         " completion is lost",
         "4 events issued a request that was never seen to be queued: there is no"
@@ -258,6 +282,6 @@ def test_what_is_not_recorded_at_all_is_said_once() -> None:
 
 def test_what_filters_left_out_is_counted_by_filter() -> None:
     quality = Quality(filtered={"time": 1_000, "op": 234}, filtered_bios=1_300)
-    assert quality_lines(quality, {}) == [
+    assert quality_lines(quality) == [
         "1,234 requests filtered out (1,000 by time, 234 by op)"
     ]

@@ -128,7 +128,6 @@ def _told(
     """Show progress, then what was read; the caller puts the metadata in the list."""
     from replay.report.format import count_text
     from replay.report.quality import quality_lines
-    from replay.trace.inputs import missing_cpus
 
     began = time.monotonic()
     made: list[Metadata] = []
@@ -139,7 +138,7 @@ def _told(
     sources = [one.path for one in made[0].sources if one.role == "trace"]
     for line in (
         *summary.notes,
-        *quality_lines(summary.quality, missing_cpus(sources)),
+        *quality_lines(summary.quality, sources),
     ):
         message(f"Note: {line}", quiet=quiet)
     n_records = summary.quality.records

@@ -33,7 +33,7 @@ def info_page(info: TraceInfo) -> RenderableType:
     files = f"{count_text(len(read), 'file')}, {count_text(n_bytes, 'byte')}"
     span = f"{count_text(info.requests, 'request')} in {_time(info.span_ns)} s"
     began = f", from {info.wall_clock}" if info.wall_clock else ""
-    lines = info.notes + quality_lines(info.quality, info.missing_cpus)
+    lines = info.notes + quality_lines(info.quality, [one.path for one in read])
     return Group(
         Text(plain(info.path), "bold"),
         Text(span + began),

@@ -1,9 +1,10 @@
 """What was lost or odd in a recording, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from replay.report.format import count_text, plain
+from replay.trace.inputs import missing_cpus, present_cpus
 from replay.trace.metadata import ROW_EVENT, Quality
 
 #: What it means that an event's request is not known.
@@ -19,27 +20,34 @@ _UNMATCHED: Final = {
 }
 
 
-def quality_lines(
-    quality: Quality, missing_cpus: Mapping[str, Sequence[int]]
-) -> list[str]:
+#: As many issues or completions without the other, and such a share of all, are more
+#: than a recording's begin and end explain.
+_MANY: Final = 10
+_SHARE: Final = 0.1
+
+
+def quality_lines(quality: Quality, files: Iterable[str] = ()) -> list[str]:
     """Say what was lost or odd, in words.
 
     Parameters
     ----------
     quality : Quality
         What became of every record.
-    missing_cpus : mapping
-        Base name to the CPUs without a file.
+    files : iterable of str
+        Those that were read: of a per-CPU set some may be missing.
 
     Returns
     -------
     list of str
         A line each; empty if there is nothing to say.
     """
+    files = list(files)
+    missing = missing_cpus(files)
+    absent = _absent(quality, missing, present_cpus(files))
     lines = [
         f"{plain(name)}: there is no file of {_cpus(cpus)}: what was recorded "
         "there is missing, unless nothing was"
-        for name, cpus in missing_cpus.items()
+        for name, cpus in missing.items()
     ]
     if lost := sum(quality.lost.values()):
         by_cpu = sorted(quality.lost.items(), key=lambda one: (len(one[0]), one[0]))
@@ -55,13 +63,13 @@ def quality_lines(
         n_filtered = sum(quality.filtered.values())
         lines.append(f"{count_text(n_filtered, 'request')} filtered out ({by_filter})")
     unmatched = [
-        (count, "event", _unmatched(kind, quality))
+        (count, "event", _unmatched(kind, quality, absent))
         for kind, count in sorted(quality.unmatched.items())
     ]
     lines += [
         f"{count_text(count, unit)} {text}"
         for count, unit, text in (
-            (quality.unfinished, "issued request", _unfinished(quality, missing_cpus)),
+            (quality.unfinished, "issued request", _unfinished(quality, absent)),
             (quality.refused_bytes, "byte", "skipped: they hold no valid record"),
             (quality.truncated_bytes, "byte", "of a record cut off at a file's end"),
             (quality.unknown, "record", "of an unknown kind left out"),
@@ -77,30 +85,56 @@ def quality_lines(
     return lines
 
 
-def _unfinished(quality: Quality, missing_cpus: Mapping[str, Sequence[int]]) -> str:
+def _absent(
+    quality: Quality,
+    missing: Mapping[str, Sequence[int]],
+    present: Mapping[str, Sequence[int]],
+) -> str | None:
+    """Say which files are not there; None if none seems to be."""
+    if missing:
+        one = len(missing) == 1
+        names = " and ".join(
+            _files(cpus) + ("" if one else f" of {plain(name)}")
+            for name, cpus in missing.items()
+        )
+        single = one and sum(map(len, missing.values())) == 1
+        return f"{names} {'is' if single else 'are'} missing"
+    # those above the highest, and of a set that is numbered anew, are not known to be
+    halves = quality.unfinished + quality.unmatched.get("complete", 0)
+    whole = max(quality.events.get("D", 0), quality.events.get("C", 0))
+    lost = sum(quality.lost.values())
+    if not present or halves - lost < max(_MANY, _SHARE * whole):
+        return None
+    names = ", ".join(
+        f"{_cpus(cpus)} of {plain(name)}" for name, cpus in present.items()
+    )
+    return f"files of other CPUs seem to be missing (there {_is(present)} {names})"
+
+
+def _unfinished(quality: Quality, absent: str | None) -> str:
     """Say what became of requests that were issued and never completed."""
     verb = "never completes" if quality.unfinished == 1 else "never complete"
-    if missing_cpus:
-        one = len(missing_cpus) == 1
-        files = " and ".join(
-            _files(cpus) + ("" if one else f" of {plain(name)}")
-            for name, cpus in missing_cpus.items()
-        )
-        single = one and sum(map(len, missing_cpus.values())) == 1
-        return f"{verb}: {files} {'is' if single else 'are'} missing"
+    if absent is not None:
+        return f"{verb}: {absent}"
     if ROW_EVENT not in quality.events and not quality.events.get("C"):
         return f"{verb}: there is no completion in the recording"
     return f"{verb}: in flight when the recording ended, or the completion is lost"
 
 
-def _unmatched(kind: str, quality: Quality) -> str:
+def _unmatched(kind: str, quality: Quality, absent: str | None) -> str:
     """Say what it means that an event found no request."""
     text = _UNMATCHED.get(kind, f"of a request never seen ({kind})")
     if kind == "issue_without_queue" and not quality.events.get("Q"):
         return f"{text}: there is no queueing in the recording"
+    if kind == "complete" and absent is not None:
+        return f"{text}: {absent}"
     if kind == "complete" and not quality.events.get("D"):
         return f"{text}: there is no issue in the recording"
     return text
+
+
+def _is(present: Mapping[str, Sequence[int]]) -> str:
+    return "is" if sum(map(len, present.values())) == 1 else "are"
 
 
 def _out_of_order(quality: Quality) -> str:

@@ -145,6 +145,53 @@ cdef class Scan:
             for index in range(self.ids.n)
         ]
 
+    def spans(self) -> dict[int, tuple[int, int]]:
+        """Find when each device's events begin and end.
+
+        Returns
+        -------
+        dict
+            Device to the least and the greatest time of its events, ns, as they stand
+            there; empty if there are more devices and CPUs than any capture has.
+        """
+        cdef Source* source = &self.source
+        cdef uint64_t* bounds = NULL
+        cdef uint64_t time_ns
+        cdef uint32_t index = 0
+        cdef bint fits = True
+        self.restart()
+        self.ids.n = 0
+        memset(self.ids.places, 0, (<size_t>self.ids.mask + 1) * sizeof(uint32_t))
+        bounds = <uint64_t*>zeroed(2 * MAX_PARTS, sizeof(uint64_t))
+        try:
+            with nogil:
+                while source.live:
+                    source_next(source)
+                    if not source.live:
+                        break
+                    # notes may be on another clock
+                    if source.head.kind != KIND_EVENT:
+                        continue
+                    index = self.part()
+                    if index == <uint32_t>NIL:
+                        fits = False
+                        break
+                    # one more than it is, so that 0 is "none yet"
+                    time_ns = source.head.time_ns + 1
+                    if not bounds[2 * index] or time_ns < bounds[2 * index]:
+                        bounds[2 * index] = time_ns
+                    if time_ns > bounds[2 * index + 1]:
+                        bounds[2 * index + 1] = time_ns
+            found = {}
+            for index in range(self.ids.n if fits else 0):
+                device = self.ids.ids[index] >> 32
+                span = bounds[2 * index] - 1, bounds[2 * index + 1] - 1
+                known = found.get(device, span)
+                found[device] = min(known[0], span[0]), max(known[1], span[1])
+            return found
+        finally:
+            free(bounds)
+
     cdef uint32_t part(self) noexcept nogil:
         """The current record's part; ``NIL`` if there are too many."""
         return idmap_get(

@@ -8,7 +8,7 @@ boots (or the wall clock was set in between), and the later one is shifted.
 
 import mmap
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -22,8 +22,8 @@ from replay.trace._scan import Scan
 from replay.trace.blktrace import BlktraceBatches, Source, summary_of
 from replay.trace.formats.order import Disordered
 from replay.trace.inputs import capture_name, map_file
+from replay.trace.machines import one_machine
 from replay.trace.metadata import Summary
-from replay.trace.schema import device_text
 from replay.trace.unpack import Unpacked
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 COPY_BYTES: Final = 1 << 20
 #: Asked of the disk at once, of all files together; a batch uses up a third of it.
 AHEAD_BYTES: Final = 1 << 26
-#: Tells a file's device.
-HEAD_BYTES: Final = 1 << 16
 LEAST_AHEAD_BYTES: Final = 1 << 20
 PAGE: Final = mmap.PAGESIZE
 #: A wall clock that is kept by NTP drifts less against the monotonic one.
@@ -63,7 +61,7 @@ class CaptureBatches(BlktraceBatches):
     Raises
     ------
     TraceError
-        The captures cannot be brought to one clock.
+        The captures cannot be brought to one clock, or are of two machines.
 
     Notes
     -----
@@ -222,30 +220,16 @@ class CaptureBatches(BlktraceBatches):
                 f" clock was set: shifted by {shift_ns / 1e9:,.3f} s, so that the wall"
                 " clocks agree."
             )
-            self._notes += self._same_device(capture, captures.values(), files)
             for index in capture.indices:
                 file = files[index]
                 shifted[index] = Source(file.name, file.data, shift_ns)
+        self._notes += one_machine(
+            {
+                capture.name: [shifted[index] for index in capture.indices]
+                for capture in captures.values()
+            }
+        )
         return shifted
-
-    @staticmethod
-    def _same_device(
-        capture: _Capture, captures: Iterable[_Capture], files: Sequence[Source]
-    ) -> list[str]:
-        """Note captures of other boots that hold a device which this one holds, too."""
-        mine = _devices_of(capture, files)
-        return [
-            f"{capture.name} and {other.name} both hold {device_text(min(shared))}: if"
-            " they are of two machines, give one of them; losses are counted wrong."
-            for other in captures
-            if other is not capture and (shared := mine & _devices_of(other, files))
-        ]
-
-
-def _devices_of(capture: _Capture, files: Sequence[Source]) -> set[int]:
-    """Return the devices that a capture's files begin with."""
-    heads = [memoryview(files[index].data)[:HEAD_BYTES] for index in capture.indices]
-    return {part[0] for head in heads if head.nbytes for part in Scan(head).parts()}
 
 
 def _offset_of(name: str, datas: "Sequence[Buffer]") -> int | None:

@@ -159,6 +159,26 @@ def capture_name(path: Path) -> str:
     return match["name"] if match else str(path)
 
 
+def present_cpus(paths: Iterable[str | Path]) -> dict[str, list[int]]:
+    """List the CPUs that sets have files of, as they are named.
+
+    Parameters
+    ----------
+    paths : iterable of paths
+        Trace files; those that are not named like a per-CPU set are left out.
+
+    Returns
+    -------
+    dict
+        Base name to CPU numbers, ascending.
+    """
+    sets: dict[str, set[int]] = {}
+    for path in paths:
+        if match := _PER_CPU.fullmatch(str(path)):
+            sets.setdefault(match["name"], set()).add(int(match["cpu"]))
+    return {name: sorted(cpus) for name, cpus in sets.items()}
+
+
 def missing_cpus(paths: Iterable[str | Path]) -> dict[str, list[int]]:
     """List the CPUs that a set has no file for, below its highest one.
 
@@ -172,15 +192,11 @@ def missing_cpus(paths: Iterable[str | Path]) -> dict[str, list[int]]:
     dict
         Base name to CPU numbers, ascending; only sets with gaps.
     """
-    sets: dict[str, set[int]] = {}
-    for path in paths:
-        if match := _PER_CPU.fullmatch(str(path)):
-            sets.setdefault(match["name"], set()).add(int(match["cpu"]))
     gaps = {}
-    for name, cpus in sets.items():
-        highest = max(cpus)
+    for name, cpus in present_cpus(paths).items():
+        highest = cpus[-1]
         # a suffix of nine digits is no reason to list as many numbers
-        if highest <= MAX_CPU and (missing := set(range(highest)) - cpus):
+        if highest <= MAX_CPU and (missing := set(range(highest)) - set(cpus)):
             gaps[name] = sorted(missing)
     return gaps
 
