@@ -8,6 +8,7 @@ from replay.engine.columns import Columns
 from replay.engine.layout import raw_tables, requests_table
 from replay.engine.raw import Raw
 from replay.engine.reference import Reference
+from replay.engine.reference.service import services_of
 from replay.engine.setup import ArrivalMode, Setup
 from replay.engine.streams import infer_streams
 
@@ -15,7 +16,7 @@ from replay.engine.streams import infer_streams
 def run_reference(setup: Setup, columns: Columns) -> Raw:
     """Return the reference's results."""
     reference = Reference(setup)
-    service = reference.service_of(columns)
+    service = services_of(setup, columns)
     if setup.mode == ArrivalMode.DEPENDENT:
         reference.follow(columns, service, infer_streams([columns]))
     else:

@@ -111,6 +111,8 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "service": draw(st.sampled_from(ServiceModel)),
         "read_base_ns": draw(st.sampled_from([0, 7, 1000])),
         "read_ns_per_byte": draw(st.sampled_from([0, 1 << 18, 3 << 20])),
+        "read_random_ns": draw(st.sampled_from([0, 0, 900])),
+        "write_random_ns": draw(st.sampled_from([0, 0, 1300])),
         "write_base_ns": draw(st.sampled_from([0, 11, 5000])),
         "write_ns_per_byte": draw(st.sampled_from([0, 333_333])),
         "parallel": draw(st.sampled_from([1, 2, 32])),

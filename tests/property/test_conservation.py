@@ -14,6 +14,7 @@ from engines import run_engine
 from replay.engine.columns import Columns
 from replay.engine.raw import IO_COLUMNS, Raw
 from replay.engine.reference.histogram import bounds_of, bucket_of
+from replay.engine.reference.service import services_of
 from replay.engine.setup import (
     NO_LIMIT,
     NOT_REPLAYED,
@@ -148,6 +149,7 @@ def test_waits_behind_others_sum_to_the_waits(run: Run) -> None:
     # GIVEN any run
     setup, columns = run
     raw = run_engine(setup, columns)
+    services = services_of(setup, columns)
     waited: Counter[tuple[int, int]] = Counter()
     for request in records(raw, "requests"):
         issuer = request["issuer"]
@@ -158,14 +160,8 @@ def test_waits_behind_others_sum_to_the_waits(run: Run) -> None:
         limits_ns = request["throttle_ns"] + request["backing_ns"]
         waited[issuer, Resource.THROTTLE] += limits_ns
         if setup.service == ServiceModel.LINEAR:
-            nbytes = int(columns.nbytes[request["row"]])
-            base_ns, per_byte = (
-                (setup.read_base_ns, setup.read_ns_per_byte)
-                if columns.op[request["row"]] == READ
-                else (setup.write_base_ns, setup.write_ns_per_byte)
-            )
             # what is not service is the wait for a place in the device
-            service_ns = base_ns + (per_byte * nbytes >> 20)
+            service_ns = services[request["row"]]
             waited[issuer, Resource.DEVICE] += request["device_ns"] - service_ns
     # THEN interference says behind whom for every ns of it, and no more
     blamed: Counter[tuple[int, int]] = Counter()

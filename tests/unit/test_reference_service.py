@@ -48,6 +48,23 @@ def test_linear_service_is_a_base_and_a_rate_rounded_down() -> None:
     assert by_row(raw, "device_ns") == [91_228, 7 + 3 * 512, 7]
 
 
+def test_random_requests_take_longer_those_in_order_or_near_do_not() -> None:
+    # GIVEN 1 us a read, 50 us more where it is far from the cgroup's last request
+    setup = setup_of(read_base_ns=1000, read_random_ns=50_000, write_base_ns=1000)
+    far = 4096 * 8
+    raw = replayed(
+        setup,
+        request(0, A, sector=10**6),  # nothing came before
+        request(10**6, A, sector=10**6 + 8),  # goes on
+        request(2 * 10**6, B, sector=0),  # another cgroup's first
+        request(3 * 10**6, A, sector=10**6 + 16 + far),  # as far as is near
+        request(4 * 10**6, A, sector=10**6 + 24 - 1),  # farther, backwards
+        request(5 * 10**6, A, "flush"),  # has no place
+        write(6 * 10**6, B, sector=8 + far + 1),  # far, but writes seek for nothing
+    )
+    assert by_row(raw, "device_ns") == [1000, 1000, 1000, 1000, 51_000, 1000, 1000]
+
+
 def test_a_disk_serves_so_many_at_once_and_the_rest_waits_in_the_device() -> None:
     # GIVEN a disk that serves one request at a time, asked by two workers
     setup = setup_of(tmpfs=False, parallel=1)

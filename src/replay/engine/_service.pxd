@@ -16,6 +16,7 @@ from replay.engine._types cimport (
 
 cdef enum:
     NS_PER_BYTE_SHIFT = 20
+    NEAR_SECTORS = 4096 * 8     # blk-iocost.c: LCOEF_RANDIO_PAGES
 
 cdef struct ServiceSettings:
     bint linear
@@ -27,22 +28,67 @@ cdef struct ServiceSettings:
     bint pass_through           # an empty flush bio is what the replayed device sees
     int64_t read_base_ns
     int64_t read_ns_per_byte    # in 2**-20 ns
+    int64_t read_random_ns
     int64_t write_base_ns
     int64_t write_ns_per_byte
+    int64_t write_random_ns
 
 cdef struct Service:
     ServiceSettings set
-    KeyMap latest_map       # device | traced worker
-    Arena latest            # int64: its latest completion
+    # by device | traced worker, or by device | issuer where service is linear
+    KeyMap latest_map
+    Arena latest            # int64: latest completion, or uint64: end of the last request
+
+
+cdef inline int64_t *latest_of(
+    Service *service, uint64_t key, int64_t first
+) noexcept nogil:
+    """Return what is kept under a key; it begins as `first`."""
+    cdef uint32_t index = keymap_get(&service.latest_map, key)
+    if index == 0:
+        index = arena_add(&service.latest)
+        if index != 0:
+            keymap_set(&service.latest_map, key, index)
+        (<int64_t *> service.latest.data)[index] = first
+    return (<int64_t *> service.latest.data) + index
+
+
+cdef inline bint is_random(
+    Service *service, const Columns *columns, int64_t i
+) noexcept nogil:
+    """Tell whether a read or write is far from where its cgroup's last one ended.
+
+    Source: block/blk-iocost.c:calc_vtime_cost_builtin(), v6.1: more than 4,096 pages.
+    """
+    cdef uint64_t key = <uint64_t> columns.device[i] << 32 | columns.issuer[i]
+    cdef uint64_t sector = columns.sector[i]
+    cdef int64_t *cursor = latest_of(service, key, <int64_t> sector)
+    cdef uint64_t before = <uint64_t> cursor[0]
+    cursor[0] = <int64_t> (sector + (columns.nbytes[i] >> 9))
+    return (sector - before if sector > before else before - sector) > NEAR_SECTORS
 
 
 cdef inline int64_t linear_service(
-    const ServiceSettings *set, int op, uint32_t nbytes
+    Service *service, const Columns *columns, int64_t i
 ) noexcept nogil:
-    """Return base_ns + ns_per_byte * nbytes, rounded down, for a read or the rest."""
+    """Return a row's base, rate and, if it is random, seek, ns, rounded down."""
+    cdef const ServiceSettings *set = &service.set
+    cdef int op = columns.op[i]
+    cdef uint32_t nbytes = columns.nbytes[i]
+    cdef int64_t base, rate, seek
     if op == OP_READ:
-        return set.read_base_ns + (set.read_ns_per_byte * nbytes >> NS_PER_BYTE_SHIFT)
-    return set.write_base_ns + (set.write_ns_per_byte * nbytes >> NS_PER_BYTE_SHIFT)
+        base, rate, seek = set.read_base_ns, set.read_ns_per_byte, set.read_random_ns
+    else:
+        base, rate, seek = set.write_base_ns, set.write_ns_per_byte, set.write_random_ns
+    base += rate * nbytes >> NS_PER_BYTE_SHIFT
+    if (
+        (set.read_random_ns | set.write_random_ns) != 0
+        and (op == OP_READ or op == OP_WRITE)
+        and nbytes > 0
+        and is_random(service, columns, i)
+    ):
+        base += seek
+    return base
 
 
 cdef inline int64_t recorded_service(
@@ -58,7 +104,6 @@ cdef inline int64_t recorded_service(
     cdef int64_t complete = columns.complete_ns[i]
     cdef int op = columns.op[i]
     cdef uint64_t key = <uint64_t> columns.device[i] << 32
-    cdef uint32_t index
     cdef int64_t *latest
     cdef int64_t before = 0
     if issue < 0:
@@ -76,12 +121,7 @@ cdef inline int64_t recorded_service(
             key |= <uint32_t> columns.pid[i]
         else:
             key |= <uint64_t> 1 << 63 | columns.recorded[i]
-    index = keymap_get(&service.latest_map, key)
-    if index == 0:
-        index = arena_add(&service.latest)
-        if index != 0:
-            keymap_set(&service.latest_map, key, index)
-    latest = (<int64_t *> service.latest.data) + index
+    latest = latest_of(service, key, 0)
     before = latest[0]
     latest[0] = max(before, complete)
     return max(0, complete - max(issue, before))
@@ -101,6 +141,6 @@ cdef inline void service_fill(
         ):
             out[i] = -1
         elif service.set.linear:
-            out[i] = linear_service(&service.set, columns.op[i], columns.nbytes[i])
+            out[i] = linear_service(service, columns, i)
         else:
             out[i] = recorded_service(service, columns, i)

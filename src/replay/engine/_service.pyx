@@ -31,8 +31,10 @@ cdef class Services:
         self.service.set.pass_through = setup.policy == Policy.PASS_THROUGH
         self.service.set.read_base_ns = setup.read_base_ns
         self.service.set.read_ns_per_byte = setup.read_ns_per_byte
+        self.service.set.read_random_ns = setup.read_random_ns
         self.service.set.write_base_ns = setup.write_base_ns
         self.service.set.write_ns_per_byte = setup.write_ns_per_byte
+        self.service.set.write_random_ns = setup.write_random_ns
         keymap_open(&self.service.latest_map, 64)
         arena_open(&self.service.latest, sizeof(int64_t))
         if self.service.latest_map.failed or self.service.latest.failed:

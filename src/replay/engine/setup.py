@@ -148,6 +148,8 @@ class Setup:
     read_base_ns, write_base_ns : int
     read_ns_per_byte, write_ns_per_byte : int
         In 2**-20 ns; linear only.
+    read_random_ns, write_random_ns : int
+        Added where a request is far from its cgroup's last one; linear only.
     parallel : int
         Requests that the device serves at once; linear only.
     task_cgroup : ndarray of uint32, shape (n_tasks,)
@@ -215,8 +217,10 @@ class Setup:
     service: ServiceModel = ServiceModel.RECORDED
     read_base_ns: int = 0
     read_ns_per_byte: int = 0
+    read_random_ns: int = 0
     write_base_ns: int = 0
     write_ns_per_byte: int = 0
+    write_random_ns: int = 0
     parallel: int = 32
     task_cgroup: NDArray[np.uint32]
     task_rss: NDArray[np.int64]

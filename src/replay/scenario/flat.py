@@ -147,8 +147,10 @@ def make_setup(
         service=ServiceModel[service.model.upper()],
         read_base_ns=service.read.base_ns,
         read_ns_per_byte=_fixed_point(service.read.ns_per_byte),
+        read_random_ns=service.read.random_ns,
         write_base_ns=service.write.base_ns,
         write_ns_per_byte=_fixed_point(service.write.ns_per_byte),
+        write_random_ns=service.write.random_ns,
         parallel=service.parallel,
         task_cgroup=cgroups.memory_css[[task.cgroup for task in tasks]]
         if tasks

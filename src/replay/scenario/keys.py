@@ -172,12 +172,21 @@ KEYS: Final = (
         "a read's rate, kept as a whole number of 2^-20 ns; linear only",
     ),
     Key(
+        "service.read.random_ns", _BASE, 0, "ns",
+        "more for a read that begins over 16 MiB from the end of its cgroup's last "
+        "request on the device; linear only",
+    ),
+    Key(
         "service.write.base_ns", _BASE, 120000, "ns",
         "a write's base; linear only",
     ),
     Key(
         "service.write.ns_per_byte", _RATE, 0.5, "ns per byte",
         "a write's rate, kept as a whole number of 2^-20 ns; linear only",
+    ),
+    Key(
+        "service.write.random_ns", _BASE, 0, "ns",
+        "likewise for a write; linear only",
     ),
     Key(
         "service.parallel", integer(1, 65536), 32, "requests",

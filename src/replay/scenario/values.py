@@ -67,10 +67,11 @@ class BackingValues:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearValues:
-    """``service.read`` and ``service.write``: base plus a rate."""
+    """``service.read`` and ``service.write``: a base, a rate and a seek."""
 
     base_ns: int
     ns_per_byte: float
+    random_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,10 @@ from replay.engine.reference.dispatch import Dispatcher, Worker
 from replay.engine.reference.memory import Memory
 from replay.engine.reference.queues import Interference, Server, SharedLock
 from replay.engine.reference.request import Request
-from replay.engine.reference.rows import arrival_of, enters_driver, is_trigger
+from replay.engine.reference.rows import arrival_of, enters_driver
 from replay.engine.reference.service import (
     UNKNOWN,
-    RecordedService,
     is_asynchronous,
-    linear_service,
     same_driver,
 )
 from replay.engine.reference.throttle import Throttles
@@ -75,7 +73,6 @@ class Reference:
         self.dispatcher = Dispatcher(setup, self.interference)
         self.memory = Memory(setup)
         self.throttles = Throttles(setup, self.interference)
-        self.recorded = RecordedService(setup)
         linear = setup.service == ServiceModel.LINEAR
         self.lock_is_on = not setup.direct_io and (linear or not same_driver(setup))
         self.lock_is_shared = setup.lock_per_page and setup.tmpfs
@@ -102,29 +99,6 @@ class Reference:
         self.out = tables.Tables(setup)
 
     # -- input ------------------------------------------------------------------
-
-    def service_of(self, columns: Columns) -> list[int]:
-        """Return the service of each row, ns; to be called once, in row order."""
-        out = []
-        for i in range(len(columns)):
-            device, op = int(columns.device[i]), int(columns.op[i])
-            issue, queue = int(columns.issue_ns[i]), int(columns.queue_ns[i])
-            if device == NOT_REPLAYED or is_trigger(self.setup, columns, i):
-                out.append(UNKNOWN)
-            elif self.setup.service == ServiceModel.LINEAR:
-                out.append(linear_service(self.setup, op, int(columns.nbytes[i])))
-            else:
-                out.append(
-                    self.recorded.of(
-                        device,
-                        op,
-                        int(columns.recorded[i]),
-                        int(columns.pid[i]),
-                        issue if issue >= 0 else queue,
-                        int(columns.complete_ns[i]),
-                    )
-                )
-        return out
 
     def feed(self, columns: Columns, service: list[int]) -> None:
         """Replay a batch, rows in the order of their arrival."""

@@ -1,15 +1,19 @@
-"""Recorded service: what remains of issue to complete without the driver's queueing.
+"""Service times: recorded, without the traced driver's queueing, or linear.
 
-Source: DESIGN 5.3. In issue order, over the whole trace, before any replay.
+In the trace's order, over the whole trace, before any replay.
 """
 
-from replay.engine.setup import Policy, Setup
+from replay.engine.columns import Columns
+from replay.engine.reference.rows import is_trigger
+from replay.engine.setup import NOT_REPLAYED, Policy, ServiceModel, Setup
 from replay.trace.schema import OP_CODES
 
 READ, WRITE = OP_CODES["read"], OP_CODES["write"]
 FLUSH, DISCARD = OP_CODES["flush"], OP_CODES["discard"]
 
 UNKNOWN = -1
+#: Source: block/blk-iocost.c, LCOEF_RANDIO_PAGES, v6.1: 4,096 pages.
+NEAR_SECTORS = 4096 * 8
 
 
 def same_driver(setup: Setup) -> bool:
@@ -63,8 +67,65 @@ class RecordedService:
         return max(0, complete_ns - max(issue_ns, latest))
 
 
-def linear_service(setup: Setup, op: int, nbytes: int) -> int:
-    """Return ``base_ns + ns_per_byte * nbytes``, rounded down."""
-    if op == READ:
-        return setup.read_base_ns + (setup.read_ns_per_byte * nbytes >> 20)
-    return setup.write_base_ns + (setup.write_ns_per_byte * nbytes >> 20)
+class LinearService:
+    """A base, a rate and a seek, in the order of the trace."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.ends: dict[tuple[int, int], int] = {}
+
+    def of(self, device: int, issuer: int, op: int, sector: int, nbytes: int) -> int:
+        """Return the service in ns; what the rate gives is rounded down."""
+        setup = self.setup
+        far = self.is_random(device, issuer, op, sector, nbytes)
+        if op == READ:
+            ns = setup.read_base_ns + (setup.read_ns_per_byte * nbytes >> 20)
+            return ns + setup.read_random_ns * far
+        ns = setup.write_base_ns + (setup.write_ns_per_byte * nbytes >> 20)
+        return ns + setup.write_random_ns * far
+
+    def is_random(
+        self, device: int, issuer: int, op: int, sector: int, nbytes: int
+    ) -> bool:
+        """Tell whether a read or write is far from where its cgroup's last one ended.
+
+        Source: block/blk-iocost.c:calc_vtime_cost_builtin(), v6.1.
+        """
+        if op not in (READ, WRITE) or nbytes == 0:
+            return False
+        before = self.ends.get((device, issuer), sector)
+        self.ends[device, issuer] = (sector + (nbytes >> 9)) % 2**64
+        return abs(sector - before) > NEAR_SECTORS
+
+
+def services_of(setup: Setup, columns: Columns) -> list[int]:
+    """Return the service of each row of a whole trace, ns, `UNKNOWN` where it is."""
+    recorded, linear = RecordedService(setup), LinearService(setup)
+    out = []
+    for i in range(len(columns)):
+        device, op = int(columns.device[i]), int(columns.op[i])
+        issue, queue = int(columns.issue_ns[i]), int(columns.queue_ns[i])
+        if device == NOT_REPLAYED or is_trigger(setup, columns, i):
+            out.append(UNKNOWN)
+        elif setup.service == ServiceModel.LINEAR:
+            out.append(
+                linear.of(
+                    device,
+                    int(columns.issuer[i]),
+                    op,
+                    int(columns.sector[i]),
+                    int(columns.nbytes[i]),
+                )
+            )
+        else:
+            out.append(
+                recorded.of(
+                    device,
+                    op,
+                    int(columns.recorded[i]),
+                    int(columns.pid[i]),
+                    issue if issue >= 0 else queue,
+                    int(columns.complete_ns[i]),
+                )
+            )
+    return out
