@@ -17,6 +17,7 @@ from replay.errors import (
 from replay.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from replay.calibration.model import Calibration, calibrate
     from replay.replayer import run
     from replay.results.compare import compare
     from replay.results.merge import merge
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from replay.trace.parquet import write_parquet
 
 __all__ = [
+    "Calibration",
     "Filters",
     "FormatOptions",
     "ModelError",
@@ -42,6 +44,7 @@ __all__ = [
     "Trace",
     "TraceError",
     "__version__",
+    "calibrate",
     "compare",
     "convert",
     "convert_events",
@@ -54,11 +57,13 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Calibration": "replay.calibration.model",
     "Filters": "replay.trace.filters",
     "FormatOptions": "replay.trace.formats.base",
     "Result": "replay.results.result",
     "Scenario": "replay.scenario.load",
     "Trace": "replay.trace.file",
+    "calibrate": "replay.calibration.model",
     "compare": "replay.results.compare",
     "convert": "replay.trace.convert",
     "convert_events": "replay.trace.events",

@@ -26,6 +26,10 @@ COMMANDS: Final = {
     "info": ("replay.cli.info", "Show what is in a trace, and what was lost."),
     "run": ("replay.cli.run", "Replay a trace: who pays, who waits, who is killed."),
     "compare": ("replay.cli.compare", "Compare the results of two runs or more."),
+    "calibrate": (
+        "replay.cli.calibrate",
+        "Fit a device's service times to a trace of it.",
+    ),
     "record": (
         "replay.cli.record",
         "Record block devices with the cgroup of each request.",

@@ -80,10 +80,11 @@ cdef inline int64_t linear_service(
         base, rate, seek = set.read_base_ns, set.read_ns_per_byte, set.read_random_ns
     else:
         base, rate, seek = set.write_base_ns, set.write_ns_per_byte, set.write_random_ns
+    if op != OP_READ and op != OP_WRITE:
+        return base     # moves no data, however many bytes it is about
     base += rate * nbytes >> NS_PER_BYTE_SHIFT
     if (
         (set.read_random_ns | set.write_random_ns) != 0
-        and (op == OP_READ or op == OP_WRITE)
         and nbytes > 0
         and is_random(service, columns, i)
     ):

@@ -81,6 +81,8 @@ class LinearService:
         if op == READ:
             ns = setup.read_base_ns + (setup.read_ns_per_byte * nbytes >> 20)
             return ns + setup.read_random_ns * far
+        if op != WRITE:
+            return setup.write_base_ns  # moves no data, however many bytes it is about
         ns = setup.write_base_ns + (setup.write_ns_per_byte * nbytes >> 20)
         return ns + setup.write_random_ns * far
 

@@ -1,0 +1,1 @@
+"""A device's service times, fitted to a trace of it."""

@@ -1,0 +1,61 @@
+"""A device model as a part of a scenario, with how well it fits."""
+
+from replay.calibration.model import MEASURES, Calibration
+from replay.report.format import count_text, plain, time_text
+
+
+def calibration_toml(found: Calibration) -> str:
+    """Write a calibration for ``replay run -s``.
+
+    Parameters
+    ----------
+    found : Calibration
+
+    Returns
+    -------
+    str
+        TOML; what was measured stands in comments.
+    """
+    lines = [
+        f"# Service times of {found.device}, fitted to {plain(found.trace)}",
+        "# under the driver that it was taken with, by its own recorded latencies:",
+    ]
+    for op, fit in found.fits.items():
+        line = found.lines[op]
+        sizes = f"{line.least_bytes:,} B"
+        if line.most_bytes != line.least_bytes:
+            sizes = f"{line.least_bytes:,} to {line.most_bytes:,} B"
+        lines.append(
+            f"# {op}: {count_text(line.n, 'request')} of {sizes}, "
+            f"{line.n_random / line.n:.0%} random; "
+            f"the line explains {line.r2:.0%} of the variance"
+        )
+        for name in MEASURES:
+            recorded, replayed = fit.recorded[name], fit.replayed[name]
+            lines.append(
+                f"#   {name.removesuffix('_ns'):<5}recorded {time_text(recorded)}, "
+                f"replayed {time_text(replayed)} "
+                f"({replayed / max(1, recorded) - 1:+.1%})"
+            )
+        lines += [f"#   {note}" for note in line.notes]
+    lines += ["", "[service]", 'model = "linear"']
+    for op, line in found.lines.items():
+        lines.append(
+            f"{op} = {{ base_ns = {round(line.base_ns)}, "
+            f"ns_per_byte = {_decimal(line.ns_per_byte)}, "
+            f"random_ns = {round(line.random_ns)} }}"
+        )
+    if found.parallel is not None:
+        lines.append(f"parallel = {found.parallel}")
+    lines += [
+        "",
+        "# The same for the kernel's iocost, to be written to io.cost.model:",
+        f"# {found.iocost}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _decimal(value: float) -> str:
+    """Write a rate without an exponent."""
+    return f"{value:.6f}".rstrip("0").rstrip(".") or "0"

@@ -1,0 +1,59 @@
+"""``replay calibrate``."""
+
+from pathlib import Path
+
+import click
+
+from replay.cli import options
+from replay.cli.progress import progress_bar
+
+
+@click.command
+@click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
+@options.scenario
+@options.set_key
+@options.input_format
+@click.option(
+    "--device",
+    metavar="MAJ:MIN",
+    help="The device to fit. [default: the trace's, if it has but one]",
+)
+@options.json
+@options.quiet
+def calibrate(
+    inputs: tuple[str, ...],
+    scenario: Path | None,
+    overrides: tuple[str, ...],
+    format_name: str | None,
+    columns: str | None,
+    blkparse_format: str | None,
+    device: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Fit a model of a device's service times to a trace of it.
+
+    TRACE is of the disk itself, or of a loop device on tmpfs. What comes out on
+    standard output is [service] of a scenario, for 'replay run -s', with how well it
+    fits, and the same as the kernel's io.cost.model. With it the trace's own device
+    queues are replayed too, where recorded times would keep the waits in them.
+    """
+    import msgspec
+
+    import replay
+    from replay.calibration.toml import calibration_toml
+
+    with progress_bar("Reading", quiet=quiet) as progress:
+        found = replay.calibrate(
+            inputs[0] if len(inputs) == 1 else list(inputs),
+            scenario,
+            overrides=overrides,
+            device=device,
+            progress=progress,
+            format=options.format_options(format_name, columns, blkparse_format),
+        )
+    if as_json:
+        facts = msgspec.to_builtins(found) | {"iocost": found.iocost}
+        click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
+    else:
+        click.echo(calibration_toml(found), nl=False)
