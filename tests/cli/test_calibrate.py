@@ -23,7 +23,7 @@ def test_output_is_a_scenario_that_run_takes(tmp_path: Path) -> None:
     ran = CliRunner().invoke(cli, ["run", TRACE, "-s", str(scenario), "--json"])
     # THEN the scenario holds these numbers
     assert ran.exit_code == 0, ran.output
-    effective = json.loads(ran.stdout)["info"]["scenario"]["service"]
+    effective = json.loads(ran.stdout)["run"]["scenario"]["service"]
     assert effective["write"]["base_ns"] == service["write"]["base_ns"]
 
 
