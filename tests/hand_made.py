@@ -205,3 +205,15 @@ def info(**changes: Any) -> dict[str, Any]:
 def result(raw: Raw | None = None, **changes: Any) -> Result:
     with ResultSink(names()) as sink:
         return sink.finish(raw or raw_result(), info(**changes))
+
+
+def per_cgroup() -> Result:
+    """Make another policy's result: /test.slice pays, b waits less, java dies too."""
+    raw = raw_result()
+    raw["charges"]["payer"][0] = 1
+    raw["memory"]["own_shmem"][:2] = [0, 50]
+    raw["interference"]["wait_ns"][1] = 8 * MS
+    raw |= timed({**TIMES, (2, 1, 7): [2]})
+    raw["kills"] = {name: v.repeat(2) for name, v in raw["kills"].items()}
+    raw["kills"]["task"][1] = 1
+    return result(raw, scenario={"driver": {"policy": "per-cgroup"}})

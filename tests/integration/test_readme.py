@@ -15,6 +15,8 @@ import replay
 
 TOP = Path(__file__).parents[2]
 README = TOP / "README.md"
+#: Pages whose checked blocks are run.
+PAGES = (README, TOP / "docs" / "compare.md")
 #: A fenced block that stands behind the mark.
 BLOCK = re.compile(r"^<!-- checked -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: What differs between equal runs: the last line's time and rate, versions.
@@ -34,8 +36,8 @@ class Block:
     line: int
 
 
-def blocks() -> list[Block]:
-    text = README.read_text()
+def blocks(page: Path = README) -> list[Block]:
+    text = page.read_text()
     return [
         Block(found[1], found[2], text.count("\n", 0, found.start()) + 1)
         for found in BLOCK.finditer(text)
@@ -91,11 +93,13 @@ def test_readme_shows_the_pair_and_the_wait() -> None:
     assert [b.language for b in blocks()].count("pycon") >= 1
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_checked_blocks_are_what_the_commands_print(
-    checkout: Path, environment: dict[str, str]
+    page: Path, checkout: Path, environment: dict[str, str]
 ) -> None:
-    # GIVEN the README's checked blocks, WHEN they are run one after the other
-    for block in blocks():
+    # GIVEN a page's checked blocks, WHEN they are run one after the other
+    assert blocks(page)
+    for block in blocks(page):
         if block.language == "pycon":
             run_python(block, checkout)
             continue

@@ -13,12 +13,14 @@ from rich.text import Text
 from replay.report.facts import TOP_CGROUPS, Row
 from replay.report.format import (
     count_text,
+    errno_text,
     moment_text,
     plain,
     size_text,
     time_text,
 )
-from replay.results.compare import Comparison
+from replay.results.compare import Breach, Comparison
+from replay.results.measures import BYTES, NS, Measure
 
 
 def comparison(found: Comparison) -> RenderableType:
@@ -44,12 +46,31 @@ def comparison(found: Comparison) -> RenderableType:
         *_section("Who pays", tables["charges"], _pays, "io_bytes", size_text),
         *_section("Memory charged", tables["memory"], _cgroup, "own_file", size_text),
         *_section("Mean latency", total, _cgroup, "mean_ns", time_text),
+        *_section("99th percentile", total, _cgroup, "p99_ns", time_text),
         *_section("Who waits behind whom", others, _waits, "wait_ns", time_text),
+        *_section("What fails", tables["errors"], _fails, "count", count_text),
         *_kills(tables["kills"]),
     ]
     if not any(table.num_rows for table in tables.values()):
         parts.append(Text("The tables do not differ."))
     return Group(*_title(found), *parts)
+
+
+def breach_text(breach: Breach) -> str:
+    """Say which condition a change meets, and by how much, in one line."""
+    measure = breach.condition.measure
+    base, other = (measure_text(measure, n) for n in (breach.base, breach.other))
+    share = ""
+    if breach.base:
+        share = f" ({100 * (breach.other - breach.base) / breach.base:+.1f} %)"
+    return plain(f"{breach.condition.text}: {breach.cgroup} {base} -> {other}{share}")
+
+
+def measure_text(measure: Measure, value: int) -> str:
+    """Show a measure's value."""
+    if measure.unit == NS:
+        return time_text(value)
+    return size_text(value) if measure.unit == BYTES else count_text(value)
 
 
 def _title(found: Comparison) -> Iterable[RenderableType]:
@@ -108,6 +129,10 @@ def _pays(row: Row) -> str:
 
 def _cgroup(row: Row) -> str:
     return str(row["cgroup"])
+
+
+def _fails(row: Row) -> str:
+    return f"{row['cgroup']}: {errno_text(row['errno'])}"
 
 
 def _waits(row: Row) -> str:

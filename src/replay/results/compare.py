@@ -6,7 +6,7 @@ have counts as zero.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from replay.results.conditions import Condition, ConditionError
+from replay.results.measures import MEASURES, measures
+from replay.results.merge import merge_latency
 from replay.results.read import open_results
 from replay.results.result import Result
 from replay.results.sums import sums, with_io_bytes
@@ -24,6 +27,57 @@ if TYPE_CHECKING:
 KILL_COLUMNS = ("task", "victim_cgroup", "limit_cgroup")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two that are compared.
+
+    Attributes
+    ----------
+    name : str
+        What to call it.
+    tables : mapping of str to pyarrow.Table
+        Of a result, or of several (`replay.merge`).
+    scenario : mapping
+        The effective scenario, as ``run.json`` has it.
+    traces : frozenset of str
+        Identities of the traces that were replayed.
+    """
+
+    name: str
+    tables: Mapping[str, pa.Table]
+    scenario: Mapping[str, Any]
+    traces: frozenset[str]
+
+    @classmethod
+    def of(cls, result: Result, name: str) -> "Side":
+        """Make one of a result."""
+        return cls(
+            name=name,
+            tables=result.tables,
+            scenario=result.info["scenario"],
+            traces=frozenset([result.info["trace"]["sha256"]]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """A change that a condition asked for.
+
+    Attributes
+    ----------
+    condition : Condition
+    cgroup : str
+        Whose measure changed so.
+    base, other : int
+        The measure's values.
+    """
+
+    condition: Condition
+    cgroup: str
+    base: int
+    other: int
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How another result differs from a base.
@@ -32,36 +86,79 @@ class Comparison:
     ----------
     names : tuple of two str
         What base and other are called.
-    base, other : dict
-        Their ``run.json``.
+    same_trace : bool
+        Whether both replayed the same.
     scenario : dict of str to (value, value)
         Keys of the effective scenario that differ; None where one has no such key.
+    measures : pyarrow.Table
+        Every cgroup of both, equal ones too: ``cgroup``, and for each of
+        `replay.results.measures.MEASURES` ``NAME_base``, ``NAME_other`` and
+        ``NAME_diff`` (other - base).
     tables : dict of str to pyarrow.Table
         ``charges`` (by issuer and payer), ``memory`` (by cgroup), ``latency`` (by
-        cgroup and stage), ``interference`` (by waiting and blocking cgroup): for each
-        value ``NAME_base``, ``NAME_other`` and ``NAME_diff`` (other - base), largest
-        difference first. ``kills``: those that happened in one of them only, with
-        ``only_in``.
+        cgroup and stage), ``interference`` (by waiting and blocking cgroup), ``errors``
+        (by cgroup and errno): columns as those of ``measures``, largest difference
+        first. ``kills``: those that happened in one of them only, with ``only_in``.
     """
 
     names: tuple[str, str]
-    base: dict[str, Any]
-    other: dict[str, Any]
+    same_trace: bool
     scenario: dict[str, tuple[Any, Any]]
+    measures: pa.Table
     tables: dict[str, pa.Table]
 
-    @property
-    def same_trace(self) -> bool:
-        """Whether both replayed the same trace."""
-        return bool(self.base["trace"]["sha256"] == self.other["trace"]["sha256"])
+    def breaches(self, conditions: Iterable[Condition]) -> list[Breach]:
+        """Find the changes that conditions ask for.
 
-    def to_json(self) -> str:
+        Parameters
+        ----------
+        conditions : iterable of Condition
+            From `replay.results.conditions.parse_change`.
+
+        Returns
+        -------
+        list of Breach
+            In the order of the conditions, then of the cgroups.
+
+        Raises
+        ------
+        ConditionError
+            A condition names a cgroup that neither result has.
+        """
+        rows = self.measures.to_pylist()
+        found = []
+        for condition in conditions:
+            mine = [row for row in rows if condition.concerns(row["cgroup"])]
+            if condition.cgroup is not None and not mine:
+                raise ConditionError(
+                    f"{condition.text!r}: no cgroup {condition.cgroup!r} in "
+                    f"{self.names[0]} or {self.names[1]}"
+                )
+            column = condition.measure.column
+            found += [
+                Breach(
+                    condition=condition,
+                    cgroup=row["cgroup"],
+                    base=row[f"{column}_base"],
+                    other=row[f"{column}_other"],
+                )
+                for row in mine
+                if condition.changed(row)
+            ]
+        return found
+
+    def to_json(self, breaches: Iterable[Breach] = ()) -> str:
         """Say all of it in JSON.
+
+        Parameters
+        ----------
+        breaches : iterable of Breach
+            What conditions found.
 
         Returns
         -------
         str
-            ``{"base", "other", "same_trace", "scenario", "tables"}``.
+            ``{"base", "other", "same_trace", "scenario", "tables", "failed"}``.
         """
         value = {
             "base": self.names[0],
@@ -72,6 +169,15 @@ class Comparison:
                 for key, (base, other) in self.scenario.items()
             },
             "tables": {name: table.to_pylist() for name, table in self.tables.items()},
+            "failed": [
+                {
+                    "condition": one.condition.text,
+                    "cgroup": one.cgroup,
+                    "base": one.base,
+                    "other": one.other,
+                }
+                for one in breaches
+            ],
         }
         return json.dumps(value, ensure_ascii=False)
 
@@ -98,32 +204,7 @@ def compare(
     -------
     Comparison
     """
-    charges = ("io_bytes", "charged_bytes", "refused_bytes")
-    memory = ("own_file", "peak", "oom_kill")
-    latency = ("mean_ns", "count")
-    interference = ("wait_ns", "count")
-    return Comparison(
-        names,
-        base.info,
-        other.info,
-        _scenario(base.info["scenario"], other.info["scenario"]),
-        {
-            "charges": difference(
-                _charges(base), _charges(other), ("issuer", "payer"), charges
-            ),
-            "memory": difference(base.memory, other.memory, ("cgroup",), memory),
-            "latency": difference(
-                _latency(base), _latency(other), ("cgroup", "stage"), latency
-            ),
-            "interference": difference(
-                base.interference,
-                other.interference,
-                ("waiting", "blocking", "resource"),
-                interference,
-            ),
-            "kills": _kills(base.kills, other.kills),
-        },
-    )
+    return compare_sides(Side.of(base, names[0]), Side.of(other, names[1]))
 
 
 def compare_stored(outdirs: Sequence[str | Path]) -> list[Comparison]:
@@ -144,12 +225,63 @@ def compare_stored(outdirs: Sequence[str | Path]) -> list[Comparison]:
     OutputError
         One of them is no result.
     """
-    base, *others = ((str(outdir), open_results(outdir)) for outdir in outdirs)
-    return [compare(base[1], other, names=(base[0], name)) for name, other in others]
+    base, *others = (Side.of(open_results(outdir), str(outdir)) for outdir in outdirs)
+    return [compare_sides(base, other) for other in others]
+
+
+def compare_sides(base: Side, other: Side) -> Comparison:
+    """Find what differs between two results, or two sums of results.
+
+    Parameters
+    ----------
+    base, other : Side
+
+    Returns
+    -------
+    Comparison
+    """
+    pairs = {
+        "charges": (_charges, ("issuer", "payer"), _PAID),
+        "memory": (_table("memory"), ("cgroup",), ("own_file", "peak", "oom_kill")),
+        "latency": (
+            _latency,
+            ("cgroup", "stage"),
+            ("mean_ns", "p50_ns", "p99_ns", "count"),
+        ),
+        "interference": (
+            _table("interference"),
+            ("waiting", "blocking", "resource"),
+            ("wait_ns", "count"),
+        ),
+        "errors": (_table("errors"), ("cgroup", "errno"), ("count", "bytes")),
+    }
+    tables = {
+        name: difference(take(base.tables), take(other.tables), keys, values)
+        for name, (take, keys, values) in pairs.items()
+    }
+    tables["kills"] = _kills(base.tables["kills"], other.tables["kills"])
+    return Comparison(
+        (base.name, other.name),
+        base.traces == other.traces,
+        _scenario(base.scenario, other.scenario),
+        difference(
+            measures(base.tables),
+            measures(other.tables),
+            ("cgroup",),
+            tuple(MEASURES),
+            equal_too=True,
+        ),
+        tables,
+    )
 
 
 def difference(
-    base: pa.Table, other: pa.Table, keys: Sequence[str], values: Sequence[str]
+    base: pa.Table,
+    other: pa.Table,
+    keys: Sequence[str],
+    values: Sequence[str],
+    *,
+    equal_too: bool = False,
 ) -> pa.Table:
     """Lay two tables side by side and keep the rows that differ.
 
@@ -161,6 +293,8 @@ def difference(
         What tells rows apart.
     values : sequence of str
         Columns of numbers; a row that one table does not have counts as zero.
+    equal_too : bool
+        Keep rows that do not differ.
 
     Returns
     -------
@@ -186,21 +320,29 @@ def difference(
         columns[f"{value}_diff"] = change
         differs = pc.or_(differs, pc.not_equal(change, 0))
     size = pc.abs(columns[f"{values[0]}_diff"])
-    table = pa.table({**columns, "size": size}).filter(differs)
+    table = pa.table({**columns, "size": size})
+    if not equal_too:
+        table = table.filter(differs)
     order = [("size", "descending"), *((key, "ascending") for key in keys)]
     return table.sort_by(order).drop_columns("size")
 
 
-def _charges(result: Result) -> pa.Table:
-    values = ("io_bytes", "charged_bytes", "refused_bytes")
-    return sums(with_io_bytes(result.charges), ("issuer", "payer"), values)
+_PAID = ("io_bytes", "charged_bytes", "refused_bytes")
+_Tables = Mapping[str, pa.Table]
 
 
-def _latency(result: Result) -> pa.Table:
-    """Mean over devices and operations."""
-    summed = sums(result.latency, ("cgroup", "stage"), ("sum_ns", "count"))
-    mean = pc.divide(summed["sum_ns"], pc.max_element_wise(summed["count"], 1))
-    return summed.append_column("mean_ns", mean)
+def _table(name: str) -> Callable[[_Tables], pa.Table]:
+    return lambda tables: tables[name]
+
+
+def _charges(tables: _Tables) -> pa.Table:
+    return sums(with_io_bytes(tables["charges"]), ("issuer", "payer"), _PAID)
+
+
+def _latency(tables: _Tables) -> pa.Table:
+    """Merge devices and operations."""
+    by = ("cgroup", "stage")
+    return merge_latency(tables["latency"], tables["histograms"], by=by)
 
 
 def _kills(base: pa.Table, other: pa.Table) -> pa.Table:
