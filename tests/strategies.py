@@ -93,6 +93,12 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "instance_cgroup": np.array(
             [draw(st.integers(0, n - 1)) for _ in range(n_devices)], np.uint32
         ),
+        "max_active": np.array(
+            [draw(st.sampled_from([0, 0, 1, 2])) for _ in range(n_devices)], np.uint32
+        ),
+        "root_has_worker": draw(st.booleans()),
+        "keeps_idle": draw(st.sampled_from([True, True, False])),
+        "leaks_css": draw(st.booleans()),
         "kernel_pids": np.array(draw(st.sampled_from([[], [2], [1, 3]])), np.int32),
         "direct_io": draw(st.booleans()),
         "trace_direct_io": draw(st.booleans()),

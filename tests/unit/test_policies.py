@@ -36,6 +36,44 @@ def test_every_policy_binds_to_its_engines_policy(row: Any) -> None:
     assert row.name in SECTION_KEYS["driver.policy"].kind.text
 
 
+# --- postings
+
+
+@pytest.mark.parametrize(
+    ("variant", "most", "root", "idle", "leaks"),
+    [
+        ("v1", [], True, False, False),
+        ("v3", [0, 1, 512], True, True, False),
+        ("v5", [0, 1, 512], True, True, True),
+        ("v6", [0, 1, 512], True, True, False),
+        ("v11", [0, 1, 512], True, True, False),
+        ("v12", [], True, True, False),
+        ("v13", [], True, True, False),
+        ("v14", [], False, True, False),
+    ],
+)
+def test_variant_sets_what_it_changes(
+    variant: str, most: list[int], root: bool, idle: bool, leaks: bool
+) -> None:
+    # GIVEN loop0, loop1 and loop4000
+    trace = make_trace([{"device": LOOP + number} for number in (0, 1, 4000)])
+    setup = bound(trace, f"driver.variant={variant}").setup
+    found = (setup.root_has_worker, setup.keeps_idle, setup.leaks_css)
+    assert setup.max_active.tolist() == most
+    assert found == (root, idle, leaks)
+    # AND nothing of it with a policy that is none of the series
+    other = bound(trace, f"driver.variant={variant}", "driver.policy=naive")
+    assert not other.setup.max_active.any()
+    noted = [note for note in other.notes if note.startswith("driver.variant")]
+    assert len(noted) == (variant != "v14")
+
+
+def test_variant_is_another_driver_only_where_its_limit_binds() -> None:
+    assert bound(make_trace(), "driver.variant=v3").setup.same_driver
+    one = make_trace([{"device": LOOP + 1}])
+    assert not bound(one, "driver.variant=v3").setup.same_driver
+
+
 # --- instance
 
 

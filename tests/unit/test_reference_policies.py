@@ -179,3 +179,76 @@ def test_a_pass_through_trace_gives_its_own_latencies_back() -> None:
         for at, end in ((0, 500), (10, 400), (20, 30))
     ]
     assert by_row(replayed(setup, *rows), "completion_ns") == [500, 400, 30]
+
+
+# --- postings of the series
+
+
+def one_at_a_time(**fields: Any) -> Any:
+    return setup_of(max_active=np.array([1], np.uint32), tmpfs=False, **fields)
+
+
+def test_of_a_limited_workqueue_one_worker_runs_until_it_has_no_command() -> None:
+    # GIVEN v3 on loop1: a's two commands, b's two between them, 1000 ns each
+    rows = [request(0), request(100, B), request(200), request(300, B)]
+    raw = replayed(one_at_a_time(parallel=8), *rows)
+    # THEN a's worker keeps its place for both of a's: 0-1000, 1000-2000, then b's
+    assert by_row(raw, "dispatch_ns", "completion_ns") == [
+        (0, 1000),
+        (1900, 3000),
+        (800, 2000),
+        (2700, 4000),
+    ]
+    # AND b's first waited for a's worker, b's second for b's first
+    assert pick(raw, "interference", *BLAMED) == [
+        (A, A, Resource.WORKER, 800),
+        (B, A, Resource.WORKER, 1900),
+        (B, B, Resource.WORKER, 2700),
+    ]
+
+
+def test_a_worker_that_only_submits_leaves_its_place_at_once() -> None:
+    rows = [write(0), write(0, B), write(1)]
+    raw = replayed(one_at_a_time(direct_io=True), *rows)
+    assert by_row(raw, "dispatch_ns") == [0, 0, 0]
+
+
+def test_two_places_serve_two_cgroups() -> None:
+    setup = setup_of((-1, 0, 0, 0), max_active=np.array([2], np.uint32), tmpfs=False)
+    raw = replayed(setup, request(0, 1), request(0, 2), request(0, 3))
+    assert by_row(raw, "dispatch_ns") == [0, 0, 1000]
+
+
+def test_before_v14_the_roots_own_requests_have_a_worker_and_flushes_the_list() -> None:
+    rows = [request(0, ROOT), request(0, ROOT, "flush")]
+    old = replayed(setup_of(root_has_worker=True), *rows)
+    assert by_row(old, "dispatch_ns", "worker") == [(0, 0), (0, 1)]
+    # the root's css is not counted
+    assert (counted(old, "css_refs"), counted(old, "allocations")) == (0, 1)
+    merged = replayed(setup_of(), *rows)
+    assert by_row(merged, "dispatch_ns", "worker") == [(0, 0), (1000, 0)]
+    # AND it is freed as any other; the list's stays
+    late = replayed(setup_of(root_has_worker=True), *rows, request(200 * SECOND))
+    gone = 60 * SECOND + 1000
+    assert pick(late, "workers", "reaped_ns") == [gone, -1, -1]
+
+
+def test_without_an_idle_list_each_burst_asks_for_a_worker() -> None:
+    # GIVEN two commands at once, and one later
+    rows = [request(0), request(100), request(5000)]
+    raw = replayed(setup_of(keeps_idle=False), *rows)
+    assert (counted(raw, "allocations"), counted(raw, "workers_peak")) == (2, 1)
+    # THEN the row sums both lives, and no reference is left
+    assert pick(raw, "workers", "commands", "busy_ns", "idle_ns", "reaped_ns") == [
+        (3, 3000, 0, 6000)
+    ]
+    assert counted(raw, "css_refs") == 0
+    assert counted(replayed(setup_of(), *rows), "allocations") == 1
+
+
+def test_v5_loses_a_reference_where_no_worker_can_be_made() -> None:
+    fail = np.array([0, 1], np.int64)
+    rows = [request(0), request(0, B), request(0, ROOT)]
+    raw = replayed(setup_of(leaks_css=True, alloc_fail_rows=fail), *rows)
+    assert counted(raw, "leaked_refs") == 2
+    assert counted(replayed(setup_of(alloc_fail_rows=fail), *rows), "leaked_refs") == 0

@@ -8,14 +8,12 @@ from replay.engine._buckets cimport BucketRow, buckets_bytes
 from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
 from replay.engine._loop cimport run_rows, run_some
+from replay.engine._policies_load cimport devices_load, policies_load
 from replay.engine._sim cimport sim_close, sim_open
 from replay.engine._streams cimport release_next
 from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
 from replay.engine._types cimport (
     N_IO,
-    POLICY_INSTANCE,
-    POLICY_PASS_THROUGH,
-    POLICY_SYNCHRONOUS,
     SIM_END_RANGE,
     SIM_ID_RANGE,
     SIM_NO_MEMORY,
@@ -31,7 +29,6 @@ from replay.engine._types cimport (
     Group,
     Kill,
     Limit,
-    PolicyKind,
     QueueNode,
     Sim,
     Stream,
@@ -102,7 +99,7 @@ cdef class Engine:
         self._settings(setup, requests)
         if not sim_open(sim):
             raise MemoryError
-        self._instances(setup)
+        devices_load(sim, setup)
         self._groups(setup)
         self._tasks(setup)
         self._limits(setup)
@@ -110,10 +107,8 @@ cdef class Engine:
     cdef int _settings(self, setup, bint requests) except -1:
         cdef Sim *sim = &self.sim
         linear = setup.service == ServiceModel.LINEAR
-        sim.set.policy = <PolicyKind> <int> setup.policy
+        policies_load(sim, setup)
         sim.set.direct_io = setup.direct_io
-        sim.set.by_thread = sim.set.policy == POLICY_SYNCHRONOUS
-        sim.set.pass_through = sim.set.policy == POLICY_PASS_THROUGH
         sim.set.by_queue = setup.event == 1
         sim.set.lock_on = not setup.direct_io and (
             linear or not setup.same_driver
@@ -141,19 +136,6 @@ cdef class Engine:
         sim.set.hz = setup.hz
         sim.set.boot_ns = setup.boot_ns
         sim.set.waits_for_io = setup.throttle_waits_for_io
-        return 0
-
-    cdef int _instances(self, setup) except -1:
-        cdef const uint32_t[::1] cgroup = setup.instance_cgroup
-        cdef uint32_t i
-        if self.sim.set.policy != POLICY_INSTANCE:
-            return 0
-        if len(cgroup) != self.sim.n_devices:
-            raise ValueError("setup: a cgroup for each device is wanted")
-        for i in range(self.sim.n_devices):
-            if cgroup[i] >= self.sim.n_cgroups:
-                raise ValueError("setup: an instance of a cgroup beyond the last")
-            self.sim.devices[i].instance = cgroup[i]
         return 0
 
     cdef int _groups(self, setup) except -1:
@@ -450,6 +432,8 @@ cdef class Engine:
             "other_devices": sim.counts.other_devices,
             "workers_peak": sim.counts.workers_peak,
             "css_refs": sim.counts.css_refs,
+            "allocations": <int64_t> sim.attempts,
+            "leaked_refs": sim.counts.leaked_refs,
             "end_ns": sim.end_ns,
         }
 

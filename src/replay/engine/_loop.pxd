@@ -86,7 +86,7 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     if not is_asynchronous(sim, request.op):
         worker_at(sim, worker_index).busy_ns += now - request.start_ns
         successor = next_command(sim, worker_index, issuer, now)
-        start(sim, worker_index, successor, now)
+        start(sim, successor, now)
     if sim.set.by_queue:
         successor = server_leave(sim, &sim.devices[device].tags, issuer, now)
         if successor != 0:

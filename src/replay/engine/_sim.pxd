@@ -19,6 +19,7 @@ from replay.engine._types cimport (
     RESOURCE_DEVICE,
     RESOURCE_LOCK,
     RESOURCE_TAG,
+    RESOURCE_WORKER,
     Account,
     Charge,
     Device,
@@ -70,6 +71,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
 cdef inline bint device_open(Sim *sim, Device *device) noexcept nogil:
     """Make a device without workers or pages; tell whether there was memory for it."""
     server_open(&device.tags, sim.set.tags, RESOURCE_TAG)
+    server_open(&device.active, 1, RESOURCE_WORKER)
     server_open(&device.lock, 1, RESOURCE_LOCK)
     server_open(&device.device, sim.set.parallel, RESOURCE_DEVICE)
     keymap_open(&device.by_blkcg, 16)

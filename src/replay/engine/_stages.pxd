@@ -97,7 +97,11 @@ cdef inline void take_lock(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
 cdef inline uint32_t next_command(
     Sim *sim, uint32_t worker_index, uint32_t issuer, int64_t now
 ) noexcept nogil:
-    """The worker is done with a command: return the next, or idle and return 0."""
+    """The worker is done with a command: return the next, or idle and return 0.
+
+    Where few workers may run at once, the one that idles makes room for another one,
+    whose first command is the next.
+    """
     cdef Worker *worker = worker_at(sim, worker_index)
     cdef uint32_t successor = server_leave(sim, &worker.server, issuer, now)
     if successor == 0 and worker_idles(sim, worker_index, now):
@@ -108,15 +112,17 @@ cdef inline uint32_t next_command(
             worker.device,
             0,
         )
+    if successor == 0 and sim.set.limits_active:
+        successor = server_leave(
+            sim, &sim.devices[worker.device].active, issuer, now
+        )
     return successor
 
 
-cdef inline void start(
-    Sim *sim, uint32_t worker_index, uint32_t slot, int64_t now
-) noexcept nogil:
-    """Let the worker handle its next commands until one keeps it busy."""
+cdef inline void start(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Let a worker handle its next commands until one keeps it busy."""
     cdef Request *request
-    cdef uint32_t issuer
+    cdef uint32_t issuer, worker_index
     while slot != 0:
         request = request_at(sim, slot)
         request.start_ns = now
@@ -125,6 +131,7 @@ cdef inline void start(
             return
         request.lock_ns = now
         issuer = request.issuer
+        worker_index = request.worker
         if throttle_enter(sim, slot, limit_below(sim, request.io_payer), now):
             serve(sim, slot, now)
         slot = next_command(sim, worker_index, issuer, now)
@@ -140,8 +147,13 @@ cdef inline void dispatch(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
         worker_index = policy_pick(sim, slot, now)
     request.dispatch_ns = now
     count_charged(sim, request)
-    if server_enter(sim, &worker_at(sim, worker_index).server, slot, now):
-        start(sim, worker_index, slot, now)
+    if not server_enter(sim, &worker_at(sim, worker_index).server, slot, now):
+        return
+    if sim.set.limits_active and not server_enter(
+        sim, &sim.devices[request.device].active, slot, now
+    ):
+        return
+    start(sim, slot, now)
 
 
 cdef inline int32_t limit_below(const Sim *sim, uint32_t cgroup) noexcept nogil:

@@ -49,6 +49,7 @@ cdef enum WorkerKind:
     WORKER_IDLES = 0        # and is freed after a minute of that
     WORKER_STAYS = 1        # the root list's, or an instance's
     WORKER_THREAD = 2       # the caller's own thread: no worker of the driver
+    WORKER_BURST = 3        # freed as soon as it has no command
 
 cdef enum:
     # replay.engine.setup.Stage
@@ -276,6 +277,7 @@ cdef struct File:
 
 cdef struct Device:
     Server tags
+    Server active           # places of the workqueue, if `limits_active`
     Server lock
     Server device
     SharedLock shared
@@ -389,12 +391,17 @@ cdef struct Counts:
     int64_t workers_alive
     int64_t workers_peak
     int64_t css_refs
+    int64_t leaked_refs
     int64_t in_flight
 
 cdef struct Settings:
     PolicyKind policy
     bint direct_io
     bint by_thread          # policy `synchronous`
+    bint limits_active      # `per-cgroup` as it was posted: see replay.scenario.policies
+    bint root_has_worker
+    bint keeps_idle
+    bint leaks_css
     bint pass_through       # policy `pass-through`
     bint by_queue           # arrivals by Q and through the tags, not by D
     bint lock_on

@@ -19,6 +19,7 @@ from replay.engine._types cimport (
     Device,
     Request,
     Sim,
+    WORKER_BURST,
     WORKER_IDLES,
     WORKER_STAYS,
     WORKER_THREAD,
@@ -77,6 +78,13 @@ cdef inline bint allocation_fails(Sim *sim, int64_t row) noexcept nogil:
     return low < sim.n_fail_rows and sim.fail_rows[low] == row
 
 
+cdef inline void worker_counted(Sim *sim) noexcept nogil:
+    """One worker more lives."""
+    sim.counts.workers_alive += 1
+    if sim.counts.workers_alive > sim.counts.workers_peak:
+        sim.counts.workers_peak = sim.counts.workers_alive
+
+
 cdef inline uint32_t worker_add(
     Sim *sim, unsigned int device_index, uint32_t cgroup, WorkerKind kind, int64_t now
 ) noexcept nogil:
@@ -96,16 +104,19 @@ cdef inline uint32_t worker_add(
         worker.next = device.workers
         device.workers = index
     device.n_workers += 1
-    sim.counts.workers_alive += kind != WORKER_THREAD
-    if sim.counts.workers_alive > sim.counts.workers_peak:
-        sim.counts.workers_peak = sim.counts.workers_alive
+    if kind != WORKER_THREAD:
+        worker_counted(sim)
     return index
 
 
 cdef inline uint32_t worker_for(
     Sim *sim, Request *request, uint32_t blkcg, int64_t now
 ) noexcept nogil:
-    """Return the worker of a cgroup, made if need be; 0 if that fails."""
+    """Return the worker of a cgroup, made if need be; 0 if that fails.
+
+    The root's css is not counted. Without an idle list (v1, v2) there is one made for
+    each burst: they share an entry, so that memory is bounded.
+    """
     cdef Device *device = &sim.devices[request.device]
     cdef Slot *place = keymap_place(&device.by_blkcg, blkcg)
     cdef uint32_t index = place.value
@@ -114,13 +125,22 @@ cdef inline uint32_t worker_for(
         if worker_at(sim, index).reaped_ns < 0:
             return index
     if allocation_fails(sim, request.row):
+        if sim.set.leaks_css and request.memory_payer != 0:
+            sim.counts.leaked_refs += 1
         return 0
-    index = worker_add(sim, request.device, blkcg, WORKER_IDLES, now)
+    sim.counts.css_refs += blkcg != 0
+    if sim.set.keeps_idle:
+        index = worker_add(sim, request.device, blkcg, WORKER_IDLES, now)
+    elif index != 0:
+        worker_at(sim, index).reaped_ns = -1
+        worker_counted(sim)
+        return index
+    else:
+        index = worker_add(sim, request.device, blkcg, WORKER_BURST, now)
     if place.value != 0:
         place.value = index
     elif index != 0:
         keymap_set(&device.by_blkcg, blkcg, index)
-    sim.counts.css_refs += 1
     return index
 
 
@@ -153,7 +173,9 @@ cdef inline uint32_t worker_pick(Sim *sim, uint32_t slot, int64_t now) noexcept 
         request.memory_payer = 0
         if not is_asynchronous(sim, request.op):
             request.io_payer = 0
-    if sim.set.policy == POLICY_PER_CGROUP and blkcg != 0:
+    if sim.set.policy == POLICY_PER_CGROUP and (
+        blkcg != 0 or (sim.set.root_has_worker and request.op != OP_FLUSH)
+    ):
         index = account.worker
         if index == 0 or worker_at(sim, index).reaped_ns >= 0:
             index = worker_for(sim, request, blkcg, now)
@@ -177,6 +199,10 @@ cdef inline bint worker_idles(Sim *sim, uint32_t index, int64_t now) noexcept no
     cdef Worker *worker = worker_at(sim, index)
     cdef Device *device = &sim.devices[worker.device]
     if worker.kind != WORKER_IDLES:
+        if worker.kind == WORKER_BURST:
+            worker.reaped_ns = now
+            sim.counts.css_refs -= worker.cgroup != 0
+            sim.counts.workers_alive -= 1
         return False
     worker.idle_since_ns = now
     if device.timer_ns >= 0:
@@ -195,7 +221,7 @@ cdef inline bint workers_reap(Sim *sim, Device *device, int64_t now) noexcept no
         if 0 <= worker.idle_since_ns <= now - idle_ns():
             link[0] = worker.next
             worker.reaped_ns = now
-            sim.counts.css_refs -= 1
+            sim.counts.css_refs -= worker.cgroup != 0
             sim.counts.workers_alive -= 1
             continue
         again = again or worker.idle_since_ns >= 0

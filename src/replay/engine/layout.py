@@ -13,6 +13,8 @@ from replay.engine.raw import COUNTS, IO_COLUMNS, RAW_COLUMNS, Raw
 from replay.engine.setup import PAGE_BYTES, Policy, Setup, Stage
 
 N_OPS: Final = 8
+#: ``WorkerKind`` of ``_types.pxd``.
+WORKER_BURST: Final = 3
 #: Buckets of an octave: SUB of ``_histogram.pxd``.
 SUB_BUCKETS: Final = 64
 
@@ -194,7 +196,7 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     worker = records("Worker", structs["Worker"])
     if setup.policy == Policy.PASS_THROUGH:
         worker = worker[:0]  # what the engine keeps is a queue that never holds anybody
-    raw["workers"] = _workers(worker, counts["end_ns"])
+    raw["workers"] = _workers(setup, worker, counts["end_ns"])
     raw["kills"] = table("kills", _fields(records("Kill", structs["Kill"])))
     raw["errors"] = sorted_by(
         table("errors", _fields(records("Failure", structs["Failure"]))), 2
@@ -267,7 +269,11 @@ def _histograms(rows: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
     )
 
 
-def _workers(worker: NDArray[Any], end_ns: int) -> dict[str, NDArray[np.generic]]:
+def _workers(
+    setup: Setup, worker: NDArray[Any], end_ns: int
+) -> dict[str, NDArray[np.generic]]:
     end = np.where(worker["reaped_ns"] >= 0, worker["reaped_ns"], end_ns)
     idle = end - worker["created_ns"] - worker["busy_ns"]
+    if not setup.keeps_idle:
+        idle[worker["kind"] == WORKER_BURST] = 0  # it lives only while it has commands
     return sorted_by(table("workers", {**_fields(worker), "idle_ns": idle}), 2)

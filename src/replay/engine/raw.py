@@ -111,5 +111,7 @@ COUNTS: Final = (
     "other_devices",
     "workers_peak",
     "css_refs",
+    "allocations",
+    "leaked_refs",
     "end_ns",
 )

@@ -104,6 +104,14 @@ class Setup:
         Whether the loop device uses direct I/O, likewise.
     instance_cgroup : ndarray of uint32, shape (n_devices,)
         Cgroup that each device is bound to; empty but for policy `INSTANCE`.
+    max_active : ndarray of uint32, shape (n_devices,)
+        Workers of each device that run at once, 0 for no limit; empty for none at all.
+    root_has_worker : bool
+        The root cgroup's own requests get a worker as any other's (before v14).
+    keeps_idle : bool
+        A worker without commands waits for some; else it is freed at once (v1, v2).
+    leaks_css : bool
+        Where no worker can be made the memory css of the request is lost (v5).
     kernel_pids : ndarray of int32, sorted
         Kernel threads that issue; empty but for policy `SYNCHRONOUS`.
     event : ArrivalEvent
@@ -176,6 +184,12 @@ class Setup:
     instance_cgroup: NDArray[np.uint32] = field(
         default_factory=lambda: np.zeros(0, np.uint32)
     )
+    max_active: NDArray[np.uint32] = field(
+        default_factory=lambda: np.zeros(0, np.uint32)
+    )
+    root_has_worker: bool = False
+    keeps_idle: bool = True
+    leaks_css: bool = False
     kernel_pids: NDArray[np.int32] = field(
         default_factory=lambda: np.zeros(0, np.int32)
     )
@@ -229,6 +243,9 @@ class Setup:
 
     @property
     def same_driver(self) -> bool:
-        """Whether the replay asks for the driver that the trace was taken with."""
+        """Whether the replay asks for the driver that the trace was taken with.
+
+        A limit on the workers that run at once is none that any kernel had.
+        """
         taken = (self.trace_policy, self.trace_direct_io)
-        return (self.policy, self.direct_io) == taken
+        return (self.policy, self.direct_io) == taken and not self.max_active.any()

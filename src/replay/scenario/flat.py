@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,15 @@ from replay.engine.setup import (
     Setup,
 )
 from replay.scenario.instances import instance_cgroups
-from replay.scenario.kernel import EIO, ENOMEM, ENOSPC
+from replay.scenario.kernel import EIO, ENOMEM, ENOSPC, is_loop
 from replay.scenario.limits import flat_limits
 from replay.scenario.load import Scenario, enabled_controllers
-from replay.scenario.policies import BY_NAME
+from replay.scenario.policies import (
+    BY_NAME,
+    MERGED,
+    VARIANT_BY_NAME,
+    WITH_VARIANTS,
+)
 from replay.scenario.processes import ProcessTable, is_kernel_thread
 from replay.scenario.sizes import limit_pages, whole_pages
 from replay.scenario.tasks import Task
@@ -31,6 +36,9 @@ from replay.scenario.tree import ROOT, Tree
 TAGS: Final = 128
 #: A bio-based device has none: more than there can be requests in flight.
 NO_TAGS: Final = 2**31
+#: Most workers of one workqueue. Source: include/linux/workqueue.h, WQ_MAX_ACTIVE.
+MOST_ACTIVE: Final = 512
+MINOR_MASK: Final = (1 << 20) - 1
 NS_PER_S: Final = 10**9
 
 
@@ -123,6 +131,7 @@ def make_setup(
         policy=BY_NAME[driver.policy].engine,
         trace_policy=BY_NAME[scenario.trace.policy or driver.policy].engine,
         instance_cgroup=instance_cgroups(scenario, tree, devices),
+        **_variant(scenario, devices),
         kernel_pids=_kernel_pids(scenario, processes),
         direct_io=bool(driver.direct_io),
         trace_direct_io=bool(scenario.trace.direct_io),
@@ -159,6 +168,26 @@ def make_setup(
         task_requests=np.array([task.n_requests for task in tasks], dtype=np.int64),
         task_kernel=np.array([task.kernel for task in tasks], dtype=np.bool_),
     )
+
+
+def _variant(scenario: Scenario, devices: Sequence[int]) -> dict[str, Any]:
+    """Return what a posting of the series changes."""
+    row = VARIANT_BY_NAME[scenario.driver.variant]
+    if scenario.driver.policy not in WITH_VARIANTS:
+        row = MERGED
+    # alloc_workqueue() got the device's number in place of max_active; 0 is the default
+    most = [
+        min(device & MINOR_MASK, MOST_ACTIVE)
+        if row.limits_active and is_loop(device)
+        else 0
+        for device in devices
+    ]
+    return {
+        "max_active": np.array(most if any(most) else [], dtype=np.uint32),
+        "root_has_worker": row.root_has_worker,
+        "keeps_idle": row.keeps_idle,
+        "leaks_css": row.leaks_css,
+    }
 
 
 def _kernel_pids(scenario: Scenario, processes: ProcessTable) -> NDArray[np.int32]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from replay.scenario import kinds
 from replay.scenario.kinds import Kind, choice, integer, number, size
-from replay.scenario.policies import POLICIES
+from replay.scenario.policies import MERGED, POLICIES, VARIANTS
 
 ASSIGN: Final = "assign[]."
 CGROUP: Final = "cgroups.PATH."
@@ -98,6 +98,11 @@ KEYS: Final = (
     Key(
         "driver.policy", _POLICY, "per-cgroup", "",
         "who serves a command and who pays for it: see [policies.md](policies.md)",
+    ),
+    Key(
+        "driver.variant", choice(*(row.name for row in VARIANTS)), MERGED.name, "",
+        "posting of the series as which per-cgroup and enospc behave; the last one was "
+        "merged",
     ),
     Key(
         "driver.instance", kinds.INSTANCE, None, "",

@@ -11,6 +11,7 @@ from replay.scenario.assign import AssignRule
 from replay.scenario.kernel import is_loop
 from replay.scenario.keys import CGROUP_KEYS, SECTION_KEYS, Key
 from replay.scenario.load import Scenario, key_value
+from replay.scenario.policies import MERGED, WITH_VARIANTS
 from replay.scenario.processes import ProcessTable, is_kernel_thread
 from replay.scenario.sizes import format_size
 from replay.scenario.tree import Tree
@@ -92,6 +93,10 @@ def policy_notes(given: Scenario, scenario: Scenario, summary: Summary) -> list[
     notes = []
     if scenario.driver.instance is not None and policy != "instance":
         notes.append("driver.instance has no effect: it is for policy instance")
+    if scenario.driver.variant != MERGED.name and policy not in WITH_VARIANTS:
+        notes.append(
+            "driver.variant has no effect: it is for policies per-cgroup and enospc"
+        )
     if given.driver.direct_io is False and policy == "pass-through":
         notes.append(
             "driver.direct_io = false has no effect: a pass-through device has no page "

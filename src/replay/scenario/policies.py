@@ -127,5 +127,100 @@ POLICIES: Final = (
     ),
 )
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantRow:
+    """What one posting of the series changes in `per-cgroup`.
+
+    Attributes
+    ----------
+    name : str
+        As in ``driver.variant``.
+    date : str
+    limits_active : bool
+        The workqueue of loopN runs N workers at once, that of loop0 has the default.
+    root_has_worker : bool
+        The root cgroup's own requests get a worker as any other's.
+    keeps_idle : bool
+        A worker without commands is kept for a while.
+    leaks_css : bool
+        Where no worker can be made the memory css of the request is lost.
+    text : str
+        What else changed, and changes no result.
+    """
+
+    name: str
+    date: str
+    limits_active: bool = False
+    root_has_worker: bool = True
+    keeps_idle: bool = True
+    leaks_css: bool = False
+    text: str = ""
+
+
+#: In order; the last one was merged.
+VARIANTS: Final = (
+    VariantRow(name="v1", date="February 2020", keeps_idle=False),
+    VariantRow(
+        name="v2",
+        date="February 2020",
+        keeps_idle=False,
+        text="workers and charging in patches of their own",
+    ),
+    VariantRow(
+        name="v3",
+        date="February 2020",
+        limits_active=True,
+        text="the device's own spinlock guards the lists of workers",
+    ),
+    VariantRow(
+        name="v4",
+        date="2020",
+        limits_active=True,
+        text="swap-in is charged likewise; a loop worker cannot swap",
+    ),
+    VariantRow(
+        name="v5",
+        date="20 April 2020",
+        limits_active=True,
+        leaks_css=True,
+        text="order of the spinlocks",
+    ),
+    VariantRow(
+        name="v6",
+        date="28 April 2020, posted as v5",
+        limits_active=True,
+        text="the memory css is found through the blkcg",
+    ),
+    VariantRow(
+        name="v7",
+        date="August 2020",
+        limits_active=True,
+        text="a spinlock of its own for the lists of workers",
+    ),
+    VariantRow(name="v8", date="2020", limits_active=True),
+    VariantRow(name="v9", date="2020", limits_active=True, text="rebased"),
+    VariantRow(name="v10", date="2020", limits_active=True, text="rebased"),
+    VariantRow(
+        name="v11",
+        date="March 2021",
+        limits_active=True,
+        text="page-cache inserts of user tasks, too, follow the active memcg",
+    ),
+    VariantRow(
+        name="v12",
+        date="April 2021",
+        text="the workqueue has no rescuer any more",
+    ),
+    VariantRow(name="v13", date="June 2021"),
+    VariantRow(name="v14", date="10 June 2021, merged in 5.14", root_has_worker=False),
+)
+
+#: Every variant by its name.
+VARIANT_BY_NAME: Final = {row.name: row for row in VARIANTS}
+MERGED: Final = VARIANTS[-1]
+#: Policies that a variant changes.
+WITH_VARIANTS: Final = ("per-cgroup", "enospc")
+
 #: Every policy by its name.
 BY_NAME: Final = {row.name: row for row in POLICIES}

@@ -41,6 +41,7 @@ class DriverValues:
     """``[driver]``: what is asked."""
 
     policy: str
+    variant: str
     instance: InstanceLines | None
     direct_io: bool | None
     kernel: KernelVersion

@@ -49,6 +49,8 @@ class Device:
     def __init__(self) -> None:
         self.root: Worker | None = None
         self.by_blkcg: dict[int, Worker] = {}
+        #: Without an idle list all workers of a cgroup, one after the other, are one.
+        self.freed: dict[int, Worker] = {}
         self.threads: dict[tuple[str, int], Worker] = {}
         self.idle: list[Worker] = []  # oldest first
         self.timer_ns = -1
@@ -65,9 +67,24 @@ class Dispatcher:
         self.attempts = 0
         self.alive = 0
         self.workers_peak = 0
+        self.leaked_refs = 0
         self.css_refs = [0] * len(setup.parent)
+        self.active = self._actives()
         self.fail_rows = {int(row) for row in setup.alloc_fail_rows}
         self.kernel_pids = {int(pid) for pid in setup.kernel_pids}
+
+    def _actives(self) -> list[Server] | None:
+        """Make the places of the workqueues, if anything limits them (v3 to v11)."""
+        most = self.setup.max_active
+        if self.setup.policy != Policy.PER_CGROUP or not most.any():
+            return None
+        return [
+            Server(
+                *(int(n) or 1 << 32, Resource.WORKER),
+                *(len(self.setup.parent), self.interference),
+            )
+            for n in most
+        ]
 
     def pick(self, request: Request, now: int) -> Worker:
         """Choose the worker, and with it who pays for the request."""
@@ -135,7 +152,10 @@ class Dispatcher:
             request.memory_payer = 0
             request.io_payer = blkcg if asynchronous else 0
         worker = None
-        if policy == Policy.PER_CGROUP and blkcg != 0:
+        has_worker = blkcg != 0
+        if self.setup.root_has_worker and request.op != FLUSH:
+            has_worker = True
+        if policy == Policy.PER_CGROUP and has_worker:
             worker = device.by_blkcg.get(blkcg) or self._create(
                 device, request, blkcg, now
             )
@@ -153,13 +173,22 @@ class Dispatcher:
     ) -> Worker | None:
         attempt, self.attempts = self.attempts, self.attempts + 1
         failed = draw(self.setup.alloc_fail_seed, attempt) >> 1
-        if failed < self.setup.alloc_fail_threshold >> 1:
+        if (
+            failed < self.setup.alloc_fail_threshold >> 1
+            or request.row in self.fail_rows
+        ):
+            # v5 forgot the reference that it had taken; the root's are not counted
+            self.leaked_refs += self.setup.leaks_css and request.memory_payer != 0
             return None
-        if request.row in self.fail_rows:
-            return None
-        worker = self._add(request.device, blkcg, now, may_idle=True)
+        before = device.freed.pop(blkcg, None)
+        if before is None:
+            worker = self._add(request.device, blkcg, now, may_idle=True)
+        else:
+            worker = before
+            worker.reaped_ns = -1
+            self._count_one_more()
         device.by_blkcg[blkcg] = worker
-        self.css_refs[blkcg] += 1
+        self.css_refs[blkcg] += blkcg != 0
         return worker
 
     def _add(self, index: int, cgroup: int, now: int, *, may_idle: bool) -> Worker:
@@ -167,16 +196,23 @@ class Dispatcher:
         server = Server(1, Resource.WORKER, len(self.css_refs), self.interference)
         worker = Worker(len(device.workers), cgroup, now, server, may_idle)
         device.workers.append(worker)
-        if self.setup.policy != Policy.SYNCHRONOUS:
-            self.alive += 1  # a caller's thread is no worker
-        self.workers_peak = max(self.workers_peak, self.alive)
+        if self.setup.policy != Policy.SYNCHRONOUS:  # a caller's thread is no worker
+            self._count_one_more()
         return worker
+
+    def _count_one_more(self) -> None:
+        self.alive += 1
+        self.workers_peak = max(self.workers_peak, self.alive)
 
     def runs_out(self, index: int, worker: Worker, now: int) -> int | None:
         """Let a worker with an empty list idle; return when to arm the timer."""
         if not worker.may_idle:
             return None
         device = self.devices[index]
+        if not self.setup.keeps_idle:
+            self._free(device, worker, now)
+            device.freed[worker.cgroup] = worker
+            return None
         worker.idle_since_ns = now
         device.idle.append(worker)
         if device.timer_ns < 0:
@@ -190,12 +226,15 @@ class Dispatcher:
         device.timer_ns = -1
         while device.idle and device.idle[0].idle_since_ns + IDLE_NS <= now:
             worker = device.idle.pop(0)
-            worker.reaped_ns = now
             worker.idle_since_ns = -1
-            del device.by_blkcg[worker.cgroup]
-            self.css_refs[worker.cgroup] -= 1
-            self.alive -= 1
+            self._free(device, worker, now)
         if device.idle:
             device.timer_ns = now + IDLE_NS
             return device.timer_ns
         return None
+
+    def _free(self, device: Device, worker: Worker, now: int) -> None:
+        worker.reaped_ns = now
+        del device.by_blkcg[worker.cgroup]
+        self.css_refs[worker.cgroup] -= worker.cgroup != 0
+        self.alive -= 1

@@ -309,15 +309,18 @@ class Reference:
         request.dispatch_ns = now
         worker = self.dispatcher.pick(request, now)
         self.out.charged(request)
-        if worker.server.enter(request, now):
-            self.start(request, worker, now)
+        active = self.dispatcher.active
+        if worker.server.enter(request, now) and (
+            active is None or active[request.device].enter(request, now)
+        ):
+            self.start(request, now)
 
     def worker_of(self, request: Request) -> Worker:
         """Return the worker that serves a request."""
         return self.dispatcher.devices[request.device].workers[request.worker]
 
-    def start(self, request: Request | None, worker: Worker, now: int) -> None:
-        """Let the worker handle its next commands until one keeps it busy."""
+    def start(self, request: Request | None, now: int) -> None:
+        """Let a worker handle its next commands until one keeps it busy."""
         while request is not None:
             request.start_ns = now
             if not self.only_submits(request):
@@ -327,17 +330,22 @@ class Reference:
             limit = self.throttles.find(request.io_payer, BACKING_DEVICE)
             if self.passes(request, limit, now):
                 self.serve(request, now)
-            request = self.next_command(request, worker, now)
+            request = self.next_command(request, now)
 
-    def next_command(
-        self, request: Request, worker: Worker, now: int
-    ) -> Request | None:
-        """Take the worker's next command, or let it idle."""
+    def next_command(self, request: Request, now: int) -> Request | None:
+        """Take the worker's next command, or let it idle.
+
+        Where few workers may run at once, the one that idles makes room for another
+        one, whose first command is the next.
+        """
+        worker = self.worker_of(request)
         successor = worker.server.leave(request, now)
         if successor is None:
             timer = self.dispatcher.runs_out(request.device, worker, now)
             if timer is not None:
                 self.push(timer, Kind.TIMER, request.device)
+            if self.dispatcher.active is not None:
+                return self.dispatcher.active[request.device].leave(request, now)
         return successor
 
     def lock(self, request: Request, now: int) -> None:
@@ -446,7 +454,7 @@ class Reference:
         if not self.only_submits(request):
             worker = self.worker_of(request)
             worker.busy_ns += now - request.start_ns
-            self.start(self.next_command(request, worker, now), worker, now)
+            self.start(self.next_command(request, now), now)
         if self.setup.event == ArrivalEvent.QUEUE:
             successor = self.tags[device].leave(request, now)
             if successor is not None:

@@ -18,10 +18,8 @@ NEAR_SECTORS = 4096 * 8
 
 def same_driver(setup: Setup) -> bool:
     """Tell whether the replay asks for the driver the trace was taken with."""
-    return (setup.policy, setup.direct_io) == (
-        setup.trace_policy,
-        setup.trace_direct_io,
-    )
+    asked = (setup.policy, setup.direct_io, bool(setup.max_active.any()))
+    return asked == (setup.trace_policy, setup.trace_direct_io, False)
 
 
 def is_asynchronous(op: int, direct_io: bool, policy: Policy) -> bool:

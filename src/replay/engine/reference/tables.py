@@ -102,6 +102,8 @@ class Tables:
         self.counts["in_flight"] = len(run.flying)
         self.counts["workers_peak"] = run.dispatcher.workers_peak
         self.counts["css_refs"] = sum(run.dispatcher.css_refs)
+        self.counts["allocations"] = run.dispatcher.attempts
+        self.counts["leaked_refs"] = run.dispatcher.leaked_refs
         self.counts["end_ns"] = run.end_ns
         raw = {
             "io": keyed("io", self.io, IO_COLUMNS),
@@ -214,6 +216,8 @@ def worker_rows(run: "Reference") -> list[tuple[int, ...]]:
         for one in device.workers:
             end = one.reaped_ns if one.reaped_ns >= 0 else run.end_ns
             idle_ns = end - one.created_ns - one.busy_ns
+            if one.may_idle and not run.setup.keeps_idle:
+                idle_ns = 0  # it lives only while it has commands
             rows.append(
                 (
                     *(index, one.index, one.cgroup, one.created_ns),
