@@ -9,8 +9,9 @@ from replay.engine._engine import Engine
 from replay.engine.layout import raw_tables, requests_table
 from replay.engine.raw import Raw
 from replay.engine.setup import ArrivalMode
-from replay.engine.streams import infer_streams
+from replay.engine.streams import Streams, infer_streams
 from replay.feed import Part, ahead, parts
+from replay.results.dependence import dependence
 from replay.results.info import run_info
 from replay.results.result import Result
 from replay.results.tables import Names
@@ -123,7 +124,7 @@ def run(
     ) as sink:
         replay_from = time.perf_counter()
         caught = Caught(binding.scenario.assign) if binding.assigns else None
-        raw = _replay(
+        raw, streams = _replay(
             opened, binding, sink.requests, batch_rows, threads, progress, caught
         )
         done = time.perf_counter()
@@ -134,6 +135,13 @@ def run(
             devices=binding.device_names,
             scenario=binding.scenario.effective(),
             assign=None if caught is None else caught.report(),
+            dependence=(
+                None
+                if streams is None
+                else dependence(
+                    streams, opened.metadata.summary.processes, binding.device_names
+                )
+            ),
             notes=[*binding.notes, *opened.metadata.summary.notes],
             counts=raw["counts"],
             timings={
@@ -173,8 +181,11 @@ def _replay(
     threads: int,
     progress: Progress | None,
     caught: Caught | None,
-) -> Raw:
-    """Run the engine over all rows; return everything but the requests."""
+) -> tuple[Raw, Streams | None]:
+    """Run the engine over all rows; return everything but the requests.
+
+    With dependent arrivals also what each of them was taken to wait for.
+    """
     setup = binding.setup
     engine = Engine(setup, requests is not None)
 
@@ -188,12 +199,12 @@ def _replay(
     if threads > 1:
         coming = ahead(coming)
     n_done = 0
+    streams = None
     if setup.mode == ArrivalMode.DEPENDENT:
         held = list(coming)
         columns = [part.columns for part in held]
-        engine.follow(
-            columns, [part.service_ns for part in held], infer_streams(columns)
-        )
+        streams = infer_streams(columns)
+        engine.follow(columns, [part.service_ns for part in held], streams)
     else:
         part: Part
         for part in coming:
@@ -203,4 +214,4 @@ def _replay(
     while engine.advance():
         drain(n_done)
     drain(trace.n_rows)
-    return raw_tables(setup, engine.tables(), engine.counts())
+    return raw_tables(setup, engine.tables(), engine.counts()), streams

@@ -29,6 +29,8 @@ from replay.report.format import (
 )
 from replay.results.result import Result
 
+#: Processes whose dependence is shown; run.json has more.
+TOP_PROCESSES = 5
 #: Losses that make a result less sure, in the words of the trace's quality.
 _LOSSES = (
     ("refused_bytes", "bytes refused"),
@@ -65,6 +67,7 @@ def summary(result: Result) -> RenderableType:
         _title(result.info),
         *_answers(found),
         *_assigned(result.info.get("assign")),
+        *_dependence(result.info.get("dependence")),
         *_cgroups(found.cgroups),
         *_notes(result.info),
     )
@@ -144,6 +147,27 @@ def _failed(error: Row) -> str:
         f"{size_text(error['bytes'])}, {errno_text(error['errno'])}, "
         f"first at {moment_text(error['first_ns'])}"
     )
+
+
+def _dependence(found: dict[str, Any] | None) -> Iterable[RenderableType]:
+    """Tell what arrivals were taken to wait for."""
+    if found is None or not found["processes"]:
+        return
+    yield _heading(
+        "What arrivals depend on: the process's requests in flight, then its own time"
+    )
+    for one in found["processes"][:TOP_PROCESSES]:
+        name = f"{one['process']} ({one['pid']})" if one["process"] else one["pid"]
+        yield _line(
+            plain(
+                f"{name} on {one['device']}: {count_text(one['requests'], 'request')}, "
+                f"at most {one['depth']:,} at once, {time_text(one['think_mean_ns'])} "
+                "of its own before each"
+            )
+        )
+    more = len(found["processes"]) - TOP_PROCESSES + found["left_out"]
+    if more > 0:
+        yield _line(f"… and {count_text(more, 'more')}: see run.json")
 
 
 def _assigned(assign: dict[str, Any] | None) -> Iterable[RenderableType]:

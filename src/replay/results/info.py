@@ -24,6 +24,7 @@ def run_info(
     devices: Sequence[str],
     scenario: Mapping[str, Any],
     assign: Mapping[str, Any] | None = None,
+    dependence: Mapping[str, Any] | None = None,
     notes: Sequence[str],
     counts: Columns,
     timings: Mapping[str, float],
@@ -44,6 +45,8 @@ def run_info(
         Every key with its value (``Scenario.effective()``), JSON-able.
     assign : mapping or None
         How much each rule of ``[[assign]]`` caught; None if there are no rules.
+    dependence : mapping or None
+        What each process was taken to wait for; None with recorded arrivals.
     notes : sequence of str
         Estimates and things not modelled, one line each.
     counts : mapping of str to ndarray, shape (1,)
@@ -81,6 +84,7 @@ def run_info(
             "wall_clock_ns": summary.wall_clock_ns,
         },
         "assign": None if assign is None else dict(assign),
+        "dependence": None if dependence is None else dict(dependence),
         "quality": msgspec.to_builtins(summary.quality),
         "notes": list(notes),
         "counts": numbers,

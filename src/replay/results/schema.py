@@ -353,6 +353,7 @@ _TAIL: Final = """\
 | `trace` | path, sources, span, devices, rows; `sha256`: its identity |
 | `quality` | what became of every record of the trace |
 | `assign` | `requests` and `bytes` by rule of `[[assign]]`, then of none |
+| `dependence` | dependent arrivals: each process's depth, what waits, its think time |
 | `notes` | estimates and things not modelled |
 | `counts` | requests: replayed, completed, failed, in flight, stopped, … |
 | `workers_peak` | most workers alive at once |
