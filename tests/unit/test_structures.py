@@ -1,6 +1,7 @@
 """The engine's C structures against what Python has for the same."""
 
 import heapq
+import random
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,27 @@ def test_heap_gives_events_in_total_order(
         elif oracle:
             assert heap.pop()[:3] == heapq.heappop(oracle)[:3]
         assert len(heap) == len(oracle)
+
+
+@pytest.mark.parametrize("spread", [1, 40, 10**6])
+def test_heap_keeps_its_order_with_many_events_near_and_far(spread: int) -> None:
+    heap, oracle = HeapHarness(), list[tuple[int, int, int, int]]()
+    draw = random.Random(spread)
+    now = 0
+    for i in range(6000):
+        # first more come than go, then more go; every 50th lies far ahead
+        if draw.random() < (0.7 if i < 3000 else 0.3):
+            ahead = 10**9 if i % 50 == 0 else draw.randrange(spread)
+            event = (now + ahead, draw.randrange(5), i, i)
+            heap.push(*event)
+            heapq.heappush(oracle, event)
+        elif oracle:
+            expected = heapq.heappop(oracle)
+            assert heap.pop() == expected
+            now = expected[0]
+    while oracle:
+        assert heap.pop() == heapq.heappop(oracle)
+    assert len(heap) == 0
 
 
 def test_heap_refuses_to_pop_from_nothing() -> None:

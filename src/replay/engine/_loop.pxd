@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine._accounts cimport account_of, count_completed, count_unissued
 from replay.engine._arena cimport arena_add
-from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_pop
+from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_first, heap_pop
 from replay.engine._lock cimport shared_finished, shared_freeze, shared_thaw
 from replay.engine._memory cimport memory_touch
 from replay.engine._prefetch cimport prefetch_rows
@@ -376,7 +376,7 @@ cdef inline void run_rows(
     """Replay rows of a batch in their order, and every event before each."""
     cdef int64_t i, now
     cdef uint64_t rank
-    cdef Event *head
+    cdef const Event *head
     for i in range(first, end):
         if sim.set.by_queue:
             now = columns.queue_ns[i] if columns.queue_ns[i] >= 0 else columns.issue_ns[i]
@@ -391,7 +391,7 @@ cdef inline void run_rows(
             prefetch_rows(sim, columns, i)
             rank = <uint64_t> EVENT_ARRIVE << RANK_KIND_SHIFT | <uint64_t> columns.row[i]
             while sim.heap.length > 0:
-                head = sim.heap.events
+                head = heap_first(&sim.heap)
                 if head.when_ns > now or (head.when_ns == now and head.rank > rank):
                     break
                 run_event(sim)

@@ -2,7 +2,12 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_push
+from replay.engine._heap cimport (
+    RANK_KIND_SHIFT,
+    Event,
+    heap_push,
+    heap_push_far,
+)
 from replay.engine._types cimport (
     EVENT_RELEASE,
     EVENT_TIMER,
@@ -38,9 +43,11 @@ cdef inline void push(
     event.when_ns = when_ns
     event.rank = kind << RANK_KIND_SHIFT | <uint64_t> sequence
     event.payload = payload
+    if kind == EVENT_TIMER:
+        heap_push_far(&sim.heap, event)
+        return
     heap_push(&sim.heap, event)
-    if kind != EVENT_TIMER:
-        sim.pending += 1
+    sim.pending += 1
 
 
 cdef inline const Columns *part_of(const Sim *sim, int64_t *position) noexcept nogil:
