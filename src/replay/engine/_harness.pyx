@@ -34,18 +34,17 @@ from replay.engine._histogram cimport (
     histogram_merge,
 )
 from replay.engine._pages cimport (
-    WORD_SHIFT,
-    WORDS,
     file_close,
     file_open,
     leaf_get,
     leaf_make,
-    leaf_owner,
-    leaf_put,
     tree_insert,
     tree_missing,
+    word_at,
+    word_owner,
+    word_put,
 )
-from replay.engine._types cimport File, Leaf
+from replay.engine._types cimport File, Leaf, Word
 
 
 cdef class HeapHarness:
@@ -172,19 +171,18 @@ cdef class FileHarness:
 
     def missing(self, uint64_t page):
         """Return how many nodes an absent page needs."""
-        return tree_missing(&self.file, leaf_make(&self.file, page), page)
+        cdef Word *word = word_at(leaf_make(&self.file, page), page)
+        return tree_missing(&self.file, word, page)
 
     def put(self, uint64_t page, uint32_t owner):
         """Put an absent page in."""
-        cdef Leaf *leaf = leaf_make(&self.file, page)
-        cdef uint32_t word = <uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)
-        tree_insert(&self.file, leaf, page, owner)
-        leaf_put(&self.file, leaf, word, <uint64_t> 1 << (page & 63), owner)
+        cdef Word *word = word_at(leaf_make(&self.file, page), page)
+        tree_insert(&self.file, word, page, owner)
+        word_put(&self.file, word, <uint64_t> 1 << (page & 63), owner)
 
     def owner(self, uint64_t page):
         """Return a page's owner, None if it is absent."""
         cdef Leaf *leaf = leaf_get(&self.file, page)
-        cdef uint32_t word = <uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)
-        if leaf == NULL or not (leaf.present[word] >> (page & 63) & 1):
+        if leaf == NULL or not (word_at(leaf, page).present >> (page & 63) & 1):
             return None
-        return leaf_owner(&self.file, leaf, <uint32_t> (page & 511))
+        return word_owner(&self.file, word_at(leaf, page), <uint32_t> (page & 63))

@@ -23,18 +23,21 @@ from replay.engine._limits cimport (
 from replay.engine._pages cimport (
     LEAF_PAGES,
     LEAF_SHIFT,
+    OWNERS_MARK,
     WORD_PAGES,
     WORD_SHIFT,
     WORDS,
     leaf_get,
     leaf_make,
-    leaf_owner,
-    leaf_put,
+    lowest_bit,
     node_make,
     popcount,
     tree_insert,
     tree_missing,
     tree_only_slot_0,
+    word_at,
+    word_owner,
+    word_put,
 )
 from replay.engine._types cimport (
     OP_DISCARD,
@@ -46,6 +49,7 @@ from replay.engine._types cimport (
     Node,
     Request,
     Sim,
+    Word,
     Worker,
 )
 from replay.engine._workers cimport worker_at
@@ -55,29 +59,31 @@ cdef enum:
 
 
 cdef inline int64_t pages_put(
-    Sim *sim, File *file, Leaf *leaf, uint64_t page, uint64_t mask, uint32_t payer
+    Sim *sim, File *file, Word *word, uint64_t page, uint64_t mask, uint32_t payer
 ) noexcept nogil:
     """Put absent pages of one word in; return what they and their nodes cost, pages.
 
     ``page`` is the first of the mask: only it can need nodes.
     """
-    cdef uint32_t word = <uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)
-    cdef int64_t nodes = tree_missing(file, leaf, page)
+    cdef int64_t nodes = tree_missing(file, word, page)
     cdef int64_t n_pages = popcount(mask)
     cdef int64_t cost
     cdef uint64_t second
-    tree_insert(file, leaf, page, payer)
-    second = mask & (mask - 1)
-    if page == 0 and nodes == 0 and file.height == 0 and second != 0:
-        # page 0 alone needs no node, the page behind it does: for both
-        leaf_put(file, leaf, word, 1, payer)
-        mask = second
-        nodes = tree_missing(file, leaf, 1)
-        tree_insert(file, leaf, 1, payer)
-    leaf_put(file, leaf, word, mask, payer)
+    if word.present == 0 or file.height == 0:
+        tree_insert(file, word, page, payer)
+        second = mask & (mask - 1)
+        if page == 0 and nodes == 0 and file.height == 0 and second != 0:
+            # page 0 alone needs no node, the page behind it does: for both
+            word_put(file, word, 1, payer)
+            mask = second
+            nodes = tree_missing(file, word, 1)
+            tree_insert(file, word, 1, payer)
+    word_put(file, word, mask, payer)
     sim.fs_used += n_pages
-    cost = n_pages + node_pages(sim, payer, nodes)
     sim.groups[payer].shmem += n_pages
+    if nodes == 0:
+        return n_pages
+    cost = n_pages + node_pages(sim, payer, nodes)
     sim.groups[payer].node_bytes += nodes * NODE_BYTES
     return cost
 
@@ -108,7 +114,12 @@ cdef inline Leaf *leaf_laid_out(Sim *sim, File *file, uint64_t page) noexcept no
             first = page >> LEAF_SHIFT << LEAF_SHIFT
             for word in range(WORDS):
                 cost = pages_put(
-                    sim, file, leaf, first + word * WORD_PAGES, ~<uint64_t> 0, owner
+                    sim,
+                    file,
+                    &leaf.words[word],
+                    first + word * WORD_PAGES,
+                    ~<uint64_t> 0,
+                    owner,
                 )
                 memory_count(sim, owner, cost)
     return leaf
@@ -127,7 +138,7 @@ cdef inline uint64_t word_mask(uint64_t first, uint64_t end, uint64_t base) noex
 cdef inline int64_t write_word(
     Sim *sim,
     File *file,
-    Leaf *leaf,
+    Word *word,
     uint64_t base,
     uint64_t absent,
     Request *request,
@@ -155,8 +166,10 @@ cdef inline int64_t write_word(
         if sim.set.fs_pages >= 0 and sim.fs_used >= sim.set.fs_pages:
             request.error = sim.set.enospc_errno
             return -1
-        first = base + popcount((absent & -absent) - 1)
-        nodes = node_pages(sim, payer, tree_missing(file, leaf, first))
+        first = base + <uint64_t> lowest_bit(absent)
+        nodes = tree_missing(file, word, first)
+        if nodes != 0:
+            nodes = node_pages(sim, payer, nodes)
         n_pages = 1
         if not (first == 0 and file.height == 0):
             n_pages = popcount(absent)
@@ -179,7 +192,7 @@ cdef inline int64_t write_word(
                 request.error = sim.set.write_errno
                 return -1
         mask = low_bits(absent, n_pages)
-        nodes = pages_put(sim, file, leaf, first, mask, payer)
+        nodes = pages_put(sim, file, word, first, mask, payer)
         if payer == 0:
             memory_count(sim, payer, nodes)
         charge.charged_bytes += popcount(mask) * PAGE_BYTES
@@ -207,7 +220,7 @@ cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcep
     )
     cdef uint64_t base, absent
     cdef Leaf *leaf = NULL
-    cdef uint32_t word
+    cdef Word *word = NULL
     cdef int64_t before, until
     cdef Charge *charge = charge_of(sim, request, request.memory_payer)
     first = max(first, request.next_page)
@@ -221,13 +234,13 @@ cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcep
                 continue
         elif leaf == NULL or base & (LEAF_PAGES - 1) == 0:
             leaf = leaf_laid_out(sim, file, base)
-        word = <uint32_t> (base >> WORD_SHIFT) & (WORDS - 1)
         absent = word_mask(first, end, base)
         if leaf != NULL:
-            absent &= ~leaf.present[word]
+            word = word_at(leaf, base)
+            absent &= ~word.present
         if request.error == 0 and absent != 0:
             before = charge.charged_bytes
-            until = write_word(sim, file, leaf, base, absent, request, charge, now)
+            until = write_word(sim, file, word, base, absent, request, charge, now)
             if until >= 0:
                 return until
             if request.error != 0:
@@ -245,13 +258,13 @@ cdef inline void node_free(Sim *sim, uint32_t payer) noexcept nogil:
 
 
 cdef inline void tree_removed(
-    Sim *sim, File *file, Leaf *leaf, uint32_t word, uint64_t page
+    Sim *sim, File *file, const Word *word, uint64_t page
 ) noexcept nogil:
     """Free the nodes that pages just taken out of one word leave empty."""
     cdef int32_t level
     cdef Node *node
-    if leaf.present[word] == 0 and file.height > 0:
-        node_free(sim, leaf.node_payer[word])
+    if word.present == 0 and file.height > 0:
+        node_free(sim, word.payer)
         for level in range(2, file.height + 1):
             node = node_make(file, level, page)
             node.children -= 1
@@ -262,7 +275,7 @@ cdef inline void tree_removed(
         file.height = 0
     while file.height > 0 and tree_only_slot_0(file):
         if file.height == 1:
-            node_free(sim, leaf_get(file, 0).node_payer[0])
+            node_free(sim, leaf_get(file, 0).words[0].payer)
         else:
             node = node_make(file, file.height, 0)
             node.children = 0
@@ -273,37 +286,34 @@ cdef inline void tree_removed(
 cdef inline void word_free(
     Sim *sim,
     File *file,
-    Leaf *leaf,
+    Word *word,
     uint64_t base,
     uint64_t mask,
     const Request *request,
 ) noexcept nogil:
     """Give the pages of one word back to their owners."""
-    cdef uint32_t word = <uint32_t> (base >> WORD_SHIFT) & (WORDS - 1)
     cdef uint64_t one
     cdef int64_t n_pages
-    cdef uint32_t owner, slot
+    cdef uint32_t owner
     cdef Charge *charge
-    mask &= leaf.present[word]
+    mask &= word.present
     if mask == 0:
         return
-    leaf.present[word] &= ~mask
-    leaf.n_pages -= popcount(mask)
+    word.present &= ~mask
     file.n_pages -= popcount(mask)
     sim.fs_used -= popcount(mask)
     while mask != 0:
         one = mask
-        if leaf.owners != 0:
+        if word.owner & OWNERS_MARK:
             one = mask & -mask
-        slot = <uint32_t> (word * WORD_PAGES + popcount((mask & -mask) - 1))
-        owner = leaf_owner(file, leaf, slot)
+        owner = word_owner(file, word, <uint32_t> lowest_bit(mask))
         n_pages = popcount(one)
         sim.groups[owner].shmem -= n_pages
         memory_count(sim, owner, -n_pages)
         charge = charge_of(sim, request, owner)
         charge.uncharged_bytes += n_pages * PAGE_BYTES
         mask &= ~one
-    tree_removed(sim, file, leaf, word, base)
+    tree_removed(sim, file, word, base)
 
 
 cdef inline void pages_free(Sim *sim, const Request *request) noexcept nogil:
@@ -330,7 +340,9 @@ cdef inline void pages_free(Sim *sim, const Request *request) noexcept nogil:
         if leaf == NULL:
             base = ((base >> LEAF_SHIFT) + 1) << LEAF_SHIFT
             continue
-        word_free(sim, file, leaf, base, word_mask(first, end, base), request)
+        word_free(
+            sim, file, word_at(leaf, base), base, word_mask(first, end, base), request
+        )
         base += WORD_PAGES
 
 

@@ -1,8 +1,8 @@
 """Who owns which page of a backing file, and the page tree above them.
 
-A leaf is 2 MiB: 512 bits of presence and one owner, or an owner a page once two
-cgroups share it. Each of its eight words is one node of the kernel's page tree (64
-slots), so a first touch of 64 pages costs one bit operation and one node.
+A leaf is 2 MiB in eight words. A word is one node of the kernel's page tree (64 slots):
+64 bits of presence and one owner, or an owner a page once two cgroups share it. A first
+touch of 64 pages costs one bit operation and one node; a page's word is 16 bytes.
 
     page 0x12345 -> leaf 0x91, word 5, bit 5     (page >> 9, page >> 6 & 7, page & 63)
 
@@ -22,15 +22,26 @@ from replay.engine._arena cimport (
     keymap_open,
     keymap_set,
 )
-from replay.engine._types cimport File, Leaf, Node, Owners
+from replay.engine._types cimport File, Leaf, Node, Owners, Word
 
 cdef extern from *:
     """
-    #define replay_popcount(value) __builtin_popcountll(value)
+    /* without its own instruction the builtin is a call into a library */
+    static inline int replay_popcount(uint64_t value)
+    {
+        value -= value >> 1 & 0x5555555555555555u;
+        value = (value & 0x3333333333333333u) + (value >> 2 & 0x3333333333333333u);
+        value = (value + (value >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+        return (int)(value * 0x0101010101010101u >> 56);
+    }
+    #define replay_lowest(value) __builtin_ctzll(value)
     """
     int popcount "replay_popcount"(uint64_t value) noexcept nogil
+    # number of the lowest bit that is set; there is one
+    int lowest_bit "replay_lowest"(uint64_t value) noexcept nogil
 
 cdef enum:
+    OWNERS_MARK = 1 << 30   # cgroups and tables are fewer
     LEAF_SHIFT = 9
     LEAF_PAGES = 512
     WORD_SHIFT = 6          # also a tree node's slots
@@ -89,37 +100,49 @@ cdef inline Leaf *leaf_make(File *file, uint64_t page) noexcept nogil:
     return (<Leaf *> file.leaves.data) + index
 
 
-cdef inline uint32_t leaf_owner(
-    const File *file, const Leaf *leaf, uint32_t slot
+cdef inline Word *word_at(Leaf *leaf, uint64_t page) noexcept nogil:
+    """Return the word of a page, in its leaf."""
+    return &leaf.words[<uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)]
+
+
+cdef inline uint32_t word_owner(
+    const File *file, const Word *word, uint32_t slot
 ) noexcept nogil:
     """Return the owner of a present page."""
-    if leaf.owners == 0:
-        return leaf.owner
-    return ((<Owners *> file.owners.data) + leaf.owners).pages[slot]
+    if not word.owner & OWNERS_MARK:
+        return word.owner
+    return ((<Owners *> file.owners.data) + (word.owner ^ OWNERS_MARK)).pages[slot]
 
 
-cdef inline void leaf_put(
-    File *file, Leaf *leaf, uint32_t word, uint64_t mask, uint32_t owner
+cdef inline void word_share(File *file, Word *word) noexcept nogil:
+    """Give a word of one owner an owner a page."""
+    cdef uint32_t index = arena_add(&file.owners)
+    cdef Owners *owners = (<Owners *> file.owners.data) + index
+    cdef uint32_t i
+    for i in range(WORD_PAGES):
+        owners.pages[i] = word.owner
+    word.owner = OWNERS_MARK | index
+
+
+cdef inline void word_put(
+    File *file, Word *word, uint64_t mask, uint32_t owner
 ) noexcept nogil:
-    """Mark absent pages of one word as present and owned."""
+    """Mark absent pages of a word as present and owned."""
     cdef Owners *owners
     cdef uint64_t rest = mask
-    cdef uint32_t i
-    if leaf.n_pages == 0:
-        leaf.owner = owner
-        leaf.owners = 0     # a stale table of an emptied leaf is simply left
-    elif leaf.owners == 0 and leaf.owner != owner:
-        leaf.owners = arena_add(&file.owners)
-        owners = (<Owners *> file.owners.data) + leaf.owners
-        for i in range(LEAF_PAGES):
-            owners.pages[i] = leaf.owner
-    if leaf.owners != 0:
-        owners = (<Owners *> file.owners.data) + leaf.owners
-        for i in range(WORD_PAGES):
-            if rest >> i & 1:
-                owners.pages[word * WORD_PAGES + i] = owner
-    leaf.present[word] |= mask
-    leaf.n_pages += popcount(mask)
+    if word.owner != owner:
+        if word.owner & OWNERS_MARK:
+            pass            # it keeps its table, even if it was emptied
+        elif word.present == 0:
+            word.owner = owner
+        else:
+            word_share(file, word)
+        if word.owner & OWNERS_MARK:
+            owners = (<Owners *> file.owners.data) + (word.owner ^ OWNERS_MARK)
+            while rest != 0:
+                owners.pages[lowest_bit(rest)] = owner
+                rest &= rest - 1
+    word.present |= mask
     file.n_pages += popcount(mask)
 
 
@@ -159,16 +182,14 @@ cdef inline uint32_t node_children(
 
 
 cdef inline int64_t tree_missing(
-    const File *file, const Leaf *leaf, uint64_t page
+    const File *file, const Word *word, uint64_t page
 ) noexcept nogil:
     """Return how many nodes an absent page needs that are not there."""
-    cdef int32_t needed = height_for(page)
-    cdef int32_t height = max(file.height, needed)
-    cdef int32_t level
+    cdef int32_t height, level
     cdef int64_t missing = 0
-    cdef uint32_t word = <uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)
-    if leaf.present[word] != 0 and file.height > 0:
+    if word.present != 0 and file.height > 0:
         return 0
+    height = max(file.height, height_for(page))
     if file.n_pages > 0:
         # the old head becomes slot 0 of every level put on top of it
         missing += height - file.height
@@ -178,7 +199,7 @@ cdef inline int64_t tree_missing(
         ) == 0:
             continue        # one of those just counted
         if level == 1:
-            if leaf.present[word] != 0 and file.height > 0:
+            if word.present != 0 and file.height > 0:
                 break
         elif level <= file.height and node_children(file, level, page) != 0:
             break
@@ -187,29 +208,28 @@ cdef inline int64_t tree_missing(
 
 
 cdef inline void tree_insert(
-    File *file, Leaf *leaf, uint64_t page, uint32_t payer
+    File *file, Word *word, uint64_t page, uint32_t payer
 ) noexcept nogil:
-    """Make the nodes that an absent page needs; call before `leaf_put`."""
-    cdef int32_t height = max(file.height, height_for(page))
-    cdef int32_t level
-    cdef uint32_t word = <uint32_t> (page >> WORD_SHIFT) & (WORDS - 1)
+    """Make the nodes that an absent page needs; call before `word_put`."""
+    cdef int32_t height, level
     cdef Node *node
     cdef bint exists
-    if leaf.present[word] != 0 and file.height > 0:
+    if word.present != 0 and file.height > 0:
         return
+    height = max(file.height, height_for(page))
     if file.n_pages > 0:
         for level in range(file.height + 1, height + 1):
             if level == 1:
-                leaf_get(file, 0).node_payer[0] = payer
+                leaf_get(file, 0).words[0].payer = payer
             else:
                 node = node_make(file, level, 0)
                 node.children = 1
                 node.payer = payer
     if height == 0:
         return
-    exists = leaf.present[word] != 0     # the lone page 0 has just got its node
+    exists = word.present != 0      # the lone page 0 has just got its node
     if not exists:
-        leaf.node_payer[word] = payer
+        word.payer = payer
     file.height = height
     for level in range(2, height + 1):
         if exists:
@@ -226,10 +246,10 @@ cdef inline bint tree_only_slot_0(const File *file) noexcept nogil:
     cdef const Leaf *leaf
     if file.height == 1:
         leaf = leaf_get(file, 0)
-        return leaf != NULL and leaf.present[0] == 1
+        return leaf != NULL and leaf.words[0].present == 1
     if node_children(file, file.height, 0) != 1:
         return False
     if file.height == 2:
         leaf = leaf_get(file, 0)
-        return leaf != NULL and leaf.present[0] != 0
+        return leaf != NULL and leaf.words[0].present != 0
     return node_children(file, file.height - 1, 0) != 0

@@ -7,7 +7,7 @@
      │   └─ latency blocks by operation ── histograms ── octaves
      ├─ charges    one for each (device, issuer, payer) seen       Charge
      ├─ devices    per traced device: workers, lock, tags, file    Device
-     │   └─ file   leaves of 2 MiB and the page tree's nodes       Leaf, Node
+     │   └─ file   leaves of 2 MiB and the page tree's nodes       Leaf, Word, Node
      ├─ workers    every worker that was ever made                 Worker
      ├─ groups     memory counters by cgroup                       Group
      └─ waits      who waited for whom                             Wait
@@ -250,16 +250,18 @@ cdef struct SharedLock:
     int64_t updated_ns
     int64_t frozen_ns       # one sleeps with the lock held since then; -1 = none
 
+cdef struct Word:
+    # 64 pages: one node of the page tree
+    uint64_t present
+    uint32_t payer          # of the node
+    uint32_t owner          # of all that is present, or OWNERS_MARK | index of an Owners
+
 cdef struct Leaf:
-    # 512 pages, eight nodes of the page tree
-    uint64_t present[8]
-    uint32_t node_payer[8]
-    uint32_t owner          # of all that is present, unless `owners` is set
-    uint32_t owners         # index of an Owners, 0 = one owner
-    uint32_t n_pages
+    # 512 pages
+    Word words[8]
 
 cdef struct Owners:
-    uint32_t pages[512]
+    uint32_t pages[64]
 
 cdef struct Node:
     # of level 2 and up; level 1 is a word of Leaf.present
