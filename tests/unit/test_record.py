@@ -1,6 +1,7 @@
 """Reading records: layouts, notes, damage."""
 
 import struct
+from random import Random
 
 import pytest
 
@@ -95,6 +96,26 @@ def test_cpus_merge_by_time_then_cpu() -> None:
     table, _ = decode([late, early])
     # THEN the lower CPU comes first
     assert [row["sector"] for row in rows_of(table)] == [0, 8]
+
+
+@pytest.mark.parametrize("n_cpus", [1, 2, 3, 5, 8, 13, 64])
+def test_many_cpus_merge_as_if_sorted(n_cpus: int) -> None:
+    # GIVEN few times, so that they meet, and files that end early or hold nothing
+    random = Random(n_cpus)
+    events = [
+        Event("D", random.randrange(1, 200), 8 * number, cpu=random.randrange(n_cpus))
+        for number in range(600)
+    ]
+    events.sort(key=lambda event: event.time_ns)
+    files = cpu_files(events)
+    files.insert(random.randrange(n_cpus), b"")
+    # WHEN they are merged
+    table, summary = decode(files)
+    # THEN the order is that of time, CPU, sequence, and nothing is missing
+    ordered = sorted(events, key=lambda event: (event.time_ns, event.cpu))
+    assert [row["sector"] for row in rows_of(table)] == [e.sector for e in ordered]
+    assert summary.quality.records == 600
+    assert summary.quality.lost == {}
 
 
 def test_devices_of_one_capture_share_their_clock() -> None:

@@ -19,17 +19,18 @@ from replay.trace._columns cimport Columns, N_COLUMNS as C_N_COLUMNS
 from replay.trace._decode cimport Decode, decode_first_ns, decode_rows, decode_run
 from replay.trace._event_rows cimport EventFields, TEXT_BYTES
 from replay.trace._facts cimport (
-    IdMap,
+    CgroupTally,
+    Facts,
     MAX_CGROUPS,
     MAX_DEVICES,
     MAX_TRACKED,
     MessageNote,
     NAME_BYTES,
     NameNote,
-    Tally,
+    ProcessTally,
 )
 from replay.trace._grow cimport decode_free, decode_grow, decode_start, zeroed
-from replay.trace._merge cimport merge_start
+from replay.trace._merge cimport Loser, merge_start
 from replay.trace._pair cimport Pairing
 from replay.trace._rows cimport (
     STOP_BATCH_FULL, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
@@ -43,8 +44,7 @@ from replay.errors import TraceError
 
 N_COLUMNS = C_N_COLUMNS
 
-#: Bytes a row takes in each column, in the order of ``Columns``; the last three are
-#: bitmaps.
+#: Bytes a row takes in each column, in the order of ``Columns``.
 cdef size_t[13] ITEM_BYTES = [8, 8, 8, 4, 8, 4, 4, 1, 2, 8, 4, 2, 4]
 
 cdef size_t[15] EVENT_BYTES = [8, 1, 4, 8, 4, 1, 2, 8, 4, 2, 4, 4, 8, 4, 4]
@@ -54,21 +54,6 @@ cdef enum:
     N_FIELDS = 19
     #: Records between two looks at signals: some 10 ms.
     CHUNK_RECORDS = 0x40000
-
-
-cdef list tally_list(const IdMap* ids, const Tally* tally):
-    """Show tallies as (id, requests, bios, bytes, first ns, last ns)."""
-    return [
-        (
-            ids.ids[index],
-            tally[index].n_requests,
-            tally[index].n_bios,
-            tally[index].nbytes,
-            tally[index].first_ns,
-            tally[index].last_ns,
-        )
-        for index in range(ids.n)
-    ]
 
 
 cdef size_t field_bytes(int field, size_t n_rows) noexcept:
@@ -118,7 +103,8 @@ cdef class Decoder:
         self.sources = <Source*>zeroed(n_sources, sizeof(Source))
         self.buffers = <Py_buffer*>zeroed(n_sources, sizeof(Py_buffer))
         self.decode.merge.sources = self.sources
-        self.decode.merge.heap = <uint32_t*>zeroed(n_sources, sizeof(uint32_t))
+        self.decode.merge.n_sources = self.n_sources
+        self.decode.merge.losers = <Loser*>zeroed(n_sources, sizeof(Loser))
         for index in range(sizeof(seeds)):
             (<uint8_t*>seeds)[index] = noise[index]
         decode_start(&self.decode, window, seeds)
@@ -127,7 +113,7 @@ cdef class Decoder:
             self.sources[self.n_buffers].shift_ns = shift_ns
             self.attach(data)
         with nogil:
-            merge_start(&self.decode.merge, self.n_sources)
+            merge_start(&self.decode.merge)
         self.check_sources()
 
     def __dealloc__(self) -> None:
@@ -174,7 +160,7 @@ cdef class Decoder:
         for index in range(self.n_sources):
             if self.sources[index].size == 0:
                 continue
-            if self.sources[index].n_records == 0:
+            if not self.sources[index].is_read:
                 raise self.refusal(index)
             if first == <uint32_t>NIL:
                 first = index
@@ -238,7 +224,7 @@ cdef class Decoder:
         Parameters
         ----------
         columns : sequence of writable buffers
-            In the order of `Columns` (``_columns.pxd``); the bitmaps are zeros.
+            In the order of `Columns` (``_columns.pxd``).
         capacity : int
             Rows for which there is room in each.
 
@@ -246,7 +232,7 @@ cdef class Decoder:
         -------
         tuple of int
             Rows written (0: the trace has ended), then how many of them have no
-            queue, issue and complete time.
+            queue, issue and complete time: there -1 is written.
 
         Raises
         ------
@@ -255,7 +241,7 @@ cdef class Decoder:
         TraceError
             More ids than any machine has.
         """
-        cdef Py_buffer[16] held
+        cdef Py_buffer[13] held
         cdef int n_held = 0
         cdef Columns* target = &self.decode.columns
         cdef size_t n_bytes
@@ -266,10 +252,7 @@ cdef class Decoder:
             for column in columns:
                 PyObject_GetBuffer(column, &held[n_held], PyBUF_WRITABLE)
                 n_held += 1
-                if n_held <= 13:
-                    n_bytes = <size_t>capacity * ITEM_BYTES[n_held - 1]
-                else:
-                    n_bytes = (<size_t>capacity + 7) // 8
+                n_bytes = <size_t>capacity * ITEM_BYTES[n_held - 1]
                 if <size_t>held[n_held - 1].len < n_bytes:
                     raise ValueError(f"column {n_held - 1}: below {n_bytes} bytes")
             target.queue_ns = <int64_t*>held[0].buf
@@ -285,9 +268,6 @@ cdef class Decoder:
             target.pid = <int32_t*>held[10].buf
             target.cpu = <uint16_t*>held[11].buf
             target.error = <int32_t*>held[12].buf
-            target.queue_seen = <uint8_t*>held[13].buf
-            target.issue_seen = <uint8_t*>held[14].buf
-            target.complete_seen = <uint8_t*>held[15].buf
             target.capacity = capacity
             self.run()
         finally:
@@ -446,19 +426,39 @@ cdef class Decoder:
             self.decode.facts.wall_note_ns,
         )
 
-    def devices(self) -> list[tuple[int, int, int, int, int, int]]:
-        """Tally by device: (id, requests, bios, bytes, first ns, last ns)."""
-        return tally_list(&self.decode.facts.devices, self.decode.facts.device_tally)
+    def devices(self) -> list[tuple[int, int]]:
+        """Tally by device: (id, requests)."""
+        cdef const Facts* facts = &self.decode.facts
+        return [
+            (facts.devices.ids[index], facts.device_requests[index])
+            for index in range(facts.devices.n)
+        ]
 
-    def cgroups(self) -> list[tuple[int, int, int, int, int, int]]:
-        """Tally by cgroup, as `devices`."""
-        return tally_list(&self.decode.facts.cgroups, self.decode.facts.cgroup_tally)
+    def cgroups(self) -> list[tuple[int, int, int, int]]:
+        """Tally by cgroup: (id, requests, bios, bytes)."""
+        cdef const CgroupTally* tally = self.decode.facts.cgroup_tally
+        return [
+            (
+                self.decode.facts.cgroups.ids[index],
+                tally[index].n_requests,
+                tally[index].n_bios,
+                tally[index].nbytes,
+            )
+            for index in range(self.decode.facts.cgroups.n)
+        ]
 
-    def processes(self) -> list[tuple[int, int, int, int, int, int]]:
-        """Tally by pid, as `devices`."""
-        return tally_list(
-            &self.decode.facts.processes, self.decode.facts.process_tally
-        )
+    def processes(self) -> list[tuple[int, int, int, int]]:
+        """Tally by pid, 32 bits: (pid, requests, first ns, last ns)."""
+        cdef const ProcessTally* tally = self.decode.facts.process_tally
+        return [
+            (
+                self.decode.facts.processes.ids[index],
+                tally[index].n_requests,
+                tally[index].first_ns,
+                tally[index].last_ns,
+            )
+            for index in range(self.decode.facts.processes.n)
+        ]
 
     def process_names(self) -> list[tuple[int, int, bytes]]:
         """Show the process notes: (monotonic ns, pid, name up to its NUL)."""

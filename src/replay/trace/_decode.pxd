@@ -6,8 +6,8 @@ from replay.trace._columns cimport Columns
 from replay.trace._event_rows cimport EventFields, TEXT_BYTES, event_write
 from replay.trace._events cimport pair_event
 from replay.trace._facts cimport Facts, facts_note, facts_sequence
-from replay.trace._merge cimport Merge, merge_advance
-from replay.trace._pair cimport Pairing, pair_has_room
+from replay.trace._merge cimport Merge, merge_advance, merge_limit, merge_play, merge_step
+from replay.trace._pair cimport Pairing, pair_room
 from replay.trace._record cimport KIND_EVENT, Record
 from replay.trace._rows cimport (
     STOP_BATCH_FULL, STOP_CHUNK, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
@@ -34,14 +34,18 @@ cdef inline void decode_count(
     cdef Facts* facts = &decode.facts
     facts.letters[record.letter] += 1
     facts_sequence(facts, source, record)
-    if not facts.seen_event:
-        facts.seen_event = True
-        decode.start_ns = decode.end_ns = record.time_ns
-    elif record.time_ns < decode.end_ns:
+    if record.time_ns < decode.end_ns:
         facts.n_out_of_order += 1
     else:
         decode.end_ns = record.time_ns
     decode.pair.now_ns = <int64_t>(decode.end_ns - decode.start_ns)
+
+
+cdef inline void decode_begin(Decode* decode, const Record* record) noexcept nogil:
+    """Let the trace begin with the first event."""
+    if not decode.facts.seen_event and record.kind == KIND_EVENT:
+        decode.facts.seen_event = True
+        decode.start_ns = decode.end_ns = record.time_ns
 
 
 cdef inline void decode_event(
@@ -99,7 +103,7 @@ cdef inline int decode_rows(
             return STOP_NEED_ROOM
         if decode.merge.n_live == 0:
             return STOP_END
-        source = &decode.merge.sources[decode.merge.heap[0]]
+        source = &decode.merge.sources[decode.merge.first]
         decode.n_records += 1
         event_write(
             to,
@@ -109,6 +113,7 @@ cdef inline int decode_rows(
             source.format.swap,
         )
         decode.columns.n_rows += 1
+        decode_begin(decode, &source.head)
         if source.head.kind == KIND_EVENT:
             decode_count(decode, source, &source.head)
         else:
@@ -133,23 +138,41 @@ cdef inline int decode_run(Decode* decode, uint64_t n_records) noexcept nogil:
         taken or the tables have grown.
     """
     cdef Source* source
-    cdef uint64_t _step
+    cdef uint64_t last = decode.n_records + n_records
+    cdef uint64_t until
+    cdef uint64_t limit_ns
     cdef int stop
-    for _step in range(n_records):
+    while decode.n_records < last:
         if decode.pair.check_rows:
             stop = rows_write(&decode.pair, &decode.columns, &decode.facts, False)
             if stop != STOP_NONE:
                 return stop
             decode.pair.check_rows = False
-        if decode.facts.need_room or not pair_has_room(&decode.pair):
+        until = decode.n_records + pair_room(&decode.pair)
+        if decode.facts.need_room or until == decode.n_records:
             return STOP_NEED_ROOM
         if decode.merge.n_live == 0:
             return STOP_END
-        source = &decode.merge.sources[decode.merge.heap[0]]
-        decode.n_records += 1
-        if source.head.kind == KIND_EVENT:
-            decode_event(decode, source, &source.head)
-        else:
-            facts_note(&decode.facts, &source.head, source.format.swap)
-        merge_advance(&decode.merge)
+        if not decode.facts.seen_event:
+            until = decode.n_records + 1
+            decode_begin(decode, &decode.merge.sources[decode.merge.first].head)
+        until = min(until, last)
+        # nothing else need be looked at until a row may leave, or the room is used up
+        while decode.n_records < until and decode.merge.n_live:
+            source = &decode.merge.sources[decode.merge.first]
+            limit_ns = merge_limit(&decode.merge)
+            while True:
+                decode.n_records += 1
+                if source.head.kind == KIND_EVENT:
+                    decode_event(decode, source, &source.head)
+                else:
+                    facts_note(&decode.facts, &source.head, source.format.swap)
+                merge_step(&decode.merge, source)
+                if source.sort_ns >= limit_ns or decode.n_records == until:
+                    break
+                if decode.pair.check_rows or decode.facts.need_room:
+                    break
+            merge_play(&decode.merge, decode.merge.first)
+            if decode.pair.check_rows or decode.facts.need_room:
+                break
     return STOP_CHUNK

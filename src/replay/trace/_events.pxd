@@ -7,14 +7,18 @@ block/blk-merge.c, block/blk-flush.c and kernel/trace/blktrace.c, v6.12.
 from libc.stdint cimport int16_t, uint8_t, uint32_t, uint64_t
 
 from replay.trace._pair cimport (
+    N_RECENT,
     Pairing,
     RANGE_LIMIT,
     find_issued,
     find_issued_around,
     find_queued,
+    find_recent,
     keys_add,
     keys_remove,
+    keys_turn,
     list_add,
+    list_append,
     list_remove,
     oldest_first,
     slot_free,
@@ -67,8 +71,9 @@ cdef inline void on_queue(Pairing* pair, const Record* record, uint8_t op) noexc
     cdef Slot* slot = &pair.slots[number]
     slot.queue_ns = pair.now_ns
     slot.n_bios = 1
-    list_add(&pair.queued, pair.slots, number, pair.queued.tail)
+    list_append(&pair.queued, pair.slots, number)
     keys_add(pair, number)
+    pair.recent[record.cpu & <uint32_t>(N_RECENT - 1)] = number
 
 
 cdef inline void on_get(Pairing* pair, const Record* record, uint8_t op) noexcept nogil:
@@ -200,7 +205,8 @@ cdef inline void on_insert(
     if oldest_first(op):
         return
     if (
-        table_find(
+        find_recent(pair, record, op) == <uint32_t>NIL
+        and table_find(
             &pair.table, pair.slots, BY_QUEUED_START, record.device, op, record.sector
         )
         == <uint32_t>NIL
@@ -287,37 +293,42 @@ cdef inline void on_issue(Pairing* pair, const Record* record, uint8_t op) noexc
         if not oldest_first(op):
             pair.counts.issue_without_queue += 1
         slot = &pair.slots[number]
+        slot.state = STATE_ISSUED
+        keys_add(pair, number)
     else:
         slot = &pair.slots[number]
-        keys_remove(pair, number)
         if slot.marks & (MARK_WRITTEN | MARK_REQUEUED):
             # its row has its place already
+            keys_remove(pair, number)
             slot.remaining = record.nbytes
             slot.state = STATE_ISSUED
             keys_add(pair, number)
             if not slot.marks & MARK_WRITTEN:
-                list_add(&pair.in_flight, pair.slots, number, pair.in_flight.tail)
+                list_append(&pair.in_flight, pair.slots, number)
             elif not slot.marks & MARK_REQUEUED:
                 pair.counts.late_issue += 1
             return
         if record.nbytes > slot.remaining:
+            keys_remove(pair, number)
             absorb_missed(pair, number, record.nbytes)
             if op == OP_DISCARD:
                 absorb_ranges(pair, number, record.nbytes)
+            slot.state = STATE_ISSUED
+            keys_add(pair, number)
+        else:
+            keys_turn(pair, number)
         list_remove(&pair.queued, pair.slots, number)
         # what the driver saw counts
         slot.nbytes = slot.remaining = record.nbytes
     slot.issue_ns = pair.now_ns
     slot.order = pair.n_events
-    slot.state = STATE_ISSUED
     slot.after = NIL
     if pair.fifo_head == <uint32_t>NIL:
         pair.fifo_head = number
     else:
         pair.slots[pair.fifo_tail].after = number
     pair.fifo_tail = number
-    list_add(&pair.in_flight, pair.slots, number, pair.in_flight.tail)
-    keys_add(pair, number)
+    list_append(&pair.in_flight, pair.slots, number)
 
 
 cdef inline void on_requeue(
@@ -417,7 +428,7 @@ cdef inline void on_complete(
 
 
 cdef inline void pair_event(Pairing* pair, const Record* record) noexcept nogil:
-    """Let one event change the open requests; ``pair_has_room`` must hold.
+    """Let one event change the open requests; ``pair_room`` must not be 0.
 
     Parameters
     ----------
@@ -429,27 +440,24 @@ cdef inline void pair_event(Pairing* pair, const Record* record) noexcept nogil:
     """
     cdef uint32_t letter = record.letter
     cdef uint8_t op = record_op(record)
+    # a bio that is a flush, until it is issued by the flush machinery
+    cdef uint8_t bio_op = OP_FLUSH_BIO if op == OP_FLUSH else op
     pair.n_events += 1
-    if letter == LETTER_D:
-        on_issue(pair, record, op)
-        return
-    if letter == LETTER_C:
-        on_complete(pair, record, op)
-        return
-    if letter == LETTER_R:
-        on_requeue(pair, record, op)
-        return
-    if op == OP_FLUSH:
-        op = OP_FLUSH_BIO
     if letter == LETTER_Q:
-        on_queue(pair, record, op)
+        on_queue(pair, record, bio_op)
     elif letter == LETTER_G:
-        on_get(pair, record, op)
-    elif letter == LETTER_M:
-        on_merge(pair, record, op, False)
-    elif letter == LETTER_F:
-        on_merge(pair, record, op, True)
+        on_get(pair, record, bio_op)
     elif letter == LETTER_I:
-        on_insert(pair, record, op)
+        on_insert(pair, record, bio_op)
+    elif letter == LETTER_D:
+        on_issue(pair, record, op)
+    elif letter == LETTER_C:
+        on_complete(pair, record, op)
+    elif letter == LETTER_M:
+        on_merge(pair, record, bio_op, False)
+    elif letter == LETTER_F:
+        on_merge(pair, record, bio_op, True)
     elif letter == LETTER_X:
-        on_split(pair, record, op)
+        on_split(pair, record, bio_op)
+    elif letter == LETTER_R:
+        on_requeue(pair, record, op)

@@ -58,12 +58,17 @@ ctypedef struct IdMap:
     uint32_t last
 
 
-ctypedef struct Tally:
-    #: Of one device, cgroup or process, over the rows written.
+ctypedef struct CgroupTally:
+    #: Of one cgroup, over the rows written.
     uint64_t n_requests
     uint64_t n_bios
     uint64_t nbytes
-    #: First and last time of any of its requests, ns; -1 none.
+
+
+ctypedef struct ProcessTally:
+    #: Of one process, over the rows written.
+    uint64_t n_requests
+    #: First and last time of any of its requests, ns.
     int64_t first_ns
     int64_t last_ns
 
@@ -87,11 +92,11 @@ ctypedef struct Facts:
     uint64_t n_unknown
     uint64_t n_out_of_order
     IdMap devices
-    Tally* device_tally
+    uint64_t* device_requests
     IdMap cgroups
-    Tally* cgroup_tally
+    CgroupTally* cgroup_tally
     IdMap processes
-    Tally* process_tally
+    ProcessTally* process_tally
     #: Rows whose process found no place.
     uint64_t n_processes_dropped
     #: device << 32 | cpu -> last sequence and number lost.
@@ -138,44 +143,48 @@ cdef inline uint32_t idmap_get(IdMap* ids, uint64_t id) noexcept nogil:
     return ids.last
 
 
-cdef inline void facts_note_room(Facts* facts) noexcept nogil:
-    """Ask for growth if any map cannot take one more id."""
-    if (
-        facts.devices.n == facts.devices.capacity
-        or facts.cgroups.n == facts.cgroups.capacity
-        or facts.tracked.n == facts.tracked.capacity
-        or (
-            facts.processes.n == facts.processes.capacity
-            and facts.processes.capacity < <uint32_t>MAX_PROCESSES
-        )
-    ):
+cdef inline uint32_t facts_id(
+    Facts* facts, IdMap* ids, uint64_t id, uint32_t limit
+) noexcept nogil:
+    """Dense index of an id; ask for growth if the map cannot take one more.
+
+    A map as large as ``limit`` does not grow: its next new id is ``NIL``.
+    """
+    cdef uint32_t index
+    if ids.n and id == ids.last_id:
+        return ids.last
+    index = idmap_get(ids, id)
+    if ids.n == ids.capacity and ids.capacity < limit:
         facts.need_room = True
+    return index
 
 
-cdef inline void tally_add(Tally* tally, const Slot* slot) noexcept nogil:
-    """Count one row."""
+cdef inline void process_add(ProcessTally* tally, const Slot* slot) noexcept nogil:
+    """Count a process's row."""
     cdef int64_t first_ns = slot.queue_ns if slot.queue_ns >= 0 else slot.issue_ns
     cdef int64_t last_ns = max(slot.complete_ns, slot.issue_ns, slot.queue_ns)
-    if tally.n_requests == 0 or first_ns < tally.first_ns:
+    if tally.n_requests == 0:
         tally.first_ns = first_ns
-    if tally.n_requests == 0 or last_ns > tally.last_ns:
         tally.last_ns = last_ns
+    tally.first_ns = min(tally.first_ns, first_ns)
+    tally.last_ns = max(tally.last_ns, last_ns)
     tally.n_requests += 1
-    tally.n_bios += slot.n_bios
-    tally.nbytes += slot.nbytes
 
 
 cdef inline void facts_row(Facts* facts, const Slot* slot) noexcept nogil:
     """Count a row that is written; ``need_room`` must be clear."""
-    cdef uint32_t index
-    tally_add(&facts.device_tally[idmap_get(&facts.devices, slot.device)], slot)
-    tally_add(&facts.cgroup_tally[idmap_get(&facts.cgroups, slot.cgroup)], slot)
-    index = idmap_get(&facts.processes, <uint32_t>slot.pid)
+    cdef CgroupTally* cgroup
+    cdef uint32_t index = facts_id(facts, &facts.devices, slot.device, NIL)
+    facts.device_requests[index] += 1
+    cgroup = &facts.cgroup_tally[facts_id(facts, &facts.cgroups, slot.cgroup, NIL)]
+    cgroup.n_requests += 1
+    cgroup.n_bios += slot.n_bios
+    cgroup.nbytes += slot.nbytes
+    index = facts_id(facts, &facts.processes, <uint32_t>slot.pid, MAX_PROCESSES)
     if index == <uint32_t>NIL:
         facts.n_processes_dropped += 1
     else:
-        tally_add(&facts.process_tally[index], slot)
-    facts_note_room(facts)
+        process_add(&facts.process_tally[index], slot)
 
 
 cdef inline void facts_sequence(
@@ -186,18 +195,17 @@ cdef inline void facts_sequence(
     Numbers that go back (tracing was started again) are no loss.
     """
     cdef uint64_t id = <uint64_t>record.device << 32 | record.cpu
-    cdef uint32_t index = source.tracked - 1 if source.tracked else <uint32_t>NIL
+    cdef uint32_t index = source.tracked
     cdef uint32_t step
     cdef uint32_t n_before
-    if index == <uint32_t>NIL or source.tracked_id != id:
+    if source.tracked_id != id + 1:
         n_before = facts.tracked.n
-        index = idmap_get(&facts.tracked, id)
-        source.tracked_id = id
-        source.tracked = index + 1
+        index = facts_id(facts, &facts.tracked, id, NIL)
+        source.tracked_id = id + 1
+        source.tracked = index
         if facts.tracked.n != n_before:
             facts.track_sequence[index] = record.sequence
             facts.track_lost[index] = 0
-            facts_note_room(facts)
             return
     step = sequence_step(facts.track_sequence[index], record.sequence)
     if 1 < step < <uint32_t>0x80000000:

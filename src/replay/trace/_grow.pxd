@@ -9,6 +9,7 @@ from libc.string cimport memset
 
 from replay.trace._decode cimport Decode
 from replay.trace._facts cimport (
+    CgroupTally,
     Facts,
     IdMap,
     MAX_CGROUPS,
@@ -19,11 +20,11 @@ from replay.trace._facts cimport (
     MAX_TRACKED,
     MessageNote,
     NameNote,
-    Tally,
+    ProcessTally,
     mix_id,
 )
-from replay.trace._pair cimport Pairing, pair_has_room
-from replay.trace._table cimport NIL, Slot, Table, table_home
+from replay.trace._pair cimport Pairing, pair_room
+from replay.trace._table cimport NIL, Slot, Table, slot_at, table_home
 
 
 cdef enum:
@@ -75,7 +76,7 @@ cdef inline int idmap_grow(IdMap* ids, uint32_t capacity) except -1:
     return 0
 
 
-cdef inline int table_grow(Table* table, uint32_t n_places) except -1:
+cdef inline int table_grow(Table* table, Slot* slots, uint32_t n_places) except -1:
     """Move the entries into a table of ``n_places``, a power of two."""
     cdef uint64_t* places = <uint64_t*>zeroed(n_places, sizeof(uint64_t))
     cdef uint64_t* old = table.places
@@ -90,18 +91,21 @@ cdef inline int table_grow(Table* table, uint32_t n_places) except -1:
             while places[place]:
                 place = (place + 1) & table.mask
             places[place] = old[index]
+            slot_at(&slots[<uint32_t>old[index] - 1], <int>(old[index] >> 32 & 3), place)
     free(old)
     return 0
 
 
-cdef inline int tally_grow(IdMap* ids, Tally** tally, uint32_t limit) except -1:
-    """Grow a map and its tallies if it is full and below its limit."""
+cdef inline int tally_grow(
+    IdMap* ids, void** tally, size_t item_bytes, uint32_t limit
+) except -1:
+    """Grow a map and its tallies, new ones zeroed, if it is full and below its limit."""
     cdef uint32_t capacity
     if ids.n < ids.capacity or ids.capacity >= limit:
         return 0
     capacity = max(2 * ids.capacity, FIRST_IDS)
-    tally[0] = <Tally*>grown(tally[0], capacity, sizeof(Tally))
-    memset(&tally[0][ids.n], 0, (capacity - ids.n) * sizeof(Tally))
+    tally[0] = grown(tally[0], capacity, item_bytes)
+    memset(<char*>tally[0] + ids.n * item_bytes, 0, (capacity - ids.n) * item_bytes)
     return idmap_grow(ids, capacity)
 
 
@@ -133,6 +137,7 @@ cdef inline int decode_start(
     pair.queued.head = pair.queued.tail = NIL
     pair.in_flight.head = pair.in_flight.tail = NIL
     pair.written.head = pair.written.tail = NIL
+    memset(pair.recent, 0xff, sizeof(pair.recent))
     facts.names = <NameNote*>zeroed(MAX_NAMES, sizeof(NameNote))
     facts.messages = <MessageNote*>zeroed(MAX_MESSAGES, sizeof(MessageNote))
     return 0
@@ -150,9 +155,9 @@ cdef inline int decode_grow(Decode* decode) except -1:
         n_items = min(n_items, max(2 * pair.n_slots, <uint32_t>FIRST_SLOTS))
         pair.slots = <Slot*>grown(pair.slots, n_items, sizeof(Slot))
         pair.n_slots = n_items
-    if pair.table.places == NULL or not pair_has_room(pair):
+    if pair.table.places == NULL or pair_room(pair) == 0:
         n_items = 2 * (pair.table.mask + 1)
-        table_grow(&pair.table, max(n_items, <uint32_t>FIRST_PLACES))
+        table_grow(&pair.table, pair.slots, max(n_items, <uint32_t>FIRST_PLACES))
     if tracked.n == tracked.capacity and tracked.capacity < <uint32_t>MAX_TRACKED:
         n_items = max(2 * tracked.capacity, <uint32_t>FIRST_IDS)
         facts.track_sequence = <uint32_t*>grown(
@@ -162,9 +167,24 @@ cdef inline int decode_grow(Decode* decode) except -1:
             facts.track_lost, n_items, sizeof(uint64_t)
         )
         idmap_grow(tracked, n_items)
-    tally_grow(&facts.devices, &facts.device_tally, MAX_DEVICES)
-    tally_grow(&facts.cgroups, &facts.cgroup_tally, MAX_CGROUPS)
-    tally_grow(&facts.processes, &facts.process_tally, MAX_PROCESSES)
+    tally_grow(
+        &facts.devices,
+        <void**>&facts.device_requests,
+        sizeof(uint64_t),
+        MAX_DEVICES,
+    )
+    tally_grow(
+        &facts.cgroups,
+        <void**>&facts.cgroup_tally,
+        sizeof(CgroupTally),
+        MAX_CGROUPS,
+    )
+    tally_grow(
+        &facts.processes,
+        <void**>&facts.process_tally,
+        sizeof(ProcessTally),
+        MAX_PROCESSES,
+    )
     facts.need_room = False
     return 0
 
@@ -178,14 +198,14 @@ cdef inline void idmap_free(IdMap* ids) noexcept:
 cdef inline void decode_free(Decode* decode) noexcept:
     """Free everything but the sources."""
     cdef Facts* facts = &decode.facts
-    free(decode.merge.heap)
+    free(decode.merge.losers)
     free(decode.pair.slots)
     free(decode.pair.table.places)
     idmap_free(&facts.devices)
     idmap_free(&facts.cgroups)
     idmap_free(&facts.processes)
     idmap_free(&facts.tracked)
-    free(facts.device_tally)
+    free(facts.device_requests)
     free(facts.cgroup_tally)
     free(facts.process_tally)
     free(facts.track_sequence)

@@ -30,7 +30,9 @@ from replay.trace._table cimport (
     chain_best,
     table_add,
     table_find,
+    table_holds,
     table_remove,
+    table_turn,
 )
 
 
@@ -38,6 +40,8 @@ cdef enum:
     #: Issued requests, newest first, among which a completion that fits no start is
     #: looked for by range.
     RANGE_LIMIT = 128
+    #: CPUs whose last queued slot is remembered; a power of two.
+    N_RECENT = 64
 
 
 ctypedef struct SlotList:
@@ -80,6 +84,8 @@ ctypedef struct Pairing:
     SlotList in_flight
     #: Slots whose row left unfinished, oldest first, by Slot.after.
     SlotList written
+    #: By CPU the slot queued last: the next events there are mostly about it.
+    uint32_t[64] recent
     uint32_t n_written
     uint32_t max_written
     #: Rows not written yet, and how many of them may be held.
@@ -92,11 +98,12 @@ ctypedef struct Pairing:
     PairCounts counts
 
 
-cdef inline bint pair_has_room(const Pairing* pair) noexcept nogil:
-    """Tell whether one more event can be taken: a slot, and two keys for it."""
-    return (
-        pair.n_used < pair.n_slots and 2 * (pair.table.n_keys + 2) <= pair.table.mask
-    )
+cdef inline uint32_t pair_room(const Pairing* pair) noexcept nogil:
+    """Count the events that can be taken for sure: a slot each, and two keys for it."""
+    cdef uint32_t most_keys = pair.table.mask >> 1
+    if pair.table.n_keys >= most_keys:
+        return 0
+    return min(pair.n_slots - pair.n_used, (most_keys - pair.table.n_keys) >> 1)
 
 
 cdef inline bint oldest_first(uint8_t op) noexcept nogil:
@@ -143,6 +150,20 @@ cdef inline void list_add(
         slots[link.next].in_list.prev = number
 
 
+cdef inline void list_append(
+    SlotList* slot_list, Slot* slots, uint32_t number
+) noexcept nogil:
+    """Link a slot behind the tail."""
+    cdef uint32_t tail = slot_list.tail
+    slots[number].in_list.prev = tail
+    slots[number].in_list.next = NIL
+    slot_list.tail = number
+    if tail == <uint32_t>NIL:
+        slot_list.head = number
+    else:
+        slots[tail].in_list.next = number
+
+
 cdef inline void list_remove(
     SlotList* slot_list, Slot* slots, uint32_t number
 ) noexcept nogil:
@@ -176,6 +197,18 @@ cdef inline void keys_remove(Pairing* pair, uint32_t number) noexcept nogil:
         table_remove(&pair.table, pair.slots, BY_QUEUED_END, number)
 
 
+cdef inline void keys_turn(Pairing* pair, uint32_t number) noexcept nogil:
+    """Make a queued slot an issued one: ``keys_remove``, the state, ``keys_add``."""
+    cdef Slot* slot = &pair.slots[number]
+    table_remove(&pair.table, pair.slots, BY_QUEUED_END, number)
+    if slot.by_start.next != number or not table_turn(
+        &pair.table, slot.place_of_start
+    ):
+        table_remove(&pair.table, pair.slots, BY_QUEUED_START, number)
+        table_add(&pair.table, pair.slots, BY_ISSUED_START, number)
+    slot.state = STATE_ISSUED
+
+
 cdef inline uint32_t slot_open(
     Pairing* pair, const Record* record, uint8_t op
 ) noexcept nogil:
@@ -198,6 +231,8 @@ cdef inline uint32_t slot_open(
     slot.flags = 0 if op == OP_FLUSH else record_flags(record)
     slot.state = STATE_QUEUED
     slot.marks = 0
+    slot.place_of_start = 0
+    slot.place_of_end = 0
     pair.n_held += 1
     if pair.n_held > pair.window:
         pair.check_rows = True
@@ -205,6 +240,29 @@ cdef inline uint32_t slot_open(
 
 
 # --- what the events look for ---------------------------------------------------------
+
+
+cdef inline uint32_t find_recent(
+    const Pairing* pair, const Record* record, uint8_t op
+) noexcept nogil:
+    """The slot queued last on the event's CPU, if it alone starts where the event does.
+
+    It may have been given back since: then the table has no entry of it.
+    """
+    cdef uint32_t number = pair.recent[record.cpu & <uint32_t>(N_RECENT - 1)]
+    cdef const Slot* slot
+    if number == <uint32_t>NIL:
+        return NIL
+    slot = &pair.slots[number]
+    if (
+        slot.at == record.sector
+        and slot.device == record.device
+        and slot.op == op
+        and slot.by_start.next == number
+        and table_holds(&pair.table, BY_QUEUED_START, slot.place_of_start, number)
+    ):
+        return number
+    return NIL
 
 
 cdef inline uint32_t find_queued(
@@ -216,7 +274,11 @@ cdef inline uint32_t find_queued(
     bint oldest,
 ) noexcept nogil:
     """The queued slot that starts where the event does, of its length if there is one."""
-    cdef uint32_t head = table_find(
+    cdef uint32_t head = find_recent(pair, record, op)
+    if head != <uint32_t>NIL:
+        # no other starts there
+        return <uint32_t>NIL if pair.slots[head].marks & forbid else head
+    head = table_find(
         &pair.table, pair.slots, BY_QUEUED_START, record.device, op, record.sector
     )
     return chain_best(

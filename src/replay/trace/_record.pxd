@@ -152,20 +152,26 @@ ctypedef struct Format:
 
 
 ctypedef struct Record:
+    # as version 7 has it in the file, so that one copy reads it; nobody looks at
+    # magic, action and whole_payload_bytes
+    uint32_t magic
+    uint32_t sequence
     uint64_t time_ns
     uint64_t sector
+    uint32_t nbytes
+    uint32_t action
+    uint32_t pid
+    uint32_t device
+    uint32_t cpu
+    uint16_t error
+    uint16_t whole_payload_bytes
+    # what follows from it
     uint64_t category
     #: Id at the head of the payload, or 0.
     uint64_t cgroup
     #: What follows the id.
     const uint8_t* payload
     uint32_t payload_bytes
-    uint32_t nbytes
-    uint32_t pid
-    uint32_t device
-    uint32_t cpu
-    uint32_t sequence
-    uint16_t error
     uint8_t kind
     uint8_t letter
 

@@ -6,21 +6,27 @@ only moves forward: the work is linear in the size, whatever the bytes are.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memchr
+from libc.string cimport memchr, memcpy
 
 from replay.trace._record cimport (
+    CAT_NOTIFY,
     Format,
+    HEADER_V7,
+    HEADER_V8,
+    ID_BIT,
     KIND_EVENT,
     KIND_MESSAGE,
     KIND_UNKNOWN,
     MAGIC_V7,
     MAGIC_V8,
+    N_LETTERS,
     READ_BAD,
     READ_OK,
     READ_SHORT,
     Record,
     format_detect,
     header_bytes,
+    load_u16,
     load_u32,
     load_u64,
     record_read,
@@ -43,11 +49,8 @@ ctypedef struct Source:
     Record head
     #: Place of ``head`` in the merge; 0 puts notes that carry no event time first.
     uint64_t sort_ns
-    #: Tie-break after the time: cpu << 32 | sequence.
-    uint64_t sort_tie
     #: Time of the last event, for the spike rule.
     uint64_t last_ns
-    uint64_t n_records
     uint64_t refused_bytes
     uint64_t truncated_bytes
     uint64_t n_spikes
@@ -55,12 +58,26 @@ ctypedef struct Source:
     uint64_t shift_ns
     #: Events that are older than the one before, which is of another CPU.
     uint64_t n_turns
+    #: Of the last event before ``head``.
     uint32_t last_cpu
-    #: The (device, cpu) whose sequence was last followed, and its index + 1.
+    #: 1 + the (device, cpu) whose sequence was last followed, and its index.
     uint64_t tracked_id
     uint32_t tracked
+    #: A record was found.
+    bint is_read
     bint live
     bint seen_event
+    #: An event was seen, no byte is swapped and no time shifted: see ``source_step``.
+    bint is_plain
+
+
+cdef inline uint64_t source_tie(const Source* source) noexcept nogil:
+    """Order of heads of one time: (cpu, sequence), which not every note has."""
+    if source.head.kind == KIND_EVENT:
+        return <uint64_t>source.head.cpu << 32 | source.head.sequence
+    if source.head.kind == KIND_MESSAGE:
+        return <uint64_t>source.head.cpu << 32
+    return 0
 
 
 cdef inline uint64_t time_shifted(uint64_t time_ns, uint64_t shift_ns) noexcept nogil:
@@ -181,6 +198,8 @@ cdef inline void source_next(Source* source) noexcept nogil:
     cdef size_t after
     cdef size_t found
     cdef int status
+    if source.head.kind == KIND_EVENT:
+        source.last_cpu = source.head.cpu
     while True:
         left = source.size - offset
         status = record_read(
@@ -214,22 +233,85 @@ cdef inline void source_next(Source* source) noexcept nogil:
         offset = found
     source.at = offset
     source.offset = after
-    source.n_records += 1
+    source.is_read = True
     if source.head.kind != KIND_EVENT and source.head.kind != KIND_MESSAGE:
         # no time of an event: in a dump of `blkparse -d` process and timestamp notes
         # alone keep absolute times, and of what is unknown nothing is known
         source.sort_ns = 0
-        source.sort_tie = 0
         source.head.time_ns = time_shifted(source.head.time_ns, source.shift_ns)
         return
     source_check_time(source)
     source.sort_ns = time_shifted(source.head.time_ns, source.shift_ns)
-    source.sort_tie = <uint64_t>source.head.cpu << 32
     if source.head.kind == KIND_EVENT:
-        source.sort_tie |= source.head.sequence
         if source.head.time_ns < source.last_ns and source.head.cpu != source.last_cpu:
             source.n_turns += 1
         source.last_ns = source.head.time_ns
-        source.last_cpu = source.head.cpu
         source.seen_event = True
+        source.is_plain = source.format.swap == 0 and source.shift_ns == 0
     source.head.time_ns = source.sort_ns
+
+
+cdef inline bint source_step(Source* source) noexcept nogil:
+    """Read the next record as ``source_next`` does, if it is what records mostly are.
+
+    An event in this machine's byte order, not older than the one before and not far
+    ahead of it, with another record behind it. That it begins with the magic was seen
+    when the one before was read.
+
+    Returns
+    -------
+    bint
+        False if it is anything else: then nothing has changed.
+    """
+    cdef const uint8_t* at = source.data + source.offset
+    cdef size_t left = source.size - source.offset
+    cdef uint32_t magic = source.format.magic
+    cdef Record* head = &source.head
+    cdef size_t header = HEADER_V7
+    #: Device, CPU, error and payload's length.
+    cdef const uint8_t* tail = at + 36
+    cdef uint64_t action
+    cdef uint64_t time_ns
+    cdef uint32_t n_bytes
+    # a header, an id, and the next record's magic
+    if not source.is_plain or left < <size_t>(HEADER_V8 + 8 + 4):
+        return False
+    if magic == <uint32_t>MAGIC_V7:
+        action = load_u32(at + 28, 0)
+    else:
+        header = HEADER_V8
+        tail = at + 40
+        action = load_u64(at + 32, 0)
+    time_ns = load_u64(at + 8, 0)
+    n_bytes = load_u16(tail + 10, 0)
+    if (
+        time_ns - source.last_ns > <uint64_t>SPIKE_NS
+        or time_ns >> 63 | load_u32(tail + 4, 0) >> 16
+        or action >> 16 & CAT_NOTIFY
+        or (action & 0xfeff) - 1 >= <uint64_t>(N_LETTERS - 1)
+        or action & ID_BIT and n_bytes < 8
+        or left - header < n_bytes + 4
+        or load_u32(at + header + n_bytes, 0) != magic
+    ):
+        return False
+    if magic == <uint32_t>MAGIC_V7:
+        memcpy(head, at, HEADER_V7)
+    else:
+        # the process stands before the action, which is longer
+        memcpy(head, at, 28)
+        memcpy(&head.device, tail, 12)
+        head.pid = load_u32(at + 28, 0)
+    source.offset += header + n_bytes
+    at += header
+    head.cgroup = 0
+    if action & ID_BIT:
+        head.cgroup = load_u64(at, 0)
+        at += 8
+        n_bytes -= 8
+    head.payload = at
+    head.payload_bytes = n_bytes
+    head.category = action >> 16
+    head.kind = KIND_EVENT
+    head.letter = <uint8_t>(action & 0xff)
+    source.sort_ns = source.last_ns = time_ns
+    return True

@@ -12,6 +12,10 @@ The home of an entry is the hash part masked; collisions probe the next place, r
 shifts back, so there are no tombstones. At most half of the places are in use. The
 hash is keyed by two random words: a hostile trace cannot choose its collisions. No
 result depends on them, for nothing walks the table.
+
+A slot remembers the place of its entry, as a hint: whether the entry is still there is
+seen at once, for no other entry has its number and kind. The kind is no part of the
+hash, so a request that is issued keeps its place.
 """
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -103,6 +107,9 @@ ctypedef struct Slot:
     #: Ring of the slots of one start, ring of the slots of one end.
     Link by_start
     Link by_end
+    #: Where its entries were put, if it is the head of the ring: hints.
+    uint32_t place_of_start
+    uint32_t place_of_end
     #: Neighbours in the list of queued, or of issued and incomplete, requests.
     Link in_list
     #: The next in issue order; the next free slot.
@@ -129,7 +136,7 @@ cdef inline uint64_t table_tag(
     const Table* table, int kind, uint32_t device, uint8_t op, uint64_t sector
 ) noexcept nogil:
     """Upper half of the entry for a key."""
-    cdef uint64_t rest = <uint64_t>device << 8 | <uint64_t>op << 2 | <uint64_t>kind
+    cdef uint64_t rest = <uint64_t>device << 8 | <uint64_t>op
     cdef uint64_t hashed = hash_key(table.seed_a, table.seed_b, sector, rest)
     return (hashed & <uint64_t>0xfffffffc | <uint64_t>kind) << 32
 
@@ -187,6 +194,22 @@ cdef inline Link* slot_link(Slot* slot, int kind) noexcept nogil:
     return &slot.by_end if kind == BY_QUEUED_END else &slot.by_start
 
 
+cdef inline void slot_at(Slot* slot, int kind, uint32_t place) noexcept nogil:
+    """Note where the entry of a ring's head is."""
+    if kind == BY_QUEUED_END:
+        slot.place_of_end = place
+    else:
+        slot.place_of_start = place
+
+
+cdef inline bint table_holds(
+    const Table* table, int kind, uint32_t place, uint32_t number
+) noexcept nogil:
+    """Tell whether a place holds the entry of a slot, which so is its ring's head."""
+    cdef uint64_t entry = table.places[place]
+    return <uint32_t>entry == number + 1 and (entry >> 32 & 3) == <uint64_t>kind
+
+
 cdef inline void table_add(
     Table* table, Slot* slots, int kind, uint32_t number
 ) noexcept nogil:
@@ -195,16 +218,18 @@ cdef inline void table_add(
     cdef Link* link = slot_link(slot, kind)
     cdef uint64_t sector = slot_key(slot, kind)
     cdef uint64_t tag = table_tag(table, kind, slot.device, slot.op, sector)
-    cdef uint32_t place = table_place(
-        table, slots, kind, slot.device, slot.op, sector, tag
-    )
+    cdef uint32_t place = table_home(table, tag)
     cdef uint64_t entry = table.places[place]
     cdef uint32_t head
     cdef Link* head_link
+    if entry != 0:
+        place = table_place(table, slots, kind, slot.device, slot.op, sector, tag)
+        entry = table.places[place]
     if entry == 0:
         link.next = link.prev = number
         table.places[place] = tag | <uint64_t>number + 1
         table.n_keys += 1
+        slot_at(slot, kind, place)
         return
     head = <uint32_t>entry - 1
     head_link = slot_link(&slots[head], kind)
@@ -214,7 +239,9 @@ cdef inline void table_add(
     head_link.prev = number
 
 
-cdef inline void table_empty_place(Table* table, uint32_t hole) noexcept nogil:
+cdef inline void table_empty_place(
+    Table* table, Slot* slots, uint32_t hole
+) noexcept nogil:
     """Remove an entry and shift the ones that probed past it back."""
     cdef uint32_t place = hole
     cdef uint32_t n_places = table.mask + 1
@@ -230,6 +257,7 @@ cdef inline void table_empty_place(Table* table, uint32_t hole) noexcept nogil:
             (place + n_places - hole) & table.mask
         ):
             table.places[hole] = entry
+            slot_at(&slots[<uint32_t>entry - 1], <int>(entry >> 32 & 3), hole)
             hole = place
     table.places[hole] = 0
     table.n_keys -= 1
@@ -240,19 +268,35 @@ cdef inline void table_remove(
 ) noexcept nogil:
     """Take a slot from under its key; it must hang there, its key unchanged."""
     cdef Slot* slot = &slots[number]
-    cdef Link* link = slot_link(slot, kind)
-    cdef uint64_t sector = slot_key(slot, kind)
-    cdef uint64_t tag = table_tag(table, kind, slot.device, slot.op, sector)
-    cdef uint32_t place = table_place(
-        table, slots, kind, slot.device, slot.op, sector, tag
+    cdef const Link* link = slot_link(slot, kind)
+    cdef uint32_t place = (
+        slot.place_of_end if kind == BY_QUEUED_END else slot.place_of_start
     )
+    cdef bint is_head = table_holds(table, kind, place, number)
     if link.next == number:
-        table_empty_place(table, place)
+        table_empty_place(table, slots, place)
         return
     slot_link(&slots[link.prev], kind).next = link.next
     slot_link(&slots[link.next], kind).prev = link.prev
-    if <uint32_t>table.places[place] == number + 1:
-        table.places[place] = tag | <uint64_t>link.next + 1
+    if is_head:
+        table.places[place] += <uint64_t>link.next - number
+        slot_at(&slots[link.next], kind, place)
+
+
+cdef inline bint table_turn(Table* table, uint32_t place) noexcept nogil:
+    """Make an entry of a queued start one of an issued start, where it stands.
+
+    Not if another issued start may have the same key: they must be one ring. The entry
+    stays where its probing finds it, for the kind is no part of its home.
+    """
+    cdef uint64_t turned = table.places[place] | <uint64_t>BY_ISSUED_START << 32
+    cdef uint32_t other = table_home(table, turned)
+    while table.places[other]:
+        if table.places[other] >> 32 == turned >> 32:
+            return False
+        other = (other + 1) & table.mask
+    table.places[place] = turned
+    return True
 
 
 cdef inline uint32_t chain_best(
@@ -300,6 +344,9 @@ cdef inline uint32_t chain_best(
     cdef const Slot* slot
     if head == <uint32_t>NIL:
         return NIL
+    if slots[head].by_start.next == head:
+        # alone, as nearly always
+        return NIL if slots[head].marks & forbid or head == not_this else head
     number = head if oldest_first else slots[head].by_start.prev
     last = slots[head].by_start.prev if oldest_first else head
     for _step in range(CHAIN_LIMIT):

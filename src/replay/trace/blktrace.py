@@ -13,6 +13,7 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pyarrow as pa
 
 from replay.trace._blktrace import Decoder
@@ -26,7 +27,7 @@ from replay.trace.metadata import (
     Quality,
     Summary,
 )
-from replay.trace.schema import OPS, TRACE_SCHEMA
+from replay.trace.schema import NOT_SEEN_NS, OPS, TRACE_SCHEMA
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -187,31 +188,26 @@ _OP_NAMES: Final = _op_names()
 
 
 def _allocate(n_rows: int) -> list[pa.Buffer]:
-    """Make the buffers of a batch: one a column, then the three bitmaps, zeroed."""
+    """Make the buffers of a batch, one a column."""
     widths = [
         1 if pa.types.is_dictionary(field.type) else field.type.bit_width // 8
         for field in TRACE_SCHEMA
     ]
-    buffers = [pa.allocate_buffer(n_rows * width) for width in widths]
-    for _ in range(N_TIMES):
-        bitmap = pa.allocate_buffer((n_rows + 7) // 8)
-        memoryview(bitmap).cast("B")[:] = bytes(bitmap.size)
-        buffers.append(bitmap)
-    return buffers
+    return [pa.allocate_buffer(n_rows * width) for width in widths]
 
 
 def make_batch(
     buffers: list[pa.Buffer], n_rows: int, n_null: Sequence[int]
 ) -> pa.RecordBatch:
-    """Show filled buffers as a batch; nothing is copied.
+    """Show filled buffers as a batch; no value is copied.
 
     Parameters
     ----------
     buffers : list of Buffer
-        One a column of `TRACE_SCHEMA`, then the three times' validity bitmaps.
+        One a column of `TRACE_SCHEMA`; times that were not seen are -1.
     n_rows : int
     n_null : sequence of int
-        Nulls in the three times.
+        How many were not seen of the three times.
 
     Returns
     -------
@@ -222,7 +218,7 @@ def make_batch(
         bitmap = None
         nulls = 0
         if number < N_TIMES and n_null[number]:
-            bitmap = buffers[len(TRACE_SCHEMA) + number]
+            bitmap = _seen(buffers[number], n_rows)
             nulls = n_null[number]
         if pa.types.is_dictionary(field.type):
             codes = pa.Array.from_buffers(pa.int8(), n_rows, [None, buffers[number]], 0)
@@ -233,6 +229,12 @@ def make_batch(
             )
         arrays.append(column)
     return pa.RecordBatch.from_arrays(arrays, schema=TRACE_SCHEMA)
+
+
+def _seen(times: pa.Buffer, n_rows: int) -> pa.Buffer:
+    """Make the validity bitmap of times."""
+    seen = np.frombuffer(times, np.int64, n_rows) != NOT_SEEN_NS
+    return pa.py_buffer(np.packbits(seen, bitorder="little"))
 
 
 def summary_of(decoder: Decoder, n_rows: int) -> Summary:
@@ -262,11 +264,11 @@ def summary_of(decoder: Decoder, n_rows: int) -> Summary:
         n_rows=n_rows,
         devices=[
             Device(device=device, n_requests=n_requests)
-            for device, n_requests, *_ in sorted(decoder.devices())
+            for device, n_requests in sorted(decoder.devices())
         ],
         cgroups=[
             Cgroup(id=id_, n_requests=n_requests, n_bios=n_bios, nbytes=nbytes)
-            for id_, n_requests, n_bios, nbytes, *_ in sorted(decoder.cgroups())
+            for id_, n_requests, n_bios, nbytes in sorted(decoder.cgroups())
         ],
         processes=_processes(decoder, start_ns, end_ns),
         messages=[
@@ -306,7 +308,7 @@ def _processes(decoder: Decoder, start_ns: int, end_ns: int) -> list[Process]:
             first_ns=first_ns,
             last_ns=last_ns,
         )
-        for pid, n_requests, _, _, first_ns, last_ns in decoder.processes()
+        for pid, n_requests, first_ns, last_ns in decoder.processes()
     ]
     found += [
         Process(pid=pid, names=known, n_requests=0) for pid, known in names.items()

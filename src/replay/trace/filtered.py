@@ -185,11 +185,9 @@ def _batch(columns: dict[str, NDArray[Any]]) -> pa.RecordBatch:
         pa.py_buffer(np.ascontiguousarray(columns[field.name]))
         for field in TRACE_SCHEMA
     ]
-    n_null = []
-    for field_ in _TIMES:
-        seen = columns[field_.name] != NOT_SEEN_NS
-        buffers.append(pa.py_buffer(np.packbits(seen, bitorder="little")))
-        n_null.append(len(seen) - int(np.count_nonzero(seen)))
+    n_null = [
+        int(np.count_nonzero(columns[field.name] == NOT_SEEN_NS)) for field in _TIMES
+    ]
     return make_batch(buffers, len(columns["device"]), n_null)
 
 

@@ -167,9 +167,5 @@ def _record_batch(rows: Rows, start_ns: int) -> pa.RecordBatch:
         rows["cpu"],
         np.zeros(len(rows), np.int32),
     ]
-    every = np.ones(len(rows), np.bool_)
-    bitmaps = [np.packbits(one, bitorder="little") for one in (every, every, seen)]
-    buffers = [
-        pa.py_buffer(np.ascontiguousarray(column)) for column in (*columns, *bitmaps)
-    ]
+    buffers = [pa.py_buffer(np.ascontiguousarray(column)) for column in columns]
     return make_batch(buffers, len(rows), [0, 0, int(len(rows) - seen.sum())])
