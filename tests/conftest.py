@@ -32,6 +32,12 @@ settings.load_profile(
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_columns() -> None:
+    """Reports take their width from COLUMNS, which pytest's workers are given."""
+    os.environ.pop("COLUMNS", None)
+
+
 @pytest.fixture(scope="session")
 def top() -> Path:
     """The checkout."""

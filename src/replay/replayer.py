@@ -10,6 +10,7 @@ from replay.engine.layout import raw_tables, requests_table
 from replay.engine.raw import Raw
 from replay.engine.setup import ArrivalMode
 from replay.engine.streams import Streams, infer_streams
+from replay.errors import ScenarioError
 from replay.feed import Part, ahead, parts
 from replay.results.dependence import dependence
 from replay.results.info import run_info
@@ -18,6 +19,7 @@ from replay.results.tables import Names
 from replay.results.write import RequestsWriter, ResultSink
 from replay.scenario.bind import Binding
 from replay.scenario.caught import Caught
+from replay.scenario.given import overridden_cgroup
 from replay.scenario.load import Scenario
 from replay.trace.convert import open_or_convert
 from replay.trace.file import Progress, Trace
@@ -25,6 +27,9 @@ from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
 from replay.trace.schema import device_text
 from replay.version import VERSION
+
+#: Cgroups that are named where a user may have mistyped one.
+SOME = 8
 
 
 def run(
@@ -107,6 +112,14 @@ def run(
         )
     bound_from = time.perf_counter()
     binding = wanted.bind(opened)
+    for argument in overrides:
+        # in a file it is a note: one scenario may be for many traces
+        if (path := overridden_cgroup(argument)) in binding.idle:
+            there = [name for name in binding.cgroup_names if name not in binding.idle]
+            some = ", ".join(there[:SOME]) + (", ..." if len(there) > SOME else "")
+            raise ScenarioError(
+                f"--set {argument}: {path}: {binding.idle[path]} (there are {some})"
+            )
     names = Names(
         cgroups=binding.cgroup_names,
         parents=binding.setup.parent,

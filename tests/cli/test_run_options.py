@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 import hand_made as made
 import replay
+from captures import write_set, writes
 from replay.cli.main import cli
 from replay.errors import ScenarioError
 from replay.results.write import ResultSink
@@ -186,3 +187,55 @@ def test_comparing_what_is_no_result_is_exit_code_1(tmp_path: Path) -> None:
     done = call("compare", tmp_path, tmp_path)
     assert done.exit_code == 1
     assert "no run.json in it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["/tset.slice/memory.max=64M", 'cgroups."/tset.slice".memory.max="64M"'],
+)
+def test_a_limit_for_a_cgroup_that_is_not_there_is_refused(
+    top: Path, argument: str
+) -> None:
+    # GIVEN --set for a cgroup that the trace has nothing of
+    trace = top / "traces" / "seed-unlimited"
+    result = CliRunner().invoke(cli, ["run", str(trace), "--set", argument])
+    # THEN it is no note at the end, but a refusal with the nearest name
+    assert result.exit_code == 1
+    assert "did you mean /test.slice? (there are /, /test.slice)" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_comparing_a_file_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "t.arrow").touch()
+    for name, text in (("t.arrow", "is a file, not a result"), ("nix", "no such dir")):
+        path = str(tmp_path / name)
+        result = CliRunner().invoke(cli, ["compare", path, path])
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"Error: {path}: {text}")
+        assert "name a directory written by 'replay run -o'" in result.stderr
+
+
+def test_the_headline_of_a_trace_with_the_root_only(tmp_path: Path) -> None:
+    write_set(tmp_path, "sda", cpu0=writes(3, cgroup=0))
+    result = CliRunner().invoke(cli, ["run", str(tmp_path / "sda")])
+    assert "waited for another" not in result.stdout
+    assert "Every request is the root's (/)" in result.stdout
+
+
+@pytest.mark.parametrize(("columns", "longest"), [("", 200), ("90", 90), ("7", 80)])
+def test_a_pipe_takes_its_width_from_columns_and_cuts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: str, longest: int
+) -> None:
+    # GIVEN a cgroup with a long path
+    path = "/" + "/".join(f"part-{n}-of-it" for n in range(9))
+    write_set(tmp_path, "loop0", cpu0=writes(3))
+    (tmp_path / "ids").write_text(f"23 {path}\n")
+    monkeypatch.setenv("COLUMNS", columns)
+    result = CliRunner().invoke(cli, ["run", str(tmp_path)])
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= longest
+    # THEN all of it is there, on one line or several
+    first_column = "".join(line[2 : 2 + len(path)].split("  ")[0] for line in lines)
+    assert path in first_column
+    if not columns:
+        assert path in result.stdout

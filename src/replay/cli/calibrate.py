@@ -1,11 +1,15 @@
 """``replay calibrate``."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from replay.cli import options
 from replay.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from replay.trace.formats.base import FormatOptions
 
 
 @click.command
@@ -24,9 +28,7 @@ def calibrate(
     inputs: tuple[str, ...],
     scenario: Path | None,
     overrides: tuple[str, ...],
-    format_name: str | None,
-    columns: str | None,
-    blkparse_format: str | None,
+    format: "FormatOptions",
     device: str | None,
     as_json: bool,
     quiet: bool,
@@ -50,7 +52,7 @@ def calibrate(
             overrides=overrides,
             device=device,
             progress=progress,
-            format=options.format_options(format_name, columns, blkparse_format),
+            format=format,
         )
     if as_json:
         facts = msgspec.to_builtins(found) | {"iocost": found.iocost}

@@ -13,6 +13,8 @@ from replay.cli.progress import message, progress_bar
 
 if TYPE_CHECKING:
     from replay.trace.file import Progress
+    from replay.trace.filters import Filters
+    from replay.trace.formats.base import FormatOptions
     from replay.trace.metadata import Metadata
 
 
@@ -50,16 +52,8 @@ def convert(
     output: Path,
     to: str,
     events: bool,
-    format_name: str | None,
-    columns: str | None,
-    blkparse_format: str | None,
-    begin: str | None,
-    end: str | None,
-    devices: tuple[str, ...],
-    only_cgroups: tuple[str, ...],
-    processes: tuple[str, ...],
-    ops: tuple[str, ...],
-    sectors: str | None,
+    format: "FormatOptions",
+    filters: "Filters",
     cgroups: Path | None,
     overwrite: bool,
     batch_rows: int,
@@ -77,11 +71,7 @@ def convert(
     """
     import replay
 
-    chosen = options.format_options(format_name, columns, blkparse_format)
-    filters = options.filters_of(
-        begin, end, devices, only_cgroups, processes, ops, sectors
-    )
-    if events and (filters or cgroups is not None or format_name is not None):
+    if events and (filters or cgroups is not None or format.name is not None):
         raise click.UsageError("--events takes blktrace's records, and all of them.")
     with _told(output, quiet=quiet) as (progress, tell):
         if events:
@@ -99,7 +89,7 @@ def convert(
                 cgroups=cgroups,
                 threads=threads,
                 progress=progress,
-                format=chosen,
+                format=format,
                 filters=filters,
             ) as trace:
                 replay.write_parquet(
@@ -115,7 +105,7 @@ def convert(
                 batch_rows=batch_rows,
                 threads=threads,
                 progress=progress,
-                format=chosen,
+                format=format,
                 filters=filters,
             ) as trace:
                 tell += [trace.metadata]

@@ -10,6 +10,8 @@ from replay.cli.progress import progress_bar
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from replay.trace.formats.base import FormatOptions
+
 
 @click.command
 @click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
@@ -19,9 +21,7 @@ if TYPE_CHECKING:
 @options.quiet
 def info(
     inputs: tuple[str, ...],
-    format_name: str | None,
-    columns: str | None,
-    blkparse_format: str | None,
+    format: "FormatOptions",
     cgroups: "Path | None",
     as_json: bool,
     quiet: bool,
@@ -38,11 +38,10 @@ def info(
     from replay.trace.convert import open_or_convert
     from replay.trace.info import trace_info
 
-    chosen = options.format_options(format_name, columns, blkparse_format)
     with (
         progress_bar("Reading", quiet=quiet) as progress,
         open_or_convert(
-            inputs, cgroups=cgroups, progress=progress, format=chosen
+            inputs, cgroups=cgroups, progress=progress, format=format
         ) as trace,
     ):
         facts = trace_info(trace)

@@ -24,6 +24,8 @@ COMMANDS: Final = {
     ),
     "formats": ("replay.cli.formats", "List the formats that are read."),
     "info": ("replay.cli.info", "Show what is in a trace, and what was lost."),
+    "init": ("replay.cli.init", "Write a scenario of a trace, to be edited."),
+    "keys": ("replay.cli.keys", "List the keys of a scenario."),
     "run": ("replay.cli.run", "Replay a trace: who pays, who waits, who is killed."),
     "compare": ("replay.cli.compare", "Compare the results of two runs or more."),
     "calibrate": (

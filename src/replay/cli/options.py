@@ -1,14 +1,11 @@
 """Options that commands share: the same letter means the same everywhere."""
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
-
-if TYPE_CHECKING:
-    from replay.trace.filters import Filters
-    from replay.trace.formats.base import FormatOptions
 
 _FILE: Final = click.Path(path_type=Path)
 
@@ -64,7 +61,23 @@ scenario = click.option(
 
 
 def input_format(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what the inputs are: see `format_options`."""
+    """Add the options that say what the inputs are; the command gets ``format``."""
+
+    @wraps(command)
+    def gathered(
+        *,
+        format_name: str | None,
+        columns: str | None,
+        blkparse_format: str | None,
+        **others: Any,
+    ) -> Any:
+        from replay.trace.formats.base import FormatOptions
+
+        format = FormatOptions(
+            name=format_name, columns=columns, blkparse_format=blkparse_format
+        )
+        return command(format=format, **others)
+
     for option in (
         click.option(
             "--blkparse-format",
@@ -85,23 +98,38 @@ def input_format(command: Callable[..., Any]) -> Callable[..., Any]:
             "[default: told by the content, where that is safe]",
         ),
     ):
-        command = option(command)
-    return command
-
-
-def format_options(
-    format_name: str | None, columns: str | None, blkparse_format: str | None
-) -> "FormatOptions":
-    """Make one value of the three options of `input_format`."""
-    from replay.trace.formats.base import FormatOptions
-
-    return FormatOptions(
-        name=format_name, columns=columns, blkparse_format=blkparse_format
-    )
+        option(gathered)
+    return gathered
 
 
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which requests to keep: see `filters_of`."""
+    """Add the options that say which requests to keep; the command gets ``filters``."""
+
+    @wraps(command)
+    def gathered(
+        *,
+        begin: str | None,
+        end: str | None,
+        devices: tuple[str, ...],
+        only_cgroups: tuple[str, ...],
+        processes: tuple[str, ...],
+        ops: tuple[str, ...],
+        sectors: str | None,
+        **others: Any,
+    ) -> Any:
+        from replay.trace.filters import Filters
+
+        filters = Filters(
+            begin=begin,
+            end=end,
+            devices=devices,
+            cgroups=only_cgroups,
+            processes=processes,
+            ops=ops,
+            sectors=sectors,
+        )
+        return command(filters=filters, **others)
+
     for option in (
         click.option(
             "--sectors",
@@ -150,28 +178,5 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
             "or a wall-clock time (2026-11-01T12:00:00, UTC unless a zone follows).",
         ),
     ):
-        command = option(command)
-    return command
-
-
-def filters_of(
-    begin: str | None,
-    end: str | None,
-    devices: tuple[str, ...],
-    cgroups: tuple[str, ...],
-    processes: tuple[str, ...],
-    ops: tuple[str, ...],
-    sectors: str | None,
-) -> "Filters":
-    """Make one value of the options of `filters`."""
-    from replay.trace.filters import Filters
-
-    return Filters(
-        begin=begin,
-        end=end,
-        devices=devices,
-        cgroups=cgroups,
-        processes=processes,
-        ops=ops,
-        sectors=sectors,
-    )
+        option(gathered)
+    return gathered

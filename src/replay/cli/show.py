@@ -1,5 +1,6 @@
 """Reports on standard output."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -8,7 +9,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-#: Columns where no terminal sets a width: no line is folded, so names can be searched.
+#: Columns where neither a terminal nor COLUMNS sets a width: no line is folded, so
+#: names can be searched.
 _WIDE: Final = 1000
 #: Narrower terminals get the lines of this one, rather than numbers cut short.
 _LEAST: Final = 80
@@ -31,7 +33,15 @@ def show(what: "RenderableType") -> None:
         console.width = max(console.width, _LEAST)
         console.print(what)
         return
-    text = render_text(what, width=_WIDE)
+    text = render_text(what, width=_width())
     # a report is not lost because its last cgroup has a name that the locale has not
     encoding = sys.stdout.encoding or "utf-8"
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False)
+
+
+def _width() -> int:
+    """Return the columns of what is no terminal; long names fold, none is cut."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdecimal() and 0 < int(columns) < _WIDE:
+        return max(int(columns), _LEAST)
+    return _WIDE

@@ -39,6 +39,8 @@ _LOSSES = (
     ("unfinished", "requests without a completion"),
     ("late_completions", "completions too late"),
 )
+OWN_IO = "every cgroup paid for its own I/O"
+OTHERS = "nobody waited for another"
 #: What became of requests that were not completed as recorded.
 _FATES = (
     ("failed", "failed"),
@@ -97,15 +99,18 @@ def _title(info: dict[str, Any]) -> Text:
 def _answers(found: Facts) -> Iterable[RenderableType]:
     """Tell what happened; what did not, in one line."""
     nothing = []
+    alone = [one.name for one in found.cgroups.items] == ["/"]
+    # with one cgroup there is nobody to pay for, or to wait for
+    own = "every request is the root's (/), and so is what is paid"
     sections: list[tuple[str, Top[Any], Any, str]] = [
-        ("Who paid for whom", found.paid, _paid, "every cgroup paid for its own I/O"),
-        ("Who waited behind whom", found.waited, _waited, "nobody waited for another"),
+        ("Who paid for whom", found.paid, _paid, own if alone else OWN_IO),
+        ("Who waited behind whom", found.waited, _waited, "" if alone else OTHERS),
         ("Who was killed", found.kills, _killed, "nobody was killed"),
         ("What failed", found.errors, _failed, "no request failed"),
     ]
     for title, top, line, otherwise in sections:
         if not top.items:
-            nothing.append(otherwise)
+            nothing += [otherwise] if otherwise else []
             continue
         yield _heading(title)
         for item in top.items:

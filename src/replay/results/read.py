@@ -78,10 +78,13 @@ def open_results(outdir: str | Path) -> Result:
     try:
         info = json.loads(path.read_bytes())
         version = info["schema_version"]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        what = f"no {RUN_FILE} in it"
+        if not directory.is_dir():
+            there = directory.exists()
+            what = "is a file, not a result" if there else "no such directory"
         raise OutputError(
-            f"{directory}: no {RUN_FILE} in it: name a directory written by "
-            "'replay run -o'"
+            f"{directory}: {what}: name a directory written by 'replay run -o'"
         ) from None
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror or error}") from error

@@ -20,6 +20,7 @@ from replay.scenario.lookup import Lookup
 from replay.scenario.notes import (
     capped,
     cgroup_notes,
+    idle_cgroups,
     policy_notes,
     scenario_notes,
     trace_notes,
@@ -80,6 +81,9 @@ class Binding:
         In order; the first match wins.
     tasks : list of Task
         As in ``Setup.task_*``.
+    idle : dict of str to str
+        Cgroups that the scenario says something of and the trace has nothing of: by
+        path, what is wrong with it.
     notes : list of str
         Estimates, assumptions and what is not modelled, one line each.
     """
@@ -95,6 +99,7 @@ class Binding:
     backing_device: int | None
     assigns: list[AssignRule]
     tasks: list[Task]
+    idle: dict[str, str]
     notes: list[str]
 
     @property
@@ -164,7 +169,9 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         n_cgroups=len(tree.names),
     )
     notes += cgroup_notes(scenario)
-    notes += trace_notes(scenario, tree, summary, dense, assigns, processes)
+    traced = {dense[one.id] for one in summary.cgroups if one.n_requests}
+    idle = idle_cgroups(scenario, tree, traced, assigns)
+    notes += trace_notes(summary, assigns, processes, idle)
     cgroups = FlatCgroups.make(scenario, tree)
     tasks: list[Task] = []
     found = _tasks(trace, scenario, tree, cgroups, resolver, processes)
@@ -197,6 +204,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         backing_device=scenario.backing.device,
         assigns=assigns,
         tasks=tasks,
+        idle=idle,
         notes=notes,
     )
 

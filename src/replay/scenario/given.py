@@ -319,6 +319,25 @@ def _toml_or_text(text: str) -> object:
     return found["value"] if len(found) == 1 else text
 
 
+def overridden_cgroup(argument: str) -> str | None:
+    """Find the cgroup that one ``--set`` argument is about.
+
+    Parameters
+    ----------
+    argument : str
+        A valid one.
+
+    Returns
+    -------
+    str or None
+        Its path; None if it is about another key.
+    """
+    if argument.startswith("/"):
+        return _split_interface_file(argument, "")[0]
+    _, _, steps = _split_key(argument, "")
+    return steps[1] if steps[0] == "cgroups" and len(steps) > 1 else None
+
+
 def _split_key(argument: str, source: str) -> tuple[str, str, list[str]]:
     """Split ``a."b c".d=VALUE`` into key, value and the key's steps."""
     for match in re.finditer("=", argument):

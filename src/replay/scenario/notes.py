@@ -165,25 +165,21 @@ def _text(key: Key, value: object) -> str:
 
 
 def trace_notes(
-    scenario: Scenario,
-    tree: Tree,
     summary: Summary,
-    dense: Mapping[int, int],
     assigns: Sequence[AssignRule],
     processes: ProcessTable,
+    idle: Mapping[str, str],
 ) -> list[str]:
     """Note what the scenario says and the trace has nothing of.
 
     Parameters
     ----------
-    scenario : Scenario
-    tree : Tree
     summary : Summary
-    dense : mapping of int to int
-        Dense cgroup of each id.
     assigns : sequence of AssignRule
         Compiled ``scenario.assign``.
     processes : ProcessTable
+    idle : mapping of str to str
+        Of `idle_cgroups`.
 
     Returns
     -------
@@ -222,16 +218,31 @@ def trace_notes(
         ):
             vain.append(f"assign[{position}] matches no request of the trace")
     notes += capped(vain, "more rules of assign match no request of the trace")
-    return notes + _idle_notes(scenario, tree, {dense[id_] for id_ in ids}, assigns)
+    known = [f"{path}: {text}" for path, text in idle.items()]
+    return notes + capped(known, "more cgroups have no request of the trace")
 
 
-def _idle_notes(
+def idle_cgroups(
     scenario: Scenario,
     tree: Tree,
     traced: Collection[int],
     assigns: Sequence[AssignRule],
-) -> list[str]:
-    """Note cgroups of which something is said and that the trace has nothing of."""
+) -> dict[str, str]:
+    """Find cgroups of which something is said and that the trace has nothing of.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    tree : Tree
+    traced : collection of int
+        Dense cgroups that the trace has requests of.
+    assigns : sequence of AssignRule
+
+    Returns
+    -------
+    dict of str to str
+        Path to what is wrong with it and which other may be meant.
+    """
     used = np.zeros(len(tree.names), dtype=np.bool_)
     used[[*traced, *(rule.cgroup for rule in assigns)]] = True
     busy = tree.above(used.tolist())
@@ -245,10 +256,9 @@ def _idle_notes(
         )
         if said and not busy[tree.index[cgroup.path]]:
             idle.append(cgroup.path)
-    notes = []
+    text = "no request of the trace belongs to it or below it"
+    found = dict.fromkeys(idle, text)
     for path in idle[:MOST_NOTES]:
-        meant = difflib.get_close_matches(path, near, 1, 0.7)
-        hint = f"; did you mean {meant[0]}?" if meant else ""
-        notes.append(f"{path}: no request of the trace belongs to it or below it{hint}")
-    notes += [""] * (len(idle) - len(notes))
-    return capped(notes, "more cgroups have no request of the trace")
+        if meant := difflib.get_close_matches(path, near, 1, 0.7):
+            found[path] = f"{text}; did you mean {meant[0]}?"
+    return found

@@ -1,0 +1,44 @@
+"""What a recording's directory says of the machine, as a scenario."""
+
+import tomllib
+from pathlib import Path
+
+from replay.capture.saved import BEGIN, END, read_tree
+from replay.capture.toml import machine_toml, scenario_toml
+from replay.scenario.load import Scenario
+
+SCENARIO = "scenario.toml"
+KERNEL = "kernel"
+
+
+def recorded_scenario(place: Path) -> Scenario | None:
+    """Find what ``replay record`` saved beside a trace.
+
+    Parameters
+    ----------
+    place : Path
+        What the user names as a trace: the directory, a file in it, or a base name.
+
+    Returns
+    -------
+    Scenario or None
+        Of ``scenario.toml``, else of the saved tree and kernel; None if there is
+        neither.
+
+    Raises
+    ------
+    ScenarioError
+        ``scenario.toml`` is not valid any more.
+    """
+    directory = place if place.is_dir() else place.parent
+    saved = any((directory / part).is_dir() for part in (BEGIN, END))
+    if saved and (directory / SCENARIO).is_file():
+        return Scenario.load(directory / SCENARIO)
+    release = ""
+    if (directory / KERNEL).is_file():
+        release = (directory / KERNEL).read_text("utf-8", "replace").strip()
+    if not saved and not release:
+        return None
+    tree = read_tree(directory) if saved else {}
+    text = scenario_toml(tree, "", machine_toml((), release))
+    return Scenario.from_dict(tomllib.loads(text), source=str(directory))

@@ -1,0 +1,63 @@
+"""``replay init``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from replay.cli import options
+from replay.cli.progress import message, progress_bar
+
+if TYPE_CHECKING:
+    from replay.trace.formats.base import FormatOptions
+
+
+@click.command
+@click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="SCENARIO.toml",
+    help="The file to make.  [default: standard output]",
+)
+@options.overwrite
+@options.input_format
+@options.cgroups
+@options.quiet
+def init(
+    inputs: tuple[str, ...],
+    output: Path | None,
+    overwrite: bool,
+    format: "FormatOptions",
+    cgroups: Path | None,
+    quiet: bool,
+) -> None:
+    """Write a scenario of a trace, to be edited.
+
+    TRACE is a trace file or anything that 'replay convert' reads. The scenario holds
+    the trace's cgroups with their processes, what 'replay record' saved beside it, and
+    every key with the value that holds without it. It is for 'replay run TRACE -s'.
+    """
+    from replay.capture.recorded import recorded_scenario
+    from replay.output import check_target, replacing
+    from replay.report.outline import outline
+    from replay.scenario.load import Scenario
+    from replay.trace.convert import open_or_convert
+
+    if output is not None:
+        check_target(output.resolve(), output, overwrite=overwrite)
+    base = recorded_scenario(Path(inputs[0])) if len(inputs) == 1 else None
+    with (
+        progress_bar("Reading", quiet=quiet) as progress,
+        open_or_convert(
+            inputs, cgroups=cgroups, progress=progress, format=format
+        ) as trace,
+    ):
+        text = outline(trace, " ".join(inputs), base or Scenario.load())
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    with replacing(output, overwrite=overwrite) as temporary:
+        temporary.write_text(text, "utf-8")
+    message(f"{output}: for 'replay run {' '.join(inputs)} -s {output}'", quiet=quiet)
