@@ -1,0 +1,1 @@
+"""Replays held against what real kernels counted: ``python -m benchmarks.fidelity``."""

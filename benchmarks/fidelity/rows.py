@@ -1,0 +1,85 @@
+"""A number that a kernel counted and a replay found, and how far off it may be."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How far from the kernel's number a replay's may be.
+
+    Attributes
+    ----------
+    text : str
+    low, high : float
+        Least and largest value that is allowed.
+    """
+
+    text: str
+    low: float
+    high: float
+
+
+def exact(kernel: float) -> Bound:
+    """Allow the kernel's number alone."""
+    return Bound("exact", kernel, kernel)
+
+
+def within(kernel: float, part: float) -> Bound:
+    """Allow so large a part of the kernel's number more or less."""
+    off = abs(kernel) * part
+    return Bound(f"{part * 100:g} %", kernel - off, kernel + off)
+
+
+def off_by(kernel: float, most: float) -> Bound:
+    """Allow so much more or less."""
+    return Bound(f"± {most:g}", kernel - most, kernel + most)
+
+
+def factor(kernel: float, by: float) -> Bound:
+    """Allow so many times as much, or as little."""
+    return Bound(f"factor {by:g}", kernel / by, kernel * by)
+
+
+def around(low: float, high: float, part: float, unit: str) -> Bound:
+    """Allow what the kernel's own runs gave, and so large a part beyond."""
+    text = f"{part * 100:g} % of {low:g} to {high:g} {unit}"
+    return Bound(text, low * (1 - part), high * (1 + part))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the report.
+
+    Attributes
+    ----------
+    replayed : str
+        Recording that was replayed.
+    counted : str
+        Recording in which the kernel counted.
+    what : str
+    unit : str
+    kernel, found : float
+    bound : Bound
+    """
+
+    replayed: str
+    counted: str
+    what: str
+    unit: str
+    kernel: float
+    found: float
+    bound: Bound
+
+    @property
+    def holds(self) -> bool:
+        """Whether the replay is as near as it must be."""
+        return self.bound.low <= self.found <= self.bound.high
+
+    @property
+    def off(self) -> str:
+        """By how much it is off."""
+        if self.found == self.kernel:
+            return "0"
+        if not self.kernel:
+            return f"{self.found:+g}"
+        return f"{self.found / self.kernel - 1:+.2%}"
