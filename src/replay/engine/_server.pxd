@@ -5,6 +5,7 @@ with what everybody waited since the last release: it conserves by construction.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc
 
 from replay.engine._arena cimport (
     Arena,
@@ -14,12 +15,16 @@ from replay.engine._arena cimport (
 )
 from replay.engine._types cimport (
     MAX_WAITING_CGROUPS,
+    N_RESOURCES,
     Request,
     Server,
     Sim,
     Wait,
     Waiting,
 )
+
+cdef enum:
+    MAX_TABLE_CGROUPS = 256     # 1.5 MB, of which only what is used is ever touched
 
 
 cdef inline Request *request_at(const Sim *sim, uint32_t slot) noexcept nogil:
@@ -32,21 +37,45 @@ cdef inline Waiting *waiting_at(const Sim *sim, uint32_t index) noexcept nogil:
     return (<Waiting *> sim.waiting.data) + index
 
 
+cdef inline bint waits_open(Sim *sim) noexcept nogil:
+    """Make the table of waits where there are few cgroups; tell if there was memory."""
+    cdef size_t n = sim.n_cgroups + 1       # and the one called n_cgroups, see below
+    if n > MAX_TABLE_CGROUPS:
+        return True
+    sim.wait_table = <uint32_t *> calloc(n * n * N_RESOURCES, sizeof(uint32_t))
+    return sim.wait_table != NULL
+
+
+cdef inline uint32_t wait_new(
+    Sim *sim, uint32_t waiting, uint32_t blocking, uint8_t resource
+) noexcept nogil:
+    """Make a Wait of two cgroups; return its index."""
+    cdef uint32_t index = arena_add(&sim.waits)
+    cdef Wait *wait = (<Wait *> sim.waits.data) + index
+    wait.waiting = waiting
+    wait.blocking = blocking
+    wait.resource = resource
+    return index
+
+
 cdef inline uint32_t wait_of(
     Sim *sim, uint32_t waiting, uint32_t blocking, uint8_t resource
 ) noexcept nogil:
     """Return the index of the Wait of two cgroups on a resource; makes it."""
-    cdef uint64_t key = (
-        <uint64_t> resource << 56 | <uint64_t> waiting << 28 | blocking
-    )
-    cdef uint32_t index = keymap_get(&sim.wait_map, key)
-    cdef Wait *wait
+    cdef uint64_t key
+    cdef uint32_t index
+    cdef uint32_t *place
+    if sim.wait_table != NULL:
+        place = sim.wait_table + (
+            (<size_t> waiting * (sim.n_cgroups + 1) + blocking) * N_RESOURCES + resource
+        )
+        if place[0] == 0:
+            place[0] = wait_new(sim, waiting, blocking, resource)
+        return place[0]
+    key = <uint64_t> resource << 56 | <uint64_t> waiting << 28 | blocking
+    index = keymap_get(&sim.wait_map, key)
     if index == 0:
-        index = arena_add(&sim.waits)
-        wait = (<Wait *> sim.waits.data) + index
-        wait.waiting = waiting
-        wait.blocking = blocking
-        wait.resource = resource
+        index = wait_new(sim, waiting, blocking, resource)
         if index != 0:
             keymap_set(&sim.wait_map, key, index)
     return index

@@ -13,7 +13,7 @@ from replay.engine._heap cimport heap_close, heap_open
 from replay.engine._histogram cimport Histogram, Octave
 from replay.engine._lock cimport shared_close, shared_open
 from replay.engine._pages cimport file_close, file_failed, file_open
-from replay.engine._server cimport server_open
+from replay.engine._server cimport server_open, waits_open
 from replay.engine._types cimport (
     N_IO,
     RESOURCE_DEVICE,
@@ -103,6 +103,8 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     keymap_open(&sim.account_map, 64)
     keymap_open(&sim.charge_map, 64)
     keymap_open(&sim.failure_map, 16)
+    if not waits_open(sim):
+        return False
     sim.devices = <Device *> calloc(sim.n_devices, sizeof(Device))
     sim.groups = <Group *> calloc(sim.n_cgroups, sizeof(Group))
     sim.tasks = <Task *> calloc(sim.n_tasks + 1, sizeof(Task))
@@ -154,6 +156,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.kills)
     arena_close(&sim.done)
     keymap_close(&sim.wait_map)
+    free(sim.wait_table)
     keymap_close(&sim.account_map)
     keymap_close(&sim.charge_map)
     keymap_close(&sim.failure_map)

@@ -69,7 +69,7 @@ cdef inline void schedule_lock(Sim *sim, uint32_t device) noexcept nogil:
     cdef SharedLock *lock = &sim.devices[device].shared
     lock.version += 1
     if lock.length > 0 and lock.frozen_ns < 0:
-        push(sim, shared_next_finish(sim, lock), EVENT_LOCK, device, lock.version)
+        push(sim, shared_next_finish(lock), EVENT_LOCK, device, lock.version)
 
 
 cdef inline void take_lock(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:

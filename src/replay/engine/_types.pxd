@@ -75,6 +75,7 @@ cdef enum:
     RESOURCE_DEVICE = 3
     RESOURCE_THROTTLE = 4
     RESOURCE_MEMORY = 5
+    N_RESOURCES = 6     # the table of waits is so wide
 
 cdef enum:
     # rank of events at the same time
@@ -142,10 +143,6 @@ cdef struct Request:
     int64_t throttled_from_ns
     uint64_t next_page      # where touching goes on after a sleep
     int64_t service_ns
-    int64_t lock_enter_ns
-    int64_t lock_charged_ns
-    uint64_t lock_enter_v
-    uint64_t lock_finish_v
     uint64_t sector
     uint32_t nbytes
     uint32_t n_bios
@@ -156,7 +153,6 @@ cdef struct Request:
     uint32_t worker         # index in Sim.workers, 0 = none
     uint32_t next           # behind it in a queue, or the next free slot
     uint32_t wait_entry     # its cgroup's entry in the queue it waits in
-    uint32_t lock_partner
     uint32_t oom_rounds     # that the present charge has failed
     uint32_t blocking       # cgroup whose limit the present sleep is for
     int32_t stream
@@ -169,7 +165,6 @@ cdef struct Request:
     bint alone              # see Settings.ends_alone
     bint holds_lock
     bint shares_lock
-    bint has_partner
 
 cdef struct QueueNode:
     # bios of one direction that one group queued, in itself or at the group above
@@ -241,10 +236,24 @@ cdef struct Worker:
     int64_t stock_pages
     int64_t over_high       # pages charged above memory.high since it last slept for it
 
+cdef struct Holder:
+    # a request that shares the lock
+    uint64_t enter_v        # virtual times, see reference/queues.py
+    uint64_t finish_v
+    int64_t enter_ns
+    int64_t charged_ns      # of its wait, so far
+    int64_t service_ns
+    int64_t row
+    uint32_t slot
+    uint32_t issuer
+    uint32_t partner        # the last that it was charged with
+    bint has_partner
+
 cdef struct SharedLock:
-    uint32_t *active        # request slots, in the order of their entry
+    Holder *holders         # in the order of their entry
     uint32_t length
     uint32_t capacity
+    uint32_t first          # place of the one that is done first, if any holds it
     uint32_t version
     uint64_t virtual_time
     int64_t updated_ns
@@ -459,6 +468,7 @@ cdef struct Sim:
     uint32_t free_waiting
     Arena waits
     KeyMap wait_map
+    uint32_t *wait_table    # the same, by both cgroups and the resource; or NULL
     Arena accounts
     KeyMap account_map
     Arena charges
