@@ -18,6 +18,9 @@ from replay.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from replay.calibration.model import Calibration, calibrate
+    from replay.dataset.batch import batch
+    from replay.dataset.read import Dataset, open_dataset
+    from replay.dataset.report import BatchReport
     from replay.replayer import run
     from replay.results.compare import compare
     from replay.results.merge import merge
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
     from replay.trace.parquet import write_parquet
 
 __all__ = [
+    "BatchReport",
     "Calibration",
+    "Dataset",
     "Filters",
     "FormatOptions",
     "ModelError",
@@ -44,11 +49,13 @@ __all__ = [
     "Trace",
     "TraceError",
     "__version__",
+    "batch",
     "calibrate",
     "compare",
     "convert",
     "convert_events",
     "merge",
+    "open_dataset",
     "open_or_convert",
     "open_results",
     "open_trace",
@@ -57,17 +64,21 @@ __all__ = [
 ]
 
 _MODULES = {
+    "BatchReport": "replay.dataset.report",
     "Calibration": "replay.calibration.model",
+    "Dataset": "replay.dataset.read",
     "Filters": "replay.trace.filters",
     "FormatOptions": "replay.trace.formats.base",
     "Result": "replay.results.result",
     "Scenario": "replay.scenario.load",
     "Trace": "replay.trace.file",
+    "batch": "replay.dataset.batch",
     "calibrate": "replay.calibration.model",
     "compare": "replay.results.compare",
     "convert": "replay.trace.convert",
     "convert_events": "replay.trace.events",
     "merge": "replay.results.merge",
+    "open_dataset": "replay.dataset.read",
     "open_or_convert": "replay.trace.convert",
     "open_results": "replay.results.read",
     "open_trace": "replay.trace.file",

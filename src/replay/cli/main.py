@@ -27,6 +27,10 @@ COMMANDS: Final = {
     "init": ("replay.cli.init", "Write a scenario of a trace, to be edited."),
     "keys": ("replay.cli.keys", "List the keys of a scenario."),
     "run": ("replay.cli.run", "Replay a trace: who pays, who waits, who is killed."),
+    "batch": (
+        "replay.cli.batch",
+        "Replay many traces under many scenarios, into one dataset.",
+    ),
     "compare": ("replay.cli.compare", "Compare the results of two runs or more."),
     "calibrate": (
         "replay.cli.calibrate",

@@ -72,7 +72,7 @@ def run_info(
             "pyarrow": pa.__version__,
         },
         "scenario": dict(scenario),
-        "scenario_sha256": _identity(scenario),
+        "scenario_sha256": identity(scenario),
         "trace": {
             "path": str(trace),
             "sha256": trace_identity(metadata),
@@ -109,7 +109,7 @@ def trace_identity(metadata: Metadata) -> str:
         quality. No pass over the rows is needed; two recordings that agree in all
         of it to the nanosecond are taken for the same.
     """
-    return _identity(msgspec.to_builtins(metadata.summary))
+    return identity(msgspec.to_builtins(metadata.summary))
 
 
 def labels(info: Mapping[str, Any], table: str) -> dict[str, str]:
@@ -139,6 +139,7 @@ def labels(info: Mapping[str, Any], table: str) -> dict[str, str]:
     return {f"replay.{key}": values[key] for key in sorted(values)}
 
 
-def _identity(value: object) -> str:
+def identity(value: object) -> str:
+    """Tell what JSON holds from all else, by SHA-256."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,139 @@
+"""``replay batch``."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from replay.cli import options
+from replay.cli.progress import message, progress_bar
+
+
+@click.command
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@click.option(
+    "-s",
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="SCENARIO.toml",
+    help="Each INPUT is replayed under each of these; may be given again. "
+    "[default: the scenario that says nothing]",
+)
+@click.option(
+    "--pairs",
+    multiple=True,
+    metavar="PAIRS.csv",
+    help="Pairs, one a line, under the columns 'trace' and 'scenario'; names are "
+    "taken from the file's place.",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="DATASET",
+    help="Directory or address (s3://...) of the dataset to make or to add to.",
+)
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="POLICY",
+    help="Replay each pair under each of these driver.policy; may be given again. "
+    "The scenario is then called SCENARIO:POLICY.",
+)
+@options.set_key
+@options.input_format
+@options.filters
+@options.assign
+@options.cgroups
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Worker processes; the dataset is the same. [default: one per processor]",
+)
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Let the Dask cluster of this scheduler do it, such as tcp://10.0.0.1:8786.",
+)
+@options.json
+@options.quiet
+def batch(
+    inputs: tuple[str, ...],
+    scenarios: tuple[str, ...],
+    pairs: tuple[str, ...],
+    output: str,
+    policies: tuple[str, ...],
+    overrides: tuple[str, ...],
+    format_name: str | None,
+    columns: str | None,
+    blkparse_format: str | None,
+    begin: str | None,
+    end: str | None,
+    devices: tuple[str, ...],
+    only_cgroups: tuple[str, ...],
+    processes: tuple[str, ...],
+    ops: tuple[str, ...],
+    sectors: str | None,
+    assign: Path | None,
+    cgroups: str | None,
+    jobs: int | None,
+    cluster: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Replay every trace under every scenario, into one dataset.
+
+    INPUT is what 'replay run' takes (but standard input), a pattern
+    ('fleet/*/capture'), a directory of recordings or trace files at any depth, or an
+    address of one of these on another file system (s3://...).
+
+    The dataset holds one directory of Parquet files a table, in which 'trace' and
+    'scenario' are columns. What it holds already is not done again: a batch that was
+    interrupted, or that gets more inputs, goes on where it was. Exit code 1: a pair
+    failed.
+    """
+    if not inputs and not pairs:
+        raise click.UsageError("name an INPUT, or pairs by --pairs PAIRS.csv.")
+    if scenarios and not inputs:
+        raise click.UsageError("-s is for INPUTs; the pairs name their scenarios.")
+    if jobs is not None and cluster is not None:
+        raise click.UsageError("--jobs is for this machine; a cluster has its workers.")
+
+    import replay
+
+    try:
+        with progress_bar("Replaying", quiet=quiet) as progress:
+            report = replay.batch(
+                inputs,
+                scenarios,
+                output=output,
+                pairs=pairs,
+                policies=policies,
+                overrides=overrides,
+                assign=assign,
+                cgroups=cgroups,
+                format=options.format_options(format_name, columns, blkparse_format),
+                filters=options.filters_of(
+                    begin, end, devices, only_cgroups, processes, ops, sectors
+                ),
+                jobs=jobs,
+                cluster=cluster,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        message(
+            "Interrupted: what is finished is kept, the same command goes on from "
+            "there."
+        )
+        sys.exit(130)
+    if as_json:
+        click.echo(report.to_json())
+    else:
+        click.echo(report.summary())
+    message(f"took {report.seconds:.2f} s", quiet=quiet)
+    if report.failed:
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""Many traces under many scenarios, as one dataset of tables."""

@@ -1,0 +1,142 @@
+"""One batch at a time on a dataset; the lock dies with its batch.
+
+On this machine the kernel holds the lock, and lets go of it when the process ends,
+however it ends. On an object store there is no such thing: there the lock is an object
+that its batch rewrites every few seconds. Who finds one waits until it has changed, and
+then gives up, or until it has not for long enough, and then takes it. No clock of
+another machine is read.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from replay.dataset.layout import Layout
+from replay.errors import OutputError
+
+#: How often a batch says that it lives, where the kernel cannot.
+BEAT_S: Final = 5.0
+#: Silence after which a batch is dead.
+SILENCE_S: Final = 30.0
+
+
+@contextmanager
+def locked(
+    layout: Layout, *, beat_s: float = BEAT_S, silence_s: float = SILENCE_S
+) -> Iterator[None]:
+    """Hold a dataset.
+
+    Parameters
+    ----------
+    layout : Layout
+        Its internal directory exists.
+    beat_s, silence_s : float
+        See `BEAT_S` and `SILENCE_S`.
+
+    Raises
+    ------
+    OutputError
+        Another batch holds it.
+    """
+    path = layout.lock.local
+    if path is not None:
+        with _by_kernel(layout, path):
+            yield
+        return
+    lease = _Lease(layout, beat_s, silence_s)
+    lease.take()
+    try:
+        yield
+    finally:
+        lease.release()
+
+
+@contextmanager
+def _by_kernel(layout: Layout, path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _held(layout, os.read(descriptor, 200)) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, _me().encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class _Lease:
+    """An object that says which batch holds the dataset, as long as it is renewed."""
+
+    def __init__(self, layout: Layout, beat_s: float, silence_s: float) -> None:
+        self._layout = layout
+        self._beat_s = beat_s
+        self._silence_s = silence_s
+        self._token = secrets.token_hex(8)
+        self._n_beats = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def take(self) -> None:
+        end = time.monotonic() + self._silence_s
+        seen = first = self._read()
+        while first and time.monotonic() < end:
+            time.sleep(self._beat_s / 5)
+            seen = self._read()
+            if seen != first:
+                break
+        if seen and seen != first:
+            raise _held(self._layout, json.dumps(seen.get("holder")).encode())
+        self._write()
+        # two may have come to this point at once: the last one to write has it
+        time.sleep(self._beat_s / 5)
+        now = self._read()
+        if now.get("token") != self._token:
+            raise _held(self._layout, json.dumps(now.get("holder")).encode())
+        self._thread.start()
+
+    def release(self) -> None:
+        self._done.set()
+        self._thread.join()
+        if self._read().get("token") == self._token:
+            self._layout.lock.remove()
+
+    def _renew(self) -> None:
+        while not self._done.wait(self._beat_s):
+            try:
+                self._write()
+            except OSError:
+                # the store may be back for the next one; if not, writing results fails
+                continue
+
+    def _write(self) -> None:
+        self._n_beats += 1
+        told = {"holder": _me(), "token": self._token, "beat": self._n_beats}
+        self._layout.lock.write(json.dumps(told).encode())
+
+    def _read(self) -> dict[str, object]:
+        try:
+            found = json.loads(self._layout.lock.read())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def _me() -> str:
+    return f"process {os.getpid()} of {socket.gethostname()}"
+
+
+def _held(layout: Layout, holder: bytes) -> OutputError:
+    name = holder.decode(errors="replace").strip('"') or "another process"
+    return OutputError(
+        f"{layout.root}: {name} is at work on it: wait for it, or name another dataset"
+    )

@@ -1,0 +1,277 @@
+"""Files and directories, on this machine or on any file system that has an address.
+
+A place without ``://`` is a local path. All else is an address that pyarrow knows
+(``s3://bucket/path``, ``gs://``, ``abfs://``, ``hdfs://``) or, where fsspec is
+installed, fsspec does. Who may read there, and where an S3 server stands, is told by
+the environment, as for every program that uses these services (``AWS_ACCESS_KEY_ID``,
+``AWS_ENDPOINT_URL``).
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pyarrow as pa
+from pyarrow import fs
+
+from replay.errors import ReplayError
+
+ADDRESS: Final = "://"
+#: Copied at once between file systems.
+_PIECE: Final = 1 << 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A file that lies somewhere.
+
+    Attributes
+    ----------
+    place : Place
+    nbytes : int
+    stamp : str
+        Another one if the file was written since; of a local file it holds the change
+        time and the inode, which cannot be set.
+    """
+
+    place: "Place"
+    nbytes: int
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file or directory, which need not exist.
+
+    Attributes
+    ----------
+    text : str
+        An absolute local path or an address.
+    """
+
+    text: str
+
+    @classmethod
+    def of(cls, text: str | Path) -> Self:
+        """Make a place of what a user wrote."""
+        told = str(text)
+        if told.startswith("file" + ADDRESS):
+            told = told.removeprefix("file" + ADDRESS)
+        return cls(told.rstrip("/") if ADDRESS in told else _absolute(told))
+
+    @property
+    def local(self) -> Path | None:
+        """The path, if it is one of this machine."""
+        return None if ADDRESS in self.text else Path(self.text)
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self.text.rpartition("/")[2]
+
+    @property
+    def parent(self) -> "Place":
+        """What it lies in."""
+        return Place(self.text.rpartition("/")[0] or "/")
+
+    def __truediv__(self, name: str) -> "Place":
+        return Place(f"{self.text.rstrip('/')}/{name}")
+
+    def __str__(self) -> str:
+        return self.text
+
+    def find(self) -> Found | None:
+        """Return the file that lies here; None if there is none, or a directory."""
+        if (path := self.local) is not None:
+            return _local_file(path) if path.is_file() else None
+        info = self._info()
+        return _remote_file(self, info) if info.type == fs.FileType.File else None
+
+    def is_directory(self) -> bool:
+        """Tell whether a directory lies here, or a prefix of objects."""
+        if (path := self.local) is not None:
+            return path.is_dir()
+        return bool(self._info().type == fs.FileType.Directory)
+
+    def files(self, *, below: bool = False) -> list[Found]:
+        """List the files of a directory, by name; none if it does not exist.
+
+        Parameters
+        ----------
+        below : bool
+            Those of its directories too, at any depth.
+        """
+        if (path := self.local) is not None:
+            found = [_local_file(file) for file in _local_files(path, below)]
+        else:
+            system, inside = _system(self.text)
+            selector = fs.FileSelector(inside, recursive=below, allow_not_found=True)
+            found = [
+                _remote_file(self / info.path[len(inside) :].lstrip("/"), info)
+                for info in system.get_file_info(selector)
+                if info.type == fs.FileType.File
+            ]
+        return sorted(found, key=lambda one: one.place.text)
+
+    def read(self) -> bytes:
+        """Read a file.
+
+        Raises
+        ------
+        OSError
+        """
+        if (path := self.local) is not None:
+            return path.read_bytes()
+        with self.opened() as file:
+            return bytes(file.read())
+
+    def opened(self) -> pa.NativeFile:
+        """Open a file for reading anywhere in it."""
+        if (path := self.local) is not None:
+            return pa.memory_map(str(path), "r")
+        system, inside = _system(self.text)
+        return system.open_input_file(inside)
+
+    def created(self) -> pa.NativeFile:
+        """Open a new file for writing; elsewhere it appears when it is closed."""
+        if (path := self.local) is not None:
+            return pa.OSFile(str(path), "wb")
+        system, inside = _system(self.text)
+        return system.open_output_stream(inside)
+
+    def write(self, data: bytes | pa.Buffer) -> None:
+        """Make or replace a file, whole or not at all, and see to it that it stays.
+
+        Raises
+        ------
+        OSError
+        """
+        if (path := self.local) is not None:
+            with local_replacing(path) as temporary:
+                temporary.write_bytes(data)
+            return
+        with self.created() as file:
+            file.write(data)
+
+    def fetch(self, target: Path) -> None:
+        """Copy a file to this machine."""
+        with self.opened() as source, target.open("wb") as copy:
+            shutil.copyfileobj(source, copy, _PIECE)
+
+    def put(self, source: Path) -> None:
+        """Make a file of a local one; elsewhere it appears whole."""
+        with source.open("rb") as file, self.created() as copy:
+            shutil.copyfileobj(file, copy, _PIECE)
+
+    def remove(self) -> None:
+        """Remove a file that may be gone already."""
+        with suppress(FileNotFoundError):
+            if (path := self.local) is not None:
+                path.unlink()
+            else:
+                system, inside = _system(self.text)
+                system.delete_file(inside)
+
+    def make_directory(self) -> None:
+        """Make a directory with those that it lies in, where there are such things."""
+        if (path := self.local) is not None:
+            path.mkdir(parents=True, exist_ok=True)
+
+    def system(self) -> tuple[fs.FileSystem, str]:
+        """Return its file system, as pyarrow takes it, and the path in it."""
+        if self.local is not None:
+            return fs.LocalFileSystem(), self.text
+        return _system(self.text)
+
+    def _info(self) -> fs.FileInfo:
+        system, inside = _system(self.text)
+        return system.get_file_info(inside)
+
+
+@contextmanager
+def local_replacing(path: Path) -> Iterator[Path]:
+    """Let the caller write a temporary file that takes a local file's place.
+
+    What is there at the end is on the disk when it gets its name.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a local file or directory is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _absolute(path: str) -> str:
+    # links stay links, unlike in Path.resolve
+    return os.path.normpath(Path.cwd() / path)
+
+
+def _local_files(directory: Path, below: bool) -> Iterator[Path]:
+    if not directory.is_dir():
+        return
+    if not below:
+        yield from (path for path in directory.iterdir() if path.is_file())
+        return
+    for folder, _, names in os.walk(directory):
+        yield from (path for name in names if (path := Path(folder, name)).is_file())
+
+
+def _local_file(path: Path) -> Found:
+    told = path.stat()
+    stamp = f"{told.st_size}:{told.st_mtime_ns}:{told.st_ctime_ns}:{told.st_ino}"
+    return Found(place=Place(str(path)), nbytes=told.st_size, stamp=stamp)
+
+
+def _remote_file(place: Place, info: fs.FileInfo) -> Found:
+    return Found(place=place, nbytes=info.size, stamp=f"{info.size}:{info.mtime_ns}")
+
+
+def _system(text: str) -> tuple[fs.FileSystem, str]:
+    """Find the file system of an address, and the path in it."""
+    scheme, _, rest = text.partition(ADDRESS)
+    root, _, inside = rest.partition("/")
+    system, base = _root(scheme, root)
+    return system, f"{base}/{inside}" if inside else base
+
+
+@lru_cache(maxsize=16)
+def _root(scheme: str, root: str) -> tuple[fs.FileSystem, str]:
+    """Open the file system of a bucket, or of whatever stands behind ``://``."""
+    address = f"{scheme}{ADDRESS}{root}"
+    try:
+        system, base = fs.FileSystem.from_uri(address)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        system, base = _by_fsspec(address)
+    return system, base.rstrip("/")
+
+
+def _by_fsspec(address: str) -> tuple[Any, str]:
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise ReplayError(
+            f"{address}: pyarrow does not know such addresses, and fsspec is not "
+            "installed: pip install 'cgroup-replay[cluster]'"
+        ) from None
+    try:
+        system, base = url_to_fs(address)
+    except (ValueError, ImportError) as error:
+        raise ReplayError(f"{address}: cannot be opened: {error}") from error
+    return fs.PyFileSystem(fs.FSSpecHandler(system)), base

@@ -1,0 +1,145 @@
+"""Open a dataset that `replay.batch` wrote."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import dataset as ds
+
+from replay.dataset.layout import COLUMNS, Manifest, read_manifest
+from replay.dataset.places import Place
+from replay.dataset.rows import RUNS, SCHEMAS
+from replay.errors import OutputError
+from replay.results.result import Result
+from replay.results.schema import TABLES
+
+
+class Dataset:
+    """Tables of many pairs of a trace and a scenario.
+
+    Each table is what ``docs/tables.md`` describes, behind the columns ``trace`` and
+    ``scenario``; ``runs`` has a row for each pair. Rows are ordered by trace, then
+    scenario, then as in the pair's own result.
+
+    Parameters
+    ----------
+    root : Place
+    manifest : Manifest
+
+    Attributes
+    ----------
+    tables : mapping of str to pyarrow.dataset.Dataset
+        Nothing is read before it is asked for.
+    """
+
+    def __init__(self, root: Place, manifest: Manifest) -> None:
+        self.root = root
+        self.tables: Mapping[str, ds.Dataset] = {
+            name: _open(root, manifest.tables.get(name, []), schema)
+            for name, schema in SCHEMAS.items()
+        }
+
+    @property
+    def runs(self) -> pa.Table:
+        """One row for each pair: status, error, counts, versions; without ``run``."""
+        names = [name for name in SCHEMAS[RUNS].names if name != "run"]
+        return self.tables[RUNS].to_table(columns=names)
+
+    def table(
+        self, name: str, *, trace: str | None = None, scenario: str | None = None
+    ) -> pa.Table:
+        """Read a table, of all pairs or of some.
+
+        Parameters
+        ----------
+        name : str
+            ``"charges"``, ``"latency"``, …, or ``"runs"``.
+        trace, scenario : str or None
+            Only rows of this trace, of this scenario.
+
+        Returns
+        -------
+        pyarrow.Table
+        """
+        if name not in self.tables:
+            raise KeyError(f"{name!r} is not one of {', '.join(self.tables)}")
+        wanted = {"trace": trace, "scenario": scenario}
+        chosen = None
+        for column, value in wanted.items():
+            if value is not None:
+                part = pc.field(column) == value
+                chosen = part if chosen is None else chosen & part
+        return self.tables[name].to_table(filter=chosen)
+
+    def result(self, trace: str, scenario: str) -> Result:
+        """Give a pair's result, as `replay.run` would have.
+
+        Raises
+        ------
+        OutputError
+            There is no such pair, or it failed.
+        """
+        rows = self.table(RUNS, trace=trace, scenario=scenario).to_pylist()
+        if not rows:
+            raise OutputError(
+                f"{self.root}: holds no pair of {trace!r} and {scenario!r}: its table "
+                "'runs' lists what it holds"
+            )
+        if rows[0]["run"] is None:
+            raise OutputError(
+                f"{self.root}: {trace}, {scenario}: failed: {rows[0]['error']}"
+            )
+        info: dict[str, Any] = json.loads(rows[0]["run"])
+        tables = {
+            name: self.table(name, trace=trace, scenario=scenario)
+            .select(TABLES[name].schema.names)
+            .cast(TABLES[name].schema)
+            for name in SCHEMAS
+            if name != RUNS
+        }
+        return Result(tables, info)
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.root.text!r}, {self.tables[RUNS].count_rows()} pairs>"
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Open a dataset.
+
+    Parameters
+    ----------
+    path : str or Path
+        A directory or an address, as ``replay batch -o`` was given it.
+
+    Returns
+    -------
+    Dataset
+        As it was after the last batch that ended: what a batch that is at work has
+        finished meanwhile is not seen.
+
+    Raises
+    ------
+    OutputError
+        There is no dataset, it is of another version, or no batch has ended yet.
+    """
+    root = Place.of(path)
+    manifest = read_manifest(root)
+    if manifest.columns != COLUMNS:
+        raise OutputError(
+            f"{path}: made by replay {manifest.version}, whose tables have other "
+            "columns: read its files with another program, or make it again"
+        )
+    if not manifest.generation:
+        raise OutputError(
+            f"{path}: has no tables yet: they are made when 'replay batch' ends"
+        )
+    return Dataset(root, manifest)
+
+
+def _open(root: Place, files: list[str], schema: pa.Schema) -> ds.Dataset:
+    system, base = root.system()
+    paths = [f"{base}/{file}" for file in files]
+    return ds.dataset(paths, schema=schema, format="parquet", filesystem=system)

@@ -1,0 +1,181 @@
+"""Finds the traces that a batch's inputs name, and the files that each is made of."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from replay.dataset.places import ADDRESS, Found, Place
+from replay.errors import TraceError
+from replay.trace.inputs import CGROUPS_FILE, capture_name, find_inputs, is_per_cpu
+
+TRACE_SUFFIX: Final = ".arrow"
+_MAGIC: Final = re.compile(r"[*?[]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One trace, as a batch is given it.
+
+    Attributes
+    ----------
+    name : str
+        As the user wrote it; the column ``trace``.
+    place : Place
+        What `replay.convert` would be given, if it lay on this machine.
+    """
+
+    name: str
+    place: Place
+
+    def files(self) -> list[Found]:
+        """Find the files that it is made of.
+
+        Returns
+        -------
+        list of Found
+            A recording's files, and the file ``ids`` of its directory.
+
+        Raises
+        ------
+        TraceError
+            There is none, or not one that makes a trace.
+        OSError
+        """
+        path = self.place.local
+        if path is None:
+            return _remote_files(self)
+        found = find_inputs(path)
+        paths = [*found.traces, *([found.cgroups] if found.cgroups else [])]
+        files = [Place(str(path)).find() for path in paths]
+        return [file for file in files if file is not None]
+
+
+def find_sources(text: str, base: Place | None = None) -> list[Source]:
+    """Find the traces that an input names.
+
+    Parameters
+    ----------
+    text : str
+        A file, base name or directory, an address of one, or a pattern of them. One
+        file of a per-CPU set stands for the set. A directory that holds no recording
+        itself stands for all recordings and trace files below it.
+    base : Place or None
+        What a relative one begins at; by default the working directory.
+
+    Returns
+    -------
+    list of Source
+        At least one, by name; they are not opened.
+
+    Raises
+    ------
+    TraceError
+        There is none.
+    """
+    if text == "-":
+        raise TraceError("-: a batch does not read standard input: name a file")
+    text = text.removeprefix("./").rstrip("/") or text
+    place = _place(text, base)
+    if _MAGIC.search(text) and place.find() is None and not place.is_directory():
+        names = {
+            capture_name(Path(found)) if is_per_cpu(Path(found)) else found
+            for found in _matches(text, base)
+        }
+        if not names:
+            raise TraceError(f"{text}: no such file or directory")
+    else:
+        per_cpu = is_per_cpu(Path(text)) and ADDRESS not in text
+        names = {capture_name(Path(text)) if per_cpu else text}
+    found = [source for name in sorted(names) for source in _expand(name, base)]
+    if base is None and names == {text} and len(found) == 1:
+        # what is wrong with a name that was typed can be said at once
+        found[0].files()
+    return sorted(found, key=lambda source: source.name)
+
+
+def _place(text: str, base: Place | None) -> Place:
+    if base is None or ADDRESS in text or text.startswith("/"):
+        return Place.of(text)
+    return Place.of((base / text).text)
+
+
+def _expand(name: str, base: Place | None) -> list[Source]:
+    """Let a directory of recordings stand for each of them."""
+    place = _place(name, base)
+    if not place.is_directory():
+        return [Source(name=name, place=place)]
+    if any(is_per_cpu(Path(file.place.name)) for file in place.files()):
+        return [Source(name=name, place=place)]
+    inside: dict[str, Source] = {}
+    for file in place.files(below=True):
+        below = file.place.text[len(place.text) :].strip("/")
+        if is_per_cpu(Path(file.place.name)):
+            below = below.rpartition("/")[0]
+        elif not file.place.name.endswith(TRACE_SUFFIX):
+            continue
+        told = f"{name.rstrip('/')}/{below}"
+        inside[told] = Source(name=told, place=place / below)
+    if not inside:
+        raise TraceError(
+            f"{name}: holds no recording (NAME.blktrace.N) and no trace file "
+            f"(*{TRACE_SUFFIX}), nor do the directories below it; name others by a "
+            "pattern, such as 'dir/*.csv.gz'"
+        )
+    return list(inside.values())
+
+
+def _matches(text: str, base: Place | None) -> Iterator[str]:
+    """Find the files and directories that a pattern names, as it names them."""
+    steps = text.split("/")
+    fixed = next(n for n, step in enumerate(steps) if _MAGIC.search(step))
+    root = "/".join(steps[:fixed])
+    start = _place(root, base) if fixed else (base or Place.of("."))
+    wanted = steps[fixed:]
+    seen: set[str] = set()
+    for file in start.files(below=len(wanted) > 1 or "**" in wanted):
+        inside = file.place.text[len(start.text) :].strip("/").split("/")
+        # a file stands for the directories that it lies in, too
+        for depth in range(1, len(inside) + 1):
+            below = "/".join(inside[:depth])
+            if below not in seen and _fits(inside[:depth], wanted):
+                seen.add(below)
+                yield f"{root}/{below}" if fixed else below
+
+
+def _fits(steps: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Tell whether a path is of a pattern; ``**`` is any number of directories."""
+    if not wanted:
+        return not steps
+    if wanted[0] == "**":
+        return any(_fits(steps[n:], wanted[1:]) for n in range(len(steps) + 1))
+    hidden = bool(steps) and steps[0].startswith(".") and not wanted[0].startswith(".")
+    return (
+        bool(steps)
+        and not hidden
+        and fnmatchcase(steps[0], wanted[0])
+        and _fits(steps[1:], wanted[1:])
+    )
+
+
+def _remote_files(source: Source) -> list[Found]:
+    place = source.place
+    if (file := place.find()) is not None:
+        return [file]
+    if place.is_directory():
+        beside = place.files()
+        found = [file for file in beside if is_per_cpu(Path(file.place.name))]
+        names = [file for file in beside if file.place.name == CGROUPS_FILE]
+    else:
+        beside, names = place.parent.files(), []
+        found = [
+            file
+            for file in beside
+            if is_per_cpu(Path(file.place.name))
+            and capture_name(Path(file.place.name)) == place.name
+        ]
+    if not found:
+        raise TraceError(f"{source.name}: no such file, base name or directory")
+    return [*found, *names]

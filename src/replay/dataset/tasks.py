@@ -1,0 +1,390 @@
+"""What worker processes do for a batch: make traces ready, replay pairs.
+
+Everything here runs where the workers are. A trace is ready when it lies somewhere as a
+trace file: where it was given, or among the dataset's converted recordings, named by
+what they were made of. Workers keep the last traces that they had open.
+"""
+
+import hashlib
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from replay.dataset.places import Found, Place
+from replay.dataset.rows import FAILED, MADE_BY, OK, State, records
+from replay.dataset.sources import Source
+from replay.errors import OutputError, ReplayError, TraceError
+from replay.replayer import run
+from replay.results.info import identity
+from replay.results.result import Result
+from replay.scenario.load import Scenario
+from replay.trace.convert import convert, open_or_convert
+from replay.trace.file import Trace, is_arrow, open_trace
+from replay.trace.filters import Filters
+from replay.trace.formats.base import FormatOptions
+from replay.trace.schema import SCHEMA_VERSION
+from replay.version import WRITER
+
+#: Traces that a worker keeps open.
+KEPT_OPEN: Final = 2
+_PIECE: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """How inputs become traces.
+
+    Attributes
+    ----------
+    format : FormatOptions or None
+    filters : Filters or None
+    cgroups : Place or None
+        File of "id path" lines.
+    sha256 : str
+        Of all this, the file's bytes included.
+    """
+
+    format: FormatOptions | None
+    filters: Filters | None
+    cgroups: Place | None
+    sha256: str
+
+    @classmethod
+    def of(
+        cls,
+        format: FormatOptions | None,
+        filters: Filters | None,
+        cgroups: str | Path | None,
+    ) -> "Conversion":
+        """Make one of what the user said.
+
+        Raises
+        ------
+        TraceError
+            The file of cgroups cannot be read.
+        """
+        place = None if cgroups is None else Place.of(cgroups)
+        told = b""
+        if place is not None:
+            try:
+                told = place.read()
+            except OSError as error:
+                reason = error.strerror or error
+                raise TraceError(f"{cgroups}: cannot be read: {reason}") from error
+        names = hashlib.sha256(told).hexdigest() if place else None
+        said = [WRITER, SCHEMA_VERSION, repr(format), repr(filters or None), names]
+        return cls(format=format, filters=filters, cgroups=place, sha256=identity(said))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """A trace that is to be made ready.
+
+    Attributes
+    ----------
+    source : Source
+    known : tuple of str
+        Stamp of its files and SHA-256 of their bytes, as they were when pairs of it
+        were replayed; empty if there are none.
+    settled : bool
+        Nothing is to be done if it did not change since.
+    """
+
+    source: Source
+    known: tuple[str, str] | None
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyTrace:
+    """A trace that can be replayed.
+
+    Attributes
+    ----------
+    name : str
+    place : Place
+        Of the trace file.
+    cgroups : Place or None
+        Names that the file itself does not hold.
+    sha256 : str
+        Of what it was made of.
+    """
+
+    name: str
+    place: Place
+    cgroups: Place | None
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What became of a preparation.
+
+    Attributes
+    ----------
+    stamp, input_sha256 : str
+        As in `replay.dataset.rows.State`.
+    trace : ReadyTrace or None
+        None if there is nothing to do or if it failed.
+    error : str
+        Why it failed.
+    """
+
+    stamp: str = ""
+    input_sha256: str = ""
+    trace: ReadyTrace | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareJob:
+    """Traces to be made ready, and where converted ones are kept."""
+
+    version: str = MADE_BY
+    items: Sequence[Preparation]
+    conversion: Conversion
+    traces: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A pair to be replayed; its state says what it was made of."""
+
+    trace: ReadyTrace
+    scenario: Scenario
+    state: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayJob:
+    """Pairs to be replayed."""
+
+    version: str = MADE_BY
+    items: Sequence[Item]
+
+
+def prepare(job: PrepareJob) -> tuple[list[Prepared], float]:
+    """Make traces ready.
+
+    Parameters
+    ----------
+    job : PrepareJob
+
+    Returns
+    -------
+    tuple of list of Prepared and float
+        In the order of the items; seconds that it took.
+
+    Raises
+    ------
+    OutputError
+        There is no room for a converted trace, which ends the batch.
+    """
+    _check_version(job.version)
+    began = time.perf_counter()
+    done = []
+    for item in job.items:
+        try:
+            done.append(_prepare(item, job.conversion, job.traces))
+        except OutputError:
+            raise
+        except Exception as error:
+            done.append(Prepared(error=_told(error)))
+    return done, time.perf_counter() - began
+
+
+def replay_pairs(job: ReplayJob) -> tuple[bytes, float]:
+    """Replay pairs.
+
+    Parameters
+    ----------
+    job : ReplayJob
+
+    Returns
+    -------
+    tuple of bytes and float
+        A record batch of `replay.dataset.rows.RECORD_SCHEMA`, a row for each pair in
+        their order, those that failed too; seconds that it took.
+    """
+    _check_version(job.version)
+    began = time.perf_counter()
+    done: list[tuple[State, Result | str]] = []
+    for item in job.items:
+        try:
+            result = run(_OPEN.get(item.trace), item.scenario)
+            done.append((replace(item.state, status=OK), result))
+        except Exception as error:
+            done.append((replace(item.state, status=FAILED), _told(error)))
+    payload = records(done).serialize().to_pybytes()
+    return payload, time.perf_counter() - began
+
+
+def _check_version(version: str) -> None:
+    if version != MADE_BY:
+        raise OutputError(
+            f"a worker has replay {MADE_BY}, the batch {version}: install one version"
+        )
+
+
+def _told(error: Exception) -> str:
+    """Say in a line why something failed."""
+    if isinstance(error, OSError) and not isinstance(error, ReplayError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}cannot be read: {error.strerror or error}"
+    known = isinstance(error, ReplayError)
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
+def _prepare(item: Preparation, conversion: Conversion, traces: Place) -> Prepared:
+    files = item.source.files()
+    stamp = stamp_of(files)
+    known = None
+    if item.known is not None and item.known[0] == stamp:
+        known = item.known[1]
+        if item.settled:
+            return Prepared(stamp=stamp, input_sha256=known)
+    with _at_hand(item.source, files) as (path, local):
+        sha256 = known or _hash(local)
+        made = Prepared(stamp=stamp, input_sha256=sha256)
+        key = identity([sha256, conversion.sha256])
+        if len(local) == 1 and is_arrow(local[0]) and not conversion.filters:
+            # to say now what is wrong with it, rather than for each scenario
+            open_trace(local[0]).close()
+            place, cgroups = item.source.place, conversion.cgroups
+        else:
+            place, cgroups = traces / f"{key}.arrow", None
+            _convert(path, place, conversion)
+    ready = ReadyTrace(name=item.source.name, place=place, cgroups=cgroups, sha256=key)
+    return replace(made, trace=ready)
+
+
+def stamp_of(files: Sequence[Found]) -> str:
+    """Tell the state of files, without reading them."""
+    return "|".join(f"{file.place.name}:{file.stamp}" for file in files)
+
+
+def _hash(paths: Sequence[Path]) -> str:
+    """Hash what files hold, and their names, which tell CPUs apart."""
+    whole = []
+    for path in paths:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+        whole.append([path.name, digest.hexdigest()])
+    return identity(whole)
+
+
+def _convert(path: Path, target: Place, conversion: Conversion) -> None:
+    """Make a trace file, unless it is there already."""
+    with _cgroups(conversion.cgroups) as cgroups:
+        options = {
+            "cgroups": cgroups,
+            "format": conversion.format,
+            "filters": conversion.filters,
+        }
+        if (local := target.local) is not None:
+            if not _sound(local):
+                convert(path, local, overwrite=True, **options).close()  # type: ignore[arg-type]
+            return
+        if target.find() is not None:
+            return
+        with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+            made = Path(directory) / target.name
+            convert(path, made, **options).close()  # type: ignore[arg-type]
+            try:
+                target.put(made)
+            except OSError as error:
+                reason = error.strerror or error
+                raise OutputError(f"{target}: cannot be written: {reason}") from error
+
+
+def _sound(path: Path) -> bool:
+    try:
+        open_trace(path).close()
+    except TraceError:
+        return False
+    return True
+
+
+@contextmanager
+def _at_hand(
+    source: Source, files: Sequence[Found]
+) -> Iterator[tuple[Path, list[Path]]]:
+    """Have a source on this machine: what `convert` takes, and its files."""
+    path = source.place.local
+    if path is not None:
+        local = [one.place.local for one in files]
+        yield path, [one for one in local if one is not None]
+        return
+    with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+        copies = []
+        for file in files:
+            copy = Path(directory) / file.place.name
+            file.place.fetch(copy)
+            copies.append(copy)
+        whole = source.place.is_directory()
+        here = Path(directory) if whole else Path(directory) / source.place.name
+        try:
+            yield here, copies
+        except TraceError as error:
+            told = str(error).replace(str(here), source.name)
+            raise TraceError(told.replace(directory, source.name)) from error
+
+
+@contextmanager
+def _cgroups(place: Place | None) -> Iterator[Path | None]:
+    """Have the file of cgroups on this machine."""
+    if place is None or place.local is not None:
+        yield None if place is None else place.local
+        return
+    with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+        copy = Path(directory) / place.name
+        place.fetch(copy)
+        yield copy
+
+
+class _OpenTraces:
+    """The traces that were replayed last; safe to be asked by several threads.
+
+    One that is let go of is unmapped when nobody replays it any more.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._traces: OrderedDict[ReadyTrace, Trace] = OrderedDict()
+
+    def get(self, ready: ReadyTrace) -> Trace:
+        with self._lock:
+            trace = self._traces.get(ready)
+            if trace is None:
+                trace = _open(ready)
+                self._traces[ready] = trace
+                if len(self._traces) > KEPT_OPEN:
+                    self._traces.popitem(last=False)
+            self._traces.move_to_end(ready)
+            return trace
+
+
+def _open(ready: ReadyTrace) -> Trace:
+    with _cgroups(ready.cgroups) as cgroups:
+        if (path := ready.place.local) is not None:
+            trace = open_or_convert(path, cgroups=cgroups)
+        else:
+            # the file's name goes at once, what it holds when the trace is let go of
+            with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+                copy = Path(directory) / ready.place.name
+                ready.place.fetch(copy)
+                trace = open_or_convert(copy, cgroups=cgroups)
+    trace.path = Path(ready.name)
+    return trace
+
+
+_OPEN: Final = _OpenTraces()
