@@ -104,9 +104,17 @@ def test_no_path_of_one_machine_is_named() -> None:
 
 
 def imported(body: list[ast.stmt]) -> Iterator[str]:
-    """Packages that a module imports when it runs, those of functions included."""
+    """Packages that a module imports when it runs, those of functions included.
+
+    Not those whose absence it minds.
+    """
     for node in body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Try) and any(
+            handler.type is not None and ast.unparse(handler.type) == "ImportError"
+            for handler in node.handlers
+        ):
             continue
         if isinstance(node, ast.Import):
             yield from (name.name.partition(".")[0] for name in node.names)
