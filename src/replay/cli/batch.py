@@ -2,11 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from replay.cli import options
 from replay.cli.progress import message, progress_bar
+
+if TYPE_CHECKING:
+    from replay.trace.filters import Filters
+    from replay.trace.formats.base import FormatOptions
 
 
 @click.command
@@ -68,16 +73,8 @@ def batch(
     output: str,
     policies: tuple[str, ...],
     overrides: tuple[str, ...],
-    format_name: str | None,
-    columns: str | None,
-    blkparse_format: str | None,
-    begin: str | None,
-    end: str | None,
-    devices: tuple[str, ...],
-    only_cgroups: tuple[str, ...],
-    processes: tuple[str, ...],
-    ops: tuple[str, ...],
-    sectors: str | None,
+    format: "FormatOptions",
+    filters: "Filters",
     assign: Path | None,
     cgroups: str | None,
     jobs: int | None,
@@ -116,10 +113,8 @@ def batch(
                 overrides=overrides,
                 assign=assign,
                 cgroups=cgroups,
-                format=options.format_options(format_name, columns, blkparse_format),
-                filters=options.filters_of(
-                    begin, end, devices, only_cgroups, processes, ops, sectors
-                ),
+                format=format,
+                filters=filters,
                 jobs=jobs,
                 cluster=cluster,
                 progress=progress,
