@@ -162,6 +162,8 @@ def check_parts(data: bytes) -> None:
     """Take a stream apart; no byte may come twice."""
     scan = Scan(data)
     scan.clock()
+    for begin, end in scan.spans().values():
+        assert 0 <= begin <= end < 1 << 64
     parts = scan.parts()
     if not parts:
         return

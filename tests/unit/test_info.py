@@ -181,6 +181,44 @@ def test_a_person_reads_a_page(info: TraceInfo) -> None:
     assert "\x1b" not in page
 
 
+def test_records_are_told_by_what_they_say_in_a_requests_order(info: TraceInfo) -> None:
+    quality = Quality(
+        records=31,
+        events={"C": 5, "D": 7, "Q": 8, "zone_plug": 1},
+        notes={"process": 9, "timestamp": 1},
+    )
+    page = render_text(
+        info_page(msgspec.structs.replace(info, quality=quality)), width=300
+    )
+    assert (
+        "31 records: 8 queued (Q), 7 issued (D), 5 completed (C), 1 zone_plug, "
+        "9 process names, 1 time of day\n"
+    ) in page
+    rows = Quality(records=4, events={"request": 4})
+    page = render_text(info_page(msgspec.structs.replace(info, quality=rows)))
+    assert "4 rows, each a request\n" in page
+
+
+def test_what_to_do_about_unknown_cgroups_is_said(info: TraceInfo) -> None:
+    # GIVEN ids, one without a path; none at all; and all with one
+    nobody = [msgspec.structs.replace(info.cgroups[0], id=0, path=None)]
+    known = [msgspec.structs.replace(one, path="/a") for one in info.cgroups]
+    for cgroups, hint in (
+        (info.cgroups, "Ids without a path: name them by --cgroups"),
+        (nobody, "No request carries a cgroup: all are the root's"),
+        (known, None),
+    ):
+        shown = msgspec.structs.replace(info, cgroups=cgroups)
+        page = render_text(info_page(shown), width=200)
+        assert ("Ids without" in page or "No request carries" in page) == bool(hint)
+        assert hint is None or hint in page
+
+
+def test_processes_that_are_not_recorded_have_no_table(info: TraceInfo) -> None:
+    shown = msgspec.structs.replace(info, processes=[])
+    assert "Processes" not in render_text(info_page(shown))
+
+
 def test_a_long_table_is_cut_and_says_so(info: TraceInfo) -> None:
     one = info.cgroups[0]
     many = [msgspec.structs.replace(one, id=1000 + n) for n in range(31)]
@@ -197,7 +235,7 @@ def test_a_clean_trace_says_so(info: TraceInfo) -> None:
         info, quality=Quality(records=1), missing_cpus={}, sources=[]
     )
     page = render_text(info_page(clean), width=200)
-    assert page.endswith("Nothing was lost, and every event found its request.\n")
+    assert "Nothing was lost, and every event found its request.\n" in page
 
 
 def files(*cpus: int, name: str = "d/sda") -> list[str]:

@@ -9,8 +9,36 @@ from rich.text import Text
 from replay.report.format import count_text, plain
 from replay.report.quality import quality_lines
 from replay.trace.info import TraceInfo
-from replay.trace.metadata import Process, Quality
+from replay.trace.metadata import ROW_EVENT, Process, Quality
 
+#: blktrace's letters in the order of a request's life, and what they mean.
+_EVENTS: Final = {
+    "Q": "queued",
+    "B": "bounced",
+    "A": "remapped",
+    "X": "split",
+    "M": "merged behind",
+    "F": "merged before",
+    "S": "slept for a request",
+    "G": "got a request",
+    "P": "plugged",
+    "U": "unplugged",
+    "T": "unplugged by a timer",
+    "I": "inserted",
+    "D": "issued",
+    "R": "requeued",
+    "C": "completed",
+}
+_NOTES: Final = {"process": "process name", "timestamp": "time of day"}
+_NO_LOSS: Final = "Nothing was lost, and every event found its request."
+_NO_PATHS: Final = (
+    "Ids without a path: name them by --cgroups IDS, a file of lines 'ID /PATH' "
+    "(`replay record` saves one)"
+)
+_NO_CGROUP: Final = (
+    "No request carries a cgroup: all are the root's, unless rules say whose they are "
+    "([[assign]]; `replay init` offers some)"
+)
 #: Rows of a table that may have very many; JSON holds them all.
 TOP: Final = 20
 
@@ -33,7 +61,8 @@ def info_page(info: TraceInfo) -> RenderableType:
     files = f"{count_text(len(read), 'file')}, {count_text(n_bytes, 'byte')}"
     span = f"{count_text(info.requests, 'request')} in {_time(info.span_ns)} s"
     began = f", from {info.wall_clock}" if info.wall_clock else ""
-    lines = info.notes + quality_lines(info.quality, [one.path for one in read])
+    losses = quality_lines(info.quality, [one.path for one in read])
+    lines = [*info.notes, *(losses or [_NO_LOSS]), *_hints(info)]
     return Group(
         Text(plain(info.path), "bold"),
         Text(span + began),
@@ -43,11 +72,18 @@ def info_page(info: TraceInfo) -> RenderableType:
         "",
         _cgroups(info),
         "",
-        _processes(info),
-        "",
+        *_processes(info),
         _records(info.quality),
-        *map(Text, lines or ["Nothing was lost, and every event found its request."]),
+        *map(Text, lines),
     )
+
+
+def _hints(info: TraceInfo) -> list[str]:
+    """Say what to do about cgroups that are not known."""
+    ids = [one for one in info.cgroups if one.id]
+    if not ids:
+        return [_NO_CGROUP] if info.requests else []
+    return [_NO_PATHS] if any(one.path is None for one in ids) else []
 
 
 def _counts(info: TraceInfo) -> Table:
@@ -71,19 +107,22 @@ def _cgroups(info: TraceInfo) -> Table:
     return _with_rest(table, len(info.cgroups))
 
 
-def _processes(info: TraceInfo) -> Table:
+def _processes(info: TraceInfo) -> list[RenderableType]:
+    """Show who issued; nothing if the format does not say."""
+    if not any(one.pid or one.names for one in info.processes):
+        return []
     table = _table("Processes", "pid", "name", "requests", "first s", "last s")
     # most are named in passing: blktrace notes every process it meets
     active = [one for one in info.processes if one.n_requests]
     for one in active[:TOP]:
         table.add_row(
             str(one.pid),
-            Text(_names(one)),
+            Text(_names(one) or "not known", "" if _names(one) else "dim"),
             *_numbers(one.n_requests),
             _time(one.first_ns),
             _time(one.last_ns),
         )
-    return _with_rest(table, len(active))
+    return [_with_rest(table, len(active)), ""]
 
 
 def _names(process: Process) -> str:
@@ -96,9 +135,22 @@ def _names(process: Process) -> str:
 
 
 def _records(quality: Quality) -> Text:
-    parts = [f"{count:,} {letter}" for letter, count in sorted(quality.events.items())]
+    """Count the records by what they say, in the order of a request's life."""
+    if set(quality.events) == {ROW_EVENT}:
+        return Text(f"{count_text(quality.records, 'row')}, each a request")
+    order = list(_EVENTS)
+    ranked = sorted(
+        quality.events.items(),
+        key=lambda one: (order.index(one[0]) if one[0] in _EVENTS else 99, one[0]),
+    )
+    parts = [
+        f"{count:,} {_EVENTS[name]} ({name})"
+        if name in _EVENTS
+        else f"{count:,} {plain(name)}"
+        for name, count in ranked
+    ]
     parts += [
-        count_text(count, f"{kind} note")
+        count_text(count, _NOTES.get(kind, kind))
         for kind, count in sorted(quality.notes.items())
     ]
     text = f"{count_text(quality.records, 'record')}: {', '.join(parts)}"

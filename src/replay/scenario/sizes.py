@@ -94,9 +94,7 @@ def limit_pages(nbytes: int | None) -> int:
     -----
     Source: mm/page_counter.c, page_counter_memparse(), v6.1.
     """
-    if nbytes is None or nbytes // PAGE_BYTES >= PAGE_COUNTER_MAX:
-        return NO_LIMIT
-    return nbytes // PAGE_BYTES
+    return _pages(nbytes, 0)
 
 
 def whole_pages(nbytes: int | None) -> int:
@@ -116,6 +114,11 @@ def whole_pages(nbytes: int | None) -> int:
     -----
     Source: mm/shmem.c, shmem_parse_one(), v6.1.
     """
+    return _pages(nbytes, PAGE_BYTES - 1)
+
+
+def _pages(nbytes: int | None, more: int) -> int:
+    """Divide, with so many bytes more; what is beyond any machine is no limit."""
     if nbytes is None or nbytes // PAGE_BYTES >= PAGE_COUNTER_MAX:
         return NO_LIMIT
-    return -(-nbytes // PAGE_BYTES)
+    return (nbytes + more) // PAGE_BYTES
