@@ -24,7 +24,7 @@ SECONDS ?= 600
 
 export REPLAY_SHARED ?= $(abspath ../shared)
 
-.PHONY: all demo test slow lint format types debug sanitize fuzz coverage bench dist clean
+.PHONY: all demo test slow lint format types debug sanitize fuzz coverage bench record fidelity dist clean
 all: test
 
 # the same writer twice: charged to itself under its limit, and charged to the root
@@ -89,6 +89,16 @@ coverage: $(VENV)/ready
 	    --include='*.py' --fail-under=95 && \
 	$(CURDIR)/$(BIN)/python -m coverage report --skip-covered \
 	    --include='*.pyx,*.pxd' --fail-under=90
+
+# a real kernel's recording, in a virtual machine (as root, on Debian), for instance
+# make record SCENARIO=memory-high SETTINGS="HIGH=24M" KERNEL=6.12 OUT=/tmp/high
+record: $(VENV)/built
+	cd tests && $(CURDIR)/$(BIN)/python -m lab.record_scenario $(SCENARIO) $(SETTINGS) \
+	    --kernel $(or $(KERNEL),6.1) -o $(abspath $(OUT))
+
+# every recording replayed beside what the kernel counted: docs/fidelity.md
+fidelity: $(VENV)/built
+	$(BIN)/python -m benchmarks.fidelity --write
 
 bench: $(VENV)/built
 	$(BIN)/python -m $(BENCHMARKS) $(ARGUMENTS)

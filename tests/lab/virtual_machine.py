@@ -7,6 +7,7 @@ programs and the Python that runs the tests, on an ext4 image that is the guest'
 
 import gzip
 import importlib.util
+import lzma
 import os
 import platform
 import re
@@ -30,7 +31,6 @@ PACKAGES: Final = (
     "kmod",
     "e2fsprogs",
 )
-KERNEL: Final = re.compile(r"linux-image-6\.1\.0-(\d+)-cloud-amd64")
 MODULES: Final = ("virtio_pci", "virtio_blk", "loop", "ext4")
 PROGRAMS: Final = ("blktrace", "fio", "mkfs.ext4", "losetup")
 UNUSED: Final = ("test", "tests", "idlelib", "tkinter", "site-packages", "ensurepip")
@@ -131,15 +131,18 @@ class VirtualMachine:
     root: Path
 
     @classmethod
-    def build(cls, directory: Path) -> "VirtualMachine":
-        """Install what is missing, unpack the kernel, make initrd and root image."""
+    def build(cls, directory: Path, *, kernel: str = "6.1") -> "VirtualMachine":
+        """Install what is missing, unpack the kernel, make initrd and root image.
+
+        The kernel is the newest of a release that the package index has.
+        """
         wanted = ("qemu-system-x86_64", "busybox", "cpio", "modprobe", *PROGRAMS)
         if any(which(program) is None for program in wanted):
             run("apt-get", "install", "-y", "--no-install-recommends", *PACKAGES)
-        unpacked = _kernel(TOP / "build" / "lab")
-        (kernel,) = (unpacked / "boot").glob("vmlinuz-*")
+        unpacked = _kernel(TOP / "build" / "lab" / kernel, kernel)
+        (image,) = (unpacked / "boot").glob("vmlinuz-*")
         initrd = _initrd(unpacked, directory)
-        return cls(kernel, initrd, _root(directory))
+        return cls(image, initrd, _root(directory))
 
     def run(self, script: str, output: Path, *, seconds: int = 300) -> str:
         """Run a shell script in the guest.
@@ -193,20 +196,19 @@ class VirtualMachine:
         return (output / "log").read_text("utf-8", "replace")
 
 
-def _kernel(directory: Path) -> Path:
-    """Download and unpack the newest 6.1 cloud kernel, once."""
+def _kernel(directory: Path, release: str) -> Path:
+    """Download and unpack the newest cloud kernel of a release, once."""
     unpacked = directory / "kernel"
     if unpacked.is_dir():
         return unpacked
     directory.mkdir(parents=True, exist_ok=True)
-    names = run("apt-cache", "pkgnames", "linux-image-6.1").split()
-    numbers = [int(match[1]) for name in names if (match := KERNEL.fullmatch(name))]
-    run(
-        "apt-get",
-        "download",
-        f"linux-image-6.1.0-{max(numbers)}-cloud-amd64",
-        cwd=directory,
-    )
+    pattern = re.compile(rf"linux-image-{re.escape(release)}\.[0-9].*-cloud-amd64")
+    names = run("apt-cache", "pkgnames", f"linux-image-{release}.").split()
+    found = [name for name in names if pattern.fullmatch(name)]
+    if not found:
+        raise RuntimeError(f"the package index has no cloud kernel of {release}")
+    newest = max(found, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
+    run("apt-get", "download", newest, cwd=directory)
     (package,) = directory.glob("linux-image-*.deb")
     part = directory / "kernel.part"
     run("dpkg-deb", "-x", package, part)
@@ -229,8 +231,12 @@ def _initrd(unpacked: Path, directory: Path) -> Path:
         for line in shown.splitlines():
             if line.startswith("insmod"):
                 path = Path(line.split()[1])
-                order[path.name] = None
-                shutil.copy(path, tree / "modules" / path.name)
+                name = path.name.removesuffix(".xz")
+                content = path.read_bytes()
+                order[name] = None
+                if name != path.name:
+                    content = lzma.decompress(content)
+                (tree / "modules" / name).write_bytes(content)
     (tree / "modules" / "order").write_text("".join(f"{name}\n" for name in order))
     (tree / "init").write_text(INIT)
     (tree / "init").chmod(0o755)
