@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from replay.engine.raw import COST_COLUMNS
 from replay.engine.reference.histogram import bounds_of, bucket_of, midpoint_of
 from replay.results.info import run_info
 from replay.results.result import Result
@@ -40,6 +41,7 @@ def columns(names: str, *rows: tuple[int, ...]) -> dict[str, np.ndarray]:
 
 
 IO = " ".join(IO_COLUMNS)
+COST = " ".join(COST_COLUMNS)
 CHARGES = f"device issuer payer {IO} charged_bytes uncharged_bytes refused_bytes"
 LATENCY = (
     "cgroup device op stage count sum_ns min_ns p50_ns p90_ns p99_ns p999_ns max_ns"
@@ -115,6 +117,7 @@ def raw_result() -> dict[str, dict[str, np.ndarray]]:
             (2, 0, 64 * KIB, 128 * KIB, 1, 2, 4 * KIB, 1),
         ),
         "backing_io": columns(f"cgroup {IO}"),
+        "cost": columns(f"cgroup device {COST}"),
         "charges": columns(
             CHARGES,
             (0, 1, 0, 0, 256 * KIB, 0, 4, 0, 0, 200 * KIB, 4 * KIB, 0),

@@ -127,7 +127,40 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "task_requests": np.array([task[2] for task in tasks], np.int64),
         "task_kernel": np.array([task[3] for task in tasks], np.bool_),
     }
+    values |= draw(cost_models(n, n_devices))
     return Setup(**(values | fixed))
+
+
+@st.composite
+def cost_models(draw: st.DrawFn, n_cgroups: int, n_devices: int) -> dict[str, Any]:
+    """Return cost models of a few devices, most often of none."""
+    places = draw(
+        st.sampled_from([[], [], [-1], [-1], [0], [n_devices - 1, -1], [-1, 0]])
+    )
+
+    def rows(*choices: list[int]) -> Any:
+        one = st.tuples(*(st.sampled_from(values) for values in choices))
+        rows = [draw(one) for _ in places]
+        return np.array(rows, np.int64).reshape(len(places), len(choices))
+
+    page, base = [1, 1_000, 1 << 18], [0, 1 << 20, 1 << 27]
+    ppm, late = [0, 500_000, 950_000], [0, 300, 5000, 700_000]
+    weights = st.lists(
+        st.sampled_from([1, 30, 100, 100, 300]),
+        min_size=n_cgroups,
+        max_size=n_cgroups,
+    )
+    return {
+        "cost_device": np.array(places, np.int32),
+        "cost_coefficients": rows(page, base, base, page, base, base),
+        "cost_qos": rows(
+            *(ppm, late, ppm, late),
+            *([10_000, 500_000, 1_000_000], [1_000_000, 1_500_000, 100_000_000]),
+        ),
+        "cost_weight": np.array([draw(weights) for _ in places], np.uint32).reshape(
+            len(places), n_cgroups
+        ),
+    }
 
 
 @st.composite

@@ -7,11 +7,14 @@ from libc.stdlib cimport calloc, free, malloc
 from replay.engine._buckets cimport BucketRow, buckets_bytes
 from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
+from replay.engine._cost_open cimport cost_bytes, costs_open
+from replay.engine._cost_types cimport CostRow
 from replay.engine._loop cimport run_rows, run_some
 from replay.engine._policies_load cimport devices_load, policies_load
 from replay.engine._sim cimport sim_close, sim_open
 from replay.engine._streams cimport release_next
 from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
+from replay.engine._throttle_types cimport Limit, QueueNode
 from replay.engine._types cimport (
     N_IO,
     SIM_END_RANGE,
@@ -28,8 +31,6 @@ from replay.engine._types cimport (
     Failure,
     Group,
     Kill,
-    Limit,
-    QueueNode,
     Sim,
     Stream,
     Task,
@@ -103,6 +104,7 @@ cdef class Engine:
         self._groups(setup)
         self._tasks(setup)
         self._limits(setup)
+        costs_open(sim, setup)
 
     cdef int _settings(self, setup, bint requests) except -1:
         cdef Sim *sim = &self.sim
@@ -120,6 +122,7 @@ cdef class Engine:
         sim.set.want_requests = requests
         sim.set.ends_alone = (
             setup.direct_io
+            and len(setup.cost_device) == 0
             and not sim.set.by_queue
             and not sim.set.device_on
             and not requests
@@ -401,6 +404,7 @@ cdef class Engine:
             "BackingIo": io,
             "Bucket": buckets_bytes(sim),
             "Charge": arena_bytes(&sim.charges),
+            "Cost": cost_bytes(sim),
             "Failure": arena_bytes(&sim.failures),
             "Group": PyBytes_FromStringAndSize(
                 <const char *> sim.groups,
@@ -450,6 +454,7 @@ def struct_sizes():
         "Account": sizeof(Account),
         "Bucket": sizeof(BucketRow),
         "Charge": sizeof(Charge),
+        "Cost": sizeof(CostRow),
         "Done": sizeof(Done),
         "Failure": sizeof(Failure),
         "Group": sizeof(Group),

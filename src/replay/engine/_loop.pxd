@@ -8,7 +8,9 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine._accounts cimport account_of, count_completed, count_unissued
 from replay.engine._arena cimport arena_add
+from replay.engine._cost cimport cost_begin, cost_done
 from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_first, heap_pop
+from replay.engine._limit_events cimport limit_event
 from replay.engine._lock cimport shared_finished, shared_freeze, shared_thaw
 from replay.engine._memory cimport memory_touch
 from replay.engine._prefetch cimport prefetch_rows
@@ -22,7 +24,6 @@ from replay.engine._stages cimport (
     serve,
     served_from,
     start,
-    take_tag,
 )
 from replay.engine._streams cimport (
     max_time_ns,
@@ -38,12 +39,12 @@ from replay.engine._tasks cimport (
     task_stopped,
     tasks_reap,
 )
-from replay.engine._throttle cimport throttle_dispatch
 from replay.engine._types cimport (
     EVENT_ARRIVE,
     EVENT_COMPLETE,
     EVENT_LOCK,
     EVENT_MEMORY,
+    EVENT_PERIOD,
     EVENT_THROTTLE,
     EVENT_TIMER,
     N_OPS,
@@ -74,6 +75,8 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     cdef uint32_t issuer = request.issuer
     cdef uint32_t worker_index = request.worker
     cdef uint32_t successor
+    if sim.cost_at != NULL:
+        cost_done(sim, slot, now)
     if sim.set.device_on:
         successor = server_leave(sim, &sim.devices[device].device, issuer, now)
         if successor != 0:
@@ -173,25 +176,6 @@ cdef inline void lock_event(
         request.lock_ns = request.device_ns = now - request.service_ns
         complete(sim, slot, now)
     schedule_lock(sim, device)
-
-
-cdef inline void throttle_event(
-    Sim *sim, int32_t index, uint32_t version, int64_t now
-) noexcept nogil:
-    """Let what a group's limits held back go on."""
-    cdef uint32_t slot, following
-    if version != sim.limits[index].version:
-        return
-    throttle_dispatch(sim, index, now)
-    slot = sim.passed_first
-    sim.passed_first = sim.passed_last = 0
-    while slot != 0:
-        following = request_at(sim, slot).next
-        if request_at(sim, slot).start_ns < 0:
-            take_tag(sim, slot, now)
-        else:
-            serve(sim, slot, now)
-        slot = following
 
 
 # -- arrival --------------------------------------------------------------------------
@@ -305,6 +289,8 @@ cdef inline void queue_row(
     sim.counts.in_flight += 1
     if enters_driver(sim, columns, i):
         sim.counts.requests += 1
+        if sim.cost_at != NULL:
+            cost_begin(sim, slot)
         if stream >= 0 and not sim.set.by_queue and 0 <= queue_ns < issue_ns:
             push(sim, now + (issue_ns - queue_ns), EVENT_ARRIVE, request.row, slot)
         else:
@@ -341,15 +327,15 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
             when_ns = sim.devices[sequence].timer_ns
             push(sim, when_ns, EVENT_TIMER, <int64_t> sequence, 0)
         return
-    sim.pending -= 1
+    sim.pending -= kind != EVENT_PERIOD
     if kind == EVENT_COMPLETE:
         complete(sim, event.payload, event.when_ns)
     elif kind == EVENT_MEMORY:
         wake(sim, event.payload, event.when_ns)
     elif kind == EVENT_LOCK:
         lock_event(sim, <uint32_t> sequence, event.payload, event.when_ns)
-    elif kind == EVENT_THROTTLE:
-        throttle_event(sim, <int32_t> sequence, event.payload, event.when_ns)
+    elif EVENT_THROTTLE <= kind <= EVENT_PERIOD:
+        limit_event(sim, kind, sequence, event.payload, event.when_ns)
     elif kind == EVENT_ARRIVE:
         arrive(sim, event.payload, event.when_ns)
     else:

@@ -9,6 +9,8 @@ from replay.engine._arena cimport (
     keymap_close,
     keymap_open,
 )
+from replay.engine._cost_open cimport costs_close
+from replay.engine._cost_types cimport RequestCost
 from replay.engine._heap cimport heap_close, heap_open
 from replay.engine._histogram cimport Histogram, Octave
 from replay.engine._lock cimport shared_close, shared_open
@@ -58,6 +60,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         or sim.failure_map.failed
         or sim.kills.failed
         or sim.done.failed
+        or sim.request_costs.failed
     ):
         return True
     for i in range(sim.n_devices):
@@ -99,6 +102,7 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     arena_open(&sim.failures, sizeof(Failure))
     arena_open(&sim.kills, sizeof(Kill))
     arena_open(&sim.done, sizeof(Done))
+    arena_open(&sim.request_costs, sizeof(RequestCost))
     keymap_open(&sim.wait_map, 64)
     keymap_open(&sim.account_map, 64)
     keymap_open(&sim.charge_map, 64)
@@ -135,6 +139,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
         for i in range(sim.n_devices + 1):
             free(sim.limit_of[i])
     free(sim.limit_of)
+    costs_close(sim)
     free(sim.limits)
     free(sim.queue_nodes)
     free(sim.devices)
@@ -155,6 +160,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.failures)
     arena_close(&sim.kills)
     arena_close(&sim.done)
+    arena_close(&sim.request_costs)
     keymap_close(&sim.wait_map)
     free(sim.wait_table)
     keymap_close(&sim.account_map)

@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from replay.engine._accounts cimport count_charged, count_completed
+from replay.engine._cost cimport cost_enter
 from replay.engine._lock cimport shared_enter, shared_next_finish
 from replay.engine._policies cimport policy_pick
 from replay.engine._server cimport request_at, server_enter, server_leave
@@ -133,8 +134,42 @@ cdef inline void start(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
         issuer = request.issuer
         worker_index = request.worker
         if throttle_enter(sim, slot, limit_below(sim, request.io_payer), now):
-            serve(sim, slot, now)
+            if issues_below(sim, slot, not sim.set.pass_through, now):
+                serve(sim, slot, now)
+            elif not sim.set.pass_through:
+                return
         slot = next_command(sim, worker_index, issuer, now)
+
+
+cdef inline bint issues_below(
+    Sim *sim, uint32_t slot, bint holds_worker, int64_t now
+) noexcept nogil:
+    """Have the budget to issue on the device below, or wait; tell which.
+
+    What ``io.max`` held back is submitted by another thread, not by the worker; with
+    policy `pass-through` there is none.
+    """
+    cdef Request *request
+    if sim.cost_at == NULL:
+        return True
+    request = request_at(sim, slot)
+    request.holds_worker = holds_worker
+    return cost_enter(sim, sim.cost_at[0], slot, request.io_payer, now)
+
+
+cdef inline bint issues_above(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Have the budget to issue on the traced device, or wait; tell which."""
+    cdef const Request *request
+    if sim.cost_at == NULL:
+        return True
+    request = request_at(sim, slot)
+    return cost_enter(
+        sim,
+        sim.cost_at[request.device + 1],
+        slot,
+        sim.blkcg[request.issuer],
+        now,
+    )
 
 
 cdef inline void dispatch(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
@@ -175,8 +210,9 @@ cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Begin: by queue events at the traced device's own limits."""
     cdef Request *request = request_at(sim, slot)
     request.arrival_ns = now
-    if sim.set.by_queue and not throttle_enter(
-        sim, slot, limit_above(sim, request), now
+    if sim.set.by_queue and not (
+        throttle_enter(sim, slot, limit_above(sim, request), now)
+        and issues_above(sim, slot, now)
     ):
         return
     take_tag(sim, slot, now)

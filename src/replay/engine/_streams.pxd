@@ -9,6 +9,7 @@ from replay.engine._heap cimport (
     heap_push_far,
 )
 from replay.engine._types cimport (
+    EVENT_PERIOD,
     EVENT_RELEASE,
     EVENT_TIMER,
     SIM_END_RANGE,
@@ -35,7 +36,7 @@ cdef inline int64_t max_event_ns() noexcept nogil:
 cdef inline void push(
     Sim *sim, int64_t when_ns, uint64_t kind, int64_t sequence, uint32_t payload
 ) noexcept nogil:
-    """Add an event; all but the timer keep the run going."""
+    """Add an event; all but two kinds of timers keep the run going."""
     cdef Event event
     if not 0 <= when_ns < max_event_ns():
         sim.status = SIM_END_RANGE
@@ -47,7 +48,7 @@ cdef inline void push(
         heap_push_far(&sim.heap, event)
         return
     heap_push(&sim.heap, event)
-    sim.pending += 1
+    sim.pending += kind != EVENT_PERIOD
 
 
 cdef inline const Columns *part_of(const Sim *sim, int64_t *position) noexcept nogil:

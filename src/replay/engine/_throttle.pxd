@@ -9,14 +9,12 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from replay.engine._clock cimport jiffies_at, share_of, time_of_jiffy
 from replay.engine._server cimport request_at, wait_add
 from replay.engine._streams cimport push
+from replay.engine._throttle_types cimport Limit, LimitDirection, QueueNode
 from replay.engine._types cimport (
     EVENT_THROTTLE,
     OP_DISCARD,
     OP_READ,
     RESOURCE_THROTTLE,
-    Limit,
-    LimitDirection,
-    QueueNode,
     Request,
     Sim,
 )

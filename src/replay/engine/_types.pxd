@@ -24,7 +24,9 @@ from libc.stdint cimport (
 )
 
 from replay.engine._arena cimport Arena, KeyMap
+from replay.engine._cost_types cimport CostDevice
 from replay.engine._heap cimport Heap
+from replay.engine._throttle_types cimport Limit, QueueNode
 
 cdef enum:
     # positions in replay.trace.schema.OPS
@@ -83,9 +85,12 @@ cdef enum:
     EVENT_MEMORY = 1
     EVENT_LOCK = 2
     EVENT_THROTTLE = 3
-    EVENT_TIMER = 4
-    EVENT_RELEASE = 5
-    EVENT_ARRIVE = 6
+    EVENT_WOKEN = 4         # those whom a cost model let go
+    EVENT_COST = 5
+    EVENT_PERIOD = 6
+    EVENT_TIMER = 7
+    EVENT_RELEASE = 8
+    EVENT_ARRIVE = 9
 
 cdef enum SimStatus:
     SIM_OK = 0
@@ -165,31 +170,7 @@ cdef struct Request:
     bint alone              # see Settings.ends_alone
     bint holds_lock
     bint shares_lock
-
-cdef struct QueueNode:
-    # bios of one direction that one group queued, in itself or at the group above
-    uint32_t head
-    uint32_t tail
-    uint32_t next           # the next source whose turn comes
-
-cdef struct LimitDirection:
-    # the slice of a group in one direction; jiffies
-    int64_t bps             # -1 = none
-    int64_t iops
-    int64_t start
-    int64_t end
-    int64_t bytes
-    int64_t ios
-    uint32_t first          # QueueNode whose turn it is, 0 = nothing waits
-    uint32_t last
-
-cdef struct Limit:
-    # an io.max line: a cgroup and a device
-    LimitDirection directions[2]
-    int64_t dispatch_at     # jiffy at which it is looked at again, -1 = nothing waits
-    uint32_t cgroup
-    uint32_t version
-    int32_t parent          # next limit on the same device upwards, -1 = none
+    bint holds_worker       # while it waits below for its cgroup's budget
 
 cdef struct Wait:
     # how long one cgroup waited for another on a resource
@@ -461,6 +442,12 @@ cdef struct Sim:
     QueueNode *queue_nodes  # four for each limit, behind an unused one
     uint32_t passed_first   # requests that a dispatch let through the last limit
     uint32_t passed_last
+    CostDevice *costs
+    CostDevice **cost_at    # by device + 1 (0: the one below), or NULL
+    uint32_t n_costs
+    Arena request_costs     # RequestCost by the request's slot
+    uint32_t woken_first    # requests that a cost model let go
+    uint32_t woken_last
     Arena requests
     uint32_t free_request
     Arena workers

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.engine.raw import COUNTS, IO_COLUMNS, RAW_COLUMNS, Raw
+from replay.engine.raw import COST_COLUMNS, COUNTS, IO_COLUMNS, RAW_COLUMNS, Raw
 from replay.engine.setup import PAGE_BYTES, Policy, Setup, Stage
 
 N_OPS: Final = 8
@@ -57,6 +57,9 @@ STRUCTS: Final = {
         ("charged_bytes", "i8"),
         ("uncharged_bytes", "i8"),
         ("refused_bytes", "i8"),
+    ),
+    "Cost": _struct(
+        ("cgroup", "u4"), ("device", "i4"), *((name, "i8") for name in COST_COLUMNS)
     ),
     "Done": _struct(
         ("row", "i8"),
@@ -174,6 +177,7 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
         All tables but ``requests``.
     """
     raw: Raw = {}
+    raw["cost"] = sorted_by(table("cost", _fields(records("Cost", structs["Cost"]))), 2)
     charge = records("Charge", structs["Charge"])
     raw["io"] = _io(setup, records("Account", structs["Account"]), charge)
     raw["backing_io"] = _backing(records("BackingIo", structs["BackingIo"]))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Raw = dict[str, dict[str, NDArray[np.generic]]]
 
 IO_COLUMNS: Final = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
+COST_COLUMNS: Final = ("usage_us", "wait_us", "indebt_us", "indelay_us")
 PERCENTILES: Final = {"p50_ns": 500, "p90_ns": 900, "p99_ns": 990, "p999_ns": 999}
 
 _IO = dict.fromkeys(IO_COLUMNS, np.int64)
@@ -17,6 +18,11 @@ _IO = dict.fromkeys(IO_COLUMNS, np.int64)
 RAW_COLUMNS: Final[dict[str, dict[str, type[np.generic]]]] = {
     "io": {"cgroup": np.uint32, "device": np.uint16, **_IO},
     "backing_io": {"cgroup": np.uint32, **_IO},
+    "cost": {
+        "cgroup": np.uint32,
+        "device": np.int32,
+        **dict.fromkeys(COST_COLUMNS, np.int64),
+    },
     "charges": {
         "device": np.uint16,
         "issuer": np.uint32,

@@ -148,6 +148,17 @@ class Setup:
         Its limits a second, `NO_LIMIT` for none; shape (n_limits,).
     throttle_waits_for_io : bool
         The wait for an I/O is at least its share of a second (6.12).
+    cost_device : ndarray of int32, shape (n_costs,)
+        Devices with ``io.cost.qos enable=1``: position in ``devices``, or
+        `BACKING_DEVICE`; each once.
+    cost_coefficients : ndarray of int64, shape (n_costs, 6)
+        What a page, a sequential and a random read cost, then writes: 2**37 a second of
+        the device.
+    cost_qos : ndarray of int64, shape (n_costs, 6)
+        Share of reads (ppm) that must be in time and which (us), the same of writes,
+        least and most vrate (ppm).
+    cost_weight : ndarray of uint32, shape (n_costs, n_cgroups)
+        ``io.weight`` of each cgroup there, 1 to 10000.
     hz : int
         Jiffies a second.
     boot_ns : int
@@ -226,6 +237,18 @@ class Setup:
         default_factory=lambda: np.zeros(0, np.int64)
     )
     throttle_waits_for_io: bool = False
+    cost_device: NDArray[np.int32] = field(
+        default_factory=lambda: np.zeros(0, np.int32)
+    )
+    cost_coefficients: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros((0, 6), np.int64)
+    )
+    cost_qos: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros((0, 6), np.int64)
+    )
+    cost_weight: NDArray[np.uint32] = field(
+        default_factory=lambda: np.zeros((0, 0), np.uint32)
+    )
     hz: int = 250
     boot_ns: int = 0
     service: ServiceModel = ServiceModel.RECORDED

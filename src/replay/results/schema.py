@@ -81,6 +81,16 @@ _IO: Final = (
     _count("dios", "discard bios", "bios"),
 )
 
+_COST: Final = tuple(
+    _field(f"cost_{name}_us", pa.int64(), "us", f"{text}; 0 without io.cost")
+    for name, text in (
+        ("usage", "time of the device that its I/O cost, by the cost model"),
+        ("wait", "time in which any of its I/O waited for budget"),
+        ("indebt", "time in which it owed for I/O that could not wait"),
+        ("indelay", "time in which its tasks were delayed for that"),
+    )
+)
+
 _STAGES: Final = (
     ("throttle", "waiting for limits on the traced device"),
     ("tag", "waiting for a tag of the traced device"),
@@ -123,13 +133,15 @@ _SPECS: Final = (
             "sum of all (the kernel prints the disk's statistics there). One row for "
             "every cgroup and every device that saw I/O, zeros too; the backing "
             "device's rows, where the scenario names one and the driver's I/O is "
-            "direct, count by payer."
+            "direct, count by payer. `cost_usage_us` is the kernel's `cost.usage`, "
+            "whole us a period; the other three it shows with its debug statistics."
         ),
         schema=pa.schema(
             [
                 _text("cgroup", "path, or id:N if the path is not known"),
                 _text("device", "major:minor"),
                 *_IO,
+                *_COST,
             ]
         ),
     ),

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from replay.engine.setup import PAGE_BYTES, Resource, Stage
+from replay.engine.raw import COST_COLUMNS
+from replay.engine.setup import BACKING_DEVICE, PAGE_BYTES, Resource, Stage
 from replay.results.schema import TABLES
 from replay.trace.schema import OPS
 
@@ -223,15 +224,22 @@ def _io_stat(raw: Raw, names: Names, lookup: _Lookup) -> list[pa.Array]:
         devices.append(names.backing)
 
     n_cgroups, n_devices = len(names.cgroups), len(devices)
-    own = np.zeros((n_cgroups, n_devices, len(IO_COLUMNS)), np.int64)
+    n_columns = len(IO_COLUMNS) + len(COST_COLUMNS)
+    own = np.zeros((n_cgroups, n_devices, n_columns), np.int64)
+    counters = own[:, :, : len(IO_COLUMNS)]
     if devices:
         # rows of a device that saw nothing find a wrong place here, and add zeros there
         place = np.minimum(np.searchsorted(used, io["device"]), n_devices - 1)
-        np.add.at(own, (io["cgroup"], place), above)
+        np.add.at(counters, (io["cgroup"], place), above)
         last = np.full(len(below), n_devices - 1)
-        np.add.at(own, (backing["cgroup"], last), below)
+        np.add.at(counters, (backing["cgroup"], last), below)
+        cost = raw["cost"]
+        place = np.searchsorted(used, cost["device"])
+        place[cost["device"] == BACKING_DEVICE] = n_devices - 1
+        for i, name in enumerate(COST_COLUMNS, len(IO_COLUMNS)):
+            own[cost["cgroup"], place, i] = cost[name]
     total = add_up(names.parents, own.reshape(n_cgroups, -1))
-    table = total.reshape(-1, len(IO_COLUMNS))
+    table = total.reshape(-1, n_columns)
     return [
         lookup.cgroup(np.repeat(np.arange(n_cgroups), n_devices)),
         _word(devices, np.tile(np.arange(n_devices), n_cgroups)),

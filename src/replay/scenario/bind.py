@@ -11,6 +11,7 @@ from replay.engine.setup import NOT_REPLAYED, Setup
 from replay.errors import ScenarioError, TraceError
 from replay.scenario.assign import Assigner, AssignRule
 from replay.scenario.assumed import assumed_notes
+from replay.scenario.costs import cost_notes
 from replay.scenario.flat import FlatCgroups, make_setup
 from replay.scenario.instances import instance_paths
 from replay.scenario.kernel import is_loop
@@ -190,6 +191,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
             "file of lines 'id path'"
         )
     notes += capped(limit_notes(scenario, devices), "more io.max lines have no effect")
+    notes += cost_notes(scenario, devices)
     return Binding(
         setup=make_setup(
             scenario, tree, cgroups, devices, tasks, processes, summary.start_ns

@@ -16,6 +16,7 @@ from replay.engine.setup import (
     ServiceModel,
     Setup,
 )
+from replay.scenario.costs import flat_costs
 from replay.scenario.instances import instance_cgroups
 from replay.scenario.kernel import EIO, ENOMEM, ENOSPC, is_loop
 from replay.scenario.limits import flat_limits
@@ -151,6 +152,7 @@ def make_setup(
         write_errno=_write_errno(driver.policy, true_errno),
         enospc_errno=ENOSPC if true_errno else EIO,
         **flat_limits(scenario, tree, devices),
+        **flat_costs(scenario, tree, devices),
         throttle_waits_for_io=driver.kernel >= (6, 12, 0),
         boot_ns=start_ns % NS_PER_S,
         service=ServiceModel[service.model.upper()],

@@ -164,6 +164,11 @@ KEYS: Final = (
         "none",
     ),
     Key(
+        "backing.cost_profile", choice("hdd", "ssd-qd1", "ssd", "ssd-fast"), "ssd", "",
+        "which of the kernel's own cost models a device has where io.cost.model or "
+        "io.cost.qos leaves it to the kernel (it goes by rotation and queue depth)",
+    ),
+    Key(
         "service.model", choice("recorded", "linear"), "recorded", "",
         "time in the device: what remains of the recorded one without the traced "
         "driver's own queueing, or a base and a rate",
@@ -281,8 +286,9 @@ KEYS: Final = (
     ),
     Key(
         f"{CGROUP}io.weight", kinds.IO_WEIGHT, 100, "",
-        "share",
-        modelled=False, root=False, controller="io",
+        "share of a device with a cost model, among siblings that use it; a line "
+        "for a device or for all (default N)",
+        root=False, controller="io",
     ),
     Key(
         f"{CGROUP}io.latency", kinds.IO_LATENCY, "", "us",
@@ -291,13 +297,15 @@ KEYS: Final = (
     ),
     Key(
         f"{CGROUP}io.cost.model", kinds.IO_COST_MODEL, "", "",
-        "cost model by device",
-        modelled=False, root=True, controller="io",
+        "linear cost model by device, in the kernel's form: what it does a second; "
+        "what is not given is backing.cost_profile's",
+        root=True, controller="io",
     ),
     Key(
         f"{CGROUP}io.cost.qos", kinds.IO_COST_QOS, "", "",
-        "cost control by device",
-        modelled=False, root=True, controller="io",
+        "cost control by device, in the kernel's form: enable=1 turns io.weight on; "
+        "latency targets and bounds of the rate",
+        root=True, controller="io",
     ),
     Key(
         f"{TASK}comm", kinds.TEXT, None, "",

@@ -231,6 +231,18 @@ def _decimal(text: str) -> str:
     return text
 
 
+def _percent(text: str) -> str:
+    if float(_decimal(text)) > 100:
+        raise ValueError("is more than 100")
+    return text
+
+
+def _latency(text: str) -> str:
+    if int(_whole(text)) >= 1 << 32:
+        raise ValueError("is more than 4294967295")
+    return text
+
+
 def _one_of(*names: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in names:
@@ -301,6 +313,10 @@ def _weights(value: object) -> WeightLines:
     for name, rest in _pairs(value):
         if not rest:
             name, rest = "default", name
+        if rest == "default":
+            # a device's own weight is taken back
+            found.pop(_device(name), None)
+            continue
         if re.fullmatch(r"[0-9]{1,5}", rest) is None or not 1 <= int(rest) <= 10000:
             raise ValueError(f"{shown(rest)} is not a weight from 1 to 10000")
         found[None if name == "default" else _device(name)] = int(rest)
@@ -366,21 +382,21 @@ IO_COST_MODEL: Final = device_lines(
     "254:32 ctrl=user model=linear rbps=2000000000 rseqiops=50000 rrandiops=9000",
     ctrl=_one_of("auto", "user"),
     model=_one_of("linear"),
-    rbps=_count,
-    rseqiops=_count,
-    rrandiops=_count,
-    wbps=_count,
-    wseqiops=_count,
-    wrandiops=_count,
+    rbps=_whole,
+    rseqiops=_whole,
+    rrandiops=_whole,
+    wbps=_whole,
+    wseqiops=_whole,
+    wrandiops=_whole,
 )
-IO_COST_QOS: Final = device_lines(
+_IO_COST_QOS: Final = device_lines(
     "254:32 enable=1 ctrl=user rpct=95.00 rlat=75000 min=50.00 max=150.00",
     enable=_one_of("0", "1"),
     ctrl=_one_of("auto", "user"),
-    rpct=_decimal,
-    rlat=_whole,
-    wpct=_decimal,
-    wlat=_whole,
+    rpct=_percent,
+    rlat=_latency,
+    wpct=_percent,
+    wlat=_latency,
     min=_decimal,
     max=_decimal,
 )
@@ -389,6 +405,21 @@ INSTANCE: Final = Kind(
     _instances,
     _show_instances,
 )
+
+
+def _cost_qos(value: object) -> DeviceLines:
+    lines: DeviceLines = _IO_COST_QOS.parse(value)
+    for device, pairs in lines:
+        found = dict(pairs)
+        least, most = found.get("min", "1"), found.get("max", "10000")
+        if float(least) > float(most):
+            raise ValueError(
+                f"{device_text(device)}: min={least} is more than max={most}"
+            )
+    return lines
+
+
+IO_COST_QOS: Final = Kind(_IO_COST_QOS.text, _cost_qos, _IO_COST_QOS.show)
 IO_WEIGHT: Final = Kind(
     'integer, 1 to 10000, or text such as "default 100"', _weights, _show_weights
 )

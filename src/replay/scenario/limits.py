@@ -43,7 +43,7 @@ def flat_limits(
     cgroup: list[int] = []
     place: list[int] = []
     for path, device, rates in _lines(scenario):
-        at = _place(scenario, devices, device)
+        at = place_of(scenario, devices, device)
         if at is None:
             continue
         cgroup.append(tree.index[path])
@@ -72,30 +72,55 @@ def limit_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
     -------
     list of str
     """
-    notes = []
-    for path, device, _ in _lines(scenario):
-        line = f"{path}: io.max of {device_text(device)}"
-        at = _place(scenario, devices, device)
-        if at is None:
-            notes.append(
-                f"{line} has no effect: it is neither replayed nor backing.device"
-            )
-        elif at == BACKING_DEVICE and not scenario.driver.direct_io:
-            notes.append(
-                f"{line} has no effect: buffered I/O of the driver is not modelled "
-                "below the page cache yet"
-            )
-        elif at != BACKING_DEVICE and scenario.arrivals.event == "issue":
-            notes.append(
-                f"{line} has no effect: requests arrive behind it; it acts with "
-                "arrivals.event = queue"
-            )
-        elif at == BACKING_DEVICE and scenario.service.model == "recorded":
-            notes.append(
-                f"{line} comes on top of the recorded times: if it was in force when "
-                "the trace was taken, it counts twice; not with service.model = linear"
-            )
-    return notes
+    found = (
+        effect_note(
+            scenario, devices, device, f"{path}: io.max of {device_text(device)}"
+        )
+        for path, device, _ in _lines(scenario)
+    )
+    return [note for note in found if note is not None]
+
+
+def effect_note(
+    scenario: Scenario, devices: Sequence[int], device: int, line: str
+) -> str | None:
+    """Tell why a device's line has no effect in this replay, or perhaps too much.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With what the trace decides filled in.
+    devices : sequence of int
+        Those that are replayed.
+    device : int
+        ``major << 20 | minor``.
+    line : str
+        What the note is about.
+
+    Returns
+    -------
+    str or None
+        None if there is nothing to say.
+    """
+    at = place_of(scenario, devices, device)
+    if at is None:
+        return f"{line} has no effect: it is neither replayed nor backing.device"
+    if at == BACKING_DEVICE and not scenario.driver.direct_io:
+        return (
+            f"{line} has no effect: buffered I/O of the driver is not modelled below "
+            "the page cache yet"
+        )
+    if at != BACKING_DEVICE and scenario.arrivals.event == "issue":
+        return (
+            f"{line} has no effect: requests arrive behind it; it acts with "
+            "arrivals.event = queue"
+        )
+    if at == BACKING_DEVICE and scenario.service.model == "recorded":
+        return (
+            f"{line} comes on top of the recorded times: if it was in force when the "
+            "trace was taken, it counts twice; not with service.model = linear"
+        )
+    return None
 
 
 def _lines(scenario: Scenario) -> list[tuple[str, int, dict[str, str]]]:
@@ -106,7 +131,21 @@ def _lines(scenario: Scenario) -> list[tuple[str, int, dict[str, str]]]:
     ]
 
 
-def _place(scenario: Scenario, devices: Sequence[int], device: int) -> int | None:
+def place_of(scenario: Scenario, devices: Sequence[int], device: int) -> int | None:
+    """Find a device: its position, `BACKING_DEVICE`, or None if it has no part.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    devices : sequence of int
+        Those that are replayed.
+    device : int
+        ``major << 20 | minor``.
+
+    Returns
+    -------
+    int or None
+    """
     if device == scenario.backing.device:
         return BACKING_DEVICE
     return list(devices).index(device) if device in devices else None

@@ -64,6 +64,7 @@ class BackingValues:
     size: int | None
     laid_out_by: str
     device: int | None
+    cost_profile: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

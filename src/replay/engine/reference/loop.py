@@ -1,13 +1,13 @@
 """The event loop: arrivals, stages, completions, in a total order."""
 
 import heapq
-from enum import IntEnum
 
 from replay.engine.columns import NO_TASK, Columns
 from replay.engine.raw import Raw
 from replay.engine.reference import tables
-from replay.engine.reference.clock import time_of
 from replay.engine.reference.dispatch import Dispatcher, Worker
+from replay.engine.reference.events import IN_VAIN, LIMITS, Kind
+from replay.engine.reference.limits import Limits
 from replay.engine.reference.memory import Memory
 from replay.engine.reference.queues import Interference, Server, SharedLock
 from replay.engine.reference.request import Request
@@ -17,12 +17,9 @@ from replay.engine.reference.service import (
     is_asynchronous,
     same_driver,
 )
-from replay.engine.reference.throttle import Throttles
 from replay.engine.setup import (
-    BACKING_DEVICE,
     NOT_REPLAYED,
     ArrivalEvent,
-    Policy,
     Resource,
     ServiceModel,
     Setup,
@@ -32,18 +29,6 @@ from replay.trace.schema import OP_CODES
 
 READ, DISCARD, FLUSH = OP_CODES["read"], OP_CODES["discard"], OP_CODES["flush"]
 EXCLUSIVE = (OP_CODES["write"], DISCARD, OP_CODES["write_zeroes"])
-
-
-class Kind(IntEnum):
-    """Rank of events at the same time."""
-
-    COMPLETE = 0
-    MEMORY = 1
-    LOCK = 2
-    THROTTLE = 3
-    TIMER = 4
-    RELEASE = 5
-    ARRIVE = 6
 
 
 class Stream:
@@ -72,7 +57,7 @@ class Reference:
         self.interference = Interference()
         self.dispatcher = Dispatcher(setup, self.interference)
         self.memory = Memory(setup)
-        self.throttles = Throttles(setup, self.interference)
+        self.limits = Limits(self)
         linear = setup.service == ServiceModel.LINEAR
         self.lock_is_on = not setup.direct_io and (linear or not same_driver(setup))
         self.lock_is_shared = setup.lock_per_page and setup.tmpfs
@@ -124,14 +109,15 @@ class Reference:
     def finish(self) -> Raw:
         """Let everything in flight complete and return the results."""
         self.run_until(None, 0, 0)
+        self.limits.costs.finish()
         return self.out.raw(self)
 
     # -- events -----------------------------------------------------------------
 
     def push(self, at: int, kind: Kind, sequence: int, payload: int = 0) -> None:
-        """Add an event; all but the timer keep the run going."""
+        """Add an event; all but a few keep the run going."""
         heapq.heappush(self.heap, (at, int(kind), sequence, payload))
-        self.pending += kind != Kind.TIMER
+        self.pending += kind not in IN_VAIN
 
     def run_until(self, at: int | None, kind: int, sequence: int) -> None:
         """Run the events before a point in the total order, or all that matter."""
@@ -140,15 +126,15 @@ class Reference:
                 return
             now, event, sequence_, payload = heapq.heappop(self.heap)
             self.now = now
-            self.pending -= event != Kind.TIMER
+            self.pending -= event not in IN_VAIN
             if event == Kind.COMPLETE:
                 self.complete(self.flying[sequence_], now)
             elif event == Kind.MEMORY:
                 self.wake(self.flying[sequence_], now)
             elif event == Kind.LOCK:
                 self.lock_event(sequence_, payload, now)
-            elif event == Kind.THROTTLE:
-                self.throttle_event(sequence_, payload, now)
+            elif event in LIMITS:
+                self.limits.event(event, sequence_, payload, now)
             elif event == Kind.TIMER:
                 again = self.dispatcher.timer(sequence_, now)
                 if again is not None:
@@ -260,13 +246,9 @@ class Reference:
     def arrive(self, request: Request, now: int) -> None:
         """Begin: by ``queue`` events at the traced device's own limits."""
         request.arrival_ns = now
-        if self.setup.event == ArrivalEvent.QUEUE:
-            blkcg = int(self.setup.blkcg[request.issuer])
-            if request.op == FLUSH and self.setup.policy != Policy.PASS_THROUGH:
-                blkcg = 0
-            limit = self.throttles.find(blkcg, request.device)
-            if not self.passes(request, limit, now):
-                return
+        by_queue = self.setup.event == ArrivalEvent.QUEUE
+        if by_queue and not self.limits.above(request, now):
+            return
         self.take_tag(request, now)
 
     def take_tag(self, request: Request, now: int) -> None:
@@ -276,33 +258,6 @@ class Reference:
         if by_queue and not self.tags[request.device].enter(request, now):
             return
         self.dispatch(request, now)
-
-    def passes(self, request: Request, limit: int, now: int) -> bool:
-        """Pass the limits from one up at once, or wait for them; tell which."""
-        passed = self.throttles.enter(request, limit, now)
-        self.arm_throttles(now)
-        return passed
-
-    def arm_throttles(self, now: int) -> None:
-        """Set the timers of the groups whose next dispatch has moved."""
-        for index in self.throttles.changed:
-            group = self.throttles.groups[index]
-            if group.dispatch_at >= 0:
-                at = max(now, time_of(self.setup, group.dispatch_at))
-                self.push(at, Kind.THROTTLE, index, group.version)
-        self.throttles.changed.clear()
-
-    def throttle_event(self, index: int, version: int, now: int) -> None:
-        """Let what a group's limits held back go on."""
-        if version != self.throttles.groups[index].version:
-            return
-        passed = self.throttles.dispatch(index, now)
-        self.arm_throttles(now)
-        for request in passed:
-            if request.start_ns < 0:
-                self.take_tag(request, now)
-            else:
-                self.serve(request, now)
 
     def dispatch(self, request: Request, now: int) -> None:
         """Hand the command to its worker."""
@@ -327,9 +282,10 @@ class Reference:
                 self.lock(request, now)
                 return
             request.lock_ns = now
-            limit = self.throttles.find(request.io_payer, BACKING_DEVICE)
-            if self.passes(request, limit, now):
+            if self.limits.below(request, now):
                 self.serve(request, now)
+            elif request.holds_worker:
+                return
             request = self.next_command(request, now)
 
     def next_command(self, request: Request, now: int) -> Request | None:
@@ -442,6 +398,7 @@ class Reference:
     def let_go(self, request: Request, now: int) -> None:
         """Give back device, lock, worker and tag; whoever waits for each goes on."""
         device = request.device
+        self.limits.done(request, now)
         if self.device_is_on:
             successor = self.servers[device].leave(request, now)
             if successor is not None:

@@ -1,6 +1,6 @@
 """One request on its way through the stages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +40,12 @@ class Request:
     #: Whose limit the present sleep is for.
     blocking_cgroup: int = 0
     error: int = 0
+    #: What it costs its cgroup above and below the driver: of the device while it
+    #: waits, then of the cgroup's own virtual time.
+    cost: list[int] = field(default_factory=lambda: [0, 0])
+    cost_at: int = 0
+    #: It waits below with its worker, which serves nobody meanwhile.
+    holds_worker: bool = False
     # the shared lock's own, see queues.SharedLock
     lock_enter_ns: int = -1
     lock_enter_v: int = 0

@@ -112,6 +112,7 @@ class Tables:
                 used(self.backing),
                 IO_COLUMNS,
             ),
+            "cost": columns("cost", sorted(run.limits.costs.rows())),
             "charges": keyed(
                 "charges",
                 used(self.charges),

@@ -1,0 +1,99 @@
+"""Timers of limits: what waited for ``io.max`` or ``io.weight`` goes on."""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from replay.engine._cost cimport cost_device, cost_wake
+from replay.engine._cost_period cimport run_period
+from replay.engine._server cimport request_at, wait_add
+from replay.engine._stages cimport (
+    issues_above,
+    issues_below,
+    next_command,
+    serve,
+    start,
+    take_tag,
+)
+from replay.engine._throttle cimport throttle_dispatch
+from replay.engine._types cimport (
+    EVENT_COST,
+    EVENT_THROTTLE,
+    EVENT_WOKEN,
+    RESOURCE_THROTTLE,
+    Request,
+    Sim,
+)
+from replay.engine._workers cimport worker_at
+
+
+cdef inline void throttle_event(
+    Sim *sim, int32_t index, uint32_t version, int64_t now
+) noexcept nogil:
+    """Let what a group's limits held back go on."""
+    cdef uint32_t slot, following
+    if version != sim.limits[index].version:
+        return
+    throttle_dispatch(sim, index, now)
+    slot = sim.passed_first
+    sim.passed_first = sim.passed_last = 0
+    while slot != 0:
+        following = request_at(sim, slot).next
+        if request_at(sim, slot).start_ns < 0:
+            if issues_above(sim, slot, now):
+                take_tag(sim, slot, now)
+        elif issues_below(sim, slot, False, now):
+            serve(sim, slot, now)
+        slot = following
+
+
+cdef inline void woken_event(Sim *sim, int64_t now) noexcept nogil:
+    """Let those go on who waited for their cgroup's budget."""
+    cdef uint32_t slot = sim.woken_first
+    cdef uint32_t following, worker_index, issuer
+    cdef Request *request
+    cdef bint above
+    sim.woken_first = sim.woken_last = 0
+    while slot != 0:
+        request = request_at(sim, slot)
+        following = request.next
+        above = request.start_ns < 0
+        issuer = request.issuer
+        wait_add(
+            sim,
+            issuer,
+            sim.blkcg[issuer] if above else request.io_payer,
+            RESOURCE_THROTTLE,
+            now - request.throttled_from_ns,
+            1,
+        )
+        if above:
+            take_tag(sim, slot, now)
+        elif request.holds_worker:
+            worker_index = request.worker
+            worker_at(sim, worker_index).busy_ns += now - request.start_ns
+            serve(sim, slot, now)
+            start(sim, next_command(sim, worker_index, issuer, now), now)
+        else:
+            serve(sim, slot, now)
+        slot = following
+
+
+cdef inline void limit_event(
+    Sim *sim, uint64_t kind, uint64_t sequence, uint32_t payload, int64_t now
+) noexcept nogil:
+    """Run one of the limits' timers."""
+    cdef int place
+    if kind == EVENT_THROTTLE:
+        throttle_event(sim, <int32_t> sequence, payload, now)
+    elif kind == EVENT_WOKEN:
+        woken_event(sim, now)
+    elif kind == EVENT_COST:
+        place = <int> (sequence // sim.n_cgroups) - 1
+        cost_wake(
+            sim,
+            cost_device(sim, place),
+            <uint32_t> (sequence % sim.n_cgroups),
+            payload,
+            now,
+        )
+    else:
+        run_period(sim, cost_device(sim, <int> sequence - 1), now)

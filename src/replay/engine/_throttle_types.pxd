@@ -1,0 +1,28 @@
+"""``io.max``: a limit, and what waits for it."""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t
+
+cdef struct QueueNode:
+    # bios of one direction that one group queued, in itself or at the group above
+    uint32_t head
+    uint32_t tail
+    uint32_t next           # the next source whose turn comes
+
+cdef struct LimitDirection:
+    # the slice of a group in one direction; jiffies
+    int64_t bps             # -1 = none
+    int64_t iops
+    int64_t start
+    int64_t end
+    int64_t bytes
+    int64_t ios
+    uint32_t first          # QueueNode whose turn it is, 0 = nothing waits
+    uint32_t last
+
+cdef struct Limit:
+    # an io.max line: a cgroup and a device
+    LimitDirection directions[2]
+    int64_t dispatch_at     # jiffy at which it is looked at again, -1 = nothing waits
+    uint32_t cgroup
+    uint32_t version
+    int32_t parent          # next limit on the same device upwards, -1 = none
