@@ -169,6 +169,7 @@ def test_io_max_may_be_the_file_s_text_or_a_table_by_device(value: str) -> None:
         ('"250"', ((None, 250),)),
         ('"default 250"', ((None, 250),)),
         ('"8:0 300"', ((None, 100), (8 << 20, 300))),
+        ('"8:0 300\\n8:0 default"', ((None, 100),)),
         ('"8:0 300\\ndefault 250"', ((None, 250), (8 << 20, 300))),
     ],
 )

@@ -27,7 +27,10 @@ def test_scenario_that_is_modelled_has_no_notes() -> None:
     [
         ("/test.slice/memory.low=1M", "/test.slice: memory.low = 1M"),
         ("/test.slice/memory.oom.group=1", "/test.slice: memory.oom.group = 1"),
-        ("/test.slice/io.weight=200", "/test.slice: io.weight = 200"),
+        (
+            "/test.slice/io.latency=8:0 target=5",
+            "/test.slice: io.latency = 8:0 target=5",
+        ),
         ("machine.memory=1G", "machine.memory = 1G"),
         ("machine.cpus=4", "machine.cpus = 4"),
     ],
@@ -119,3 +122,24 @@ def test_requests_whose_queueing_was_not_recorded_are_noted() -> None:
     trace.metadata = replace(trace.metadata, summary=replace(summary, quality=quality))
     (note,) = notes_of(trace)
     assert note.startswith("1,168 requests were not seen to be queued")
+
+
+def test_weight_without_a_cost_model_is_noted() -> None:
+    (note,) = notes_of(make_trace(), {}, "/test.slice/io.weight=200")
+    assert note == (
+        "/test.slice: io.weight has no effect: no device's io.cost.qos says enable=1"
+    )
+
+
+def test_cost_model_without_effect_is_noted() -> None:
+    notes = notes_of(
+        make_trace(),
+        {},
+        "/io.cost.qos=8:0 enable=1",
+        "/io.cost.model=9:0 rbps=1",
+        "/test.slice/io.weight=200",
+    )
+    assert notes == [
+        "io.cost of 8:0 has no effect: it is neither replayed nor backing.device",
+        "io.cost.model of 9:0 has no effect: its io.cost.qos does not say enable=1",
+    ]

@@ -139,6 +139,14 @@ def refusal(text: str) -> str:
             'lab.toml: cgroups."/".memory.max: "/" has none; see machine.memory',
         ),
         (
+            '[cgroups."/"]\nio.cost.qos = "8:0 enable=1 min=50 max=20"',
+            'lab.toml: cgroups."/".io.cost.qos: 8:0: min=50 is more than max=20',
+        ),
+        (
+            '[cgroups."/"]\nio.cost.qos = "8:0 rpct=101"',
+            'lab.toml: cgroups."/".io.cost.qos: "rpct=101": "101" is more than 100',
+        ),
+        (
             '[cgroups."/a"]\nio.cost.qos = "8:0 enable=1"',
             'lab.toml: cgroups."/a".io.cost.qos: only "/" has it',
         ),
