@@ -204,7 +204,7 @@ def test_one_device_twice_at_one_time_is_refused(tmp_path: Path, wall_s: float) 
     write(tmp_path / "a.blktrace.0", stamp(0, 1_000 * SECOND), *cpu_files(first))
     second = requests(2, start_ns=6 * SECOND if wall_s < 1_060 else SECOND)
     write(
-        tmp_path / "b.blktrace.1",
+        tmp_path / "b.blktrace.3",
         stamp(0, int(wall_s * SECOND)),
         *cpu_files(second),
     )
@@ -217,6 +217,23 @@ def test_one_device_twice_at_one_time_is_refused(tmp_path: Path, wall_s: float) 
     # AND each can be read alone
     for name in "ab":
         read(convert(tmp_path / name, tmp_path / f"{name}.arrow"))
+
+
+def test_files_of_one_set_may_have_any_names(tmp_path: Path) -> None:
+    # GIVEN what two CPUs recorded of a device, not named as a set
+    a = write(tmp_path / "first", *cpu_files(requests(3, start_ns=5)))
+    b = write(tmp_path / "second", *cpu_files(requests(3, start_ns=9, cpu=1)))
+    # WHEN they are named THEN they are read together
+    table, _ = read(convert([a, b], tmp_path / "t.arrow"))
+    assert table.num_rows == 6
+    # BUT the same file twice is no set, nor is a CPU of another boot
+    copy = write(tmp_path / "copy", a.read_bytes())
+    late = write(tmp_path / "late", stamp(0, 9 * SECOND), b.read_bytes())
+    early = write(tmp_path / "early", stamp(0, SECOND), a.read_bytes())
+    with pytest.raises(TraceError, match="copies of one recording"):
+        convert([a, copy], tmp_path / "u.arrow")
+    _, trace = read(convert([early, late], tmp_path / "u.arrow"))
+    assert "one after the other" in trace.metadata.summary.notes[-1]
 
 
 def test_other_boots_at_one_time_are_doubted(tmp_path: Path) -> None:

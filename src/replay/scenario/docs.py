@@ -18,7 +18,8 @@ _INTRODUCTION: Final = """\
 A scenario is everything that the trace does not say: the driver's policy, the backing
 file, the cgroups and their limits. It is a TOML file, given by `-s FILE`. Every key
 may be left out; without a scenario the merged driver (5.14 and later) is replayed
-with no limits.
+with no limits. `replay init TRACE -o FILE` writes one with the trace's cgroups and
+every key, to be edited; `replay keys TEXT` finds keys by name or meaning.
 
 ```toml
 [driver]

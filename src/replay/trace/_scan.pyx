@@ -145,13 +145,13 @@ cdef class Scan:
             for index in range(self.ids.n)
         ]
 
-    def spans(self) -> dict[int, tuple[int, int]]:
-        """Find when each device's events begin and end.
+    def spans(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """Find when the events of each device and CPU begin and end.
 
         Returns
         -------
         dict
-            Device to the least and the greatest time of its events, ns, as they stand
+            Device and CPU to the least and the greatest time of its events, ns, as they stand
             there; empty if there are more devices and CPUs than any capture has.
         """
         cdef Source* source = &self.source
@@ -182,13 +182,11 @@ cdef class Scan:
                         bounds[2 * index] = time_ns
                     if time_ns > bounds[2 * index + 1]:
                         bounds[2 * index + 1] = time_ns
-            found = {}
-            for index in range(self.ids.n if fits else 0):
-                device = self.ids.ids[index] >> 32
-                span = bounds[2 * index] - 1, bounds[2 * index + 1] - 1
-                known = found.get(device, span)
-                found[device] = min(known[0], span[0]), max(known[1], span[1])
-            return found
+            return {
+                (self.ids.ids[index] >> 32, self.ids.ids[index] & 0xffffffff):
+                (bounds[2 * index] - 1, bounds[2 * index + 1] - 1)
+                for index in range(self.ids.n if fits else 0)
+            }
         finally:
             free(bounds)
 

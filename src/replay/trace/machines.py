@@ -1,9 +1,10 @@
 """Tell captures of one machine, which can be merged, from those of several.
 
 A capture does not say which machine it is of. But a device can be traced only once at
-a time: two captures that hold one device at the same time are of two machines, or
-copies of one recording. Numbers of processes, cgroups and devices of two machines mean
-different things, and what is lost of each could not be counted.
+a time: two captures that hold what one CPU did with one device at the same time are of
+two machines, or copies of one recording. Other CPUs may be files of one set that are
+not named as such, if their clocks agree. Numbers of processes, cgroups and devices of
+two machines mean different things, and what is lost of each could not be counted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ from replay.trace.schema import device_text
 
 #: Tells a file's devices, as a rule.
 HEAD_BYTES: Final = 1 << 16
-Spans = dict[int, tuple[int, int]]
+#: By device and CPU: begin and end, ns.
+Spans = dict[tuple[int, int], tuple[int, int]]
 
 
 def one_machine(captures: Mapping[str, Sequence[Source]]) -> list[str]:
@@ -47,14 +49,14 @@ def one_machine(captures: Mapping[str, Sequence[Source]]) -> list[str]:
     heads = {name: _spans(files, HEAD_BYTES) for name, files in captures.items()}
     for a, b in combinations(captures, 2):
         other_boot = captures[a][0].shift_ns != captures[b][0].shift_ns
-        if not (other_boot or heads[a].keys() & heads[b].keys()):
+        if not (other_boot or _devices(heads[a]) & _devices(heads[b])):
             continue
         for name in (a, b):
             if name not in whole:
                 whole[name] = _spans(captures[name])
-        shared = sorted(whole[a].keys() & whole[b].keys())
+        shared = sorted(_devices(whole[a]) & _devices(whole[b]))
         for device in shared:
-            if _overlap(whole[a][device], whole[b][device]):
+            if _clash(whole[a], whole[b], device, other_boot):
                 raise TraceError(
                     f"{a} and {b}: both hold {device_text(device)} at the same time, "
                     "so they are of two machines, or copies of one recording: convert "
@@ -82,11 +84,24 @@ def _spans(files: Sequence[Source], n_bytes: int | None = None) -> Spans:
     found: Spans = {}
     for file in files:
         data = memoryview(file.data)[:n_bytes]
-        for device, (begin, end) in (Scan(data).spans() if data.nbytes else {}).items():
+        for key, (begin, end) in (Scan(data).spans() if data.nbytes else {}).items():
             begin, end = begin + file.shift_ns, end + file.shift_ns
-            known = found.get(device, (begin, end))
-            found[device] = min(known[0], begin), max(known[1], end)
+            known = found.get(key, (begin, end))
+            found[key] = min(known[0], begin), max(known[1], end)
     return found
+
+
+def _devices(spans: Spans) -> set[int]:
+    return {device for device, _ in spans}
+
+
+def _clash(a: Spans, b: Spans, device: int, other_boot: bool) -> bool:
+    """Tell whether two captures hold a device at the same time, as one cannot."""
+    mine = {key: span for key, span in a.items() if key[0] == device}
+    others = {key: span for key, span in b.items() if key[0] == device}
+    if other_boot:
+        return _overlap(_all(mine), _all(others))
+    return any(_overlap(mine[key], others[key]) for key in mine.keys() & others.keys())
 
 
 def _all(spans: Spans) -> tuple[int, int]:
