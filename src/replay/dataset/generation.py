@@ -34,6 +34,8 @@ GROUP_BYTES: Final = 1 << 25
 #: a file with this many rows or bytes, before compression.
 FILE_ROWS: Final = 1 << 22
 FILE_BYTES: Final = 1 << 29
+#: Pairs whose records are taken apart at once.
+TOGETHER: Final = 1024
 
 PAIRS_SCHEMA: Final = pa.schema(
     [
@@ -198,12 +200,24 @@ def _rows(
     files = [layout.root / file for file in manifest.tables.get(name, [])]
     there = _Stored(files)
     before = np.concatenate([[0], np.cumsum(old.n_rows[name])])
+    held: list[pa.RecordBatch] = []
+    n_held = n_bytes = 0
     for piece in pieces:
+        if isinstance(piece, _New):
+            batch = parts.batch(piece.where.part, piece.where.batch)
+            held.append(batch.slice(piece.where.row, piece.n_pairs))
+            n_held += piece.n_pairs
+            n_bytes += held[-1].column(name).nbytes
+            if n_held < TOGETHER and n_bytes < GROUP_BYTES:
+                continue
+        if held:
+            yield flat(held, name)
+            held = []
+            n_held = n_bytes = 0
         if isinstance(piece, _Old):
             yield from there.rows(int(before[piece.first]), int(before[piece.last + 1]))
-        else:
-            batch = parts.batch(piece.where.part, piece.where.batch)
-            yield flat(batch, name, piece.where.row, piece.n_pairs)
+    if held:
+        yield flat(held, name)
 
 
 class _Stored:

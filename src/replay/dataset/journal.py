@@ -26,6 +26,8 @@ FIRST_S: Final = 0.5
 LONGEST_S: Final = 60.0
 #: or this share of the time since the batch began.
 SHARE: Final = 0.01
+#: Batches that are kept in the hand; what they hold stays on the disk.
+KEPT: Final = 1024
 
 
 class Journal:
@@ -130,6 +132,7 @@ class Parts:
     """
 
     def __init__(self, layout: Layout, generation: int) -> None:
+        self._batches: dict[tuple[int, int], pa.RecordBatch] = {}
         self._readers: dict[int, ipc.RecordBatchFileReader] = {}
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self.found: dict[tuple[str, str], tuple[State, Where]] = {}
@@ -152,10 +155,16 @@ class Parts:
         part, number : int
             See `Where`.
         """
-        return self._reader(part).get_batch(number)
+        key = part, number
+        if key not in self._batches:
+            if len(self._batches) >= KEPT:
+                del self._batches[next(iter(self._batches))]
+            self._batches[key] = self._reader(part).get_batch(number)
+        return self._batches[key]
 
     def close(self) -> None:
         """Let go of the files."""
+        self._batches.clear()
         self._readers.clear()
         if self._directory is not None:
             self._directory.cleanup()

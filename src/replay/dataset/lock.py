@@ -30,7 +30,7 @@ SILENCE_S: Final = 30.0
 
 @contextmanager
 def locked(
-    layout: Layout, *, beat_s: float = BEAT_S, silence_s: float = SILENCE_S
+    layout: Layout, *, beat_s: float | None = None, silence_s: float | None = None
 ) -> Iterator[None]:
     """Hold a dataset.
 
@@ -38,8 +38,8 @@ def locked(
     ----------
     layout : Layout
         Its internal directory exists.
-    beat_s, silence_s : float
-        See `BEAT_S` and `SILENCE_S`.
+    beat_s, silence_s : float or None
+        By default `BEAT_S` and `SILENCE_S`.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def locked(
         with _by_kernel(layout, path):
             yield
         return
-    lease = _Lease(layout, beat_s, silence_s)
+    lease = _Lease(layout, beat_s or BEAT_S, silence_s or SILENCE_S)
     lease.take()
     try:
         yield

@@ -91,8 +91,11 @@ class Plan:
 
     @property
     def traces(self) -> list[PlannedTrace]:
-        """All traces, by name."""
-        return [self._traces[name] for name in sorted(self._traces)]
+        """All traces by name, and of each its scenarios by name."""
+        found = [self._traces[name] for name in sorted(self._traces)]
+        for trace in found:
+            trace.scenarios = dict(sorted(trace.scenarios.items()))
+        return found
 
     @property
     def n_pairs(self) -> int:

@@ -200,31 +200,31 @@ def _run_row(state: State, found: Result | str) -> dict[str, Any]:
     }
 
 
-def flat(batch: pa.RecordBatch, table: str, start: int, n_pairs: int) -> pa.RecordBatch:
-    """Take the rows of some pairs' table out of their records.
+def flat(parts: Sequence[pa.RecordBatch], table: str) -> pa.RecordBatch:
+    """Take a table's rows out of records.
 
     Parameters
     ----------
-    batch : pyarrow.RecordBatch
-        Of `RECORD_SCHEMA`.
+    parts : sequence of pyarrow.RecordBatch
+        Of `RECORD_SCHEMA`; at least one.
     table : str
-    start, n_pairs : int
-        Rows of the batch.
 
     Returns
     -------
     pyarrow.RecordBatch
-        Of ``SCHEMAS[table]``.
+        Of ``SCHEMAS[table]``, the pairs in their order.
     """
-    part = batch.slice(start, n_pairs)
-    lists = part.column(table)
+    lists, *names = (
+        pa.concat_arrays([part.column(name) for part in parts])
+        for name in (table, "trace", "scenario")
+    )
     lengths = lists.value_lengths().to_numpy()
-    rows = np.repeat(np.arange(n_pairs), lengths)
-    names = [part.column(name).take(pa.array(rows)) for name in ("trace", "scenario")]
-    # unlike the values, it knows of the slice
+    rows = pa.array(np.repeat(np.arange(len(lengths)), lengths))
+    columns = [name.take(rows) for name in names]
+    # unlike the values, it knows of slices
     values = lists.flatten()
     return pa.RecordBatch.from_arrays(
-        [*names, *values.flatten()], schema=SCHEMAS[table]
+        [*columns, *values.flatten()], schema=SCHEMAS[table]
     )
 
 

@@ -1,5 +1,6 @@
 """Finds the traces that a batch's inputs name, and the files that each is made of."""
 
+import glob
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -129,13 +130,17 @@ def _expand(name: str, base: Place | None) -> list[Source]:
 
 def _matches(text: str, base: Place | None) -> Iterator[str]:
     """Find the files and directories that a pattern names, as it names them."""
+    if ADDRESS not in text and (base is None or base.local is not None):
+        root_dir = None if base is None else base.local
+        yield from glob.iglob(text, root_dir=root_dir, recursive=True)  # noqa: PTH207
+        return
     steps = text.split("/")
     fixed = next(n for n, step in enumerate(steps) if _MAGIC.search(step))
     root = "/".join(steps[:fixed])
     start = _place(root, base) if fixed else (base or Place.of("."))
     wanted = steps[fixed:]
     seen: set[str] = set()
-    for file in start.files(below=len(wanted) > 1 or "**" in wanted):
+    for file in start.files(below=True):
         inside = file.place.text[len(start.text) :].strip("/").split("/")
         # a file stands for the directories that it lies in, too
         for depth in range(1, len(inside) + 1):

@@ -6,6 +6,7 @@ what they were made of. Workers keep the last traces that they had open.
 """
 
 import hashlib
+import re
 import tempfile
 import threading
 import time
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace as replace_struct
 
 from replay.dataset.places import Found, Place
 from replay.dataset.rows import FAILED, MADE_BY, OK, State, records
@@ -28,12 +31,15 @@ from replay.trace.convert import convert, open_or_convert
 from replay.trace.file import Trace, is_arrow, open_trace
 from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
+from replay.trace.metadata import Metadata
 from replay.trace.schema import SCHEMA_VERSION
 from replay.version import WRITER
 
 #: Traces that a worker keeps open.
 KEPT_OPEN: Final = 2
 _PIECE: Final = 1 << 20
+#: A directory for copies, as `tempfile` calls it.
+_COPIED: Final = re.compile(r"/\S*/replay-[a-z0-9_]{8}(?=/)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +118,9 @@ class ReadyTrace:
         Of the trace file.
     cgroups : Place or None
         Names that the file itself does not hold.
+    origin : str
+        Address of the directory that its files were copied from; empty if they were
+        read where they lie.
     sha256 : str
         Of what it was made of.
     """
@@ -119,6 +128,7 @@ class ReadyTrace:
     name: str
     place: Place
     cgroups: Place | None
+    origin: str
     sha256: str
 
 
@@ -261,7 +271,14 @@ def _prepare(item: Preparation, conversion: Conversion, traces: Place) -> Prepar
         else:
             place, cgroups = traces / f"{key}.arrow", None
             _convert(path, place, conversion)
-    ready = ReadyTrace(name=item.source.name, place=place, cgroups=cgroups, sha256=key)
+    copied = item.source.place.local is None
+    ready = ReadyTrace(
+        name=item.source.name,
+        place=place,
+        cgroups=cgroups,
+        origin=files[0].place.parent.text if copied else "",
+        sha256=key,
+    )
     return replace(made, trace=ready)
 
 
@@ -384,7 +401,22 @@ def _open(ready: ReadyTrace) -> Trace:
                 ready.place.fetch(copy)
                 trace = open_or_convert(copy, cgroups=cgroups)
     trace.path = Path(ready.name)
+    if ready.origin:
+        trace.metadata = _named(trace.metadata, ready.origin)
     return trace
+
+
+def _named(metadata: Metadata, origin: str) -> Metadata:
+    """Call files by where they lie, not by where they were copied to."""
+
+    def told(text: str) -> str:
+        return _COPIED.sub(origin, text)
+
+    sources = [replace_struct(one, path=told(one.path)) for one in metadata.sources]
+    summary = replace_struct(
+        metadata.summary, notes=[told(note) for note in metadata.summary.notes]
+    )
+    return replace_struct(metadata, sources=sources, summary=summary)
 
 
 _OPEN: Final = _OpenTraces()

@@ -1,0 +1,262 @@
+"""Batches on an object store and on a cluster give what local ones give."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import replay
+from elsewhere import dask_cluster, s3_server, wait_for
+from replay.dataset import lock as lock_module
+from replay.dataset.layout import Layout
+from replay.dataset.lock import locked
+from replay.dataset.places import Place
+from replay.dataset.rows import SCHEMAS
+from replay.dataset.sources import find_sources
+from replay.errors import OutputError, ReplayError, TraceError
+from same_dataset import TRACES, assert_clean, assert_equal, tables
+
+NAMES = ("seed-unlimited", "fs-on-loop", "nested-unlimited")
+POLICIES = ("root", "per-cgroup")
+BATCH = "from replay.cli.main import main; main()"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    # nobody but the tests' own processes wants the lock
+    monkeypatch.setattr(lock_module, "BEAT_S", 0.2)
+    with s3_server(monkeypatch) as address:
+        yield address
+
+
+def upload(bucket: str) -> None:
+    """Put recordings, a trace file and scenarios into the bucket."""
+    for name in NAMES:
+        for path in (TRACES / name).iterdir():
+            (Place.of(bucket) / "in" / name / path.name).write(path.read_bytes())
+        scenario = TRACES / f"{name}.toml"
+        (Place.of(bucket) / "in" / scenario.name).write(scenario.read_bytes())
+
+
+def renamed(path: Path | str, old: str, new: str) -> dict[str, list[dict[str, object]]]:
+    """A dataset's rows, with the names of traces and scenarios changed."""
+    found = {}
+    for name, table in tables(path).items():
+        columns = [c for c in table.column_names if c != "run"]
+        rows = table.select(columns).to_pylist()
+        for row in rows:
+            row["trace"] = row["trace"].replace(old, new)
+            row["scenario"] = row["scenario"].replace(old, new)
+        found[name] = rows
+    return found
+
+
+def test_inputs_and_outputs_on_an_object_store(bucket: str, tmp_path: Path) -> None:
+    # GIVEN recordings and scenarios on an object store, and the same ones here
+    upload(bucket)
+    scenario = "seed-unlimited.toml"
+    # WHEN they are replayed there and here
+    report = replay.batch(
+        f"{bucket}/in",
+        f"{bucket}/in/{scenario}",
+        output=f"{bucket}/out/tables",
+        policies=POLICIES,
+        jobs=2,
+    )
+    assert report.failures == []
+    assert report.replayed == len(NAMES) * len(POLICIES)
+    local = tmp_path / "in"
+    local.mkdir()
+    for name in NAMES:
+        (local / name).symlink_to(TRACES / name)
+    (local / scenario).symlink_to(TRACES / scenario)
+    inputs = [local / name for name in NAMES]
+    replay.batch(
+        inputs, local / scenario, output=tmp_path / "out", policies=POLICIES, jobs=1
+    )
+    # THEN the tables are the same
+    assert renamed(f"{bucket}/out/tables", bucket, "") == renamed(
+        tmp_path / "out", str(tmp_path), ""
+    )
+
+    # WHEN nothing changed, THEN nothing is done
+    again = replay.batch(
+        f"{bucket}/in",
+        f"{bucket}/in/{scenario}",
+        output=f"{bucket}/out/tables",
+        policies=POLICIES,
+        jobs=1,
+    )
+    assert (again.replayed, again.kept) == (0, len(NAMES) * len(POLICIES))
+
+    # WHEN a recording changes, THEN its pairs are replayed again, and what the tables
+    # were made of before is gone
+    ids = Place.of(bucket) / "in" / "fs-on-loop" / "ids"
+    ids.write(ids.read().replace(b"/a", b"/other"))
+    again = replay.batch(
+        f"{bucket}/in/*loop",
+        f"{bucket}/in/{scenario}",
+        output=f"{bucket}/out/tables",
+        policies=POLICIES,
+        jobs=1,
+    )
+    assert again.again == {"their trace changed": 2}
+    layout = Layout(Place.of(f"{bucket}/out/tables"))
+    for name in SCHEMAS:
+        files = [file.place.name for file in layout.table(name).files()]
+        assert files == ["part-0002-00000.parquet"]
+    assert layout.journal.files() == []
+    assert layout.lock.find() is None
+
+
+def test_inputs_there_and_output_here(bucket: str, tmp_path: Path) -> None:
+    upload(bucket)
+    report = replay.batch(
+        f"{bucket}/in/seed-unlimited/loop0", output=tmp_path / "out", jobs=1
+    )
+    assert report.failures == []
+    # a base name brings no file of names
+    memory = replay.open_dataset(tmp_path / "out").table("memory")
+    assert memory.num_rows == 2
+    assert_clean(tmp_path / "out")
+
+
+def test_what_is_not_there_is_told(bucket: str, tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=f"{bucket}/none: no such file"):
+        find_sources(f"{bucket}/none")
+    with pytest.raises(TraceError, match=r"no such file"):
+        find_sources(f"{bucket}/none*")
+    with pytest.raises(OutputError, match=r"s3://nobody/out: cannot be written"):
+        replay.batch(TRACES / "seed-unlimited", output="s3://nobody/out", jobs=1)
+    (Place.of(bucket) / "mine" / "thesis.txt").write(b"dear")
+    with pytest.raises(OutputError, match=r"holds 'thesis.txt'"):
+        replay.batch(TRACES / "seed-unlimited", output=f"{bucket}/mine", jobs=1)
+    with pytest.raises(ReplayError, match=r"nowhere://x: cannot be opened"):
+        replay.batch("nowhere://x/y", output=tmp_path / "out", jobs=1)
+
+
+def test_a_bad_recording_there_is_called_by_its_address(
+    bucket: str, tmp_path: Path
+) -> None:
+    upload(bucket)
+    (Place.of(bucket) / "in" / "bad" / "sda.blktrace.0").write(b"no recording" * 20)
+    report = replay.batch(f"{bucket}/in", output=tmp_path / "out", jobs=1)
+    assert [failure.trace for failure in report.failures] == [f"{bucket}/in/bad"]
+    assert report.failures[0].error.startswith(f"{bucket}/in/bad/sda.blktrace.0: byte")
+
+
+def test_a_batch_on_an_object_store_holds_it(bucket: str) -> None:
+    layout = Layout(Place.of(f"{bucket}/out"))
+    # GIVEN a batch that lives, THEN another one is refused
+    with (
+        locked(layout, beat_s=0.1, silence_s=5.0),
+        pytest.raises(OutputError, match=f"process {os.getpid()} of .* is at work"),
+        locked(layout, beat_s=0.1, silence_s=5.0),
+    ):
+        pass
+    assert layout.lock.find() is None
+    # GIVEN one that was killed, THEN another one takes over
+    layout.lock.write(b'{"token": "dead", "beat": 7, "holder": "process 1 of moon"}')
+    with locked(layout, beat_s=0.1, silence_s=0.5):
+        assert b"moon" not in layout.lock.read()
+    assert layout.lock.find() is None
+
+
+def test_a_batch_killed_on_an_object_store_goes_on(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(bucket)
+    whole, output = f"{bucket}/whole", f"{bucket}/killed"
+    monkeypatch.setenv("PYTHONPATH", str(Path(replay.__file__).parents[1]))
+    options = [part for policy in POLICIES for part in ("--policy", policy)]
+    command = [
+        sys.executable,
+        "-c",
+        BATCH,
+        "batch",
+        f"{bucket}/in",
+        *options,
+        "-j",
+        "1",
+    ]
+    # GIVEN a batch that is killed when some of it is in the journal, and others later
+    first = subprocess.Popen([*command, "-o", output])
+    layout = Layout(Place.of(output))
+    wait_for(lambda: layout.journal.files() or first.poll() is not None)
+    first.kill()
+    first.wait()
+    monkeypatch.setattr(lock_module, "SILENCE_S", 1.0)
+    # WHEN the same one runs to its end
+    traces = f"{bucket}/in"
+    report = replay.batch(traces, output=output, policies=POLICIES, jobs=1)
+    assert report.failures == []
+    # THEN the dataset is that of an undisturbed one
+    replay.batch(traces, output=whole, policies=POLICIES, jobs=1)
+    assert_equal(output, whole)
+
+
+def test_a_cluster_gives_what_this_machine_gives(bucket: str, tmp_path: Path) -> None:
+    upload(bucket)
+    with dask_cluster(tmp_path / "dask") as cluster:
+        # WHEN a cluster replays what lies here, and what lies on an object store
+        report = replay.batch(
+            TRACES,
+            output=tmp_path / "there",
+            policies=POLICIES,
+            cluster=cluster.address,
+        )
+        assert report.failures == []
+        remote = replay.batch(
+            f"{bucket}/in",
+            output=f"{bucket}/out",
+            policies=POLICIES,
+            cluster=cluster.address,
+        )
+        assert remote.failures == []
+    # THEN the datasets are those that are made here
+    replay.batch(TRACES, output=tmp_path / "here", policies=POLICIES, jobs=2)
+    assert_equal(tmp_path / "there", tmp_path / "here")
+    assert_clean(tmp_path / "there")
+    replay.batch(f"{bucket}/in", output=f"{bucket}/here", policies=POLICIES, jobs=1)
+    assert_equal(f"{bucket}/out", f"{bucket}/here")
+
+
+def test_a_cluster_whose_worker_dies_does_its_work_all_the_same(tmp_path: Path) -> None:
+    replay.batch(TRACES, output=tmp_path / "here", policies=POLICIES, jobs=2)
+    with dask_cluster(tmp_path / "dask") as cluster:
+        killed: list[int] = []
+
+        def kill_one(done: int, total: int) -> None:
+            # in the middle of the work, with jobs on every worker
+            if done >= total // 3 and not killed:
+                killed.append(cluster.workers[0].pid)
+                cluster.workers[0].kill()
+
+        report = replay.batch(
+            TRACES,
+            output=tmp_path / "there",
+            policies=POLICIES,
+            cluster=cluster.address,
+            progress=kill_one,
+        )
+        assert cluster.workers[0].wait() == -9
+    assert killed
+    assert report.failures == []
+    assert_equal(tmp_path / "there", tmp_path / "here")
+
+
+def test_a_cluster_that_is_not_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed", reason="dask.distributed is not there")
+    from replay.parallel import cluster
+
+    monkeypatch.setattr(cluster, "PATIENCE_S", 1)
+    for address in ("tcp://127.0.0.1:9", "nonsense://x"):
+        with pytest.raises(ReplayError, match="no Dask scheduler answers"):
+            replay.batch(
+                TRACES / "seed-unlimited", output=tmp_path / "out", cluster=address
+            )
