@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +15,19 @@ from replay.engine.setup import ArrivalEvent
 from replay.scenario.bind import Binding
 from replay.scenario.caught import Caught
 from replay.scenario.resolve import column
-from replay.trace.file import Trace
 
 #: Batches that are made ready ahead of the engine.
 AHEAD = 2
 
 T = TypeVar("T")
+
+
+class Rows(Protocol):
+    """Rows of a trace, whether they lie in a file or not."""
+
+    def batches(self, batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Go through the rows in their order, each time it is called."""
+        ...
 
 
 class Part(NamedTuple):
@@ -35,7 +42,7 @@ class Part(NamedTuple):
 
 
 def parts(
-    trace: Trace,
+    trace: Rows,
     binding: Binding,
     batch_rows: int | None,
     caught: Caught | None = None,
@@ -44,7 +51,7 @@ def parts(
 
     Parameters
     ----------
-    trace : Trace
+    trace : Trace or KeptRows
     binding : Binding
         The scenario, bound to this trace.
     batch_rows : int or None
@@ -64,21 +71,32 @@ def parts(
     return in_order
 
 
-def _in_row_order(
-    trace: Trace,
-    binding: Binding,
-    batch_rows: int | None,
-    caught: Caught | None,
-) -> Iterator[Part]:
-    services = Services(binding.setup)
-    n_rows = 0
-    for batch in trace.batches(batch_rows):
-        resolved = binding.resolver.resolve(batch)
-        if caught is not None:
-            caught.add(batch, resolved)
+class RowFeed:
+    """Makes the engine's columns of batches, which are given in the rows' order.
+
+    Parameters
+    ----------
+    binding : Binding
+        The scenario, bound to the trace of the rows.
+    caught : Caught or None
+        Told of the rule of ``[[assign]]`` that each row fell to.
+    """
+
+    def __init__(self, binding: Binding, caught: Caught | None = None) -> None:
+        self._resolver = binding.resolver
+        self._services = Services(binding.setup)
+        self._caught = caught
+        self._n_rows = 0
+
+    def part(self, batch: pa.RecordBatch) -> Part:
+        """Make the next batch ready; its columns are not copied."""
+        resolved = self._resolver.resolve(batch)
+        if self._caught is not None:
+            self._caught.add(batch, resolved)
         task = resolved.task
         if task is None:
             task = np.full(batch.num_rows, NO_TASK, np.int32)
+        n_rows = self._n_rows
         columns = Columns(
             row=np.arange(n_rows, n_rows + batch.num_rows, dtype=np.int64),
             queue_ns=column(batch, "queue_ns", np.int64),
@@ -95,9 +113,20 @@ def _in_row_order(
             task=task,
         )
         service = np.empty(batch.num_rows, np.int64)
-        services.fill(columns, service)
-        n_rows += batch.num_rows
-        yield Part(columns, service)
+        self._services.fill(columns, service)
+        self._n_rows += batch.num_rows
+        return Part(columns, service)
+
+
+def _in_row_order(
+    trace: Rows,
+    binding: Binding,
+    batch_rows: int | None,
+    caught: Caught | None,
+) -> Iterator[Part]:
+    feed = RowFeed(binding, caught)
+    for batch in trace.batches(batch_rows):
+        yield feed.part(batch)
 
 
 def _arrival(queue: NDArray[np.int64], issue: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -105,7 +134,7 @@ def _arrival(queue: NDArray[np.int64], issue: NDArray[np.int64]) -> NDArray[np.i
     return np.where(queue < 0, issue, queue)
 
 
-def _bounds(trace: Trace, batch_rows: int | None) -> list[int]:
+def _bounds(trace: Rows, batch_rows: int | None) -> list[int]:
     """Return, for each batch, a time before which no later batch has an arrival."""
 
     def earliest(batch: pa.RecordBatch) -> int:

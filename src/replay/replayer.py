@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,21 @@ from replay.engine.setup import ArrivalMode
 from replay.engine.streams import Streams, infer_streams
 from replay.errors import ScenarioError
 from replay.feed import Part, ahead, parts
+from replay.pipeline import RowsAgain, read_and_replay
 from replay.results.dependence import dependence
 from replay.results.info import run_info
 from replay.results.result import Result
 from replay.results.tables import Names
-from replay.results.write import RequestsWriter, ResultSink
+from replay.results.write import OutputDirectory, RequestsWriter, ResultSink
 from replay.scenario.bind import Binding
 from replay.scenario.caught import Caught
 from replay.scenario.given import overridden_cgroup
 from replay.scenario.load import Scenario
-from replay.trace.convert import open_or_convert
+from replay.trace.convert import open_or_convert, open_source
 from replay.trace.file import Progress, Trace
 from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
+from replay.trace.kept import KeptRows
 from replay.trace.schema import device_text
 from replay.version import VERSION
 
@@ -99,74 +102,97 @@ def run(
         raise ValueError("batch_rows and threads must be positive")
     started = time.perf_counter()
     wanted = _scenario(scenario, overrides, assign)
-    if isinstance(trace, Trace):
-        opened = trace
-    else:
-        opened = open_or_convert(
-            trace,
-            cgroups=cgroups,
-            threads=threads,
-            progress=progress,
-            format=format,
-            filters=filters,
-        )
-    bound_from = time.perf_counter()
-    binding = wanted.bind(opened)
-    for argument in overrides:
-        # in a file it is a note: one scenario may be for many traces
-        if (path := overridden_cgroup(argument)) in binding.idle:
-            there = [name for name in binding.cgroup_names if name not in binding.idle]
-            some = ", ".join(there[:SOME]) + (", ..." if len(there) > SOME else "")
-            raise ScenarioError(
-                f"--set {argument}: {path}: {binding.idle[path]} (there are {some})"
-            )
-    names = Names(
-        cgroups=binding.cgroup_names,
-        parents=binding.setup.parent,
-        devices=binding.device_names,
-        tasks=binding.task_names,
-        backing=(
-            None
-            if binding.backing_device is None
-            else device_text(binding.backing_device)
-        ),
-    )
     target = None if output is None else Path(output)
-    with ResultSink(
-        names, output=target, overwrite=overwrite, requests=requests
-    ) as sink:
-        replay_from = time.perf_counter()
-        caught = Caught(binding.scenario.assign) if binding.assigns else None
-        raw, streams = _replay(
-            opened, binding, sink.requests, batch_rows, threads, progress, caught
-        )
-        done = time.perf_counter()
-        info = run_info(
-            version=VERSION,
-            trace=opened.path,
-            metadata=opened.metadata,
-            devices=binding.device_names,
-            scenario=binding.scenario.effective(),
-            assign=None if caught is None else caught.report(),
-            dependence=(
-                None
-                if streams is None
-                else dependence(
-                    streams, opened.metadata.summary.processes, binding.device_names
+    if target is not None:
+        OutputDirectory(target, overwrite=overwrite).check()
+    with ExitStack() as stack:
+        opened: Trace | KeptRows | RowsAgain
+        guess = None
+        if isinstance(trace, Trace):
+            opened = trace
+        elif filters:
+            opened = stack.enter_context(
+                open_or_convert(
+                    trace,
+                    cgroups=cgroups,
+                    threads=threads,
+                    progress=progress,
+                    format=format,
+                    filters=filters,
                 )
+            )
+        else:
+            source = stack.enter_context(
+                open_source(trace, cgroups=cgroups, progress=progress, format=format)
+            )
+            if isinstance(source, Trace):
+                opened = stack.enter_context(source)
+            else:
+                opened, guess = read_and_replay(
+                    source,
+                    stack.enter_context(KeptRows(source.path)),
+                    wanted,
+                    batch_rows=batch_rows,
+                    threads=threads,
+                    # they are written while the engine runs
+                    guess=not requests,
+                )
+        bound_from = time.perf_counter()
+        binding = wanted.bind(opened)
+        _check_overrides(overrides, binding)
+        names = Names(
+            cgroups=binding.cgroup_names,
+            parents=binding.setup.parent,
+            devices=binding.device_names,
+            tasks=binding.task_names,
+            backing=(
+                None
+                if binding.backing_device is None
+                else device_text(binding.backing_device)
             ),
-            notes=[*binding.notes, *opened.metadata.summary.notes],
-            counts=raw["counts"],
-            timings={
-                "open_s": bound_from - started,
-                "bind_s": replay_from - bound_from,
-                "replay_s": done - replay_from,
-                "total_s": done - started,
-            },
         )
-        result = sink.finish(raw, info)
-    if opened is not trace:
-        opened.close()
+        with ResultSink(
+            names, output=target, overwrite=overwrite, requests=requests
+        ) as sink:
+            replay_from = time.perf_counter()
+            caught = Caught(binding.scenario.assign) if binding.assigns else None
+            if guess is not None and guess.holds(binding):
+                raw, streams = guess.raw, None
+            else:
+                raw, streams = _replay(
+                    opened,
+                    binding,
+                    sink.requests,
+                    batch_rows,
+                    threads,
+                    progress,
+                    caught,
+                )
+            done = time.perf_counter()
+            info = run_info(
+                version=VERSION,
+                trace=opened.path,
+                metadata=opened.metadata,
+                devices=binding.device_names,
+                scenario=binding.scenario.effective(),
+                assign=None if caught is None else caught.report(),
+                dependence=(
+                    None
+                    if streams is None
+                    else dependence(
+                        streams, opened.metadata.summary.processes, binding.device_names
+                    )
+                ),
+                notes=[*binding.notes, *opened.metadata.summary.notes],
+                counts=raw["counts"],
+                timings={
+                    "open_s": bound_from - started,
+                    "bind_s": replay_from - bound_from,
+                    "replay_s": done - replay_from,
+                    "total_s": done - started,
+                },
+            )
+            result = sink.finish(raw, info)
     return result
 
 
@@ -186,8 +212,22 @@ def _scenario(
     return Scenario.from_dict(scenario or {}, overrides=overrides, assign=assign)
 
 
+def _check_overrides(overrides: Sequence[str], binding: Binding) -> None:
+    """Refuse what names a cgroup that does nothing here.
+
+    In a file it is a note: one scenario may be for many traces.
+    """
+    for argument in overrides:
+        if (path := overridden_cgroup(argument)) in binding.idle:
+            there = [name for name in binding.cgroup_names if name not in binding.idle]
+            some = ", ".join(there[:SOME]) + (", ..." if len(there) > SOME else "")
+            raise ScenarioError(
+                f"--set {argument}: {path}: {binding.idle[path]} (there are {some})"
+            )
+
+
 def _replay(
-    trace: Trace,
+    trace: Trace | KeptRows | RowsAgain,
     binding: Binding,
     requests: RequestsWriter | None,
     batch_rows: int | None,

@@ -84,6 +84,17 @@ class OutputDirectory:
         self._suffix = secrets.token_hex(4)
         self.path = self._beside("partial")
 
+    def check(self) -> None:
+        """Refuse a target that may not be written, before any work is done.
+
+        Raises
+        ------
+        OutputError
+            As when it is entered.
+        """
+        with _named(self.target):
+            self._check()
+
     def __enter__(self) -> Self:
         with _named(self.target):
             self._check()

@@ -204,6 +204,11 @@ cdef class Decoder:
             n_bytes += self.sources[index].offset
         return n_bytes
 
+    @property
+    def n_ids(self) -> tuple[int, int]:
+        """Devices and cgroups in the rows written so far."""
+        return self.decode.facts.devices.n, self.decode.facts.cgroups.n
+
     def offsets(self) -> list[int]:
         """Show how far each source was read, bytes."""
         cdef uint32_t index

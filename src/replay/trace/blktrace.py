@@ -135,6 +135,7 @@ class BlktraceBatches(Summarised):
         self._batch_rows = batch_rows
         self._window = window
         self._decoder: Decoder | None = None
+        self._n_rows = 0
         self._bytes_total = sum(memoryview(data).nbytes for _, data, _ in self._sources)
 
     @property
@@ -152,22 +153,32 @@ class BlktraceBatches(Summarised):
         """Whether a source read so far holds several CPUs' records out of order."""
         return self._decoder is not None and self._decoder.interleaved
 
+    @property
+    def n_ids(self) -> tuple[int, int]:
+        """Devices and cgroups in the rows so far."""
+        return (0, 0) if self._decoder is None else self._decoder.n_ids
+
+    def so_far(self) -> Summary:
+        """Tell what was learned up to the last batch; between two batches only."""
+        assert self._decoder is not None
+        return summary_of(self._decoder, self._n_rows)
+
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Decode from the start."""
         self._summary = None
         decoder = self._decoder = Decoder(self._sources, self._window)
-        n_rows = 0
+        self._n_rows = 0
         try:
             while True:
                 buffers = _allocate(self._batch_rows)
                 n_filled, *n_null = decoder.fill(buffers, self._batch_rows)
                 if n_filled == 0:
                     break
-                n_rows += n_filled
+                self._n_rows += n_filled
                 yield make_batch(buffers, n_filled, n_null)
                 if n_filled < self._batch_rows:
                     break
-            self._summary = summary_of(decoder, n_rows)
+            self._summary = summary_of(decoder, self._n_rows)
         finally:
             decoder.close()
 

@@ -1,30 +1,23 @@
 """Make a trace file of whatever was recorded."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from replay.errors import OutputError, TraceError
+from replay.errors import OutputError
 from replay.output import check_target
 from replay.trace.file import Progress, Trace, is_arrow, open_trace
 from replay.trace.filtered import FilteredRows
 from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
-from replay.trace.formats.open import open_rows
-from replay.trace.formats.order import Disordered
-from replay.trace.inputs import (
-    Inputs,
-    opened_inputs,
-    read_cgroup_paths,
-    source_file,
-)
+from replay.trace.inputs import opened_inputs, read_cgroup_paths
 from replay.trace.metadata import Metadata, Summary
-from replay.trace.schema import SCHEMA_VERSION
-from replay.trace.spool import Spool, is_stdin
+from replay.trace.recording import Recording, find_recording, with_paths
+from replay.trace.spool import is_stdin
 from replay.trace.write import write_trace
-from replay.version import WRITER
 
 BATCH_ROWS = 1 << 16
 
@@ -96,8 +89,15 @@ def convert(
     with opened_inputs(inputs, cgroups) as (found, spool):
         if any(target == path.resolve() for path in found.traces):
             raise OutputError(f"{output}: is one of the inputs: name another output")
-        chosen = format_options(format)
-        _write(found, spool, chosen, output, overwrite, batch_rows, threads, progress)
+        recording = find_recording(
+            found,
+            spool,
+            format_options(format),
+            path=found.traces[0],
+            batch_rows=batch_rows,
+            progress=progress,
+        )
+        recording.write(output, overwrite=overwrite, threads=threads)
     return open_trace(output)
 
 
@@ -152,6 +152,53 @@ def open_or_convert(
     return trace
 
 
+@contextmanager
+def open_source(
+    inputs: str | Path | Sequence[str | Path],
+    *,
+    cgroups: str | Path | None = None,
+    progress: Progress | None = None,
+    format: str | FormatOptions | None = None,
+) -> Iterator[Trace | Recording]:
+    """Open a trace file, or find a recording without reading it.
+
+    Parameters
+    ----------
+    inputs, cgroups, progress, format
+        As for `open_or_convert`.
+
+    Yields
+    ------
+    Trace or Recording
+        The trace is the caller's to close.
+
+    Raises
+    ------
+    TraceError
+        An input does not exist, or its format cannot be told.
+    """
+    names = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    if len(names) == 1 and is_arrow(names[0]):
+        yield _named(open_trace(names[0]), cgroups)
+        return
+    with opened_inputs(names, cgroups) as (found, spool):
+        first = found.traces[0]
+        if len(found.traces) == 1 and is_arrow(first):
+            # a trace file that came through a pipe
+            trace = _named(open_trace(first), cgroups)
+            trace.path = Path(spool.shown(first))
+            yield trace
+            return
+        yield find_recording(
+            found,
+            spool,
+            format_options(format),
+            path=Path(spool.shown(first) if is_stdin(names[0]) else names[0]),
+            batch_rows=BATCH_ROWS,
+            progress=progress,
+        )
+
+
 def _open_whole(
     inputs: str | Path | Sequence[str | Path],
     cgroups: str | Path | None,
@@ -159,32 +206,24 @@ def _open_whole(
     progress: Progress | None,
     format: str | FormatOptions | None,
 ) -> Trace:
-    names = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
-    if len(names) == 1 and is_arrow(names[0]):
-        return _named(open_trace(names[0]), cgroups)
-    with (
-        opened_inputs(names, cgroups) as (found, spool),
-        tempfile.TemporaryDirectory(prefix="replay-") as directory,
-    ):
-        if len(found.traces) == 1 and is_arrow(found.traces[0]):
-            # a trace file that came through a pipe
-            trace = _named(open_trace(found.traces[0]), cgroups)
-            trace.path = Path(spool.shown(found.traces[0]))
-            return trace
-        output = Path(directory) / "trace.arrow"
-        chosen = format_options(format)
-        _write(found, spool, chosen, output, False, BATCH_ROWS, threads, progress)
-        trace = open_trace(output)
-    stream = is_stdin(names[0])
-    trace.path = Path(spool.shown(found.traces[0]) if stream else names[0])
-    return trace
+    with open_source(
+        inputs, cgroups=cgroups, progress=progress, format=format
+    ) as source:
+        if isinstance(source, Trace):
+            return source
+        with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+            output = Path(directory) / "trace.arrow"
+            source.write(output, threads=threads)
+            trace = open_trace(output)
+        trace.path = source.path
+        return trace
 
 
 def _named(trace: Trace, cgroups: str | Path | None) -> Trace:
     """Put the paths of a file of ids in place of those in a trace file."""
     if cgroups is not None:
         paths = read_cgroup_paths(cgroups)
-        summary = _with_paths(trace.metadata.summary, paths)
+        summary = with_paths(trace.metadata.summary, paths)
         trace.metadata = msgspec.structs.replace(trace.metadata, summary=summary)
     return trace
 
@@ -211,74 +250,3 @@ def _write_filtered(
 def format_options(format: str | FormatOptions | None) -> FormatOptions:
     """Let a format's name stand for options that say nothing else."""
     return format if isinstance(format, FormatOptions) else FormatOptions(name=format)
-
-
-def _write(
-    found: Inputs,
-    spool: Spool,
-    options: FormatOptions,
-    output: str | Path,
-    overwrite: bool,
-    batch_rows: int,
-    threads: int,
-    progress: Progress | None,
-) -> None:
-    for path in found.traces:
-        if is_arrow(path):
-            raise TraceError(
-                f"{path}: is an Arrow file, as `replay convert` writes them: "
-                "use it as it is"
-            )
-    files = [source_file(path, spool) for path in found.traces]
-    total = sum(file.nbytes for file in files)
-    if total == 0:
-        raise TraceError(f"{found.traces[0]}: is empty: there is nothing to convert")
-    paths: Mapping[int, str] = {}
-    if found.cgroups is not None:
-        paths = read_cgroup_paths(found.cgroups)
-        files.append(source_file(found.cgroups, spool, role="cgroups"))
-
-    def on_batch() -> None:
-        if progress is not None:
-            progress(rows.bytes_read, total)
-
-    rows = open_rows(found.traces, options, batch_rows=batch_rows, on_read=on_batch)
-
-    def describe(summary: Summary) -> Metadata:
-        return Metadata(
-            schema_version=SCHEMA_VERSION,
-            writer=WRITER,
-            sources=files,
-            summary=_with_paths(summary, paths, spool),
-        )
-
-    def write() -> None:
-        write_trace(
-            output,
-            rows,
-            describe,
-            overwrite=overwrite,
-            threads=threads,
-            on_batch=on_batch,
-        )
-
-    try:
-        write()
-    except Disordered:
-        # nothing was written: again, with the rows sorted on disk
-        rows.sort_on_disk()
-        write()
-    if progress is not None:
-        progress(total, total)
-
-
-def _with_paths(
-    summary: Summary, paths: Mapping[int, str], spool: Spool | None = None
-) -> Summary:
-    """Give cgroups their paths, where they are known."""
-    cgroups = [
-        msgspec.structs.replace(cgroup, path=paths.get(cgroup.id, cgroup.path))
-        for cgroup in summary.cgroups
-    ]
-    notes = [spool.told(note) for note in summary.notes] if spool else summary.notes
-    return msgspec.structs.replace(summary, cgroups=cgroups, notes=notes)

@@ -1,0 +1,156 @@
+"""A recording that was found and recognised, and is not read yet."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from replay.errors import TraceError
+from replay.trace.file import Progress, is_arrow
+from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.open import Opened, open_rows
+from replay.trace.formats.order import Disordered
+from replay.trace.inputs import Inputs, read_cgroup_paths, source_file
+from replay.trace.metadata import Metadata, Summary
+from replay.trace.schema import SCHEMA_VERSION
+from replay.trace.spool import Spool
+from replay.trace.write import write_trace
+from replay.version import WRITER
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Rows that are decoded while they are read.
+
+    Attributes
+    ----------
+    path : Path
+        What it is called.
+    rows : Opened
+        Raises `Disordered` while it is read for the first time, if the rows have to be
+        sorted.
+    describe : callable
+        Makes the metadata of the rows' summary.
+    nbytes : int
+        Of all inputs.
+    progress : callable or None
+        Told of bytes read and bytes in all.
+    """
+
+    path: Path
+    rows: Opened
+    describe: Callable[[Summary], Metadata]
+    nbytes: int
+    progress: Progress | None
+
+    def advanced(self) -> None:
+        """Tell how far it was read."""
+        if self.progress is not None:
+            self.progress(self.rows.bytes_read, self.nbytes)
+
+    def write(
+        self, output: str | Path, *, overwrite: bool = False, threads: int = 1
+    ) -> None:
+        """Write it to a trace file; see `write_trace`."""
+
+        def write() -> None:
+            write_trace(
+                output,
+                self.rows,
+                self.describe,
+                overwrite=overwrite,
+                threads=threads,
+                on_batch=self.advanced,
+            )
+
+        try:
+            write()
+        except Disordered:
+            # nothing was written: again, with the rows sorted on disk
+            self.rows.sort_on_disk()
+            write()
+        self.ended()
+
+    def ended(self) -> None:
+        """Tell that it was read to its end."""
+        if self.progress is not None:
+            self.progress(self.nbytes, self.nbytes)
+
+
+def find_recording(
+    found: Inputs,
+    spool: Spool,
+    options: FormatOptions,
+    *,
+    path: Path,
+    batch_rows: int,
+    progress: Progress | None = None,
+) -> Recording:
+    """Recognise what inputs hold.
+
+    Parameters
+    ----------
+    found : Inputs
+        None of them a trace file.
+    spool : Spool
+        What was put on disk for it.
+    options : FormatOptions
+        What the user said.
+    path : Path
+        What to call it.
+    batch_rows : int
+        Rows of a batch.
+    progress : callable or None
+        Told of bytes read and bytes in all.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    TraceError
+        There is nothing in it, or the format cannot be told.
+    """
+    for one in found.traces:
+        if is_arrow(one):
+            raise TraceError(
+                f"{one}: is an Arrow file, as `replay convert` writes them: "
+                "use it as it is"
+            )
+    files = [source_file(one, spool) for one in found.traces]
+    total = sum(file.nbytes for file in files)
+    if total == 0:
+        raise TraceError(f"{found.traces[0]}: is empty: there is nothing to convert")
+    paths: Mapping[int, str] = {}
+    if found.cgroups is not None:
+        paths = read_cgroup_paths(found.cgroups)
+        files.append(source_file(found.cgroups, spool, role="cgroups"))
+
+    def on_read() -> None:
+        recording.advanced()
+
+    def describe(summary: Summary) -> Metadata:
+        return Metadata(
+            schema_version=SCHEMA_VERSION,
+            writer=WRITER,
+            sources=files,
+            summary=with_paths(summary, paths, spool),
+        )
+
+    rows = open_rows(found.traces, options, batch_rows=batch_rows, on_read=on_read)
+    recording = Recording(path, rows, describe, total, progress)
+    return recording
+
+
+def with_paths(
+    summary: Summary, paths: Mapping[int, str], spool: Spool | None = None
+) -> Summary:
+    """Give cgroups their paths, where they are known."""
+    cgroups = [
+        msgspec.structs.replace(cgroup, path=paths.get(cgroup.id, cgroup.path))
+        for cgroup in summary.cgroups
+    ]
+    notes = [spool.told(note) for note in summary.notes] if spool else summary.notes
+    return msgspec.structs.replace(summary, cgroups=cgroups, notes=notes)
