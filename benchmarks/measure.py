@@ -146,12 +146,14 @@ def run(command: Sequence[str | Path], *, directory: Path | None = None) -> None
         raise RuntimeError(f"{command[0]} ended with {done.returncode}: {text[-500:]}")
 
 
-def peak_of(command: Sequence[str | Path]) -> tuple[Spent, int]:
+def peak_of(command: Sequence[str | Path], *, below: bool = False) -> tuple[Spent, int]:
     """Run a command and watch its anonymous memory.
 
     Parameters
     ----------
     command : sequence of str or Path
+    below : bool
+        Watch the processes that it starts too, and count them all.
 
     Returns
     -------
@@ -171,19 +173,27 @@ def peak_of(command: Sequence[str | Path]) -> tuple[Spent, int]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
-        status = Path(f"/proc/{process.pid}/status")
         peak = 0
         while process.poll() is None:
-            peak = max(peak, _anonymous_bytes(status))
+            watched = [process.pid, *(_children(process.pid) if below else ())]
+            peak = max(peak, sum(map(_anonymous_bytes, watched)))
             time.sleep(SAMPLE_S)
     if process.returncode != 0:
         raise RuntimeError(f"{command[0]} ended with {process.returncode}")
     return Spent(time.perf_counter() - started, _cpu() - cpu), peak
 
 
-def _anonymous_bytes(status: Path) -> int:
+def _children(pid: int) -> list[int]:
     try:
-        text = status.read_text()
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(child) for child in text.split()]
+
+
+def _anonymous_bytes(pid: int) -> int:
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
     for line in text.splitlines():

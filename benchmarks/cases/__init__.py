@@ -1,5 +1,6 @@
 """The cases, in the order in which they run and are shown."""
 
+from benchmarks.cases.batch import BATCH
 from benchmarks.cases.commands import COMMANDS
 from benchmarks.cases.engine import ENGINE
 from benchmarks.cases.feed import FEED
@@ -16,5 +17,6 @@ CASES: list[Case] = [
     *ENGINE,
     *COMMANDS,
     *MEMORY,
+    *BATCH,
     *STARTUP,
 ]

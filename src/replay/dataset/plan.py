@@ -134,10 +134,12 @@ class Plan:
         for trace, scenario in _rows(place, str(path)):
             named = self._named(scenario, place.parent)
             try:
-                for source in find_sources(trace, place.parent):
-                    self._pair(source.name, source, "", named)
+                sources = find_sources(trace, place.parent)
             except (ReplayError, OSError) as error:
                 self._pair(trace, None, str(error), named)
+                continue
+            for source in sources:
+                self._pair(source.name, source, "", named)
 
     def _pair(
         self,
