@@ -59,6 +59,8 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         )
     )
 
+    filesystem = draw(st.sampled_from(["tmpfs", "tmpfs", "cached", "cached", "none"]))
+
     def rates(values: list[int]) -> Any:
         some = st.sampled_from([NO_LIMIT, *values])
         return np.array([draw(some) for _ in limited], np.int64)
@@ -109,7 +111,12 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "alloc_fail_threshold": draw(st.sampled_from([0, 1 << 62, 1 << 63, 1 << 64])),
         "alloc_fail_seed": draw(st.integers(0, 5)),
         "alloc_fail_rows": np.array(draw(st.sampled_from([[], [0, 3], [1]])), "i8"),
-        "tmpfs": draw(st.sampled_from([True, True, False])),
+        "tmpfs": filesystem == "tmpfs",
+        "cached": filesystem == "cached",
+        "laid_out": draw(st.booleans()),
+        "readahead_pages": draw(st.sampled_from([0, 1, 8, 32, 32, 512])),
+        "file_pages": draw(st.sampled_from([NO_LIMIT, NO_LIMIT, 520])),
+        "reclaim_lru": draw(st.sampled_from([False, False, True])),
         "fs_pages": draw(st.sampled_from([NO_LIMIT, NO_LIMIT, 0, 3, 100])),
         "laid_out_by": draw(st.sampled_from([-1, -1, -1, n - 1])),
         "oom_kills": draw(st.sampled_from([True, True, True, False])),
@@ -174,7 +181,9 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
         now += draw(gap)
         unseen = draw(st.sampled_from(["none"] * 6 + ["queue", "issue", "complete"]))
         op = draw(
-            st.sampled_from([READ, WRITE, WRITE, WRITE, DISCARD, FLUSH, WRITE_ZEROES])
+            st.sampled_from(
+                [READ, READ, WRITE, WRITE, WRITE, DISCARD, FLUSH, WRITE_ZEROES]
+            )
         )
         nbytes = draw(st.sampled_from([512, 4096, 4608, 20480, 300 * 4096, 700 * 4096]))
         issue = -1 if unseen == "issue" else now

@@ -208,15 +208,16 @@ def test_io_is_what_each_cgroup_submitted(data: st.DataObject) -> None:
 
 
 @given(runs())
-def test_pages_charged_and_not_given_back_are_the_payers_shmem(run: Run) -> None:
+def test_pages_charged_and_not_given_back_are_the_payers(run: Run) -> None:
     setup, columns = run
     raw = run_engine(setup, columns)
     kept: Counter[int] = Counter()
     for row in records(raw, "charges"):
         kept[row["payer"]] += row["charged_bytes"] - row["uncharged_bytes"]
-    for cgroup, shmem in enumerate(raw["memory"]["own_shmem"].tolist()):
-        laid_out = shmem * PAGE_BYTES - kept[cgroup]
-        if cgroup != setup.laid_out_by:
+    for cgroup, row in enumerate(records(raw, "memory")):
+        n_pages = row["own_shmem"] + row["own_file"]
+        laid_out = n_pages * PAGE_BYTES - kept[cgroup]
+        if cgroup != setup.laid_out_by or not setup.tmpfs:
             assert laid_out == 0
         else:
             # pages that were there before come in whole regions of 2 MiB
@@ -258,6 +259,37 @@ def test_no_cgroup_is_ever_over_its_limit(data: st.DataObject) -> None:
     assert (raw["memory"]["peak"][limited] <= setup.memory_max[limited]).all()
     if setup.fs_pages != NO_LIMIT:
         assert raw["memory"]["own_shmem"].sum() <= setup.fs_pages
+
+
+@given(st.data())
+def test_no_page_cache_is_ever_over_its_limit(data: st.DataObject) -> None:
+    # GIVEN a page cache whose pages go one for one, and nothing else
+    setup = data.draw(
+        setups(tmpfs=False, cached=True, direct_io=False, reclaim_lru=True)
+    )
+    setup = replace(setup, task_rss=np.zeros_like(setup.task_rss))
+    raw = run_engine(setup, data.draw(columns_for(setup)))
+    limited = setup.memory_max != NO_LIMIT
+    assert (raw["memory"]["peak"][limited] <= setup.memory_max[limited]).all()
+    # THEN it fails where a limit has no room for one page, and nowhere else
+    if not (setup.memory_max == 0).any() and setup.fs_pages == NO_LIMIT:
+        assert len(raw["errors"]["errno"]) == 0
+
+
+@given(runs(tmpfs=False, cached=True, direct_io=False, backing_device=True))
+def test_what_is_below_a_page_cache_is_whole_pages_that_were_asked_for(
+    run: Run,
+) -> None:
+    setup, columns = run
+    raw = run_engine(setup, columns)
+    rbytes = 0
+    for row in records(raw, "backing_io"):
+        assert row["rbytes"] % PAGE_BYTES == row["wbytes"] % PAGE_BYTES == 0
+        assert 0 <= row["rios"] <= row["rbytes"] // PAGE_BYTES
+        assert 0 <= row["wios"] <= row["wbytes"] // PAGE_BYTES
+        rbytes += row["rbytes"]
+    # what is read is missing, so each page of it was charged
+    assert rbytes <= sum(raw["charges"]["charged_bytes"].tolist())
 
 
 @given(runs())

@@ -306,14 +306,22 @@ def test_remaining_keys_reach_the_engine() -> None:
     assert setup.tags == 128
 
 
-def test_file_system_size_and_layout_count_on_tmpfs_only() -> None:
-    scenario = {
-        "backing": {"filesystem": "ext4", "size": "1M", "laid_out_by": "/test.slice"}
-    }
-    binding = bound(make_trace(), scenario)
-    assert binding.setup.fs_pages == NO_LIMIT
-    assert binding.setup.laid_out_by == -1
-    assert any("backing.size = 1M" in note for note in binding.notes)
+def test_page_cache_has_its_size_layout_and_readahead() -> None:
+    backing = {"filesystem": "ext4", "size": "1M", "laid_out_by": "/test.slice"}
+    setup = bound(make_trace(), {"backing": backing}).setup
+    assert (setup.tmpfs, setup.cached, setup.laid_out) == (False, True, True)
+    assert (setup.fs_pages, setup.laid_out_by) == (256, 1)
+    assert (setup.readahead_pages, setup.file_pages) == (32, NO_LIMIT)
+    raw = {"filesystem": "raw", "readahead": "64K", "file_size": 4097, "reclaim": "lru"}
+    setup = bound(make_trace(), {"backing": raw}).setup
+    # a device has no holes, and nobody laid it out
+    assert (setup.cached, setup.laid_out, setup.laid_out_by) == (True, True, -1)
+    assert (setup.fs_pages, setup.readahead_pages, setup.file_pages) == (
+        NO_LIMIT,
+        16,
+        2,
+    )
+    assert setup.reclaim_lru
 
 
 # --- rows

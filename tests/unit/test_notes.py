@@ -59,7 +59,8 @@ def test_limit_that_says_nothing_is_not_noted() -> None:
         (["arrivals.event=queue"], "estimate"),
         (["driver.kernel=6.12.50"], "6.12.50"),
         (["driver.kernel=5.15"], "hole"),
-        (["backing.filesystem=ext4"], "page cache"),
+        (["backing.filesystem=ext4", "service.model=linear"], "cached pages"),
+        (["backing.filesystem=raw", "backing.size=1G"], "backing.size = 1G"),
         (["driver.policy=root"], "trace.policy is not given"),
         (["/test.slice/io.max=8:0 wbps=5"], "neither replayed nor backing.device"),
         (["/test.slice/io.max=7:0 wbps=5"], "arrivals.event = queue"),
@@ -78,6 +79,10 @@ def test_limit_that_says_nothing_is_not_noted() -> None:
 def test_estimate_or_vain_entry_is_noted(overrides: list[str], word: str) -> None:
     (note,) = notes_of(make_trace(), {}, *overrides)
     assert word in note
+
+
+def test_page_cache_needs_no_note() -> None:
+    assert notes_of(make_trace(), {}, "backing.filesystem=ext4") == []
 
 
 def test_direct_io_on_ext4_needs_no_note() -> None:

@@ -114,7 +114,7 @@ cdef inline void count_charged(Sim *sim, const Request *request) noexcept nogil:
     """Count in whose name the driver does the request's I/O."""
     cdef Charge *charge = charge_of(sim, request, request.io_payer)
     io_add(charge.io, request.op, request.nbytes, request.n_bios)
-    if sim.backing_io != NULL:
+    if sim.backing_io != NULL and not sim.set.cache_on:
         io_add(
             sim.backing_io + <size_t> request.io_payer * N_IO,
             request.op,

@@ -13,6 +13,7 @@ from replay.engine._limits cimport (
     memory_exceeded,
     memory_room,
 )
+from replay.engine._reclaim cimport CLUSTER, reclaim
 from replay.engine._tasks cimport dying_until, oom_kill
 from replay.engine._types cimport Group, Request, Sim, Worker
 from replay.engine._workers cimport worker_at
@@ -20,10 +21,10 @@ from replay.engine._workers cimport worker_at
 cdef enum:
     # MEMCG_CHARGE_BATCH: pages that are charged at once
     BATCH = 64
-    # `max` events of a failing round, behind the one of the first failure
-    MAX_EVENTS_A_ROUND = 17
-    # how oft a worker above memory.high tries to reclaim before it sleeps
-    HIGH_PASSES = 17
+    # MAX_RECLAIM_RETRIES: how oft a charge, or a worker above memory.high, tries again
+    RETRIES = 16
+    # charges up to so many pages go round as long as anything is reclaimed for them
+    COSTLY = 8
     # MEMCG_DELAY_PRECISION_SHIFT and MEMCG_DELAY_SCALING_SHIFT
     PRECISION_SHIFT = 20
     SCALING_SHIFT = 14
@@ -64,25 +65,44 @@ cdef inline void events_count(
 
 
 cdef inline ChargeResult make_room(
-    Sim *sim, Request *request, int64_t pages, int64_t now, int64_t *until
+    Sim *sim,
+    Request *request,
+    int64_t pages,
+    int64_t now,
+    bint may_fail,
+    int64_t *until,
 ) noexcept nogil:
     """Make room at a limit; `until` is when to try again if the worker must sleep.
 
-    `max` counts the first failure, one more after the stocks are drained and 16
-    retries; each further round 17. `oom` counts the rounds. With policy `enospc` the
-    charge fails where the OOM killer would be asked.
+    Each time round reclaims, and is one `max`. Where that gives nothing the stocks are
+    drained once, and 16 retries later `oom` counts and the OOM killer is asked. With
+    policy `enospc` the charge fails there, and one that may fail before.
     """
     cdef int32_t over
+    cdef int retries = RETRIES
+    cdef bint drained = request.oom_rounds > 0
+    cdef int64_t freed
     while True:
         over = memory_exceeded(sim, request.memory_payer, pages)
         if over < 0:
             return CHARGE_OK
-        if request.oom_rounds == 0:
-            events_count(sim, over, 1, 0)
+        events_count(sim, over, 1, 0)
+        freed = reclaim(sim, request, over, pages)
+        if sim.groups[over].limit - sim.groups[over].usage >= pages:
+            continue
+        if not drained:
             stocks_drain(sim, over)
-            if memory_exceeded(sim, request.memory_payer, pages) < 0:
-                return CHARGE_OK
-        events_count(sim, over, MAX_EVENTS_A_ROUND, sim.set.oom_kills)
+            drained = True
+            continue
+        if may_fail:
+            return CHARGE_FAILED
+        if freed > 0 and pages <= COSTLY:
+            continue
+        if retries > 0:
+            retries -= 1
+            continue
+        retries = RETRIES
+        events_count(sim, over, 0, sim.set.oom_kills)
         if not sim.set.oom_kills:
             return CHARGE_FAILED
         request.oom_rounds += 1
@@ -109,16 +129,23 @@ cdef inline bint is_high(const Sim *sim, uint32_t cgroup) noexcept nogil:
 
 
 cdef inline ChargeResult charge_batch(
-    Sim *sim, Request *request, int64_t pages, int64_t now, int64_t *until
+    Sim *sim,
+    Request *request,
+    int64_t pages,
+    int64_t now,
+    bint may_fail,
+    int64_t *until,
 ) noexcept nogil:
     """Charge pages that the stock does not hold: 64 at once where they fit."""
     cdef uint32_t payer = request.memory_payer
     cdef Worker *worker = worker_at(sim, request.worker)
     cdef int64_t batch = BATCH
     cdef ChargeResult result
-    if memory_room(sim, payer, BATCH) < BATCH:
+    if sim.set.reclaim_lru:
         batch = pages
-        result = make_room(sim, request, pages, now, until)
+    if memory_room(sim, payer, batch) < batch:
+        batch = pages
+        result = make_room(sim, request, pages, now, may_fail, until)
         if result != CHARGE_OK:
             return result
     request.oom_rounds = 0
@@ -138,20 +165,57 @@ cdef inline int64_t throttled_until(
 ) noexcept nogil:
     """Return until when the worker sleeps for what it charged high, -1 for not at all.
 
-    Pages of tmpfs cannot be reclaimed from a loop worker, so it retries in vain: 17
-    `high` events, if it sleeps.
+    Every pass reclaims from all that are above, and is one `high`. Where nothing can be
+    reclaimed (tmpfs, dirty pages) it sleeps after 17 of them.
     """
     cdef Worker *worker = worker_at(sim, request.worker)
     cdef int64_t n_pages = worker.over_high
+    cdef int64_t wanted = n_pages
     cdef int64_t hz = sim.set.hz
-    cdef int64_t worst = 0
-    cdef int64_t overage, penalty
-    cdef int32_t at, above
-    cdef Group *group
+    cdef int64_t penalty, freed
+    cdef int retries = RETRIES
     if n_pages <= BATCH:
         return -1
     worker.over_high = 0
-    at = sim.groups[request.memory_payer].highs
+    while True:
+        freed = high_reclaim(sim, request, wanted)
+        wanted = CLUSTER
+        penalty = high_penalty(sim, request, n_pages)
+        if penalty <= hz // 100:
+            return -1
+        if freed == 0:
+            if retries == 0:
+                break
+            retries -= 1
+    return time_of_jiffy(sim, jiffies_at(sim, now) + penalty)
+
+
+cdef inline int64_t high_reclaim(
+    Sim *sim, Request *request, int64_t wanted
+) noexcept nogil:
+    """Reclaim from every cgroup on the way up that is high; return how many pages."""
+    cdef int32_t at = sim.groups[request.memory_payer].highs
+    cdef int32_t above
+    cdef int64_t freed = 0
+    while at > 0:
+        if sim.groups[at].usage > sim.groups[at].high:
+            above = at
+            while above > 0:
+                sim.groups[above].high_events += 1
+                above = sim.groups[above].parent
+            freed += reclaim(sim, request, at, wanted)
+        at = sim.groups[sim.groups[at].parent].highs
+    return freed
+
+
+cdef inline int64_t high_penalty(
+    const Sim *sim, Request *request, int64_t n_pages
+) noexcept nogil:
+    """Return how long a worker sleeps, jiffies; by the cgroup that is highest above."""
+    cdef int32_t at = sim.groups[request.memory_payer].highs
+    cdef int64_t worst = 0
+    cdef int64_t overage, penalty
+    cdef const Group *group
     while at > 0:
         group = &sim.groups[at]
         overage = 0
@@ -165,19 +229,5 @@ cdef inline int64_t throttled_until(
         at = sim.groups[group.parent].highs
     # beyond 2**20 times its limit the clamp below is certain
     worst = min(worst, <int64_t> 1 << 26)
-    penalty = (worst * worst * hz >> PRECISION_SHIFT) >> SCALING_SHIFT
-    penalty = min(penalty * n_pages // BATCH, 2 * hz)
-    at = sim.groups[request.memory_payer].highs
-    while at > 0:
-        group = &sim.groups[at]
-        if group.usage > group.high:
-            above = at
-            while above > 0:
-                sim.groups[above].high_events += (
-                    HIGH_PASSES if penalty > hz // 100 else 1
-                )
-                above = sim.groups[above].parent
-        at = sim.groups[group.parent].highs
-    if penalty <= hz // 100:
-        return -1
-    return time_of_jiffy(sim, jiffies_at(sim, now) + penalty)
+    penalty = (worst * worst * sim.set.hz >> PRECISION_SHIFT) >> SCALING_SHIFT
+    return min(penalty * n_pages // BATCH, 2 * sim.set.hz)

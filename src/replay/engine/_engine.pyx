@@ -9,6 +9,7 @@ from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
 from replay.engine._cost_open cimport cost_bytes, costs_open
 from replay.engine._cost_types cimport CostRow
+from replay.engine._limits cimport preorder_fill
 from replay.engine._loop cimport run_rows, run_some
 from replay.engine._policies_load cimport devices_load, policies_load
 from replay.engine._sim cimport sim_close, sim_open
@@ -37,6 +38,7 @@ from replay.engine._types cimport (
     Wait,
     Worker,
 )
+from replay.engine._writeback cimport files_sync
 
 from replay.engine.setup import ServiceModel
 from replay.errors import ModelError
@@ -118,7 +120,15 @@ cdef class Engine:
         sim.set.lock_shared = setup.lock_per_page and setup.tmpfs
         sim.set.device_on = linear and not setup.tmpfs
         sim.set.pages_on = setup.tmpfs and not setup.direct_io
-        sim.set.backing_device = setup.backing_device and setup.direct_io
+        sim.set.cache_on = setup.cached and not setup.direct_io
+        sim.set.laid_out = setup.laid_out
+        sim.set.reclaim_lru = sim.set.cache_on and setup.reclaim_lru
+        sim.set.page_at_once = setup.lock_per_page
+        sim.set.readahead_pages = setup.readahead_pages
+        sim.set.file_pages = setup.file_pages
+        sim.set.backing_device = setup.backing_device and (
+            setup.direct_io or setup.cached
+        )
         sim.set.want_requests = requests
         sim.set.ends_alone = (
             setup.direct_io
@@ -165,6 +175,8 @@ cdef class Engine:
                 group.highs = <int32_t> i
             else:
                 group.highs = -1 if i == 0 else self.sim.groups[parent[i]].highs
+        if self.sim.preorder != NULL:
+            preorder_fill(&self.sim)
         return 0
 
     cdef int _tasks(self, setup) except -1:
@@ -393,6 +405,8 @@ cdef class Engine:
         """
         cdef Sim *sim = &self.sim
         cdef bytes io = b""
+        if sim.set.cache_on:
+            files_sync(sim)
         stocks_drain(sim, 0)    # `current` is exact: without what is in stock
         if sim.backing_io != NULL:
             io = PyBytes_FromStringAndSize(

@@ -14,6 +14,7 @@ from replay.engine._arena cimport (
     keymap_open,
     keymap_set,
 )
+from replay.engine._cache_types cimport File, Leaf, Word
 from replay.engine._heap cimport (
     RANK_KIND_SHIFT,
     Event,
@@ -44,7 +45,6 @@ from replay.engine._pages cimport (
     word_owner,
     word_put,
 )
-from replay.engine._types cimport File, Leaf, Word
 
 
 cdef class HeapHarness:
@@ -158,7 +158,7 @@ cdef class FileHarness:
     cdef File file
 
     def __cinit__(self):
-        if not file_open(&self.file):
+        if not file_open(&self.file, False):
             raise MemoryError
 
     def __dealloc__(self):

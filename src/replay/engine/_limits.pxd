@@ -19,12 +19,12 @@ cdef inline int64_t ceil_pages(int64_t nbytes) noexcept nogil:
     return (nbytes + PAGE_BYTES - 1) >> PAGE_SHIFT
 
 
-cdef inline int64_t node_pages(
-    const Sim *sim, uint32_t payer, int64_t nodes
+cdef inline int64_t kernel_pages(
+    const Sim *sim, uint32_t payer, int64_t nbytes
 ) noexcept nogil:
-    """Return by how many whole pages more (or fewer) nodes change the charge."""
-    cdef int64_t before = sim.groups[payer].node_bytes
-    return ceil_pages(before + nodes * NODE_BYTES) - ceil_pages(before)
+    """Return by how many whole pages more (or fewer) kernel bytes change a charge."""
+    cdef int64_t before = sim.groups[payer].kernel_bytes
+    return ceil_pages(before + nbytes) - ceil_pages(before)
 
 
 cdef inline void memory_count(Sim *sim, uint32_t cgroup, int64_t pages) noexcept nogil:
@@ -75,3 +75,28 @@ cdef inline bint is_below(
             return True
         cgroup = sim.groups[cgroup].parent
     return False
+
+
+cdef inline void preorder_fill(Sim *sim) noexcept nogil:
+    """Order the cgroups so that what is below one stands behind it in one piece."""
+    cdef uint32_t *at = sim.preorder_at
+    cdef uint32_t *end = sim.preorder_end
+    cdef uint32_t i = sim.n_cgroups
+    cdef uint32_t parent
+    # `end` first holds how many each subtree has, then where its next child goes
+    while i > 0:
+        i -= 1
+        end[i] += 1
+        if i > 0:
+            end[sim.groups[i].parent] += end[i]
+    for i in range(1, sim.n_cgroups):
+        at[i] = end[i]
+    end[0] = 1
+    for i in range(1, sim.n_cgroups):
+        parent = <uint32_t> sim.groups[i].parent
+        end[i] = end[parent] + 1
+        end[parent] += at[i]
+        at[i] = end[i] - 1
+    at[0] = 0
+    for i in range(sim.n_cgroups):
+        sim.preorder[at[i]] = i

@@ -62,6 +62,7 @@ from replay.engine._types cimport (
     SharedLock,
     Sim,
 )
+from replay.engine._writeback cimport write_back_timer
 from replay.engine._workers cimport is_asynchronous, worker_at, workers_reap
 
 
@@ -322,6 +323,9 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
     cdef uint64_t sequence = event.rank & ((<uint64_t> 1 << RANK_KIND_SHIFT) - 1)
     cdef int64_t position, when_ns
     cdef const Columns *columns
+    if kind == EVENT_TIMER and sequence >= sim.n_devices:
+        write_back_timer(sim, <uint32_t> sequence - sim.n_devices, event.when_ns)
+        return
     if kind == EVENT_TIMER:
         if workers_reap(sim, &sim.devices[sequence], event.when_ns):
             when_ns = sim.devices[sequence].timer_ns

@@ -6,6 +6,8 @@ Source: mm/shmem.c:shmem_get_folio_gfp(), shmem_fallocate(), v6.1.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine._accounts cimport charge_of
+from replay.engine._buffered cimport buffered_touch
+from replay.engine._cache_types cimport File, Leaf, Word
 from replay.engine._charge cimport (
     CHARGE_FAILED,
     CHARGE_SLEEPS,
@@ -17,8 +19,8 @@ from replay.engine._limits cimport (
     NODE_BYTES,
     PAGE_BYTES,
     PAGE_SHIFT,
+    kernel_pages,
     memory_count,
-    node_pages,
 )
 from replay.engine._pages cimport (
     LEAF_PAGES,
@@ -29,27 +31,23 @@ from replay.engine._pages cimport (
     WORDS,
     leaf_get,
     leaf_make,
+    low_bits,
     lowest_bit,
-    node_make,
     popcount,
     tree_insert,
     tree_missing,
-    tree_only_slot_0,
     word_at,
     word_owner,
     word_put,
 )
+from replay.engine._tree cimport tree_removed, word_mask
 from replay.engine._types cimport (
     OP_DISCARD,
     OP_WRITE,
     OP_WRITE_ZEROES,
     Charge,
-    File,
-    Leaf,
-    Node,
     Request,
     Sim,
-    Word,
     Worker,
 )
 from replay.engine._workers cimport worker_at
@@ -83,18 +81,9 @@ cdef inline int64_t pages_put(
     sim.groups[payer].shmem += n_pages
     if nodes == 0:
         return n_pages
-    cost = n_pages + node_pages(sim, payer, nodes)
-    sim.groups[payer].node_bytes += nodes * NODE_BYTES
+    cost = n_pages + kernel_pages(sim, payer, nodes * NODE_BYTES)
+    sim.groups[payer].kernel_bytes += nodes * NODE_BYTES
     return cost
-
-
-cdef inline uint64_t low_bits(uint64_t mask, int64_t n) noexcept nogil:
-    """Return the n lowest set bits of a mask."""
-    cdef uint64_t rest = mask
-    while n > 0 and rest != 0:
-        rest &= rest - 1
-        n -= 1
-    return mask ^ rest
 
 
 cdef inline Leaf *leaf_laid_out(Sim *sim, File *file, uint64_t page) noexcept nogil:
@@ -123,16 +112,6 @@ cdef inline Leaf *leaf_laid_out(Sim *sim, File *file, uint64_t page) noexcept no
                 )
                 memory_count(sim, owner, cost)
     return leaf
-
-
-cdef inline uint64_t word_mask(uint64_t first, uint64_t end, uint64_t base) noexcept nogil:
-    """Return which pages of the word that begins at `base` lie in [first, end)."""
-    cdef uint64_t mask = ~<uint64_t> 0
-    if first > base:
-        mask <<= first - base
-    if end - base < WORD_PAGES:
-        mask &= (<uint64_t> 1 << (end - base)) - 1
-    return mask
 
 
 cdef inline int64_t write_word(
@@ -169,7 +148,7 @@ cdef inline int64_t write_word(
         first = base + <uint64_t> lowest_bit(absent)
         nodes = tree_missing(file, word, first)
         if nodes != 0:
-            nodes = node_pages(sim, payer, nodes)
+            nodes = kernel_pages(sim, payer, nodes * NODE_BYTES)
         n_pages = 1
         if not (first == 0 and file.height == 0):
             n_pages = popcount(absent)
@@ -184,7 +163,7 @@ cdef inline int64_t write_word(
         else:
             n_pages = 1
             batched = True
-            result = charge_batch(sim, request, 1 + nodes, now, &until)
+            result = charge_batch(sim, request, 1 + nodes, now, False, &until)
             if result == CHARGE_SLEEPS:
                 request.next_page = first
                 return until
@@ -249,38 +228,6 @@ cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcep
             charge.refused_bytes += popcount(absent) * PAGE_BYTES
         base += WORD_PAGES
     return -1
-
-
-cdef inline void node_free(Sim *sim, uint32_t payer) noexcept nogil:
-    """Give back what a node of the page tree cost."""
-    memory_count(sim, payer, node_pages(sim, payer, -1))
-    sim.groups[payer].node_bytes -= NODE_BYTES
-
-
-cdef inline void tree_removed(
-    Sim *sim, File *file, const Word *word, uint64_t page
-) noexcept nogil:
-    """Free the nodes that pages just taken out of one word leave empty."""
-    cdef int32_t level
-    cdef Node *node
-    if word.present == 0 and file.height > 0:
-        node_free(sim, word.payer)
-        for level in range(2, file.height + 1):
-            node = node_make(file, level, page)
-            node.children -= 1
-            if node.children != 0:
-                break
-            node_free(sim, node.payer)
-    if file.n_pages == 0:
-        file.height = 0
-    while file.height > 0 and tree_only_slot_0(file):
-        if file.height == 1:
-            node_free(sim, leaf_get(file, 0).words[0].payer)
-        else:
-            node = node_make(file, file.height, 0)
-            node.children = 0
-            node_free(sim, node.payer)
-        file.height -= 1
 
 
 cdef inline void word_free(
@@ -357,7 +304,7 @@ cdef inline int64_t memory_touch(
         Until when the worker sleeps with all that it holds; then call again. -1: done.
     """
     if not sim.set.pages_on or request.nbytes == 0:
-        return -1
+        return buffered_touch(sim, request, now) if sim.set.cache_on else -1
     if request.op == OP_WRITE:
         return pages_write(sim, request, now)
     if request.op == OP_DISCARD or request.op == OP_WRITE_ZEROES:

@@ -22,7 +22,7 @@ from replay.engine._arena cimport (
     keymap_open,
     keymap_set,
 )
-from replay.engine._types cimport File, Leaf, Node, Owners, Word
+from replay.engine._cache_types cimport CacheLeaf, File, Leaf, Node, Owners, Word
 
 cdef extern from *:
     """
@@ -50,7 +50,16 @@ cdef enum:
     NODE_LEVEL_SHIFT = 58   # key of a node: level | index; 2**58 nodes of 64 pages
 
 
-cdef inline bint file_open(File *file) noexcept nogil:
+cdef inline uint64_t low_bits(uint64_t mask, int64_t n) noexcept nogil:
+    """Return the n lowest set bits of a mask."""
+    cdef uint64_t rest = mask
+    while n > 0 and rest != 0:
+        rest &= rest - 1
+        n -= 1
+    return mask ^ rest
+
+
+cdef inline bint file_open(File *file, bint cached) noexcept nogil:
     """Make an empty file; tell whether there was memory for it."""
     keymap_open(&file.leaf_map, 64)
     keymap_open(&file.node_map, 64)
@@ -59,6 +68,9 @@ cdef inline bint file_open(File *file) noexcept nogil:
     arena_open(&file.owners, sizeof(Owners))
     file.n_pages = 0
     file.height = 0
+    if cached:
+        arena_open(&file.cache, sizeof(CacheLeaf))
+        arena_open(&file.dirty_leaves, sizeof(uint64_t))
     return not file_failed(file)
 
 
@@ -70,6 +82,8 @@ cdef inline bint file_failed(const File *file) noexcept nogil:
         or file.leaves.failed
         or file.nodes.failed
         or file.owners.failed
+        or file.cache.failed
+        or file.dirty_leaves.failed
     )
 
 
@@ -77,6 +91,8 @@ cdef inline void file_close(File *file) noexcept nogil:
     """Give the memory back."""
     keymap_close(&file.leaf_map)
     keymap_close(&file.node_map)
+    arena_close(&file.cache)
+    arena_close(&file.dirty_leaves)
     arena_close(&file.leaves)
     arena_close(&file.nodes)
     arena_close(&file.owners)
@@ -124,10 +140,10 @@ cdef inline void word_share(File *file, Word *word) noexcept nogil:
     word.owner = OWNERS_MARK | index
 
 
-cdef inline void word_put(
+cdef inline void word_own(
     File *file, Word *word, uint64_t mask, uint32_t owner
 ) noexcept nogil:
-    """Mark absent pages of a word as present and owned."""
+    """Give pages of a word an owner."""
     cdef Owners *owners
     cdef uint64_t rest = mask
     if word.owner != owner:
@@ -142,6 +158,13 @@ cdef inline void word_put(
             while rest != 0:
                 owners.pages[lowest_bit(rest)] = owner
                 rest &= rest - 1
+
+
+cdef inline void word_put(
+    File *file, Word *word, uint64_t mask, uint32_t owner
+) noexcept nogil:
+    """Mark absent pages of a word as present and owned."""
+    word_own(file, word, mask, owner)
     word.present |= mask
     file.n_pages += popcount(mask)
 
@@ -220,7 +243,7 @@ cdef inline void tree_insert(
     if file.n_pages > 0:
         for level in range(file.height + 1, height + 1):
             if level == 1:
-                leaf_get(file, 0).words[0].payer = payer
+                leaf_make(file, 0).words[0].payer = payer
             else:
                 node = node_make(file, level, 0)
                 node.children = 1

@@ -11,6 +11,7 @@ from replay.engine._arena cimport (
 )
 from replay.engine._cost_open cimport costs_close
 from replay.engine._cost_types cimport RequestCost
+from replay.engine._cache_types cimport Links, PageLists
 from replay.engine._heap cimport heap_close, heap_open
 from replay.engine._histogram cimport Histogram, Octave
 from replay.engine._lock cimport shared_close, shared_open
@@ -61,6 +62,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         or sim.kills.failed
         or sim.done.failed
         or sim.request_costs.failed
+        or sim.links.failed
     ):
         return True
     for i in range(sim.n_devices):
@@ -80,7 +82,22 @@ cdef inline bint device_open(Sim *sim, Device *device) noexcept nogil:
     keymap_open(&device.by_blkcg, 16)
     keymap_open(&device.by_thread, 16)
     device.timer_ns = -1
-    return shared_open(&device.shared) and file_open(&device.file)
+    device.file.window.position = -1
+    device.file.owner.memory = sim.set.laid_out_by
+    device.file.owner.winner = -1
+    return shared_open(&device.shared) and file_open(&device.file, sim.set.cache_on)
+
+
+cdef inline bint lists_open(Sim *sim) noexcept nogil:
+    """Make the lists of page cache; tell whether there was memory for them."""
+    arena_open(&sim.links, sizeof(Links))
+    sim.lists = <PageLists *> calloc(sim.n_cgroups, sizeof(PageLists))
+    sim.preorder = <uint32_t *> calloc(sim.n_cgroups, 3 * sizeof(uint32_t))
+    if sim.preorder == NULL:
+        return False
+    sim.preorder_at = sim.preorder + sim.n_cgroups
+    sim.preorder_end = sim.preorder_at + sim.n_cgroups
+    return sim.lists != NULL
 
 
 cdef inline bint sim_open(Sim *sim) noexcept nogil:
@@ -120,6 +137,8 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
         )
         if sim.backing_io == NULL:
             return False
+    if sim.set.cache_on and not lists_open(sim):
+        return False
     for i in range(sim.n_devices):
         if not device_open(sim, &sim.devices[i]):
             return False
@@ -146,6 +165,9 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     free(sim.groups)
     free(sim.tasks)
     free(sim.backing_io)
+    free(sim.lists)
+    free(sim.preorder)
+    arena_close(&sim.links)
     free(sim.streams)
     heap_close(&sim.heap)
     arena_close(&sim.requests)

@@ -25,6 +25,7 @@ from libc.stdint cimport (
 
 from replay.engine._arena cimport Arena, KeyMap
 from replay.engine._cost_types cimport CostDevice
+from replay.engine._cache_types cimport File, PageLists
 from replay.engine._heap cimport Heap
 from replay.engine._throttle_types cimport Limit, QueueNode
 
@@ -240,33 +241,6 @@ cdef struct SharedLock:
     int64_t updated_ns
     int64_t frozen_ns       # one sleeps with the lock held since then; -1 = none
 
-cdef struct Word:
-    # 64 pages: one node of the page tree
-    uint64_t present
-    uint32_t payer          # of the node
-    uint32_t owner          # of all that is present, or OWNERS_MARK | index of an Owners
-
-cdef struct Leaf:
-    # 512 pages
-    Word words[8]
-
-cdef struct Owners:
-    uint32_t pages[64]
-
-cdef struct Node:
-    # of level 2 and up; level 1 is a word of Leaf.present
-    uint32_t children
-    uint32_t payer
-
-cdef struct File:
-    KeyMap leaf_map
-    KeyMap node_map         # level << 58 | index
-    Arena leaves
-    Arena nodes
-    Arena owners
-    int64_t n_pages
-    int32_t height
-
 cdef struct Device:
     Server tags
     Server active           # places of the workqueue, if `limits_active`
@@ -311,7 +285,8 @@ cdef struct Group:
     int64_t usage           # pages, with descendants
     int64_t peak
     int64_t shmem           # pages, own
-    int64_t node_bytes
+    int64_t file
+    int64_t kernel_bytes
     int64_t rss
     int64_t high_events     # with descendants, as memory.events
     int64_t max_events      # with descendants, as memory.events
@@ -400,6 +375,12 @@ cdef struct Settings:
     bint lock_shared
     bint device_on
     bint pages_on           # the backing file lies on tmpfs
+    bint cache_on           # on a disk, and goes through the page cache
+    bint laid_out
+    bint reclaim_lru
+    bint page_at_once       # up to 6.14 every page is a read call of its own
+    int64_t readahead_pages
+    int64_t file_pages
     bint backing_device
     bint want_requests
     # The end of direct I/O changes nothing for others: nobody waits for its place, no
@@ -437,6 +418,12 @@ cdef struct Sim:
     Task *tasks
     Device *devices
     int64_t *backing_io     # n_cgroups x N_IO, or NULL
+    PageLists *lists        # of each cgroup, or NULL
+    uint32_t *preorder      # cgroups, each before its children
+    uint32_t *preorder_at   # where a cgroup stands there, and where its last child
+    uint32_t *preorder_end
+    Arena links
+    uint64_t uses
     Limit *limits
     int32_t **limit_of      # by device + 1 (0: the one below), then cgroup; or NULL
     QueueNode *queue_nodes  # four for each limit, behind an unused one

@@ -82,7 +82,7 @@ STRUCTS: Final = {
     ),
     "Group": _struct(
         *((name, "i8") for name in ("limit", "high", "usage", "peak", "shmem")),
-        *((name, "i8") for name in ("node_bytes", "rss", "high_events")),
+        *((name, "i8") for name in ("file", "kernel_bytes", "rss", "high_events")),
         *((name, "i8") for name in ("max_events", "oom", "oom_kill")),
         *((name, "i4") for name in ("parent", "limited", "highs")),
         ("last_kill_ns", "i8"),
@@ -243,8 +243,8 @@ def _memory(group: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
         "memory",
         {
             "own_shmem": group["shmem"],
-            "own_file": zeros,
-            "own_kernel": -(-group["node_bytes"] // PAGE_BYTES),
+            "own_file": group["file"],
+            "own_kernel": -(-group["kernel_bytes"] // PAGE_BYTES),
             "own_rss": group["rss"],
             "current": group["usage"],
             "peak": group["peak"],

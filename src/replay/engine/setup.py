@@ -128,10 +128,24 @@ class Setup:
         Rows whose allocation fails whatever the draw says.
     tmpfs : bool
         The backing file lies on tmpfs: pages are charged at first touch.
+    cached : bool
+        The backing file lies on a disk file system, or is a raw device: without direct
+        I/O its pages go through the page cache. Never with ``tmpfs``.
+    laid_out : bool
+        Every page of a cached file is on the disk from the start.
+    readahead_pages : int
+        Largest readahead window, 0 for none.
+    file_pages : int
+        Pages of a cached file, where readahead ends; `NO_LIMIT` for unknown.
+    reclaim_lru : bool
+        A charge that meets a limit drops the oldest page of the cache, one for one, and
+        pages alone are charged; else what the kernel does.
     fs_pages : int
         Size of the file system in pages, `NO_LIMIT` for none.
     laid_out_by : int
-        Cgroup that owns every page from the start, or -1 for a sparse file.
+        Cgroup that owns every page from the start, or -1 for a sparse file. Of a cached
+        file it is the cgroup that its write-back is charged to, -1 for who dirties it
+        first.
     backing_device : bool
         A disk below is named: its ``io.stat`` is wanted.
     oom_kills : bool
@@ -212,6 +226,11 @@ class Setup:
     alloc_fail_seed: int = 1
     alloc_fail_rows: NDArray[np.int64]
     tmpfs: bool = True
+    cached: bool = False
+    laid_out: bool = False
+    readahead_pages: int = 32
+    file_pages: int = NO_LIMIT
+    reclaim_lru: bool = False
     fs_pages: int = NO_LIMIT
     laid_out_by: int = -1
     backing_device: bool = False

@@ -110,7 +110,7 @@ _SPECS: Final = (
             "The cgroup that caused an I/O and the cgroup that it was charged to. "
             "The sums over all payers are what the issuer submitted. Pages are "
             "charged to the payer because of the issuer's I/O; a page that one "
-            "cgroup's discard frees is uncharged from whoever had paid for it."
+            "cgroup discards or has reclaimed is uncharged from whoever had paid."
         ),
         schema=pa.schema(
             [
@@ -132,9 +132,10 @@ _SPECS: Final = (
             "As the kernel's `io.stat`: each cgroup with its descendants. `/` is the "
             "sum of all (the kernel prints the disk's statistics there). One row for "
             "every cgroup and every device that saw I/O, zeros too; the backing "
-            "device's rows, where the scenario names one and the driver's I/O is "
-            "direct, count by payer. `cost_usage_us` is the kernel's `cost.usage`, "
-            "whole us a period; the other three it shows with its debug statistics."
+            "device's rows, where the scenario names one, count by payer what direct "
+            "I/O or the page cache reads and writes there. `cost_usage_us` is the "
+            "kernel's `cost.usage`, whole us a period; the other three it shows with its "
+            "debug statistics."
         ),
         schema=pa.schema(
             [
@@ -163,7 +164,10 @@ _SPECS: Final = (
                 _bytes("file", "page cache and tmpfs (memory.stat file)"),
                 _bytes("shmem", "tmpfs alone (memory.stat shmem)"),
                 _bytes("anon", "memory of living tasks (memory.stat anon)"),
-                _bytes("kernel", "page trees of the backing file"),
+                _bytes(
+                    "kernel",
+                    "page trees of the backing file, buffer heads of its cache",
+                ),
                 _bytes("own_file", "file, without descendants"),
                 _bytes("own_shmem", "shmem, without descendants"),
                 _count("low", "reclaims below memory.low", "events"),

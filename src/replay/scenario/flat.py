@@ -120,7 +120,7 @@ def make_setup(
     tmpfs = backing.filesystem == "tmpfs"
     true_errno = driver.kernel.request_at_once
     owner = -1
-    if tmpfs and backing.laid_out_by != "none":
+    if backing.laid_out_by != "none":
         owner = int(cgroups.memory_css[tree.index[backing.laid_out_by]])
     return Setup(
         parent=tree.parent,
@@ -145,7 +145,12 @@ def make_setup(
         alloc_fail_seed=driver.alloc_fail.seed,
         alloc_fail_rows=np.array(driver.alloc_fail.requests, dtype=np.int64),
         tmpfs=tmpfs,
-        fs_pages=whole_pages(backing.size) if tmpfs else NO_LIMIT,
+        cached=not tmpfs,
+        laid_out=owner >= 0 or backing.filesystem == "raw",
+        readahead_pages=limit_pages(backing.readahead),
+        file_pages=whole_pages(backing.file_size),
+        reclaim_lru=backing.reclaim == "lru",
+        fs_pages=NO_LIMIT if backing.filesystem == "raw" else whole_pages(backing.size),
         laid_out_by=owner,
         backing_device=backing.device is not None,
         oom_kills=driver.policy != "enospc",

@@ -147,7 +147,8 @@ KEYS: Final = (
     ),
     Key(
         "backing.filesystem", choice("tmpfs", "ext4", "raw"), None, "",
-        "what the backing file lies on; on tmpfs pages are charged at first touch",
+        "what the backing file lies on. tmpfs: pages are charged at first touch; ext4, "
+        "raw (a device): buffered I/O goes through the page cache",
         "tmpfs for loop devices, else raw",
     ),
     Key(
@@ -156,7 +157,23 @@ KEYS: Final = (
     ),
     Key(
         "backing.laid_out_by", kinds.PATH_OR_NONE, "none", "",
-        "cgroup that owns every page of the file from the start; none: it is sparse",
+        "cgroup that laid the file out; none: it is sparse. On tmpfs every page is "
+        "its own from the start; on a disk every page is there, none is cached, and "
+        "write-back is charged to it",
+    ),
+    Key(
+        "backing.file_size", size(unlimited=True, least=1), "max", "bytes",
+        "size of the file, where readahead ends; the trace does not tell it",
+    ),
+    Key(
+        "backing.readahead", size(unlimited=False, most=1 << 30), "128K", "bytes",
+        "largest readahead window (read_ahead_kb), rounded down to pages; 0: none",
+    ),
+    Key(
+        "backing.reclaim", choice("kernel", "lru"), "kernel", "",
+        "what a charge does to the page cache at a limit: as the kernel does, or drop "
+        "the page used longest ago, one for one (nothing is charged in advance or for "
+        "the page tree then), which stack distances predict",
     ),
     Key(
         "backing.device", kinds.DEVICE, None, "",

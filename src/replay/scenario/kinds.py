@@ -126,15 +126,15 @@ def _in_range(value: Number, least: float, most: float) -> Number:
     return value
 
 
-def size(*, unlimited: bool, least: int = 0) -> Kind:
+def size(*, unlimited: bool, least: int = 0, most: int = UINT64_MAX) -> Kind:
     """Make the kind of a size as the kernel parses it.
 
     Parameters
     ----------
     unlimited : bool
         Whether ``max`` is one.
-    least : int
-        Bytes.
+    least, most : int
+        Bytes, both included.
     """
 
     def parse(value: object) -> int | None:
@@ -147,7 +147,7 @@ def size(*, unlimited: bool, least: int = 0) -> Kind:
         except ValueError as error:
             also = " or max" if unlimited and "such as" in str(error) else ""
             raise ValueError(f"{shown(value)} {error}{also}") from None
-        return _in_range(nbytes, least, UINT64_MAX)
+        return _in_range(nbytes, least, most)
 
     text = "size or max" if unlimited else "size"
     return Kind(text, parse, format_size, textual=True)

@@ -57,15 +57,17 @@ def scenario_notes(scenario: Scenario) -> list[str]:
             f"driver.kernel {driver.kernel}: not known to carry the change of 6.15, "
             "taken as without it (EIO for every failed write, a lock for each page)"
         )
+    if backing.filesystem == "raw" and backing.size is not None:
+        notes.append(
+            f"backing.size = {format_size(backing.size)} has no effect: a raw device "
+            "has no file system that could be full"
+        )
     if backing.filesystem != "tmpfs":
-        if not driver.direct_io:
+        if not driver.direct_io and scenario.service.model == "linear":
             notes.append(
-                f"backing.filesystem = {backing.filesystem}: the page cache is not "
-                "modelled yet, no memory is charged"
+                "service.model = linear: a read of cached pages takes as long as one "
+                "of the disk"
             )
-        if backing.size is not None:
-            size = format_size(backing.size)
-            notes.append(f"backing.size = {size} {WITHOUT} on {backing.filesystem}")
     elif driver.kernel.charges_hole_reads:
         notes.append(
             f"driver.kernel {driver.kernel}: before 5.18 reading a hole charged its "

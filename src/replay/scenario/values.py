@@ -63,6 +63,9 @@ class BackingValues:
     filesystem: str | None
     size: int | None
     laid_out_by: str
+    file_size: int | None
+    readahead: int
+    reclaim: str
     device: int | None
     cost_profile: str
 

@@ -135,6 +135,10 @@ class Reference:
                 self.lock_event(sequence_, payload, now)
             elif event in LIMITS:
                 self.limits.event(event, sequence_, payload, now)
+            elif event == Kind.TIMER and sequence_ >= len(self.setup.devices):
+                assert self.memory.cache is not None
+                self.memory.cache.timer(sequence_ - len(self.setup.devices), now)
+                self.arm_write_back()
             elif event == Kind.TIMER:
                 again = self.dispatcher.timer(sequence_, now)
                 if again is not None:
@@ -352,11 +356,25 @@ class Reference:
         """Go on with a request that is served: its pages are touched."""
         request.served_ns = now
         if request.worker >= 0:
-            until = self.memory.touch(request, now)
+            until = self.touch(request, now)
             if until is not None:
                 self.sleep(request, now, until)
                 return
         self.end(request, now)
+
+    def touch(self, request: Request, now: int) -> int | None:
+        """Touch pages; return until when the worker sleeps, if it does."""
+        until = self.memory.touch(request, now)
+        self.arm_write_back()
+        return until
+
+    def arm_write_back(self) -> None:
+        """Set the timers of files that have become dirty."""
+        if self.memory.cache is None:
+            return
+        for at, device in self.memory.cache.to_arm:
+            self.push(at, Kind.TIMER, len(self.setup.devices) + device)
+        self.memory.cache.to_arm.clear()
 
     def sleep(self, request: Request, now: int, until: int) -> None:
         """Let the worker sleep for a limit, with all that it holds."""
@@ -375,7 +393,7 @@ class Reference:
         if request.shares_lock:
             self.shared[request.device].thaw(request, now)
         self.memory.reap(now)
-        until = self.memory.touch(request, now)
+        until = self.touch(request, now)
         if until is not None:
             self.sleep(request, now, until)
             return

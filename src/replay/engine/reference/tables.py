@@ -7,8 +7,9 @@ import numpy as np
 
 from replay.engine.raw import COUNTS, IO_COLUMNS, PERCENTILES, RAW_COLUMNS, Raw
 from replay.engine.reference.histogram import Histogram, bounds_of
-from replay.engine.reference.memory import Memory, ceil_pages
+from replay.engine.reference.memory import Memory
 from replay.engine.reference.request import Request
+from replay.engine.reference.tasks import ceil_pages
 from replay.engine.setup import PAGE_BYTES, Policy, Setup, Stage
 from replay.trace.schema import OP_CODES
 
@@ -91,6 +92,11 @@ class Tables:
     def raw(self, run: "Reference") -> Raw:
         """Return all tables, rows sorted by their keys."""
         memory = run.memory
+        if memory.cache is not None:
+            for device in range(len(self.setup.devices)):
+                memory.cache.sync(device)
+            if self.setup.backing_device:
+                self.backing = memory.cache.backing
         memory.drain_below(0)  # `current` is exact: without what is in stock
         for name, counter in (
             ("charged_bytes", memory.charges.charged),
@@ -175,7 +181,7 @@ def memory_rows(memory: Memory) -> list[tuple[int, ...]]:
     """Return a row for every cgroup."""
     return [
         (
-            *(group.shmem, 0, ceil_pages(group.node_bytes), group.rss),
+            *(group.shmem, group.file, ceil_pages(group.kernel_bytes), group.rss),
             *(group.usage, group.peak, 0, group.high_events, group.max_events),
             *(group.oom, group.oom_kill, 0),
         )

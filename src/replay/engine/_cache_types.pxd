@@ -1,0 +1,88 @@
+"""Backing files: who owns which page, and the page cache of those on a disk."""
+
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+
+from replay.engine._arena cimport Arena, KeyMap
+
+cdef struct Word:
+    # 64 pages: one node of the page tree
+    uint64_t present
+    uint32_t payer          # of the node
+    uint32_t owner          # of all that is present, or OWNERS_MARK | index of an Owners
+
+cdef struct Leaf:
+    # 512 pages
+    Word words[8]
+
+cdef struct Owners:
+    uint32_t pages[64]
+
+cdef struct Node:
+    # of level 2 and up; level 1 is a word of Leaf.present
+    uint32_t children
+    uint32_t payer
+
+cdef struct CacheLeaf:
+    # 512 pages of a cached file; beside the Leaf of the same index, whose `present`
+    # then means: in the page tree, be it as a shadow
+    uint64_t cached[8]
+    uint64_t dirty[8]
+    uint64_t on_disk[8]
+    uint64_t buffers[8]     # has buffer heads
+    uint64_t marked[8]      # PG_readahead; of a dirty page PG_reclaim, the same bit
+    uint64_t referenced[8]
+    uint64_t active[8]
+    uint64_t number         # page >> 9
+    uint32_t links          # index of a Links, 0 = none of its pages is in a list
+    bint listed_dirty       # its number stands in File.dirty_leaves
+
+cdef struct Links:
+    # places in the lists of 512 pages; a page is index << 9 | slot
+    uint32_t older[512]
+    uint32_t newer[512]
+    uint64_t used[512]      # when it was used last
+    uint32_t leaf
+    uint16_t device
+
+cdef struct PageList:
+    uint32_t oldest
+    uint32_t newest
+    int64_t length
+    int64_t total           # with descendants
+
+cdef struct PageLists:
+    PageList inactive
+    PageList active
+
+cdef struct Window:
+    # readahead; pages
+    int64_t start
+    int64_t size
+    int64_t ahead
+    int64_t position        # sector behind the last that was read, -1 = none
+
+cdef struct InodeOwner:
+    # reference/writeback.py
+    int64_t memory          # cgroup, -1 = nobody
+    int64_t winner
+    int64_t average
+    uint32_t history
+
+cdef struct File:
+    KeyMap leaf_map
+    KeyMap node_map         # level << 58 | index
+    Arena leaves
+    Arena nodes
+    Arena owners
+    int64_t n_pages
+    int32_t height
+    # of cached files alone
+    Arena cache             # CacheLeaf
+    Arena dirty_leaves      # uint64_t, numbers
+    uint64_t found_number   # the last leaf that was looked for
+    uint32_t found
+    int64_t n_dirty
+    int64_t dirtied_ns
+    bint armed
+    Window window
+    InodeOwner owner

@@ -1,0 +1,251 @@
+"""Write-back of dirty page cache: when, and in whose name.
+
+Sources: fs/fs-writeback.c:wbc_account_cgroup_owner(), wbc_detach_inode(),
+writeback_chunk_size(), mm/page-writeback.c, v6.1. See reference/writeback.py.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport qsort
+
+from replay.engine._arena cimport arena_add
+from replay.engine._cache cimport (
+    backing_of,
+    bit_of,
+    cache_at,
+    cache_find,
+    page_cleaned,
+    page_owner,
+    word_of,
+)
+from replay.engine._cache_types cimport CacheLeaf, File, InodeOwner
+from replay.engine._limits cimport PAGE_BYTES
+from replay.engine._pages cimport (
+    LEAF_SHIFT,
+    WORD_PAGES,
+    WORDS,
+    low_bits,
+    popcount,
+)
+from replay.engine._streams cimport push
+from replay.engine._types cimport EVENT_TIMER, IO_WBYTES, IO_WIOS, Sim
+
+cdef enum:
+    EXPIRE_SECONDS = 30         # vm.dirty_expire_centisecs
+    CHUNK_PAGES = 13312
+    BANDWIDTH = 25600           # INIT_BW, pages a second
+    BIO_PAGES = 320
+    TIME_SHIFT = 13             # WB_FRN_TIME_SHIFT
+    AVERAGE_SHIFT = 3           # WB_FRN_TIME_AVG_SHIFT
+    CUT = 8                     # WB_FRN_TIME_CUT_DIV
+    SLOT = 1024                 # WB_FRN_HIST_UNIT
+    MOST_SLOTS = 5              # WB_FRN_HIST_MAX_SLOTS
+    SWITCH = 8                  # WB_FRN_HIST_THR_SLOTS
+
+cdef struct Round:
+    # one round of write-back, its pages in their order
+    int64_t own             # pages of the inode's owner,
+    int64_t last            # of the last round's winner,
+    int64_t candidate       # and the majority vote over the others'
+    int64_t candidate_id
+    int64_t pages
+    int64_t bios
+    int64_t length          # of the run of pages so far
+    uint64_t behind         # the page behind it
+
+
+cdef inline int64_t expire_ns() noexcept nogil:
+    """Return how long a file may be dirty."""
+    return <int64_t> EXPIRE_SECONDS * 1000000000
+
+
+cdef inline void round_open(Round *round) noexcept nogil:
+    """Begin a round."""
+    round.own = round.last = round.candidate = round.pages = round.bios = 0
+    round.length = 0
+    round.behind = 0
+    round.candidate_id = -1
+
+
+cdef inline void round_add(
+    Round *round, const InodeOwner *owner, uint64_t page, uint32_t whose
+) noexcept nogil:
+    """Write one page; majority vote by Boyer and Moore."""
+    round.length = round.length + 1 if round.length > 0 and round.behind == page else 1
+    round.behind = page + 1
+    round.bios += round.length % BIO_PAGES == 1
+    round.pages += 1
+    if whose == owner.memory:
+        round.own += 1
+        return
+    if whose == owner.winner:
+        round.last += 1
+    if round.candidate == 0:
+        round.candidate_id = whose
+    if whose == round.candidate_id:
+        round.candidate += 1
+    elif round.candidate > 0:
+        round.candidate -= 1
+
+
+cdef inline void round_end(Sim *sim, InodeOwner *owner, Round *round) noexcept nogil:
+    """Count a round's I/O for the inode's owner, and switch the owner if need be.
+
+    Who is foreign in more than 8 of the last 16 slots of an eighth of a second of I/O
+    becomes the owner. A round shifts in 5 slots at most; one below an eighth of the
+    average counts for nothing.
+    """
+    cdef int64_t winner, most, time_, average, slots
+    cdef int64_t *io
+    if round.pages == 0:
+        return
+    io = backing_of(sim, sim.blkcg[owner.memory])
+    if io != NULL:
+        io[IO_WBYTES] += round.pages * PAGE_BYTES
+        io[IO_WIOS] += round.bios
+    if round.own >= round.last and round.own >= round.candidate:
+        winner = owner.memory
+        most = round.own
+    elif round.last >= round.candidate:
+        winner = owner.winner
+        most = round.last
+    else:
+        winner = round.candidate_id
+        most = round.candidate
+    time_ = ((most << TIME_SHIFT) + BANDWIDTH - 1) // BANDWIDTH
+    average = time_
+    if owner.average != 0:
+        average = (
+            owner.average + (time_ >> AVERAGE_SHIFT) - (owner.average >> AVERAGE_SHIFT)
+        )
+    owner.average = min(average, 0xFFFF)
+    owner.winner = winner
+    if time_ >= average // CUT:
+        slots = min((time_ + SLOT - 1) // SLOT, MOST_SLOTS)
+        owner.history = (owner.history << slots) & 0xFFFF
+        if winner != owner.memory:
+            owner.history |= (<uint32_t> 1 << slots) - 1
+        if popcount(owner.history) > SWITCH:
+            owner.memory = winner
+            owner.winner = -1
+            owner.average = 0
+            owner.history = 0
+
+
+cdef inline void word_clean(
+    Sim *sim,
+    uint32_t device,
+    uint32_t index,
+    uint32_t word,
+    uint64_t mask,
+    Round *round,
+) noexcept nogil:
+    """Write back the dirty pages of one word that lie in a mask."""
+    cdef File *file = &sim.devices[device].file
+    cdef uint64_t dirty = cache_at(file, index).dirty[word] & mask
+    cdef uint64_t first = (
+        cache_at(file, index).number << LEAF_SHIFT
+    ) + word * WORD_PAGES
+    cdef uint64_t page
+    cdef uint32_t owner
+    file.n_dirty -= popcount(dirty)
+    while dirty != 0:
+        page = first + popcount((dirty & -dirty) - 1)
+        dirty &= dirty - 1
+        owner = page_owner(file, index, page)
+        round_add(round, &file.owner, page, owner)
+        page_cleaned(sim, device, index, page, owner)
+
+
+cdef inline void page_write_back(
+    Sim *sim, uint32_t device, uint32_t index, uint64_t page
+) noexcept nogil:
+    """Write one dirty page back: a round of its own."""
+    cdef Round round
+    round_open(&round)
+    word_clean(sim, device, index, word_of(page), bit_of(page), &round)
+    round_end(sim, &sim.devices[device].file.owner, &round)
+
+
+cdef inline int number_compare(const void *a, const void *b) noexcept nogil:
+    """Order two numbers of leaves."""
+    cdef uint64_t left = (<const uint64_t *> a)[0]
+    cdef uint64_t right = (<const uint64_t *> b)[0]
+    return (left > right) - (left < right)
+
+
+cdef inline void file_sync(Sim *sim, uint32_t device, int64_t chunk) noexcept nogil:
+    """Write all of a file back, in rounds of at most so many pages."""
+    cdef File *file = &sim.devices[device].file
+    cdef uint64_t *numbers = <uint64_t *> file.dirty_leaves.data
+    cdef uint32_t n = file.dirty_leaves.length
+    cdef uint32_t i, index, word
+    cdef uint64_t some, dirty
+    cdef Round round
+    if file.n_dirty == 0:
+        return
+    qsort(numbers + 1, n - 1, sizeof(uint64_t), number_compare)
+    round_open(&round)
+    for i in range(1, n):
+        index = cache_find(file, numbers[i] << LEAF_SHIFT)
+        cache_at(file, index).listed_dirty = False
+        for word in range(WORDS):
+            dirty = cache_at(file, index).dirty[word]
+            while dirty != 0:
+                if round.pages == chunk:
+                    round_end(sim, &file.owner, &round)
+                    round_open(&round)
+                some = low_bits(dirty, chunk - round.pages)
+                word_clean(sim, device, index, word, some, &round)
+                dirty &= ~some
+    round_end(sim, &file.owner, &round)
+    file.dirty_leaves.length = 1
+
+
+cdef inline void files_sync(Sim *sim) noexcept nogil:
+    """Write back all that is dirty, as ``sync`` does."""
+    cdef uint32_t device
+    for device in range(sim.n_devices):
+        file_sync(sim, device, sim.devices[device].file.n_dirty)
+
+
+cdef inline void page_dirty(
+    Sim *sim, uint32_t device, uint32_t index, uint64_t page, int64_t now
+) noexcept nogil:
+    """A clean page becomes dirty; the first one of a file sets its timer."""
+    cdef File *file = &sim.devices[device].file
+    cdef CacheLeaf *leaf = cache_at(file, index)
+    cdef uint32_t entry
+    leaf.dirty[word_of(page)] |= bit_of(page)
+    if file.owner.memory < 0:
+        file.owner.memory = page_owner(file, index, page)
+    if file.n_dirty == 0:
+        file.dirtied_ns = now
+        if not file.armed:
+            file.armed = True
+            push(sim, now + expire_ns(), EVENT_TIMER, sim.n_devices + device, 0)
+    file.n_dirty += 1
+    if not leaf.listed_dirty:
+        leaf.listed_dirty = True
+        entry = arena_add(&file.dirty_leaves)
+        (<uint64_t *> file.dirty_leaves.data)[entry] = leaf.number
+
+
+cdef inline void write_back_timer(
+    Sim *sim, uint32_t device, int64_t now
+) noexcept nogil:
+    """Write a file back that has been dirty for 30 s."""
+    cdef File *file = &sim.devices[device].file
+    file.armed = False
+    if file.n_dirty == 0:
+        return
+    if file.dirtied_ns + expire_ns() > now:
+        file.armed = True
+        push(
+            sim,
+            file.dirtied_ns + expire_ns(),
+            EVENT_TIMER,
+            sim.n_devices + device,
+            0,
+        )
+        return
+    file_sync(sim, device, CHUNK_PAGES)
