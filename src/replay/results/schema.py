@@ -134,8 +134,8 @@ _SPECS: Final = (
             "every cgroup and every device that saw I/O, zeros too; the backing "
             "device's rows, where the scenario names one, count by payer what direct "
             "I/O or the page cache reads and writes there. `cost_usage_us` is the "
-            "kernel's `cost.usage`, whole us a period; the other three it shows with its "
-            "debug statistics."
+            "kernel's `cost.usage`, whole us a period; the other three it shows with "
+            "its debug statistics."
         ),
         schema=pa.schema(
             [
