@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from replay.engine.columns import Columns
 from replay.engine.setup import (
+    ALL_PAGES,
     NO_LIMIT,
     NOT_REPLAYED,
     ArrivalEvent,
@@ -39,7 +40,8 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         st.sampled_from([NO_LIMIT, NO_LIMIT, 0, 1, 5, 70, 200]), min_size=n, max_size=n
     )
     limit = draw(limits)
-    limit[0] = NO_LIMIT  # the root has no memory.max
+    # the root has no memory.max, but there may be little memory in the machine
+    limit[0] = draw(st.sampled_from([NO_LIMIT, NO_LIMIT, NO_LIMIT, 150]))
     n_tasks = draw(st.integers(0, 4))
     tasks = [
         (
@@ -47,6 +49,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
             draw(st.sampled_from([0, 3, 20])),
             draw(st.integers(1, 12)),
             draw(st.sampled_from([False, False, True])),
+            draw(st.sampled_from([0, 0, -1000, 1000, 500])),
         )
         for _ in range(n_tasks)
     ]
@@ -64,6 +67,12 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
     def rates(values: list[int]) -> Any:
         some = st.sampled_from([NO_LIMIT, *values])
         return np.array([draw(some) for _ in limited], np.int64)
+
+    def some_of(choices: list[int]) -> Any:
+        if draw(st.booleans()):
+            return np.zeros(0, np.int64)
+        each = st.lists(st.sampled_from(choices), min_size=n, max_size=n)
+        return np.array(draw(each), np.int64)
 
     values: dict[str, Any] = {
         "throttle_cgroup": np.array([cgroup for cgroup, _ in limited], np.uint32),
@@ -89,6 +98,11 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
             ),
             np.int64,
         ),
+        "memory_min": some_of([0, 0, 0, 20, 100, ALL_PAGES]),
+        "memory_low": some_of([0, 0, 0, 30, 150, ALL_PAGES]),
+        "recursive_protection": draw(st.booleans()),
+        "oom_group": np.array(draw(flags), np.bool_),
+        "short_writes": draw(st.sampled_from([False, False, True])),
         "devices": np.array([7 << 20, 7 << 20 | 1][:n_devices], np.uint32),
         "policy": draw(st.sampled_from(Policy)),
         "trace_policy": draw(st.sampled_from(Policy)),
@@ -131,6 +145,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "parallel": draw(st.sampled_from([1, 2, 32])),
         "task_cgroup": np.array([task[0] for task in tasks], np.uint32),
         "task_rss": np.array([task[1] for task in tasks], np.int64),
+        "task_adj": np.array([task[4] for task in tasks], np.int64),
         "task_requests": np.array([task[2] for task in tasks], np.int64),
         "task_kernel": np.array([task[3] for task in tasks], np.bool_),
     }

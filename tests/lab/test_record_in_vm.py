@@ -94,7 +94,7 @@ def test_live_tree_and_recording_give_the_same_cgroups(recorded: Path) -> None:
         assert b.io_weight == ((None, 300),)
         assert dict(dict(b.io_max)[7 << 20])["wbps"] == "104857600"
         assert [task.comm for task in b.tasks] == ["sleep"]
-    assert "oom_score_adj 500" in (recorded / "live.toml").read_text()
+    assert "oom_score_adj = 500" in (recorded / "live.toml").read_text()
     # what the machine was, too
     assert (found.trace.policy, str(found.trace.kernel)) == ("per-cgroup", "6.1")
     assert found.driver.direct_io is False

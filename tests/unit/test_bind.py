@@ -5,6 +5,7 @@ import pytest
 
 from fake_trace import DISK, LOOP, FakeTrace, make_trace
 from replay.engine.setup import (
+    ALL_PAGES,
     NO_LIMIT,
     NOT_REPLAYED,
     ArrivalEvent,
@@ -322,6 +323,55 @@ def test_page_cache_has_its_size_layout_and_readahead() -> None:
         2,
     )
     assert setup.reclaim_lru
+
+
+def test_quota_below_the_size_is_eio_to_the_writer() -> None:
+    backing = {"filesystem": "tmpfs", "size": "2M", "quota": "1M"}
+    scenario = {"driver": {"kernel": "6.15"}, "backing": backing}
+    setup = bound(make_trace(), scenario).setup
+    assert (setup.fs_pages, setup.enospc_errno) == (256, 5)
+    scenario["backing"] = backing | {"size": "512K"}
+    setup = bound(make_trace(), scenario).setup
+    assert (setup.fs_pages, setup.enospc_errno) == (128, 28)
+
+
+def test_machine_s_memory_is_the_root_s_limit() -> None:
+    setup = bound(make_trace(), {"machine": {"memory": "64M"}}).setup
+    assert setup.memory_max.tolist() == [16384, NO_LIMIT]
+
+
+def test_dead_cgroup_is_charged_as_its_ancestor_but_keeps_its_pages() -> None:
+    scenario = {
+        "backing": {"filesystem": "tmpfs", "laid_out_by": "/test.slice"},
+        "cgroups": {"/test.slice": {"online": False, "tasks": [{"comm": "dd"}]}},
+    }
+    setup = bound(make_trace(), scenario).setup
+    assert setup.blkcg.tolist() == setup.memory_css.tolist() == [0, 0]
+    assert (setup.laid_out_by, setup.task_cgroup.tolist()) == (1, [1])
+
+
+def test_protection_and_oom_keys_reach_the_engine() -> None:
+    memory = {"min": "8K", "low": "max", "oom": {"group": 1}}
+    task = {"comm": "dd", "oom_score_adj": -500}
+    cgroups = {"/test.slice": {"memory": memory, "tasks": [task]}}
+    machine = {"memory_recursiveprot": False}
+    setup = bound(make_trace(), {"cgroups": cgroups, "machine": machine}).setup
+    assert setup.memory_min.tolist() == [0, 2]
+    assert setup.memory_low.tolist() == [0, ALL_PAGES]
+    assert setup.oom_group.tolist() == [False, True]
+    assert setup.task_adj.tolist() == [-500]
+    assert not setup.recursive_protection
+
+
+@pytest.mark.parametrize(
+    ("kernel", "errors", "short"),
+    [("6.1", "kernel", False), ("6.15", "kernel", True), ("6.15", "strict", False)],
+)
+def test_short_writes_are_silent_from_6_15_on(
+    kernel: str, errors: str, short: bool
+) -> None:
+    scenario = {"driver": {"kernel": kernel, "errors": errors}}
+    assert bound(make_trace(), scenario).setup.short_writes == short
 
 
 # --- rows

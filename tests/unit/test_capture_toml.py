@@ -131,7 +131,7 @@ def test_task_is_told_by_its_name_or_where_two_have_it_by_its_pid() -> None:
         ("far", None, 0),
     ]
     text = scenario_toml(found, "test")
-    assert 'rss = "3M" },  # 40 threads, oom_score_adj -900\n' in text
+    assert 'rss = "3M", oom_score_adj = -900 },  # 40 threads\n' in text
     assert 'rss = "0" },  # pid 7\n' in text
 
 

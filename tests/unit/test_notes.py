@@ -25,13 +25,10 @@ def test_scenario_that_is_modelled_has_no_notes() -> None:
 @pytest.mark.parametrize(
     ("override", "note"),
     [
-        ("/test.slice/memory.low=1M", "/test.slice: memory.low = 1M"),
-        ("/test.slice/memory.oom.group=1", "/test.slice: memory.oom.group = 1"),
         (
             "/test.slice/io.latency=8:0 target=5",
             "/test.slice: io.latency = 8:0 target=5",
         ),
-        ("machine.memory=1G", "machine.memory = 1G"),
         ("machine.cpus=4", "machine.cpus = 4"),
     ],
 )
@@ -105,12 +102,14 @@ def test_trace_without_any_id_is_noted_until_rules_help() -> None:
 
 def test_thousands_of_cgroups_do_not_make_thousands_of_notes() -> None:
     # GIVEN what a live tree would give: cgroups the trace knows nothing of
-    cgroups = {f"/c{number}": {"memory": {"low": "1M"}} for number in range(3000)}
+    cgroups = {
+        f"/c{number}": {"io": {"latency": "8:0 target=5"}} for number in range(3000)
+    }
     notes = notes_of(make_trace(), {"cgroups": cgroups})
     # THEN the first are named and the others counted
     assert len(notes) == 12
     assert notes[5] == (
-        "2995 more cgroups: memory.low is not modelled yet: replayed without it"
+        "2995 more cgroups: io.latency is not modelled yet: replayed without it"
     )
     assert notes[11] == "2995 more cgroups have no request of the trace"
 

@@ -193,8 +193,8 @@ def _task(task: Task, names: Counter[str]) -> str:
     told = [] if values[-2].startswith("pid") else [f"pid {task.pid}"]
     if task.threads > 1:
         told.append(f"{task.threads} threads")
-    if task.oom_score_adj:
-        told.append(f"oom_score_adj {task.oom_score_adj}")
+    if -1000 <= task.oom_score_adj <= 1000 and task.oom_score_adj:
+        values.append(f"oom_score_adj = {task.oom_score_adj}")
     comment = f"  # {', '.join(told)}" if told else ""
     return f"  {{ {', '.join(values)} }},{comment}"
 

@@ -124,23 +124,40 @@ cdef inline void count_charged(Sim *sim, const Request *request) noexcept nogil:
 
 
 cdef inline void count_failure(
-    Sim *sim, const Request *request, int64_t now
+    Sim *sim, const Request *request, int32_t code, int64_t nbytes, int64_t now
 ) noexcept nogil:
-    """Count a request that failed."""
-    cdef uint64_t key = <uint64_t> request.issuer << 32 | <uint32_t> request.error
+    """Count a request that failed; code 0: that lost its tail in silence."""
+    cdef uint64_t key = <uint64_t> request.issuer << 32 | <uint32_t> code
     cdef uint32_t index = keymap_get(&sim.failure_map, key)
     cdef Failure *failure
     if index == 0:
         index = arena_add(&sim.failures)
         failure = (<Failure *> sim.failures.data) + index
         failure.cgroup = request.issuer
-        failure.code = request.error
+        failure.code = code
         failure.first_ns = now
         if index != 0:
             keymap_set(&sim.failure_map, key, index)
     failure = (<Failure *> sim.failures.data) + index
     failure.count += 1
-    failure.nbytes += request.nbytes
+    failure.nbytes += nbytes
+
+
+cdef inline void write_fails(
+    Sim *sim, Request *request, uint64_t page, int64_t now
+) noexcept nogil:
+    """Fail a write at a page; from 6.15 on only if that is its first.
+
+    Else the driver takes the short write for a whole one and says that it is done: the
+    tail is lost. Source: drivers/block/loop.c:lo_rw_aio_complete(), lo_complete_rq(),
+    v6.15.
+    """
+    cdef int64_t written = <int64_t> (page - request.sector // 8) * 4096 - (
+        <int64_t> (request.sector % 8) * 512
+    )
+    if sim.set.short_writes and written > 0:
+        request.error = 0
+        count_failure(sim, request, 0, request.nbytes - written, now)
 
 
 cdef inline void count_stage(
@@ -188,7 +205,7 @@ cdef inline void count_completed(
         sim.status = SIM_SUM_RANGE
     if request.error != 0:
         sim.counts.failed += 1
-        count_failure(sim, request, now)
+        count_failure(sim, request, request.error, request.nbytes, now)
     elif request.known:
         sim.counts.completed += 1
     else:

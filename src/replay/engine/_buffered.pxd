@@ -7,7 +7,7 @@ fs/ext4/readpage.c:ext4_mpage_readpages(), v6.1. See reference/cache.py.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from replay.engine._accounts cimport charge_of
+from replay.engine._accounts cimport charge_of, write_fails
 from replay.engine._cache cimport (
     BUFFER_BYTES,
     backing_of,
@@ -110,7 +110,7 @@ cdef inline ChargeResult page_add(
         if not shadow:
             nbytes += tree_missing(file, word, page) * NODE_BYTES
     n_pages = 1 + kernel_pages(sim, payer, nbytes)
-    if payer == 0:
+    if payer == 0 and sim.groups[0].limit < 0:
         memory_count(sim, payer, n_pages)
     elif worker.stock_cgroup == payer and worker.stock_pages >= n_pages:
         worker.stock_pages -= n_pages
@@ -328,6 +328,7 @@ cdef inline int64_t buffered_write(
         if leaf.on_disk[word] & bit == 0 and 0 <= sim.set.fs_pages <= sim.fs_used:
             request.error = sim.set.enospc_errno
             refuse(sim, request, page, end)
+            write_fails(sim, request, page, now)
             return -1
         absent = leaf.cached[word] & bit == 0
         if absent:
@@ -337,6 +338,7 @@ cdef inline int64_t buffered_write(
             if result == CHARGE_FAILED:
                 request.error = sim.set.write_errno
                 refuse(sim, request, page, end)
+                write_fails(sim, request, page, now)
                 return -1
             if (page == first and request.sector % SECTORS != 0) or (
                 page + 1 - first > length // PAGE_BYTES

@@ -54,6 +54,15 @@ cdef struct PageLists:
     PageList inactive
     PageList active
 
+cdef struct Protection:
+    # memory.min and memory.low of a cgroup; pages
+    int64_t least
+    int64_t low
+    int64_t effective_least     # as the last reclaim that came by found them
+    int64_t effective_low
+    int64_t children_least      # what its children use of their own
+    int64_t children_low
+
 cdef struct Window:
     # readahead; pages
     int64_t start

@@ -141,7 +141,7 @@ cdef inline ChargeResult charge_batch(
     cdef Worker *worker = worker_at(sim, request.worker)
     cdef int64_t batch = BATCH
     cdef ChargeResult result
-    if sim.set.reclaim_lru:
+    if sim.set.reclaim_lru or payer == 0:
         batch = pages
     if memory_room(sim, payer, batch) < batch:
         batch = pages

@@ -9,7 +9,7 @@ from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
 from replay.engine._cost_open cimport cost_bytes, costs_open
 from replay.engine._cost_types cimport CostRow
-from replay.engine._limits cimport preorder_fill
+from replay.engine._fill cimport groups_fill, tasks_fill
 from replay.engine._loop cimport run_rows, run_some
 from replay.engine._policies_load cimport devices_load, policies_load
 from replay.engine._sim cimport sim_close, sim_open
@@ -34,7 +34,6 @@ from replay.engine._types cimport (
     Kill,
     Sim,
     Stream,
-    Task,
     Wait,
     Worker,
 )
@@ -103,8 +102,8 @@ cdef class Engine:
         if not sim_open(sim):
             raise MemoryError
         devices_load(sim, setup)
-        self._groups(setup)
-        self._tasks(setup)
+        groups_fill(sim, setup)
+        tasks_fill(sim, setup)
         self._limits(setup)
         costs_open(sim, setup)
 
@@ -144,57 +143,13 @@ cdef class Engine:
         sim.set.oom_kills = setup.oom_kills
         sim.set.write_errno = setup.write_errno
         sim.set.enospc_errno = setup.enospc_errno
+        sim.set.short_writes = setup.short_writes
+        sim.set.recursive_protection = setup.recursive_protection
         sim.set.tags = setup.tags
         sim.set.parallel = setup.parallel
         sim.set.hz = setup.hz
         sim.set.boot_ns = setup.boot_ns
         sim.set.waits_for_io = setup.throttle_waits_for_io
-        return 0
-
-    cdef int _groups(self, setup) except -1:
-        cdef const int32_t[::1] parent = setup.parent
-        cdef const int64_t[::1] limit = setup.memory_max
-        cdef const int64_t[::1] high = setup.memory_high
-        cdef Group *group
-        cdef uint32_t i
-        if len(limit) != self.sim.n_cgroups or len(high) != self.sim.n_cgroups:
-            raise ValueError("setup: tables of cgroups differ in length")
-        for i in range(self.sim.n_cgroups):
-            if not (parent[i] == -1 if i == 0 else 0 <= parent[i] < i):
-                raise ValueError("setup: a cgroup stands before its parent")
-            group = &self.sim.groups[i]
-            group.parent = parent[i]
-            group.limit = limit[i]
-            group.high = high[i]
-            group.last_kill_ns = -1
-            if limit[i] >= 0:
-                group.limited = <int32_t> i
-            else:
-                group.limited = -1 if i == 0 else self.sim.groups[parent[i]].limited
-            if high[i] >= 0:
-                group.highs = <int32_t> i
-            else:
-                group.highs = -1 if i == 0 else self.sim.groups[parent[i]].highs
-        if self.sim.preorder != NULL:
-            preorder_fill(&self.sim)
-        return 0
-
-    cdef int _tasks(self, setup) except -1:
-        cdef const uint32_t[::1] cgroup = setup.task_cgroup
-        cdef const int64_t[::1] rss = setup.task_rss
-        cdef const int64_t[::1] requests = setup.task_requests
-        cdef Task *task
-        cdef uint32_t i
-        for i in range(self.sim.n_tasks):
-            task = &self.sim.tasks[i]
-            task.cgroup = cgroup[i]
-            if task.cgroup >= self.sim.n_cgroups:
-                raise ValueError("setup: a task of a cgroup beyond the last")
-            task.rss = rss[i]
-            task.requests_left = requests[i]
-            task.kernel = setup.task_kernel[i]
-            task.killed_ns = -1
-            task.reap_ns = -1
         return 0
 
     cdef int _limits(self, setup) except -1:

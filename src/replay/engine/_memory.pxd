@@ -5,7 +5,7 @@ Source: mm/shmem.c:shmem_get_folio_gfp(), shmem_fallocate(), v6.1.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from replay.engine._accounts cimport charge_of
+from replay.engine._accounts cimport charge_of, write_fails
 from replay.engine._buffered cimport buffered_touch
 from replay.engine._cache_types cimport File, Leaf, Word
 from replay.engine._charge cimport (
@@ -144,6 +144,7 @@ cdef inline int64_t write_word(
     while absent != 0:
         if sim.set.fs_pages >= 0 and sim.fs_used >= sim.set.fs_pages:
             request.error = sim.set.enospc_errno
+            request.next_page = base + <uint64_t> lowest_bit(absent)
             return -1
         first = base + <uint64_t> lowest_bit(absent)
         nodes = tree_missing(file, word, first)
@@ -155,7 +156,7 @@ cdef inline int64_t write_word(
             if sim.set.fs_pages >= 0:
                 n_pages = min(n_pages, sim.set.fs_pages - sim.fs_used)
         batched = False
-        if payer == 0:
+        if payer == 0 and sim.groups[0].limit < 0:
             pass
         elif worker.stock_cgroup == payer and worker.stock_pages > nodes:
             n_pages = min(n_pages, worker.stock_pages - nodes)
@@ -169,10 +170,11 @@ cdef inline int64_t write_word(
                 return until
             if result == CHARGE_FAILED:
                 request.error = sim.set.write_errno
+                request.next_page = first
                 return -1
         mask = low_bits(absent, n_pages)
         nodes = pages_put(sim, file, word, first, mask, payer)
-        if payer == 0:
+        if payer == 0 and sim.groups[0].limit < 0:
             memory_count(sim, payer, nodes)
         charge.charged_bytes += popcount(mask) * PAGE_BYTES
         absent &= ~mask
@@ -227,6 +229,8 @@ cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcep
         if request.error != 0:
             charge.refused_bytes += popcount(absent) * PAGE_BYTES
         base += WORD_PAGES
+    if request.error != 0:
+        write_fails(sim, request, request.next_page, now)
     return -1
 
 

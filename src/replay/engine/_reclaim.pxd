@@ -18,6 +18,11 @@ from replay.engine._cache cimport (
 from replay.engine._cache_types cimport CacheLeaf, File, Links, PageList
 from replay.engine._limits cimport PAGE_SHIFT
 from replay.engine._pages cimport LEAF_PAGES, LEAF_SHIFT
+from replay.engine._protection cimport (
+    pages_to_scan,
+    protection_allows,
+    protection_enter,
+)
 from replay.engine._types cimport Request, Sim
 from replay.engine._writeback cimport page_write_back
 
@@ -34,6 +39,8 @@ cdef struct Reclaim:
     bint may_deactivate
     bint force_deactivate
     bint skipped_deactivate
+    bint low_too                # what memory.low protects goes too
+    bint low_held
 
 
 cdef inline bint page_reclaim(
@@ -87,8 +94,12 @@ cdef inline void lists_shrink(
     """Scan a cgroup's share of both lists, 32 pages at a time."""
     cdef PageList *pages = &sim.lists[cgroup].inactive
     cdef PageList *used = &sim.lists[cgroup].active
-    cdef int64_t inactive = pages.length >> priority
-    cdef int64_t active = used.length >> priority
+    cdef int64_t inactive = pages_to_scan(
+        sim, pages.length, cgroup, round.low_too, &round.low_held
+    ) >> priority
+    cdef int64_t active = pages_to_scan(
+        sim, used.length, cgroup, round.low_too, &round.low_held
+    ) >> priority
     cdef int64_t freed = 0
     cdef int64_t _i, n_pages
     while inactive > 0 or active > 0:
@@ -123,7 +134,14 @@ cdef inline void reclaim_pass(
         at = sim.preorder_at[round.over]
         while at < sim.preorder_end[round.over]:
             cgroup = sim.preorder[at]
-            if sim.lists[cgroup].inactive.total + sim.lists[cgroup].active.total == 0:
+            if sim.protection != NULL:
+                protection_enter(sim, cgroup, round.over)
+                if not protection_allows(
+                    sim, cgroup, round.over, round.low_too, &round.low_held
+                ):
+                    at += 1
+                    continue
+            elif sim.lists[cgroup].inactive.total + sim.lists[cgroup].active.total == 0:
                 at = sim.preorder_end[cgroup]
                 continue
             lists_shrink(sim, request, cgroup, priority, round)
@@ -185,8 +203,17 @@ cdef inline int64_t reclaim(
     round.wanted = max(n_pages, CLUSTER)
     round.freed = 0
     round.force_deactivate = round.skipped_deactivate = False
+    round.low_too = round.low_held = False
     reclaim_pass(sim, request, &round)
     if round.freed == 0 and round.skipped_deactivate:
         round.force_deactivate = True
+        round.skipped_deactivate = False
         reclaim_pass(sim, request, &round)
+    if round.freed == 0 and round.low_held:
+        round.force_deactivate = False
+        round.low_too = True
+        reclaim_pass(sim, request, &round)
+        if round.freed == 0 and round.skipped_deactivate:
+            round.force_deactivate = True
+            reclaim_pass(sim, request, &round)
     return round.freed

@@ -166,6 +166,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     free(sim.tasks)
     free(sim.backing_io)
     free(sim.lists)
+    free(sim.protection)
     free(sim.preorder)
     arena_close(&sim.links)
     free(sim.streams)

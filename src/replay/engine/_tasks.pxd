@@ -12,6 +12,7 @@ from replay.engine._types cimport Group, Kill, Request, Sim, Task
 cdef enum:
     # OOM_REAPER_DELAY
     REAPER_SECONDS = 2
+    NEVER = -1000               # OOM_SCORE_ADJ_MIN
 
 
 cdef inline int64_t reaper_ns() noexcept nogil:
@@ -119,48 +120,106 @@ cdef inline int64_t dying_until(const Sim *sim, int32_t over) noexcept nogil:
     return until
 
 
-cdef inline bint oom_kill(
-    Sim *sim, int32_t over, const Request *request, int64_t now
-) noexcept nogil:
-    """Kill the largest task below a limit; tell whether there was one.
+cdef inline bint is_killable(const Task *task) noexcept nogil:
+    """Tell whether the OOM killer may choose a task."""
+    return (
+        task.started
+        and not task.ended
+        and not task.kernel
+        and task.killed_ns < 0
+        and task.adj != NEVER
+    )
 
-    Equal ones: the later. A task that waits for its own I/O cannot exit: the reaper
-    gives its pages back 2 s later, but those that its requests in flight pin.
+
+cdef inline void task_kill(
+    Sim *sim,
+    uint32_t victim,
+    int32_t over,
+    int64_t usage,
+    const Request *request,
+    int64_t now,
+) noexcept nogil:
+    """Kill one task.
+
+    One that waits for its own I/O cannot exit: the reaper gives its pages back 2 s
+    later, but those that its requests in flight pin.
     """
-    cdef int32_t victim = -1
-    cdef int32_t at
-    cdef uint32_t i, index
-    cdef Task *task
-    cdef Kill *kill
-    for i in range(sim.n_tasks):
-        task = &sim.tasks[i]
-        if task.kernel or not task.started or task.ended or task.killed_ns >= 0:
-            continue
-        if not is_below(sim, <int32_t> task.cgroup, over):
-            continue
-        if victim < 0 or task.rss >= sim.tasks[victim].rss:
-            victim = <int32_t> i
-    if victim < 0:
-        return False
-    task = &sim.tasks[victim]
+    cdef Task *task = &sim.tasks[victim]
+    cdef uint32_t index = arena_add(&sim.kills)
+    cdef Kill *kill = (<Kill *> sim.kills.data) + index
     task.killed_ns = now
-    index = arena_add(&sim.kills)
-    kill = (<Kill *> sim.kills.data) + index
     kill.time_ns = now
     kill.limit_cgroup = <uint32_t> over
     kill.victim_cgroup = task.cgroup
-    kill.task = victim
-    kill.usage_bytes = sim.groups[over].usage * PAGE_BYTES
+    kill.task = <int32_t> victim
+    kill.usage_bytes = usage * PAGE_BYTES
     kill.row = request.row
     sim.groups[task.cgroup].last_kill_ns = now
     sim.groups[task.cgroup].n_alive -= 1
-    at = <int32_t> task.cgroup
-    while at > 0:
-        sim.groups[at].oom_kill += 1
-        at = sim.groups[at].parent
+    kill_count(sim, <int32_t> task.cgroup)
     if task.in_flight_bytes > 0:
         task.reap_ns = now + reaper_ns()
         sim.n_dying += 1
     else:
         task_shrink(sim, task, 0)
+
+
+cdef inline void kill_count(Sim *sim, int32_t at) noexcept nogil:
+    """Count a kill in the victim's cgroup and every ancestor but the root."""
+    while at > 0:
+        sim.groups[at].oom_kill += 1
+        at = sim.groups[at].parent
+
+
+cdef inline bint oom_kill(
+    Sim *sim, int32_t over, const Request *request, int64_t now
+) noexcept nogil:
+    """Kill the task of the highest score below a limit, and what goes with it.
+
+    Of equals the last. The highest cgroup from its own up to the limit's that has
+    ``memory.oom.group`` loses all its tasks; the victim counts twice then.
+
+    Returns
+    -------
+    bint
+        Whether there was one.
+    """
+    cdef int64_t share = sim.groups[over].limit // 1000
+    cdef int64_t usage = sim.groups[over].usage
+    cdef int64_t score
+    cdef int64_t most = 0
+    cdef int32_t victim = -1
+    cdef int32_t group = -1
+    cdef int32_t at
+    cdef uint32_t i
+    cdef const Task *task
+    for i in range(sim.n_tasks):
+        task = &sim.tasks[i]
+        if not is_killable(task) or not is_below(sim, <int32_t> task.cgroup, over):
+            continue
+        score = task.rss + task.adj * share
+        if victim < 0 or score >= most:
+            victim = <int32_t> i
+            most = score
+    if victim < 0:
+        return False
+    at = <int32_t> sim.tasks[victim].cgroup
+    while at > 0:
+        if sim.groups[at].oom_group:
+            group = at
+        if at == over:
+            break
+        at = sim.groups[at].parent
+    task_kill(sim, <uint32_t> victim, over, usage, request, now)
+    if group < 0:
+        return True
+    at = group
+    while at > 0:
+        sim.groups[at].oom_group_kill += 1
+        at = sim.groups[at].parent
+    kill_count(sim, <int32_t> sim.tasks[victim].cgroup)
+    for i in range(sim.n_tasks):
+        task = &sim.tasks[i]
+        if is_killable(task) and is_below(sim, <int32_t> task.cgroup, group):
+            task_kill(sim, i, over, usage, request, now)
     return True

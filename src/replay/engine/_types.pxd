@@ -25,7 +25,7 @@ from libc.stdint cimport (
 
 from replay.engine._arena cimport Arena, KeyMap
 from replay.engine._cost_types cimport CostDevice
-from replay.engine._cache_types cimport File, PageLists
+from replay.engine._cache_types cimport File, PageLists, Protection
 from replay.engine._heap cimport Heap
 from replay.engine._throttle_types cimport Limit, QueueNode
 
@@ -292,9 +292,12 @@ cdef struct Group:
     int64_t max_events      # with descendants, as memory.events
     int64_t oom
     int64_t oom_kill
+    int64_t oom_group_kill
+    int64_t low_events
     int32_t parent
     int32_t limited         # nearest cgroup with a limit, itself included; -1 = none
     int32_t highs           # nearest cgroup with memory.high, likewise
+    bint oom_group          # memory.oom.group
     # tasks
     int64_t last_kill_ns
     uint32_t n_alive
@@ -305,6 +308,7 @@ cdef struct Task:
     bint started
     bint ended
     int64_t rss
+    int64_t adj             # oom_score_adj
     int64_t requests_left
     int64_t killed_ns       # -1 = lives
     int64_t reap_ns         # when the reaper comes to it, -1 = it came or never will
@@ -393,6 +397,8 @@ cdef struct Settings:
     bint oom_kills
     int32_t write_errno
     int32_t enospc_errno
+    bint short_writes
+    bint recursive_protection
     uint32_t tags
     uint32_t parallel
     int64_t hz
@@ -418,6 +424,7 @@ cdef struct Sim:
     Task *tasks
     Device *devices
     int64_t *backing_io     # n_cgroups x N_IO, or NULL
+    Protection *protection  # of each cgroup, or NULL: none has any
     PageLists *lists        # of each cgroup, or NULL
     uint32_t *preorder      # cgroups, each before its children
     uint32_t *preorder_at   # where a cgroup stands there, and where its last child

@@ -84,7 +84,9 @@ STRUCTS: Final = {
         *((name, "i8") for name in ("limit", "high", "usage", "peak", "shmem")),
         *((name, "i8") for name in ("file", "kernel_bytes", "rss", "high_events")),
         *((name, "i8") for name in ("max_events", "oom", "oom_kill")),
+        *((name, "i8") for name in ("oom_group_kill", "low_events")),
         *((name, "i4") for name in ("parent", "limited", "highs")),
+        ("oom_group", "i4"),
         ("last_kill_ns", "i8"),
         ("n_alive", "u4"),
     ),
@@ -238,7 +240,6 @@ def _backing(backing: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
 
 
 def _memory(group: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
-    zeros = np.zeros(len(group), np.int64)
     return table(
         "memory",
         {
@@ -248,12 +249,12 @@ def _memory(group: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
             "own_rss": group["rss"],
             "current": group["usage"],
             "peak": group["peak"],
-            "low": zeros,
+            "low": group["low_events"],
             "high": group["high_events"],
             "max": group["max_events"],
             "oom": group["oom"],
             "oom_kill": group["oom_kill"],
-            "oom_group_kill": zeros,
+            "oom_group_kill": group["oom_group_kill"],
         },
     )
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 PAGE_BYTES: Final = 4096
 NO_LIMIT: Final = -1
+#: A protection without end: more pages than any machine has.
+ALL_PAGES: Final = 1 << 50
 #: ``ns_per_byte`` is kept as an integer of 2**-20 ns, so that results do not depend on
 #: floating point.
 NS_PER_BYTE_SHIFT: Final = 20
@@ -93,9 +95,15 @@ class Setup:
     memory_css : ndarray of uint32, shape (n_cgroups,)
         Nearest cgroup, itself included, that has the memory controller.
     memory_max : ndarray of int64, shape (n_cgroups,)
-        ``memory.max`` in pages, `NO_LIMIT` for none.
+        ``memory.max`` in pages, `NO_LIMIT` for none; of the root the machine's memory.
     memory_high : ndarray of int64, shape (n_cgroups,)
         ``memory.high`` in pages, `NO_LIMIT` for none.
+    memory_min, memory_low : ndarray of int64, shape (n_cgroups,) or (0,)
+        Protection in pages, `ALL_PAGES` for ``max``; empty: none has any.
+    oom_group : ndarray of bool, shape (n_cgroups,) or (0,)
+        ``memory.oom.group``; empty: none has it.
+    recursive_protection : bool
+        The hierarchy is mounted with ``memory_recursiveprot``.
     devices : ndarray of uint32, shape (n_devices,)
         Traced device numbers that are replayed.
     policy, trace_policy : Policy
@@ -154,6 +162,8 @@ class Setup:
         What the writer sees if no page can be charged (EIO up to 6.14).
     enospc_errno : int
         What the writer sees if the file system is full (EIO up to 6.14).
+    short_writes : bool
+        A write that fails after its first bytes is reported as done (from 6.15 on).
     throttle_cgroup : ndarray of uint32, shape (n_limits,)
         Cgroups with an ``io.max`` line, one entry for each device.
     throttle_device : ndarray of int32, shape (n_limits,)
@@ -189,6 +199,8 @@ class Setup:
         Cgroup that each task's memory is charged to.
     task_rss : ndarray of int64, shape (n_tasks,)
         Pages.
+    task_adj : ndarray of int64, shape (n_tasks,) or (0,)
+        ``oom_score_adj``, -1000 to 1000; empty: all 0.
     task_requests : ndarray of int64, shape (n_tasks,)
         Rows of the trace that are the task's: it lives from the first to the last.
     task_kernel : ndarray of bool, shape (n_tasks,)
@@ -237,6 +249,12 @@ class Setup:
     oom_kills: bool = True
     write_errno: int = 5
     enospc_errno: int = 5
+    short_writes: bool = False
+    memory_min: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    memory_low: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    oom_group: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    recursive_protection: bool = True
+    task_adj: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     throttle_cgroup: NDArray[np.uint32] = field(
         default_factory=lambda: np.zeros(0, np.uint32)
     )

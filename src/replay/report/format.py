@@ -77,7 +77,9 @@ def share_text(part: int, whole: int) -> str:
 
 
 def errno_text(code: int) -> str:
-    """Show an errno by its name, for example ``EIO``."""
+    """Show an errno by its name, for example ``EIO``; 0 is a silent loss."""
+    if not code:
+        return "reported as done but cut short (data loss)"
     return errno.errorcode.get(code, f"errno {code}")
 
 

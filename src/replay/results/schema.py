@@ -296,13 +296,19 @@ _SPECS: Final = (
         name="errors",
         rows="cgroup, errno",
         key=("cgroup", "errno"),
-        note="Requests that failed, as their issuer saw it.",
+        note=(
+            "Requests that failed, as their issuer saw it. Errno 0: writes that from "
+            "6.15 on are reported as done though their tail was not written; `bytes` "
+            "is what was lost."
+        ),
         schema=pa.schema(
             [
                 _text("cgroup", "issuer"),
-                _field("errno", pa.int32(), "errno", "positive, as in errno.h"),
+                _field(
+                    "errno", pa.int32(), "errno", "as in errno.h; 0: silent data loss"
+                ),
                 _count("count", "requests", "requests"),
-                _bytes("bytes", "length of these requests"),
+                _bytes("bytes", "length of these requests, or what they lost"),
                 _ns("first_ns", "completion of the first, since the trace's start"),
             ]
         ),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.engine.setup import (
+    ALL_PAGES,
     NO_LIMIT,
     NS_PER_BYTE_SHIFT,
     ArrivalEvent,
@@ -55,6 +56,11 @@ class FlatCgroups:
         Pages, `NO_LIMIT` for none.
     memory_high : ndarray of int64, shape (n_cgroups,)
         Likewise.
+    memory_owner : ndarray of uint32, shape (n_cgroups,)
+        As ``memory_css``, but dead cgroups count: they keep what was charged to them.
+    memory_min, memory_low : ndarray of int64, shape (n_cgroups,)
+        Pages, `ALL_PAGES` for ``max``.
+    oom_group : ndarray of bool, shape (n_cgroups,)
     limited : ndarray of bool, shape (n_cgroups,)
         A hard memory limit stands on it or above it.
     """
@@ -63,6 +69,10 @@ class FlatCgroups:
     memory_css: NDArray[np.uint32]
     memory_max: NDArray[np.int64]
     memory_high: NDArray[np.int64]
+    memory_owner: NDArray[np.uint32]
+    memory_min: NDArray[np.int64]
+    memory_low: NDArray[np.int64]
+    oom_group: NDArray[np.bool_]
     limited: NDArray[np.bool_]
 
     @classmethod
@@ -76,12 +86,39 @@ class FlatCgroups:
         ]
         memory_max = np.full(len(tree.names), NO_LIMIT, dtype=np.int64)
         memory_high = memory_max.copy()
+        memory_min = np.zeros(len(tree.names), dtype=np.int64)
+        memory_low = memory_min.copy()
+        oom_group = np.zeros(len(tree.names), dtype=np.bool_)
+        online = [
+            name not in entries or bool(entries[name].online) for name in tree.names
+        ]
+        memory_max[0] = limit_pages(scenario.machine.memory)
         for cgroup in scenario.cgroups:
+            if cgroup.path == ROOT:
+                continue
+            at = tree.index[cgroup.path]
+            memory_min[at] = _protection(cgroup.memory_min)
+            memory_low[at] = _protection(cgroup.memory_low)
+            oom_group[at] = cgroup.memory_oom_group
             memory_max[tree.index[cgroup.path]] = limit_pages(cgroup.memory_max)
             memory_high[tree.index[cgroup.path]] = limit_pages(cgroup.memory_high)
         return cls(
-            blkcg=tree.nearest(["io" in names for names in enabled]),
-            memory_css=tree.nearest(["memory" in names for names in enabled]),
+            blkcg=tree.nearest(
+                [
+                    "io" in names and lives
+                    for names, lives in zip(enabled, online, strict=True)
+                ]
+            ),
+            memory_css=tree.nearest(
+                [
+                    "memory" in names and lives
+                    for names, lives in zip(enabled, online, strict=True)
+                ]
+            ),
+            memory_owner=tree.nearest(["memory" in names for names in enabled]),
+            memory_min=memory_min,
+            memory_low=memory_low,
+            oom_group=oom_group,
             memory_max=memory_max,
             memory_high=memory_high,
             limited=tree.below(memory_max != NO_LIMIT),
@@ -121,13 +158,21 @@ def make_setup(
     true_errno = driver.kernel.request_at_once
     owner = -1
     if backing.laid_out_by != "none":
-        owner = int(cgroups.memory_css[tree.index[backing.laid_out_by]])
+        owner = int(cgroups.memory_owner[tree.index[backing.laid_out_by]])
+    size, quota = whole_pages(backing.size), whole_pages(backing.quota)
+    by_quota = quota != NO_LIMIT and not 0 <= size <= quota
+    if by_quota:
+        size = quota
     return Setup(
         parent=tree.parent,
         blkcg=cgroups.blkcg,
         memory_css=cgroups.memory_css,
         memory_max=cgroups.memory_max,
         memory_high=cgroups.memory_high,
+        memory_min=cgroups.memory_min,
+        memory_low=cgroups.memory_low,
+        oom_group=cgroups.oom_group,
+        recursive_protection=scenario.machine.memory_recursiveprot,
         devices=np.array(devices, dtype=np.uint32),
         policy=BY_NAME[driver.policy].engine,
         trace_policy=BY_NAME[scenario.trace.policy or driver.policy].engine,
@@ -150,12 +195,14 @@ def make_setup(
         readahead_pages=limit_pages(backing.readahead),
         file_pages=whole_pages(backing.file_size),
         reclaim_lru=backing.reclaim == "lru",
-        fs_pages=NO_LIMIT if backing.filesystem == "raw" else whole_pages(backing.size),
+        fs_pages=NO_LIMIT if backing.filesystem == "raw" else size,
         laid_out_by=owner,
         backing_device=backing.device is not None,
         oom_kills=driver.policy != "enospc",
         write_errno=_write_errno(driver.policy, true_errno),
-        enospc_errno=ENOSPC if true_errno else EIO,
+        # a quota's EDQUOT is EIO to the writer, whatever the kernel
+        enospc_errno=ENOSPC if true_errno and not by_quota else EIO,
+        short_writes=true_errno and driver.errors == "kernel",
         **flat_limits(scenario, tree, devices),
         **flat_costs(scenario, tree, devices),
         throttle_waits_for_io=driver.kernel >= (6, 12, 0),
@@ -168,10 +215,11 @@ def make_setup(
         write_ns_per_byte=_fixed_point(service.write.ns_per_byte),
         write_random_ns=service.write.random_ns,
         parallel=service.parallel,
-        task_cgroup=cgroups.memory_css[[task.cgroup for task in tasks]]
+        task_cgroup=cgroups.memory_owner[[task.cgroup for task in tasks]]
         if tasks
         else np.empty(0, dtype=np.uint32),
         task_rss=np.array([task.rss_pages for task in tasks], dtype=np.int64),
+        task_adj=np.array([task.oom_score_adj for task in tasks], dtype=np.int64),
         task_requests=np.array([task.n_requests for task in tasks], dtype=np.int64),
         task_kernel=np.array([task.kernel for task in tasks], dtype=np.bool_),
     )
@@ -214,6 +262,12 @@ def _kernel_pids(scenario: Scenario, processes: ProcessTable) -> NDArray[np.int3
         ],
         dtype=np.int32,
     )
+
+
+def _protection(nbytes: int | None) -> int:
+    """Return the pages of ``memory.min`` or ``memory.low``."""
+    pages = limit_pages(nbytes)
+    return ALL_PAGES if pages == NO_LIMIT else pages
 
 
 def _write_errno(policy: str, true_errno: bool) -> int:

@@ -124,6 +124,12 @@ KEYS: Final = (
         "request",
     ),
     Key(
+        "driver.errors", choice("kernel", "strict"), "kernel", "",
+        "what becomes of a write that fails behind its first byte: as the kernel does "
+        "(from 6.15 on it is reported as done and its tail is lost: errno 0 in the "
+        "table of errors), or it fails",
+    ),
+    Key(
         "driver.alloc_fail.probability", number(0, 1), 0.0, "",
         "how likely the allocation of a worker fails, so that the root's serves and "
         "pays; 1 always fails",
@@ -154,6 +160,10 @@ KEYS: Final = (
     Key(
         "backing.size", size(unlimited=True, least=1), "max", "bytes",
         "size of the file system, rounded up to pages: where ENOSPC starts",
+    ),
+    Key(
+        "backing.quota", size(unlimited=True, least=1), "max", "bytes",
+        "disk quota of the files' owner, rounded up to pages: where EDQUOT starts",
     ),
     Key(
         "backing.laid_out_by", kinds.PATH_OR_NONE, "none", "",
@@ -226,8 +236,12 @@ KEYS: Final = (
     ),
     Key(
         "machine.memory", size(unlimited=True, least=1), "max", "bytes",
-        "memory of the machine",
-        modelled=False,
+        "memory of the machine, rounded down to pages: what all cgroups and the root "
+        "may hold together; beyond it the OOM killer chooses among all tasks",
+    ),
+    Key(
+        "machine.memory_recursiveprot", kinds.BOOLEAN, True, "",
+        "whether cgroup2 is mounted with memory_recursiveprot, as systemd does",
     ),
     Key(
         f"{ASSIGN}pid", integer(0, 2**31 - 1), None, "",
@@ -266,6 +280,12 @@ KEYS: Final = (
         root=False,
     ),
     Key(
+        f"{CGROUP}online", kinds.BOOLEAN, True, "",
+        "false: its directory was removed; who still issues for it is served and "
+        "charged as its nearest ancestor that lives, pages stay its own",
+        root=False,
+    ),
+    Key(
         f"{CGROUP}memory.max", size(unlimited=True), "max", "bytes",
         "hard limit, rounded down to pages",
         root=False, controller="memory",
@@ -277,13 +297,13 @@ KEYS: Final = (
     ),
     Key(
         f"{CGROUP}memory.low", size(unlimited=True), "0", "bytes",
-        "best-effort protection",
-        modelled=False, root=False, controller="memory",
+        "best-effort protection of page cache from reclaim",
+        root=False, controller="memory",
     ),
     Key(
         f"{CGROUP}memory.min", size(unlimited=True), "0", "bytes",
-        "hard protection",
-        modelled=False, root=False, controller="memory",
+        "hard protection of page cache from reclaim",
+        root=False, controller="memory",
     ),
     Key(
         f"{CGROUP}memory.swap.max", size(unlimited=True), "max", "bytes",
@@ -293,8 +313,8 @@ KEYS: Final = (
     ),
     Key(
         f"{CGROUP}memory.oom.group", kinds.FLAG, 0, "",
-        "an OOM kill takes every task",
-        modelled=False, root=False, controller="memory",
+        "an OOM kill takes every task of it and below",
+        root=False, controller="memory",
     ),
     Key(
         f"{CGROUP}io.max", kinds.IO_MAX, "", "bytes and requests per second",
@@ -338,6 +358,11 @@ KEYS: Final = (
         f"{TASK}rss", size(unlimited=False), "0", "bytes",
         "memory charged to this cgroup by the task from its first to its last "
         "request, rounded up to pages",
+    ),
+    Key(
+        f"{TASK}oom_score_adj", integer(-1000, 1000), 0, "",
+        "how much likelier the OOM killer chooses it, in thousandths of the limit; "
+        "-1000: never",
     ),
 )
 # fmt: on

@@ -46,6 +46,7 @@ class Task:
         Rows of the trace that are its.
     kernel : bool
         It stands for the kernel threads that issue for the cgroup.
+    oom_score_adj : int
     """
 
     name: str
@@ -53,6 +54,7 @@ class Task:
     rss_pages: int = 0
     n_requests: int = 0
     kernel: bool = False
+    oom_score_adj: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ def make_tasks(
                 name=_listed_name(values, processes),
                 cgroup=cgroup,
                 rss_pages=whole_pages(values.rss),
+                oom_score_adj=values.oom_score_adj,
             )
             for issuer in {cgroup, int(blkcg[cgroup])}:
                 candidates.setdefault(issuer, []).append((place, values))

@@ -45,6 +45,7 @@ class DriverValues:
     instance: InstanceLines | None
     direct_io: bool | None
     kernel: KernelVersion
+    errors: str
     alloc_fail: AllocFailValues
 
 
@@ -62,6 +63,7 @@ class BackingValues:
 
     filesystem: str | None
     size: int | None
+    quota: int | None
     laid_out_by: str
     file_size: int | None
     readahead: int
@@ -95,6 +97,7 @@ class MachineValues:
 
     cpus: int
     memory: int | None
+    memory_recursiveprot: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,7 @@ class TaskValues:
     comm: str | None
     pid: int | None
     rss: int
+    oom_score_adj: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +128,7 @@ class CgroupValues:
     path: str
     id: int | None
     controllers: tuple[str, ...] | None
+    online: bool
     tasks: tuple[TaskValues, ...]
     memory_max: int | None
     memory_high: int | None

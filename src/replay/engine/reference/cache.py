@@ -198,6 +198,7 @@ class PageCache:
             if index not in file.on_disk and self._is_full():
                 request.error = self.setup.enospc_errno
                 self._refuse(request, range(index, behind))
+                self.memory.fails(request, index, now)
                 return None
             absent = index not in file.pages
             if absent:
@@ -207,6 +208,7 @@ class PageCache:
                 if error:
                     request.error = error
                     self._refuse(request, range(index, behind))
+                    self.memory.fails(request, index, now)
                     return None
                 if not covers(request, index):
                     self._submit(request, [index])

@@ -11,7 +11,7 @@ from replay.engine.reference.clock import jiffies_at, time_of
 from replay.engine.reference.reclaim import Reclaim
 from replay.engine.reference.request import Request
 from replay.engine.reference.tasks import ROOT, Tasks, ceil_pages
-from replay.engine.setup import NO_LIMIT, Setup
+from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Setup
 
 #: Pages that are charged at once. Source: include/linux/memcontrol.h, v6.1.
 BATCH = 64
@@ -52,6 +52,8 @@ class Charging(Tasks):
         self.high = [int(one) for one in setup.memory_high]
         self.stocks: dict[tuple[int, int], Stock] = {}
         self.charges = Charges()
+        #: Writes reported as done whose tail was not written: count, bytes, first.
+        self.lost: dict[int, list[int]] = {}
         #: `reclaim = "lru"` of a page cache.
         self.lru = setup.reclaim_lru and setup.cached and not setup.direct_io
         self.reclaim = Reclaim(self, lru=self.lru)
@@ -85,14 +87,14 @@ class Charging(Tasks):
         fail (readahead's) asks no OOM killer.
         """
         payer = request.memory_payer
-        if payer == ROOT:
+        if payer == ROOT and self.limit[ROOT] == NO_LIMIT:
             self.count(payer, pages)
             return 0, None
         stock = self.stock_of(request)
         if stock.cgroup == payer and stock.pages >= pages:
             stock.pages -= pages
             return 0, None
-        batch = pages if self.lru else max(BATCH, pages)
+        batch = pages if self.lru or payer == ROOT else max(BATCH, pages)
         if self.exceeded(payer, batch) is not None:
             batch = pages
             error, until = self.make_room(request, pages, now, may_fail)
@@ -192,6 +194,20 @@ class Charging(Tasks):
                 retries -= 1
         request.blocking_cgroup = high[overage.index(worst)]
         return time_of(self.setup, jiffies_at(self.setup, now) + penalty)
+
+    def fails(self, request: Request, page: int, now: int) -> None:
+        """Fail a write at a page; from 6.15 on only if that is its first.
+
+        Else the driver takes the short write for a whole one and says that it is done:
+        the tail is lost. Source: drivers/block/loop.c:lo_rw_aio_complete(),
+        lo_complete_rq(), v6.15.
+        """
+        written = page * PAGE_BYTES - request.sector * 512
+        if self.setup.short_writes and written > 0:
+            request.error = 0
+            entry = self.lost.setdefault(request.issuer, [0, 0, now])
+            entry[0] += 1
+            entry[1] += request.nbytes - written
 
     # -- kernel memory ----------------------------------------------------------
 

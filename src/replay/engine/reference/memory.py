@@ -68,6 +68,7 @@ class Memory(Charging):
                     for rest in range(page, last + 1)
                 )
                 self.charges.refused[self._key(request)] += absent * PAGE_BYTES
+                self.fails(request, page, now)
                 return None
             until = self.throttled_until(request, now)
             if until is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import isqrt
 from typing import TYPE_CHECKING, Protocol
 
+from replay.engine.reference.protection import Protection
 from replay.engine.reference.request import Request
 from replay.engine.setup import PAGE_BYTES
 
@@ -70,6 +71,9 @@ class Round:
     may_deactivate: bool = False
     force_deactivate: bool = False
     skipped_deactivate: bool = False
+    #: What memory.low protects goes too, for want of anything else.
+    low_too: bool = False
+    low_held: bool = False
 
 
 class Reclaim:
@@ -81,6 +85,7 @@ class Reclaim:
         self.lists = [Lists() for _ in tasks.parent]
         self.cache: Evicter | None = None
         self.uses = 0
+        self.protection = Protection(tasks)
         self.below = [self._below(cgroup) for cgroup in range(len(tasks.parent))]
 
     def _below(self, cgroup: int) -> list[int]:
@@ -154,8 +159,14 @@ class Reclaim:
         round_ = Round(over, max(n_pages, CLUSTER), request)
         self._priorities(round_)
         if not round_.freed and round_.skipped_deactivate:
-            round_.force_deactivate = True
+            round_.force_deactivate, round_.skipped_deactivate = True, False
             self._priorities(round_)
+        if not round_.freed and round_.low_held:
+            round_.force_deactivate, round_.low_too = False, True
+            self._priorities(round_)
+            if not round_.freed and round_.skipped_deactivate:
+                round_.force_deactivate = True
+                self._priorities(round_)
         return round_.freed
 
     def _evict_oldest(self, over: int, request: Request) -> bool:
@@ -181,7 +192,9 @@ class Reclaim:
                 round_.over
             )
             for cgroup in self.below[round_.over]:
-                self._shrink(cgroup, priority, round_)
+                self.protection.enter(cgroup, round_.over)
+                if self._may_shrink(cgroup, round_):
+                    self._shrink(cgroup, priority, round_)
             if round_.freed >= round_.wanted:
                 return
 
@@ -191,11 +204,29 @@ class Reclaim:
         gib = inactive + active >> GIB_SHIFT
         return inactive * (isqrt(10 * gib) if gib else 1) < active
 
+    def _may_shrink(self, cgroup: int, round_: Round) -> bool:
+        """Leave out what is protected; memory.low only as long as there is more."""
+        if self.protection.covers("min", cgroup, round_.over):
+            return False
+        if self.protection.covers("low", cgroup, round_.over):
+            if not round_.low_too:
+                round_.low_held = True
+                return False
+            for one in self.tasks.chain(cgroup)[:-1]:
+                self.tasks.groups[one].low_events += 1
+        return True
+
     def _shrink(self, cgroup: int, priority: int, round_: Round) -> None:
         """Scan a cgroup's share of both lists, 32 pages at a time."""
         lists = self.lists[cgroup]
-        inactive = len(lists.inactive) >> priority
-        active = len(lists.active) >> priority
+        shares = []
+        for pages in (lists.inactive, lists.active):
+            n_pages, held = self.protection.to_scan(
+                len(pages), cgroup, low_too=round_.low_too
+            )
+            round_.low_held |= held
+            shares.append(n_pages >> priority)
+        inactive, active = shares
         freed = 0
         while inactive or active:
             if inactive:

@@ -92,6 +92,8 @@ class Tables:
     def raw(self, run: "Reference") -> Raw:
         """Return all tables, rows sorted by their keys."""
         memory = run.memory
+        for issuer, lost in memory.lost.items():
+            self.errors[issuer, 0] = lost
         if memory.cache is not None:
             for device in range(len(self.setup.devices)):
                 memory.cache.sync(device)
@@ -182,8 +184,14 @@ def memory_rows(memory: Memory) -> list[tuple[int, ...]]:
     return [
         (
             *(group.shmem, group.file, ceil_pages(group.kernel_bytes), group.rss),
-            *(group.usage, group.peak, 0, group.high_events, group.max_events),
-            *(group.oom, group.oom_kill, 0),
+            *(
+                group.usage,
+                group.peak,
+                group.low_events,
+                group.high_events,
+                group.max_events,
+            ),
+            *(group.oom, group.oom_kill, group.oom_group_kill),
         )
         for group in memory.groups
     ]

@@ -11,6 +11,8 @@ from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Setup
 
 #: The reaper comes so long after a kill. Source: mm/oom_kill.c, OOM_REAPER_DELAY.
 REAPER_NS = 2 * 10**9
+#: OOM_SCORE_ADJ_MIN: never killed.
+NEVER = -1000
 ROOT = 0
 
 
@@ -29,6 +31,8 @@ class Group:
     max_events: int = 0
     oom: int = 0
     oom_kill: int = 0
+    oom_group_kill: int = 0
+    low_events: int = 0
 
 
 @dataclass
@@ -39,12 +43,25 @@ class Task:
     rss: int
     requests_left: int
     kernel: bool
+    #: ``oom_score_adj``.
+    adj: int = 0
     started: bool = False
     ended: bool = False
     killed_ns: int = -1
     reap_ns: int = -1
     in_flight_bytes: int = 0
     resident: int = 0
+
+    def killable(self) -> bool:
+        """Tell whether the OOM killer may choose it."""
+        return self.lives() and not self.kernel and self.adj != NEVER
+
+    def score(self, total_pages: int) -> int:
+        """Return its badness: rss, and a share of the limit by ``oom_score_adj``.
+
+        Source: mm/oom_kill.c:oom_badness(), v6.1.
+        """
+        return self.rss + self.adj * (total_pages // 1000)
 
     def lives(self) -> bool:
         """Tell whether it has begun and neither ended nor been killed."""
@@ -72,13 +89,16 @@ class Tasks:
         self.limit = [int(one) for one in setup.memory_max]
         self.groups = [Group() for _ in self.parent]
         self.kills: list[Kill] = []
+        n_tasks = len(setup.task_cgroup)
+        self.oom_group = list(setup.oom_group) or [False] * len(self.parent)
         self.tasks = [
-            Task(int(cgroup), int(rss), int(requests), bool(kernel))
-            for cgroup, rss, requests, kernel in zip(
+            Task(int(cgroup), int(rss), int(requests), bool(kernel), int(adj))
+            for cgroup, rss, requests, kernel, adj in zip(
                 setup.task_cgroup,
                 setup.task_rss,
                 setup.task_requests,
                 setup.task_kernel,
+                setup.task_adj if len(setup.task_adj) else [0] * n_tasks,
                 strict=True,
             )
         ]
@@ -172,30 +192,61 @@ class Tasks:
         return bool(killed) and not alive and max(killed) < queue_ns
 
     def oom_kill(self, over: int, request: Request, now: int) -> bool:
-        """Kill the largest task below a limit; tell whether there was one.
+        """Kill the task of the highest score below a limit, and what goes with it.
 
-        A task that waits for its own I/O cannot exit: the reaper gives its pages back
-        2 s later, but those that its requests in flight pin.
+        Of equals the last. The highest cgroup from its own up to the limit's that has
+        ``memory.oom.group`` loses all its tasks; the victim counts twice then.
+
+        Returns
+        -------
+        bool
+            Whether there was one.
         """
-        victim = None
+        victim, most = None, 0
         for index, task in enumerate(self.tasks):
-            if task.kernel or not task.lives() or over not in self.chain(task.cgroup):
+            if not task.killable() or over not in self.chain(task.cgroup):
                 continue
-            if victim is None or task.rss >= self.tasks[victim].rss:
-                victim = index
+            score = task.score(self.limit[over])
+            if victim is None or score >= most:
+                victim, most = index, score
         if victim is None:
             return False
-        task = self.tasks[victim]
         usage = self.groups[over].usage
+        group = None
+        for one in self.chain(self.tasks[victim].cgroup):
+            if self.oom_group[one] and one != ROOT:
+                group = one
+            if one == over:
+                break
+        self._kill(victim, over, usage, request, now)
+        if group is None:
+            return True
+        for one in self.chain(group)[:-1]:
+            self.groups[one].oom_group_kill += 1
+        for one in self.chain(self.tasks[victim].cgroup)[:-1]:
+            self.groups[one].oom_kill += 1
+        for index, task in enumerate(self.tasks):
+            if task.killable() and group in self.chain(task.cgroup):
+                self._kill(index, over, usage, request, now)
+        return True
+
+    def _kill(
+        self, index: int, over: int, usage: int, request: Request, now: int
+    ) -> None:
+        """Kill one task.
+
+        One that waits for its own I/O cannot exit: the reaper gives its pages back 2 s
+        later, but those that its requests in flight pin.
+        """
+        task = self.tasks[index]
         task.killed_ns = now
-        self.kills.append(Kill(now, over, task.cgroup, victim, usage, request.row))
+        self.kills.append(Kill(now, over, task.cgroup, index, usage, request.row))
         for one in self.chain(task.cgroup)[:-1]:
             self.groups[one].oom_kill += 1
         if task.in_flight_bytes:
             task.reap_ns = now + REAPER_NS
         else:
             self._shrink(task, 0)
-        return True
 
     def reap(self, now: int) -> None:
         """Give back what killed tasks held, once the reaper has come to them."""
