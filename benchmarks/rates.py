@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.cases import CASES
 from benchmarks.cases.registry import Bench, Case
+from benchmarks.goals import goals
 from benchmarks.machine import describe
 from benchmarks.measure import Result
 from benchmarks.table import table
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--quick", action="store_true", help="smaller traces, fewer cases and repeats")
+    add("--huge", action="store_true", help="traces of 10^8 events too: 7 GB")
     add(
         "--case",
         action="append",
@@ -56,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     given = parser().parse_args(arguments)
-    cases = _chosen(given.case, quick=given.quick)
+    cases = _chosen(given.case, quick=given.quick, huge=given.huge)
     if not cases:
         print(f"no case begins with {' or '.join(given.case)}", file=sys.stderr)
         return 2
@@ -81,11 +83,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _chosen(prefixes: list[str], *, quick: bool) -> list[Case]:
+def _chosen(prefixes: list[str], *, quick: bool, huge: bool) -> list[Case]:
     return [
         case
         for case in CASES
-        if case.name.startswith(tuple(prefixes) or ("",)) and not (quick and case.slow)
+        if case.name.startswith(tuple(prefixes) or ("",))
+        and not (quick and case.slow)
+        and (huge or not case.huge)
     ]
 
 
@@ -125,6 +129,7 @@ def page(results: list[Result], command: str, repeats: int) -> str:
         "A recording's events are its Q, G, M, P, I, U, D and C, about 5.2 a request."
         " One core, unless threads are named.\n\n"
         f"{facts}\n\n"
+        f"{goals(results)}\n"
         f"{table(results)}"
     )
 

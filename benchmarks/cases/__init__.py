@@ -6,6 +6,7 @@ from benchmarks.cases.engine import ENGINE
 from benchmarks.cases.feed import FEED
 from benchmarks.cases.formats import FORMATS
 from benchmarks.cases.memory import MEMORY
+from benchmarks.cases.peers import PEERS
 from benchmarks.cases.read import READ
 from benchmarks.cases.registry import Case
 from benchmarks.cases.startup import STARTUP
@@ -15,6 +16,7 @@ CASES: list[Case] = [
     *FORMATS,
     *FEED,
     *ENGINE,
+    *PEERS,
     *COMMANDS,
     *MEMORY,
     *BATCH,

@@ -30,7 +30,8 @@ MEMORY: list[Case] = [
         name=f"memory.{command}.{events}",
         run=partial(_peak, command=command, events=events),
         slow=events > 1_000_000,
+        huge=events > 10_000_000,
     )
     for command in ("convert", "run")
-    for events in (1_000_000, 10_000_000)
+    for events in (1_000_000, 10_000_000, 100_000_000)
 ]

@@ -60,12 +60,15 @@ class Case:
         Programs that must be installed; without them the case is left out.
     slow : bool
         Left out of a quick run.
+    huge : bool
+        Takes gigabytes of disk and minutes: runs with --huge alone.
     """
 
     name: str
     run: Callable[[str, Bench], Result]
     needs: tuple[str, ...] = ()
     slow: bool = False
+    huge: bool = False
 
     @property
     def missing(self) -> list[str]:

@@ -1,11 +1,13 @@
 """The benchmark command: cases are found, run, and laid out. No time is judged."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import rates
 from benchmarks.cases import CASES
+from benchmarks.goals import GOALS, goals
 from benchmarks.measure import Result, Spent, peak_of, python, run
 from benchmarks.table import HEADINGS, table
 
@@ -93,7 +95,7 @@ def test_unknown_case_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_list_names_the_cases(capsys: pytest.CaptureFixture[str]) -> None:
-    assert rates.main(["--list"]) == 0
+    assert rates.main(["--list", "--huge"]) == 0
     assert capsys.readouterr().out.split() == [case.name for case in CASES]
 
 
@@ -105,3 +107,29 @@ def test_peak_counts_anonymous_memory() -> None:
 def test_command_that_fails_says_why() -> None:
     with pytest.raises(RuntimeError, match="no such thing"):
         run(python("-c", "raise SystemExit('no such thing')"))
+
+
+def test_goals_say_what_was_measured_and_whether_it_is_reached() -> None:
+    # GIVEN an engine at 25 M/s, one a fifth as fast with 100,000 cgroups, and memory
+    found = [
+        result("engine.direct.per-cgroup", 20e-6, unit="request"),
+        result("engine.direct.per-cgroup.100000-cgroups", 100e-6, unit="request"),
+        replace(result("memory.run.1000000", 1), bytes_peak=120_000_000),
+        result("something.else", 1),
+    ]
+    lines = [cells(line) for line in goals(found).splitlines()[2:]]
+    # THEN each goal has its number, and the rest are not there
+    assert [(line[1], line[2], line[3]) for line in lines] == [
+        ("20 M/s", "25.0 M/s", "reached"),
+        ("0.5 x", "0.20 x", "**not reached**"),
+        ("under 300 MB", "120 MB", "reached"),
+    ]
+    assert goals([result("something.else", 1)]) == ""
+
+
+def test_every_goal_is_of_a_case_that_exists() -> None:
+    optional = {"peer.libcachesim", "peer.simpy"}
+    names = {case.name for case in CASES} | optional
+    for goal in GOALS:
+        assert goal.case in names
+        assert not goal.peer or goal.peer in names

@@ -1,0 +1,146 @@
+"""What is aimed at, and what was measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.measure import Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """A case, what it is held against, and how good it must be.
+
+    Attributes
+    ----------
+    what : str
+    case : str
+    peer : str
+        Case that takes so many times as long; without one it is a rate or a size.
+    least : float
+        Least ratio, or least million a second.
+    most_bytes : float
+        Most memory instead; 0 for none.
+    """
+
+    what: str
+    case: str
+    peer: str = ""
+    least: float = 0
+    most_bytes: float = 0
+
+
+GOALS: Final = (
+    Goal(
+        what="trace files to result tables, one core, against `blkparse -d` and `btt`",
+        case="run.records-untagged",
+        peer="peer.blkparse-btt",
+        least=25,
+    ),
+    Goal(
+        what="the same on two cores",
+        case="run.records-untagged-2-threads",
+        peer="peer.blkparse-btt",
+        least=40,
+    ),
+    Goal(
+        what="convert, against `blkparse -d`",
+        case="convert.untagged",
+        peer="peer.blkparse",
+        least=8,
+    ),
+    Goal(
+        what="convert from cold files, output synced, against `cp`",
+        case="convert.cold",
+        peer="peer.cp",
+        least=1,
+    ),
+    Goal(
+        what="engine, per-cgroup, direct I/O",
+        case="engine.direct.per-cgroup",
+        least=20,
+    ),
+    Goal(
+        what="engine, per-cgroup, tmpfs of 1 GiB",
+        case="engine.tmpfs-1GiB.per-cgroup",
+        least=20,
+    ),
+    Goal(
+        what="engine, tmpfs of 1 GiB, against libCacheSim's LRU",
+        case="engine.tmpfs-1GiB.per-cgroup",
+        peer="peer.libcachesim",
+        least=1,
+    ),
+    Goal(what="engine, all stages on", case="engine.all-stages", least=4),
+    Goal(
+        what="100,000 cgroups against 10, direct I/O: at most twice the time",
+        case="engine.direct.per-cgroup.100000-cgroups",
+        peer="engine.direct.per-cgroup",
+        least=0.5,
+    ),
+    Goal(
+        what="100,000 cgroups against 10, tmpfs of 1 GiB: at most twice the time",
+        case="engine.tmpfs-1GiB.per-cgroup.100000-cgroups",
+        peer="engine.tmpfs-1GiB.per-cgroup",
+        least=0.5,
+    ),
+    *(
+        Goal(
+            what=f"anonymous memory, {command} of {events:,} events, 1,000 cgroups",
+            case=f"memory.{command}.{events}",
+            most_bytes=300e6,
+        )
+        for command in ("convert", "run")
+        for events in (1_000_000, 10_000_000, 100_000_000)
+    ),
+    Goal(
+        what="`replay --help` against `python -c 'import click'`: at most 1.3 times",
+        case="start.help",
+        peer="start.click",
+        least=1 / 1.3,
+    ),
+)
+
+
+def goals(results: Sequence[Result]) -> str:
+    """Lay out the goals whose cases were measured.
+
+    Parameters
+    ----------
+    results : sequence of Result
+
+    Returns
+    -------
+    str
+        A Markdown table, or nothing if no goal was measured.
+    """
+    by_name = {result.case: result for result in results}
+    lines = []
+    for goal in GOALS:
+        result = by_name.get(goal.case)
+        if result is None or (goal.peer and goal.peer not in by_name):
+            continue
+        found, wanted, reached = _measured(goal, result, by_name.get(goal.peer))
+        lines.append(f"| {goal.what} | {wanted} | {found} | {_word(reached)} |")
+    if not lines:
+        return ""
+    return "\n".join(
+        ["| goal | wanted | measured | |", "|---|---:|---:|---|", *lines, ""]
+    )
+
+
+def _word(reached: bool) -> str:
+    return "reached" if reached else "**not reached**"
+
+
+def _measured(goal: Goal, result: Result, peer: Result | None) -> tuple[str, str, bool]:
+    """Return what was found and wanted, and whether it is reached."""
+    if goal.most_bytes:
+        found = result.bytes_peak
+        wanted = f"{goal.most_bytes / 1e6:.0f} MB"
+        return f"{found / 1e6:.0f} MB", f"under {wanted}", found < goal.most_bytes
+    if peer is not None:
+        ratio = peer.ns(peer.median) / result.ns(result.median)
+        return f"{ratio:.2f} x", f"{goal.least:.2g} x", ratio >= goal.least
+    rate = 1e3 / result.ns(result.median)
+    return f"{rate:.1f} M/s", f"{goal.least:g} M/s", rate >= goal.least
