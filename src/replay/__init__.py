@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from replay.trace.filters import Filters
     from replay.trace.formats.base import FormatOptions
     from replay.trace.parquet import write_parquet
+    from replay.vary.sweep import Sweep, sweep
 
 __all__ = [
     "BatchReport",
@@ -46,6 +47,7 @@ __all__ = [
     "Result",
     "Scenario",
     "ScenarioError",
+    "Sweep",
     "Trace",
     "TraceError",
     "__version__",
@@ -60,6 +62,7 @@ __all__ = [
     "open_results",
     "open_trace",
     "run",
+    "sweep",
     "write_parquet",
 ]
 
@@ -71,6 +74,7 @@ _MODULES = {
     "FormatOptions": "replay.trace.formats.base",
     "Result": "replay.results.result",
     "Scenario": "replay.scenario.load",
+    "Sweep": "replay.vary.sweep",
     "Trace": "replay.trace.file",
     "batch": "replay.dataset.batch",
     "calibrate": "replay.calibration.model",
@@ -83,6 +87,7 @@ _MODULES = {
     "open_results": "replay.results.read",
     "open_trace": "replay.trace.file",
     "run": "replay.replayer",
+    "sweep": "replay.vary.sweep",
     "write_parquet": "replay.trace.parquet",
 }
 

@@ -9,7 +9,7 @@ from pages import TOP, blocks, commands, environment, run_commands, run_python
 
 README = TOP / "README.md"
 #: Pages whose checked blocks are run.
-PAGES = (README, TOP / "docs" / "compare.md")
+PAGES = (README, TOP / "docs" / "compare.md", TOP / "docs" / "sweep.md")
 
 
 @pytest.fixture

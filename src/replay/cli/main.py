@@ -31,6 +31,10 @@ COMMANDS: Final = {
         "replay.cli.batch",
         "Replay many traces under many scenarios, into one dataset.",
     ),
+    "sweep": (
+        "replay.cli.sweep",
+        "Replay under many limits: find the smallest that will do.",
+    ),
     "compare": ("replay.cli.compare", "Compare the results of two runs or more."),
     "calibrate": (
         "replay.cli.calibrate",

@@ -1,0 +1,149 @@
+"""``replay sweep``."""
+
+from pathlib import Path
+
+import click
+
+from replay.cli import options
+from replay.cli.progress import message, progress_bar
+from replay.cli.show import show
+
+
+@click.command
+@click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
+@options.scenario
+@click.option(
+    "--vary",
+    multiple=True,
+    required=True,
+    metavar="KEY=VALUES",
+    help="Values of a key of the scenario: a list (32M,64M), a range by a factor "
+    "(16M..512M*1.25) or a step (16M..64M+8M). Given again: every combination.",
+)
+@click.option(
+    "--zip", "in_step", is_flag=True, help="Take the values of several keys in step."
+)
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="CONDITION",
+    help="What to keep (kills=0, p99<10ms, p99@/a<1ms): finds by bisection from which "
+    "value on. [default: kills=0 where memory.max is varied]",
+)
+@click.option(
+    "--along", metavar="KEY", help="The key to find it along, if several have numbers."
+)
+@options.set_key
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="TABLE.parquet",
+    help="Write the measures of every point, cgroup and operation.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Draw it: .png, .svg or .html (needs cgroup-replay[plots]).",
+)
+@options.overwrite
+@options.input_format
+@options.filters
+@options.assign
+@options.cgroups
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes; the result is the same. [default: one for each processor]",
+)
+@options.json
+@options.quiet
+def sweep(
+    inputs: tuple[str, ...],
+    scenario: Path | None,
+    vary: tuple[str, ...],
+    in_step: bool,
+    keep: tuple[str, ...],
+    along: str | None,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    plot: Path | None,
+    overwrite: bool,
+    format_name: str | None,
+    columns: str | None,
+    blkparse_format: str | None,
+    begin: str | None,
+    end: str | None,
+    devices: tuple[str, ...],
+    only_cgroups: tuple[str, ...],
+    processes: tuple[str, ...],
+    ops: tuple[str, ...],
+    sectors: str | None,
+    assign: Path | None,
+    cgroups: Path | None,
+    jobs: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    r"""Replay a trace under many values of a scenario's keys.
+
+    TRACE is a trace file or anything that 'replay convert' reads. The answer is where
+    the outcome changes: the smallest memory.max without a kill, the smallest io.max
+    that keeps a percentile.
+
+    \b
+    replay sweep TRACE -s BASE --vary /test.slice/memory.max=16M..512M*2
+    replay sweep TRACE --vary driver.policy=root,per-cgroup -o table.parquet
+    """
+    if overwrite and output is None and plot is None:
+        raise click.UsageError("--overwrite needs an output: give -o or --plot.")
+    import replay
+    from replay.output import check_target
+    from replay.report.plot import check_plot, sweep_plot
+    from replay.results.conditions import ConditionError, parse_condition
+
+    try:
+        for condition in keep:
+            parse_condition(condition)
+    except ConditionError as error:
+        raise click.UsageError(f"--keep {error}.") from error
+
+    # refused before the work is done
+    if plot is not None:
+        check_plot(plot)
+    for target in (output, plot):
+        if target is not None:
+            check_target(target.resolve(), target, overwrite=overwrite)
+    with progress_bar("Replaying", quiet=quiet) as progress:
+        found = replay.sweep(
+            inputs[0] if len(inputs) == 1 else list(inputs),
+            scenario,
+            vary=vary,
+            keep=keep,
+            along=along,
+            in_step=in_step,
+            overrides=overrides,
+            assign=assign,
+            cgroups=cgroups,
+            jobs=jobs,
+            progress=progress,
+            format=options.format_options(format_name, columns, blkparse_format),
+            filters=options.filters_of(
+                begin, end, devices, only_cgroups, processes, ops, sectors
+            ),
+        )
+    if output is not None:
+        found.write(output, overwrite=overwrite)
+    if plot is not None:
+        sweep_plot(found, plot, overwrite=overwrite)
+    if as_json:
+        click.echo(found.to_json())
+    else:
+        show(found)
+    n_refused = sum(point.error is not None for point in found.points)
+    if n_refused == len(found.points):
+        message("every point was refused", quiet=quiet)
+        click.get_current_context().exit(1)

@@ -1,0 +1,164 @@
+"""A sweep for a person: the answer first, then the points."""
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from replay.report.format import count_text, plain, size_text, time_text
+from replay.results.conditions import parse_condition
+from replay.results.measures import BYTES, NS
+from replay.vary.knee import Knee
+from replay.vary.points import Point
+from replay.vary.sweep import Sweep
+
+#: Points that are listed; all of them are in the table that -o writes.
+TOP_POINTS = 40
+
+
+def sweep_page(found: Sweep) -> RenderableType:
+    """Say where the outcome changes, and what came of each point.
+
+    Parameters
+    ----------
+    found : Sweep
+
+    Returns
+    -------
+    RenderableType
+    """
+    n_added = sum(point.refined for point in found.points)
+    n_grid = len(found.points) - n_added
+    keys = ", ".join(axis.key for axis in found.axes)
+    text = f"{count_text(n_grid, 'point')} of {keys}"
+    if n_added:
+        text += f", {n_added} more to find where it changes"
+    parts: list[RenderableType] = [Text(plain(text))]
+    for knee in found.knees:
+        parts += [Text(), *_knee(knee)]
+    parts += [Text(), _points(found)]
+    refused = [point for point in found.points if point.error is not None]
+    if refused:
+        parts.append(Text("\nRefused", style="bold"))
+        parts += [
+            _line(f"{', '.join(point.values)}: {point.error}") for point in refused
+        ]
+    notes = dict.fromkeys(note for point in found.points for note in point.notes)
+    if notes:
+        parts.append(Text("\nEstimates and losses", style="bold"))
+        parts += [_line(note) for note in notes]
+    return Group(*parts)
+
+
+def _knee(knee: Knee) -> Iterable[RenderableType]:
+    kept = " and ".join(knee.conditions)
+    where = ", ".join(f"{key} = {value}" for key, value in knee.others.items())
+    head = f"{where}: " if where else ""
+    values = [value for value, _ in knee.looked_at]
+    held = knee.looked_at[0][1]
+    if knee.holds is None or knee.breaks is None:
+        said = "holds at every value" if held else "holds at no value"
+        yield _bold(f"{head}{kept} {said} of {knee.key}")
+        yield _line(f"looked at {_some(values)}")
+        return
+    which = "smallest" if knee.smallest else "largest"
+    yield _bold(f"{head}{which} {knee.key} with {kept}: {knee.holds}")
+    broken = ", ".join(_broken(*one) for one in knee.broken[:3])
+    more = f" and {len(knee.broken) - 3} more" if len(knee.broken) > 3 else ""
+    yield _line(f"{knee.breaks}: {broken}{more}")
+    if not knee.monotonic:
+        yield _line("The outcome changes more than once:")
+        for value, outcome in knee.looked_at:
+            yield _line(f"  {value}: {'holds' if outcome else 'does not hold'}")
+
+
+def _some(values: list[str]) -> str:
+    if len(values) <= 6:
+        return ", ".join(values)
+    return f"{', '.join(values[:3])} … {values[-1]} ({len(values)} values)"
+
+
+def _broken(text: str, cgroup: str, value: int) -> str:
+    if not cgroup:
+        return f"{text}: the run is refused"
+    measure = parse_condition(text).measure
+    if measure.unit == NS:
+        shown = time_text(value)
+    else:
+        shown = size_text(value) if measure.unit == BYTES else count_text(value)
+    return f"{measure.name} {shown} in {cgroup}"
+
+
+def _points(found: Sweep) -> RenderableType:
+    """List the points: sums over the cgroups, and the worst one's p99."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for axis in found.axes:
+        table.add_column(plain(axis.key), overflow="fold")
+    for name in ("kills", "errors", "charged", "waited", "worst p99"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("of", overflow="fold")
+    ranked = sorted(found.points, key=_Key(found))
+    for point in ranked[:TOP_POINTS]:
+        table.add_row(*(Text(plain(value)) for value in point.values), *_sums(point))
+    parts: list[RenderableType] = [Padding(table, (0, 0, 0, 2), expand=False)]
+    if len(ranked) > TOP_POINTS:
+        parts.append(_line(f"… and {len(ranked) - TOP_POINTS:,} more"))
+    return Group(*parts)
+
+
+class _Key:
+    """Orders points as the grid does, added ones between their neighbours."""
+
+    def __init__(self, found: Sweep) -> None:
+        self._places = [
+            {value: place for place, value in enumerate(axis.values)}
+            for axis in found.axes
+        ]
+        self._falling = [
+            bool(numbers) and numbers != sorted(numbers)
+            for axis in found.axes
+            for numbers in [[n for n in axis.numbers if n is not None]]
+        ]
+        self._numeric = [bool(axis.numbers) for axis in found.axes]
+
+    def __call__(self, point: Point) -> tuple[float, ...]:
+        keys: list[float] = []
+        for at, (value, number) in enumerate(
+            zip(point.values, point.numbers, strict=True)
+        ):
+            if self._numeric[at]:
+                place = float("inf") if number is None else float(number)
+                keys.append(-place if self._falling[at] else place)
+            else:
+                keys.append(self._places[at][value])
+        return tuple(keys)
+
+
+def _sums(point: Point) -> list[str | Text]:
+    rows = point.rows()
+    if not rows:
+        return ["-", "-", "-", "-", "refused", ""]
+    total = {
+        name: sum(int(str(row[name])) for row in rows)
+        for name in ("kills", "errors", "charged_bytes", "wait_ns")
+    }
+    timed = [row for row in rows if row["p99_ns"] is not None]
+    worst = max(timed, key=lambda row: int(str(row["p99_ns"])), default=None)
+    return [
+        count_text(total["kills"]),
+        count_text(total["errors"]),
+        size_text(total["charged_bytes"]),
+        time_text(total["wait_ns"]),
+        "-" if worst is None else time_text(int(str(worst["p99_ns"]))),
+        Text("" if worst is None else plain(str(worst["cgroup"]))),
+    ]
+
+
+def _bold(text: str) -> Text:
+    return Text(plain(text), style="bold")
+
+
+def _line(text: str) -> RenderableType:
+    return Padding(Text(plain(text), overflow="fold"), (0, 0, 0, 2), expand=False)
