@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.fidelity import memory, own, predicted
+from benchmarks.fidelity import cache, cost, memory, own, predicted
 from benchmarks.fidelity.page import page
 from benchmarks.fidelity.recordings import TRACES, Lab
 from benchmarks.fidelity.rows import Row
@@ -23,9 +23,11 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "fidelity.md"
 SECTIONS = {
     "Memory on tmpfs": memory.rows,
+    "Page cache of a file on ext4": cache.rows,
     "Predicted from a recording without the limit, or under another driver": (
         predicted.rows
     ),
+    "`io.weight` (iocost), predicted from a recording without it": cost.rows,
 }
 OWN = "Replayed under the driver of the recording"
 
