@@ -69,6 +69,7 @@ def request(at: int, issuer: int = A, op: str = "read", **fields: Any) -> Row:
         "nbytes": 0 if op == "flush" else pages * PAGE,
         "n_bios": 0 if op == "flush" else 1,
         "op": OP_CODES[op],
+        "flags": 0,
         "pid": issuer + 100,
         "issuer": issuer,
         "recorded": issuer,
@@ -92,6 +93,7 @@ def columns_of(rows: Sequence[Row]) -> Columns:
         "op": np.int8,
         **dict.fromkeys(("pid", "task"), np.int32),
         "device": np.uint16,
+        "flags": np.uint16,
     }
     values: dict[str, Any] = {
         name: np.array([row[name] for row in rows], dtype)

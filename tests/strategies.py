@@ -16,6 +16,7 @@ from replay.engine.setup import (
     ServiceModel,
     Setup,
 )
+from replay.trace.schema import FLAGS
 
 READ, WRITE, DISCARD, FLUSH, WRITE_ZEROES = range(5)
 SECTORS_PER_PAGE = 8
@@ -82,6 +83,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "throttle_riops": rates([1, 33]),
         "throttle_wiops": rates([7, 1000]),
         "throttle_waits_for_io": draw(st.booleans()),
+        "throttle_meta_debt": draw(st.booleans()),
         "hz": draw(st.sampled_from([100, 250, 1000])),
         "boot_ns": draw(st.sampled_from([0, 123_456_789])),
         "parent": np.array(parent, np.int32),
@@ -214,6 +216,7 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
                 + draw(st.sampled_from([0, 0, 0, 1, 7])),
                 0 if op == FLUSH else nbytes,
                 draw(st.integers(0, 3)),
+                draw(st.sampled_from([0, 0, 1, FLAGS["meta"]])),
                 op,
                 draw(st.integers(0, 3)),
                 draw(st.sampled_from([recorded, draw(st.integers(0, n_cgroups - 1))])),
@@ -231,10 +234,24 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
         return first if first >= 0 else second
 
     rows.sort(key=arrival)
-    dtypes = ("i8", "i8", "i8", "i8", "u8", "u4", "u4", "i1", "i4", "u4", "u4", "u2")
+    dtypes = (
+        "i8",
+        "i8",
+        "i8",
+        "i8",
+        "u8",
+        "u4",
+        "u4",
+        "u2",
+        "i1",
+        "i4",
+        "u4",
+        "u4",
+        "u2",
+    )
     names = (
         *("row", "queue_ns", "issue_ns", "complete_ns", "sector", "nbytes"),
-        *("n_bios", "op", "pid", "issuer", "recorded", "device", "task"),
+        *("n_bios", "flags", "op", "pid", "issuer", "recorded", "device", "task"),
     )
     values = {
         name: np.array([row[i] for row in rows], dtype)

@@ -105,6 +105,7 @@ class RowFeed:
             sector=column(batch, "sector", np.uint64),
             nbytes=column(batch, "nbytes", np.uint32),
             n_bios=column(batch, "n_bios", np.uint32),
+            flags=column(batch, "flags", np.uint16),
             op=column(batch, "op", np.int8),
             pid=column(batch, "pid", np.int32),
             issuer=resolved.issuer,

@@ -22,6 +22,7 @@ cdef class Batch:
         cdef const uint64_t[::1] sector = columns.sector
         cdef const uint32_t[::1] nbytes = columns.nbytes
         cdef const uint32_t[::1] n_bios = columns.n_bios
+        cdef const uint16_t[::1] flags = columns.flags
         cdef const int8_t[::1] op = columns.op
         cdef const int32_t[::1] pid = columns.pid
         cdef const uint32_t[::1] issuer = columns.issuer
@@ -31,8 +32,8 @@ cdef class Batch:
         cdef const int64_t[::1] service = row if service_ns is None else service_ns
         cdef Py_ssize_t n = row.shape[0]
         self.views = (
-            row, queue, issue, complete, sector, nbytes, n_bios, op, pid, issuer,
-            recorded, device, task, service,
+            row, queue, issue, complete, sector, nbytes, n_bios, flags, op, pid,
+            issuer, recorded, device, task, service,
         )
         for view in self.views:
             if len(view) != n:
@@ -46,6 +47,7 @@ cdef class Batch:
             self.at.sector = &sector[0]
             self.at.nbytes = &nbytes[0]
             self.at.n_bios = &n_bios[0]
+            self.at.flags = &flags[0]
             self.at.op = &op[0]
             self.at.pid = &pid[0]
             self.at.issuer = &issuer[0]

@@ -41,6 +41,7 @@ from replay.engine._cost_wait cimport (
 )
 from replay.engine._cost_weights cimport change_weights, refresh_shares
 from replay.engine._server cimport request_at
+from replay.engine._streams cimport delay_stream
 from replay.engine._types cimport (
     OP_READ,
     OP_WRITE,
@@ -157,10 +158,26 @@ cdef inline int64_t raise_inuse(
             return cost
 
 
-cdef inline bint cost_enter(
-    Sim *sim, CostDevice *device, uint32_t slot, uint32_t cgroup, int64_t now_ns
+cdef inline int64_t owe(
+    Sim *sim, CostDevice *device, CostGroup *group, int64_t absolute, const CostNow *now
 ) noexcept nogil:
-    """Issue a request, or let it wait; tell which."""
+    """Add to a group's debt; return for how long its tasks are delayed, ns."""
+    incur_debt(sim, device, group, absolute, now)
+    return group.delay_ns if kick_delay(sim, device, group, now) else 0
+
+
+cdef inline bint cost_enter(
+    Sim *sim,
+    CostDevice *device,
+    uint32_t slot,
+    uint32_t cgroup,
+    bint is_bio,
+    int64_t now_ns,
+) noexcept nogil:
+    """Issue a request, or let it wait; tell which.
+
+    What its issuer submitted himself owes if it is META.
+    """
     cdef Request *request = request_at(sim, slot)
     cdef CostGroup *group
     cdef CostNow now
@@ -181,6 +198,9 @@ cdef inline bint cost_enter(
         return True
     if group.head == 0 and group.debt == 0 and ahead_of(now.v, group.vtime) >= cost:
         cost_commit(sim, device, group, slot, absolute, cost)
+        return True
+    if is_bio and request.is_meta:
+        delay_stream(sim, request.stream, owe(sim, device, group, absolute, &now))
         return True
     if group.debt == 0 and group.inuse != group.active:
         change_weights(device, group, group.active, group.active, &now, True)
@@ -217,8 +237,7 @@ cdef inline int64_t cost_owe(
     if not cost_activate(sim, device, group, &now):
         return 0
     group.cursor = request.sector + (request.nbytes >> 9)
-    incur_debt(sim, device, group, absolute, &now)
-    return group.delay_ns if kick_delay(sim, device, group, &now) else 0
+    return owe(sim, device, group, absolute, &now)
 
 
 cdef inline void cost_wake(

@@ -11,6 +11,7 @@ from replay.engine._cost_open cimport cost_bytes, costs_open
 from replay.engine._cost_types cimport CostRow
 from replay.engine._fill cimport groups_fill, tasks_fill
 from replay.engine._loop cimport run_rows, run_some
+from replay.engine._policies cimport is_kernel_pid
 from replay.engine._policies_load cimport devices_load, policies_load
 from replay.engine._sim cimport sim_close, sim_open
 from replay.engine._streams cimport release_next
@@ -150,6 +151,8 @@ cdef class Engine:
         sim.set.hz = setup.hz
         sim.set.boot_ns = setup.boot_ns
         sim.set.waits_for_io = setup.throttle_waits_for_io
+        sim.set.meta_debt = setup.throttle_meta_debt
+        sim.set.wants_meta = len(setup.cost_device) > 0 or setup.throttle_meta_debt
         return 0
 
     cdef int _limits(self, setup) except -1:
@@ -191,6 +194,8 @@ cdef class Engine:
             limit.dispatch_at = -1
             limit.directions[0].bps = rbps[i]
             limit.directions[1].bps = wbps[i]
+            limit.directions[0].counts_bios = device[i] >= 0 or sim.set.pass_through
+            limit.directions[1].counts_bios = limit.directions[0].counts_bios
             limit.directions[0].iops = riops[i]
             limit.directions[1].iops = wiops[i]
         for i in range(<Py_ssize_t> sim.n_devices + 1):
@@ -281,6 +286,7 @@ cdef class Engine:
         cdef Sim *sim = &self.sim
         cdef const int64_t[::1] start = streams.start
         cdef const int64_t[::1] depth = streams.depth
+        cdef const int32_t[::1] pid = streams.pid
         cdef int64_t i
         cdef int64_t n_rows = 0
         cdef Batch batch
@@ -318,6 +324,7 @@ cdef class Engine:
                 sim.streams[i].first = sim.streams[i].next = start[i]
                 sim.streams[i].end = start[i + 1]
                 sim.streams[i].depth = depth[i]
+                sim.streams[i].is_kernel = is_kernel_pid(sim, pid[i])
                 release_next(sim, <int32_t> i, 0)
 
     def advance(self, int64_t n_events=EVENTS_AT_ONCE):

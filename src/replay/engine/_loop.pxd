@@ -46,6 +46,7 @@ from replay.engine._types cimport (
     EVENT_MEMORY,
     EVENT_PERIOD,
     EVENT_THROTTLE,
+    FLAG_META,
     EVENT_TIMER,
     N_OPS,
     NO_TASK,
@@ -290,8 +291,10 @@ cdef inline void queue_row(
     sim.counts.in_flight += 1
     if enters_driver(sim, columns, i):
         sim.counts.requests += 1
-        if sim.cost_at != NULL:
-            cost_begin(sim, slot)
+        if sim.set.wants_meta:
+            request.is_meta = columns.flags[i] & FLAG_META != 0
+            if sim.cost_at != NULL:
+                cost_begin(sim, slot)
         if stream >= 0 and not sim.set.by_queue and 0 <= queue_ns < issue_ns:
             push(sim, now + (issue_ns - queue_ns), EVENT_ARRIVE, request.row, slot)
         else:

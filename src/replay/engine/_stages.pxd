@@ -154,7 +154,9 @@ cdef inline bint issues_below(
         return True
     request = request_at(sim, slot)
     request.holds_worker = holds_worker
-    return cost_enter(sim, sim.cost_at[0], slot, request.io_payer, now)
+    return cost_enter(
+        sim, sim.cost_at[0], slot, request.io_payer, sim.set.pass_through, now
+    )
 
 
 cdef inline bint issues_above(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
@@ -168,6 +170,7 @@ cdef inline bint issues_above(Sim *sim, uint32_t slot, int64_t now) noexcept nog
         sim.cost_at[request.device + 1],
         slot,
         sim.blkcg[request.issuer],
+        True,
         now,
     )
 

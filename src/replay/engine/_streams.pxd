@@ -79,6 +79,8 @@ cdef inline void release_next(Sim *sim, int32_t index, int64_t base_ns) noexcept
         sim.status = SIM_TIME_RANGE
         sim.error_row = sim.order[stream.next]
         return
+    base_ns += stream.delay_ns
+    stream.delay_ns = 0
     push(
         sim,
         base_ns + sim.think_ns[stream.next],
@@ -86,6 +88,17 @@ cdef inline void release_next(Sim *sim, int32_t index, int64_t base_ns) noexcept
         sim.order[stream.next],
         <uint32_t> index,
     )
+
+
+cdef inline void delay_stream(
+    Sim *sim, int32_t index, int64_t delay_ns
+) noexcept nogil:
+    """Delay a process when it comes from the kernel; threads of the kernel never do.
+
+    Source: block/blk-cgroup.c:blkcg_schedule_throttle(), v6.1.
+    """
+    if index >= 0 and not sim.streams[index].is_kernel:
+        sim.streams[index].delay_ns = max(sim.streams[index].delay_ns, delay_ns)
 
 
 cdef inline void stream_completes(Sim *sim, int32_t index, int64_t now) noexcept nogil:

@@ -58,13 +58,22 @@ cdef inline int64_t bytes_wait(
     return max(1, share_of(extra, sim.set.hz, one.bps)) + whole - elapsed
 
 
+cdef inline int64_t ios_of(
+    const LimitDirection *one, const Request *request
+) noexcept nogil:
+    """Return the I/Os a request counts for."""
+    return max(1, request.n_bios) if one.counts_bios else 1
+
+
 cdef inline int64_t ios_wait(
-    const Sim *sim, const LimitDirection *one, int64_t jiffies
+    const Sim *sim, const LimitDirection *one, const Request *request, int64_t jiffies
 ) noexcept nogil:
     """Return the wait that the limit of I/Os demands, in jiffies."""
     cdef int64_t elapsed = jiffies - one.start
     cdef int64_t whole = round_to_slice(sim, elapsed + 1)
-    if one.iops == NO_LIMIT or one.ios + 1 <= share_of(one.iops, whole, sim.set.hz):
+    if one.iops == NO_LIMIT:
+        return 0
+    if one.ios + ios_of(one, request) <= share_of(one.iops, whole, sim.set.hz):
         return 0
     if sim.set.waits_for_io:
         return max(whole - elapsed, sim.set.hz // one.iops + 1)
@@ -85,7 +94,9 @@ cdef inline int64_t limit_wait(
         one.end = jiffies + slice_jiffies
     elif one.end < jiffies + slice_jiffies:
         one.end = round_to_slice(sim, jiffies + slice_jiffies)
-    wait = max(bytes_wait(sim, one, request, jiffies), ios_wait(sim, one, jiffies))
+    wait = max(
+        bytes_wait(sim, one, request, jiffies), ios_wait(sim, one, request, jiffies)
+    )
     if wait > 0 and one.end < jiffies + wait:
         one.end = round_to_slice(sim, jiffies + wait)
     return wait
@@ -96,7 +107,7 @@ cdef inline void limit_charge(
 ) noexcept nogil:
     """Count a bio that goes."""
     one.bytes += size_of(request)
-    one.ios += 1
+    one.ios += ios_of(one, request)
 
 
 cdef inline void limit_trim(
@@ -207,6 +218,12 @@ cdef inline bint throttle_enter(
     while index >= 0:
         one = &sim.limits[index].directions[rw]
         if one.first != 0 or limit_wait(sim, one, request, jiffies) > 0:
+            if sim.set.meta_debt and one.counts_bios and request.is_meta:
+                # it passes, and what comes later pays
+                limit_charge(one, request)
+                below = index
+                index = sim.limits[index].parent
+                continue
             was_empty = one.first == 0
             request.throttled_from_ns = now
             if below < 0:

@@ -18,6 +18,7 @@ cdef struct LimitDirection:
     int64_t ios
     uint32_t first          # QueueNode whose turn it is, 0 = nothing waits
     uint32_t last
+    bint counts_bios        # a request counts as its bios, not as one
 
 cdef struct Limit:
     # an io.max line: a cgroup and a device

@@ -38,6 +38,10 @@ cdef enum:
     OP_WRITE_ZEROES = 4
     N_OPS = 8
 
+cdef enum:
+    # replay.trace.schema.FLAGS
+    FLAG_META = 2
+
 cdef enum PolicyKind:
     # replay.engine.setup.Policy
     POLICY_ROOT = 0
@@ -127,6 +131,7 @@ cdef struct Columns:
     const uint64_t *sector
     const uint32_t *nbytes
     const uint32_t *n_bios
+    const uint16_t *flags
     const int8_t *op
     const int32_t *pid
     const uint32_t *issuer
@@ -171,6 +176,7 @@ cdef struct Request:
     bint alone              # see Settings.ends_alone
     bint holds_lock
     bint shares_lock
+    bint is_meta            # with limits alone
     bint holds_worker       # while it waits below for its cgroup's budget
 
 cdef struct Wait:
@@ -336,7 +342,9 @@ cdef struct Stream:
     int64_t end
     int64_t depth
     int64_t completions
+    int64_t delay_ns        # of its process before it may go on
     bint waits
+    bint is_kernel
 
 cdef struct Done:
     # a row of the `requests` table
@@ -404,6 +412,8 @@ cdef struct Settings:
     int64_t hz
     int64_t boot_ns
     bint waits_for_io
+    bint wants_meta         # what is META may pass a limit and owe
+    bint meta_debt          # by io.max too
 
 cdef struct Sim:
     Settings set

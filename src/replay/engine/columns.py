@@ -26,6 +26,8 @@ class Columns:
     sector : ndarray of uint64
         In 512 B sectors.
     nbytes, n_bios : ndarray of uint32
+    flags : ndarray of uint16
+        Bits of `replay.trace.schema.FLAGS`.
     op : ndarray of int8
         Index into `replay.trace.schema.OPS`.
     pid : ndarray of int32
@@ -46,6 +48,7 @@ class Columns:
     sector: NDArray[np.uint64]
     nbytes: NDArray[np.uint32]
     n_bios: NDArray[np.uint32]
+    flags: NDArray[np.uint16]
     op: NDArray[np.int8]
     pid: NDArray[np.int32]
     issuer: NDArray[np.uint32]

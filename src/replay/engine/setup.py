@@ -172,6 +172,8 @@ class Setup:
         Its limits a second, `NO_LIMIT` for none; shape (n_limits,).
     throttle_waits_for_io : bool
         The wait for an I/O is at least its share of a second (6.12).
+    throttle_meta_debt : bool
+        META I/O passes and counts against what comes later (6.12).
     cost_device : ndarray of int32, shape (n_costs,)
         Devices with ``io.cost.qos enable=1``: position in ``devices``, or
         `BACKING_DEVICE`; each once.
@@ -274,6 +276,7 @@ class Setup:
         default_factory=lambda: np.zeros(0, np.int64)
     )
     throttle_waits_for_io: bool = False
+    throttle_meta_debt: bool = False
     cost_device: NDArray[np.int32] = field(
         default_factory=lambda: np.zeros(0, np.int32)
     )

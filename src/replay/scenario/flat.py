@@ -17,7 +17,7 @@ from replay.engine.setup import (
     ServiceModel,
     Setup,
 )
-from replay.scenario.costs import flat_costs
+from replay.scenario.costs import enabled_devices, flat_costs
 from replay.scenario.instances import instance_cgroups
 from replay.scenario.kernel import EIO, ENOMEM, ENOSPC, is_loop
 from replay.scenario.limits import flat_limits
@@ -206,6 +206,7 @@ def make_setup(
         **flat_limits(scenario, tree, devices),
         **flat_costs(scenario, tree, devices),
         throttle_waits_for_io=driver.kernel >= (6, 12, 0),
+        throttle_meta_debt=driver.kernel >= (6, 12, 0),
         boot_ns=start_ns % NS_PER_S,
         service=ServiceModel[service.model.upper()],
         read_base_ns=service.read.base_ns,
@@ -250,7 +251,7 @@ def _kernel_pids(scenario: Scenario, processes: ProcessTable) -> NDArray[np.int3
 
     A pid whose name is not known is taken for a user's process.
     """
-    if scenario.driver.policy != "synchronous":
+    if scenario.driver.policy != "synchronous" and not enabled_devices(scenario):
         return np.empty(0, dtype=np.int32)
     return np.array(
         [

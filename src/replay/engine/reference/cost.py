@@ -53,11 +53,19 @@ class Costs:
         self.devices: dict[int, CostDevice] = {}
         #: Periods that begin, with their end: for the loop to take.
         self.started: list[tuple[CostDevice, int]] = []
+        self.delay_ns = 0
         for i, place in enumerate(setup.cost_device.tolist()):
             self.devices[place] = make_device(setup, i, place)
 
-    def enter(self, request: Request, place: int, cgroup: int, now_ns: int) -> bool:
-        """Issue a request, or let it wait; tell which."""
+    def enter(
+        self, request: Request, place: int, cgroup: int, now_ns: int, *, is_bio: bool
+    ) -> bool:
+        """Issue a request, or let it wait; tell which.
+
+        What its issuer submitted himself owes if it is META; how long his tasks are
+        delayed for it stands in ``delay_ns``.
+        """
+        self.delay_ns = 0
         device = self.devices.get(place)
         if device is None or cgroup == 0:
             return True
@@ -73,6 +81,9 @@ class Costs:
         request.cost_at = ABOVE if place != BACKING_DEVICE else BELOW
         if not group.waiting and not group.debt and group.vtime + cost <= now.v:
             commit(group, request, absolute, cost)
+            return True
+        if is_bio and request.is_meta:
+            self.delay_ns = owe(device, group, absolute, now)
             return True
         if not group.debt and group.inuse != group.active:
             change_weights(device, group, group.active, group.active, now, True)
@@ -101,8 +112,7 @@ class Costs:
         if not self.activate(device, group, now):
             return 0
         group.cursor = end_sector(request)
-        incur_debt(device, group, absolute, now)
-        return group.delay_ns if kick_delay(device, group, now) else 0
+        return owe(device, group, absolute, now)
 
     def activate(self, device: CostDevice, group: CostGroup, now: Now) -> bool:
         """Give a group that was idle half a period's budget; tell if it may have one.
@@ -242,6 +252,12 @@ def absolute_cost(device: CostDevice, group: CostGroup, request: Request) -> int
 def end_sector(request: Request) -> int:
     """Return where a request ends."""
     return (request.sector + request.nbytes // 512) % (1 << 64)
+
+
+def owe(device: CostDevice, group: CostGroup, absolute: int, now: Now) -> int:
+    """Add to a group's debt; return for how long its tasks are delayed, ns."""
+    incur_debt(device, group, absolute, now)
+    return group.delay_ns if kick_delay(device, group, now) else 0
 
 
 def raise_inuse(device: CostDevice, group: CostGroup, absolute: int, now: Now) -> int:

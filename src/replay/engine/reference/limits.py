@@ -58,7 +58,9 @@ class Limits:
 
     def issues_above(self, request: Request, now: int) -> bool:
         """Have the budget to issue on the traced device, or wait; tell which."""
-        passed = self.costs.enter(request, request.device, self.blkcg(request), now)
+        cgroup = self.blkcg(request)
+        passed = self.costs.enter(request, request.device, cgroup, now, is_bio=True)
+        self.run.delay_stream(request.stream, self.costs.delay_ns)
         self.arm_costs(now)
         return passed
 
@@ -68,7 +70,11 @@ class Limits:
         What ``io.max`` held back is submitted by another thread, not by the worker;
         with policy ``pass-through`` there is none.
         """
-        passed = self.costs.enter(request, BACKING_DEVICE, request.io_payer, now)
+        is_bio = self.setup.policy == Policy.PASS_THROUGH
+        passed = self.costs.enter(
+            request, BACKING_DEVICE, request.io_payer, now, is_bio=is_bio
+        )
+        self.run.delay_stream(request.stream, self.costs.delay_ns)
         request.holds_worker = holds_worker and not passed
         self.arm_costs(now)
         return passed

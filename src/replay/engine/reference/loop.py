@@ -25,7 +25,7 @@ from replay.engine.setup import (
     Setup,
 )
 from replay.engine.streams import Streams
-from replay.trace.schema import OP_CODES
+from replay.trace.schema import FLAGS, OP_CODES
 
 READ, DISCARD, FLUSH = OP_CODES["read"], OP_CODES["discard"], OP_CODES["flush"]
 EXCLUSIVE = (OP_CODES["write"], DISCARD, OP_CODES["write_zeroes"])
@@ -40,6 +40,8 @@ class Stream:
         self.depth = depth
         self.next = 0
         self.completions = 0
+        self.delay_ns = 0
+        self.is_kernel = False
         self.waits = False
 
 
@@ -103,6 +105,7 @@ class Reference:
             rows = [int(row) for row in streams.order[lo:hi]]
             think = [int(ns) for ns in streams.think_ns[lo:hi]]
             self.streams.append(Stream(rows, think, int(streams.depth[s])))
+            self.streams[s].is_kernel = int(streams.pid[s]) in self.setup.kernel_pids
             self.release_next(s, 0)
         self.run_until(None, 0, 0)
 
@@ -159,9 +162,18 @@ class Reference:
         if i >= stream.depth and stream.completions < i - stream.depth + 1:
             stream.waits = True
             return
-        self.push(
-            base_ns + stream.think_ns[i], Kind.RELEASE, stream.rows[i], payload=index
-        )
+        at = base_ns + stream.think_ns[i] + stream.delay_ns
+        stream.delay_ns = 0
+        self.push(at, Kind.RELEASE, stream.rows[i], payload=index)
+
+    def delay_stream(self, index: int, delay_ns: int) -> None:
+        """Delay a process when it comes from the kernel; threads of the kernel never do.
+
+        Source: block/blk-cgroup.c:blkcg_schedule_throttle(), v6.1.
+        """
+        if index >= 0 and not self.streams[index].is_kernel:
+            stream = self.streams[index]
+            stream.delay_ns = max(stream.delay_ns, delay_ns)
 
     def release(self, position: int, index: int, now: int) -> None:
         """Queue a stream's request."""
@@ -213,6 +225,7 @@ class Reference:
             task=task,
             service_ns=max(0, service_ns),
             known=service_ns != UNKNOWN,
+            is_meta=bool(columns.flags[i] & FLAGS["meta"]),
             stream=stream,
         )
         self.end_ns = max(self.end_ns, now)

@@ -18,6 +18,7 @@ class Request:
     service_ns: int
     known: bool
     pid: int = 0
+    is_meta: bool = False
     stream: int = -1
     arrival_ns: int = -1
     tag_ns: int = -1

@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from replay.engine.reference.clock import jiffies_at
 from replay.engine.reference.queues import Interference
 from replay.engine.reference.request import Request
-from replay.engine.setup import NO_LIMIT, Resource, Setup
+from replay.engine.setup import (
+    BACKING_DEVICE,
+    NO_LIMIT,
+    Policy,
+    Resource,
+    Setup,
+)
 from replay.trace.schema import OP_CODES
 
 READ, DISCARD = OP_CODES["read"], OP_CODES["discard"]
@@ -27,6 +33,8 @@ class Direction:
 
     bps: int
     iops: int
+    #: A request counts as its bios, not as the one that a worker makes of it.
+    counts_bios: bool
     start: int = 0
     end: int = 0
     bytes: int = 0
@@ -76,6 +84,7 @@ class Throttles:
         self.interference = interference
         self.changed: list[int] = []  # groups to be looked at at another time
         self.slice = setup.hz // 10
+        self.meta_debt = setup.throttle_meta_debt
         self.groups: list[Group] = []
         limits = [
             [int(one) for one in column]
@@ -88,7 +97,10 @@ class Throttles:
         self.at = {(int(c), int(d)): i for i, (c, d) in enumerate(where)}
         for i, (cgroup, device) in enumerate(where):
             above = int(setup.parent[cgroup])
-            read, write = (Direction(limits[d][i], limits[2 + d][i]) for d in (0, 1))
+            bios = device != BACKING_DEVICE or setup.policy == Policy.PASS_THROUGH
+            read, write = (
+                Direction(limits[d][i], limits[2 + d][i], bios) for d in (0, 1)
+            )
             parent = self.find(above, int(device)) if above >= 0 else -1
             self.groups.append(Group(int(cgroup), parent, (read, write)))
 
@@ -108,15 +120,19 @@ class Throttles:
         while index >= 0:
             group = self.groups[index]
             one = group.directions[rw]
-            if one.queued() or self.wait(one, request, jiffies):
+            blocked = one.queued() or self.wait(one, request, jiffies)
+            if blocked and request.is_meta and one.counts_bios and self.meta_debt:
+                self.charge(one, request)
+            elif blocked:
                 was_empty = not one.queued()
                 one.add(source, request)
                 request.throttled_from_ns = now
                 if was_empty:
                     self.update(index, jiffies)
                 return False
-            self.charge(one, request)
-            self.trim(one, jiffies)
+            else:
+                self.charge(one, request)
+                self.trim(one, jiffies)
             source, index = index, group.parent
         return True
 
@@ -129,7 +145,9 @@ class Throttles:
             one.start, one.end = jiffies, jiffies + self.slice
         elif one.end < jiffies + self.slice:
             one.end = self.round_up(jiffies + self.slice)
-        wait = max(self.wait_bytes(one, request, jiffies), self.wait_ios(one, jiffies))
+        wait = max(
+            self.wait_bytes(one, request, jiffies), self.wait_ios(one, request, jiffies)
+        )
         if wait and one.end < jiffies + wait:
             one.end = self.round_up(jiffies + wait)
         return wait
@@ -146,13 +164,13 @@ class Throttles:
             return 0
         return max(1, extra * self.setup.hz // one.bps) + whole - elapsed
 
-    def wait_ios(self, one: Direction, jiffies: int) -> int:
+    def wait_ios(self, one: Direction, request: Request, jiffies: int) -> int:
         """Return the wait that the limit of I/Os demands."""
         if one.iops == NO_LIMIT:
             return 0
         elapsed = jiffies - one.start
         whole = self.round_up(elapsed + 1)
-        if one.ios + 1 <= one.iops * whole // self.setup.hz:
+        if one.ios + ios_of(one, request) <= one.iops * whole // self.setup.hz:
             return 0
         if self.setup.throttle_waits_for_io:
             return max(whole - elapsed, self.setup.hz // one.iops + 1)
@@ -161,7 +179,7 @@ class Throttles:
     def charge(self, one: Direction, request: Request) -> None:
         """Count a bio that goes."""
         one.bytes += size_of(request)
-        one.ios += 1
+        one.ios += ios_of(one, request)
 
     def trim(self, one: Direction, jiffies: int) -> None:
         """Forget whole slices that are over, and what was allowed in them."""
@@ -246,6 +264,11 @@ class Throttles:
 def direction_of(request: Request) -> int:
     """Return 0 for a read, 1 for all else."""
     return int(request.op != READ)
+
+
+def ios_of(one: Direction, request: Request) -> int:
+    """Return the I/Os a request counts for."""
+    return max(1, request.n_bios) if one.counts_bios else 1
 
 
 def size_of(request: Request) -> int:
