@@ -9,7 +9,7 @@ from cases import ROOT, A, B, by_row, pick, replayed, request, setup_of, write
 from replay.engine.setup import BACKING_DEVICE, ArrivalEvent, Resource, Setup
 from replay.scenario.costs import PROFILES, coefficients_of
 
-US = 1000
+US, MS = 1000, 10**6
 PER_US = 137_438
 #: A request of a page costs half a millisecond of the device.
 HALF_MS = 500 * PER_US
@@ -147,3 +147,15 @@ def test_a_saturated_device_is_slowed_down() -> None:
 
 def end_of(raw: Any) -> int:
     return int(max(pick(raw, "requests", "completion_ns")))
+
+
+def test_a_pause_ends_in_the_microsecond_in_which_it_began() -> None:
+    # GIVEN a read in flight for 16 ms: after one untouched period nothing is due, so no
+    # period runs from 16 ms on
+    setup = costed(
+        cost_coefficients=np.array([[PER_US, 0, 0] * 2]), read_base_ns=16 * MS
+    )
+    # WHEN it completes in that very microsecond, and something comes later
+    raw = replayed(setup, request(0), request(100 * MS, B))
+    # THEN the model goes on
+    assert pick(raw, "cost", "cgroup", "usage_us") == [(A, 1), (B, 1)]

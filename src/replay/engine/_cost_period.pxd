@@ -378,11 +378,17 @@ cdef inline void run_period(Sim *sim, CostDevice *device, int64_t now_ns) noexce
 
 cdef inline CostNow touch(Sim *sim, CostDevice *device, int64_t now_ns) noexcept nogil:
     """Return the time; where no period runs though some are active, begin one."""
-    if device.paused:
-        device.touched = True
-        run_period(sim, device, now_ns)
+    cdef CostNow now = cost_now(sim, device, now_ns)
     device.touched = True
-    return cost_now(sim, device, now_ns)
+    if device.paused and now.us > device.period_at:
+        run_period(sim, device, now_ns)
+        device.touched = True
+        return cost_now(sim, device, now_ns)
+    if device.paused:
+        # it was paused in this microsecond
+        device.paused = False
+        start_period(sim, device, &now)
+    return now
 
 
 cdef inline void usage_finish(CostDevice *device) noexcept nogil:

@@ -144,11 +144,17 @@ class Costs:
 
     def touch(self, device: CostDevice, now_ns: int) -> Now:
         """Return the time; where no period runs though some are active, begin one."""
-        if device.paused:
-            device.touched = True
-            self.period(device, now_ns)
+        now = device.now(now_ns)
         device.touched = True
-        return device.now(now_ns)
+        if device.paused and now.us > device.period_at:
+            self.period(device, now_ns)
+            device.touched = True
+            return device.now(now_ns)
+        if device.paused:
+            # it was paused in this microsecond
+            device.paused = False
+            self.started.append((device, start_period(device, now)))
+        return now
 
     def period(self, device: CostDevice, now_ns: int) -> None:
         """End a period and begin the next."""
