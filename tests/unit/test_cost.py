@@ -150,10 +150,10 @@ def end_of(raw: Any) -> int:
 
 
 def test_a_pause_ends_in_the_microsecond_in_which_it_began() -> None:
-    # GIVEN a read in flight for 16 ms: after one untouched period nothing is due, so no
-    # period runs from 16 ms on
+    # GIVEN a read in flight for a little more than 16 ms: a period went by untouched, so
+    # none runs from 16 ms on
     setup = costed(
-        cost_coefficients=np.array([[PER_US, 0, 0] * 2]), read_base_ns=16 * MS
+        cost_coefficients=np.array([[PER_US, 0, 0] * 2]), read_base_ns=16 * MS + 100
     )
     # WHEN it completes in that very microsecond, and something comes later
     raw = replayed(setup, request(0), request(100 * MS, B))
