@@ -150,7 +150,7 @@ def end_of(raw: Any) -> int:
 
 
 def test_a_pause_ends_in_the_microsecond_in_which_it_began() -> None:
-    # GIVEN a read in flight for a little more than 16 ms: a period went by untouched, so
+    # GIVEN a read in flight for just over 16 ms: a period went by untouched, so
     # none runs from 16 ms on
     setup = costed(
         cost_coefficients=np.array([[PER_US, 0, 0] * 2]), read_base_ns=16 * MS + 100
