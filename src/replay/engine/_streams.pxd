@@ -93,7 +93,7 @@ cdef inline void release_next(Sim *sim, int32_t index, int64_t base_ns) noexcept
 cdef inline void delay_stream(
     Sim *sim, int32_t index, int64_t delay_ns
 ) noexcept nogil:
-    """Delay a process when it comes from the kernel; threads of the kernel never do.
+    """Delay a process when it comes from the kernel; kernel threads never do.
 
     Source: block/blk-cgroup.c:blkcg_schedule_throttle(), v6.1.
     """

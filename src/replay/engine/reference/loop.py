@@ -167,7 +167,7 @@ class Reference:
         self.push(at, Kind.RELEASE, stream.rows[i], payload=index)
 
     def delay_stream(self, index: int, delay_ns: int) -> None:
-        """Delay a process when it comes from the kernel; threads of the kernel never do.
+        """Delay a process when it comes from the kernel; kernel threads never do.
 
         Source: block/blk-cgroup.c:blkcg_schedule_throttle(), v6.1.
         """
