@@ -152,6 +152,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "task_kernel": np.array([task[3] for task in tasks], np.bool_),
     }
     values |= draw(cost_models(n, n_devices))
+    values |= draw(latency_targets(n, n_devices))
     return Setup(**(values | fixed))
 
 
@@ -184,6 +185,27 @@ def cost_models(draw: st.DrawFn, n_cgroups: int, n_devices: int) -> dict[str, An
         "cost_weight": np.array([draw(weights) for _ in places], np.uint32).reshape(
             len(places), n_cgroups
         ),
+    }
+
+
+@st.composite
+def latency_targets(draw: st.DrawFn, n_cgroups: int, n_devices: int) -> dict[str, Any]:
+    """Return targets on a few devices, most often on none."""
+    places = draw(st.sampled_from([[], [], [-1], [-1], [0], [n_devices - 1, -1]]))
+    targets = st.lists(
+        st.sampled_from([0, 0, 1, 1000, 10**7, 10**9]),
+        min_size=n_cgroups,
+        max_size=n_cgroups,
+    )
+    return {
+        "latency_device": np.array(places, np.int32),
+        "latency_target": np.array([draw(targets) for _ in places], np.int64).reshape(
+            len(places), n_cgroups
+        ),
+        "latency_requests": np.array(
+            [draw(st.sampled_from([1, 4, 64])) for _ in places], np.int64
+        ),
+        "latency_rotates": np.array([draw(st.booleans()) for _ in places], np.bool_),
     }
 
 

@@ -25,10 +25,6 @@ def test_scenario_that_is_modelled_has_no_notes() -> None:
 @pytest.mark.parametrize(
     ("override", "note"),
     [
-        (
-            "/test.slice/io.latency=8:0 target=5",
-            "/test.slice: io.latency = 8:0 target=5",
-        ),
         ("machine.cpus=4", "machine.cpus = 4"),
     ],
 )

@@ -15,7 +15,7 @@ all); the caller delays their next arrivals (`delay_stream`). While a group owes
 requests wait and its share is lent to the others; debt is paid once a period.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine._arena cimport arena_add
 from replay.engine._cost_period cimport start_period, touch
@@ -27,7 +27,7 @@ from replay.engine._cost_types cimport (
     CostDevice,
     CostGroup,
     CostNow,
-    RequestCost,
+    RequestLimits,
     ahead_of,
     cost_of,
 )
@@ -40,9 +40,12 @@ from replay.engine._cost_wait cimport (
     request_cost,
 )
 from replay.engine._cost_weights cimport change_weights, refresh_shares
+from replay.engine._latency cimport latency_device, latency_done
+from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._server cimport request_at
 from replay.engine._streams cimport delay_stream
 from replay.engine._types cimport (
+    OP_FLUSH,
     OP_READ,
     OP_WRITE,
     SIM_END_RANGE,
@@ -282,34 +285,50 @@ cdef inline void cost_complete(
         device.groups[cgroup].done_vtime += <uint64_t> cost
 
 
+cdef inline uint32_t bio_cgroup(const Sim *sim, const Request *request) noexcept nogil:
+    """Return whose bio a request is on the traced device: a flush has none."""
+    if request.op == OP_FLUSH and not sim.set.pass_through:
+        return 0
+    return sim.blkcg[request.issuer]
+
+
 cdef inline void cost_begin(Sim *sim, uint32_t slot) noexcept nogil:
     """Make room for what a new request costs: nothing yet."""
-    cdef RequestCost *costs
-    while sim.request_costs.length <= slot and not sim.request_costs.failed:
-        arena_add(&sim.request_costs)
-    if slot < sim.request_costs.length:
-        costs = (<RequestCost *> sim.request_costs.data) + slot
+    cdef RequestLimits *costs
+    while sim.request_limits.length <= slot and not sim.request_limits.failed:
+        arena_add(&sim.request_limits)
+    if slot < sim.request_limits.length:
+        costs = (<RequestLimits *> sim.request_limits.data) + slot
         costs.cost[ABOVE] = costs.cost[BELOW] = 0
 
 
 cdef inline void cost_done(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """Tell the cost models that a request is done."""
+    """Tell the device's limits that a request is done."""
     cdef const Request *request = request_at(sim, slot)
-    cdef CostDevice *device
-    cdef uint32_t blkcg = sim.blkcg[request.issuer]
-    cdef int64_t cost, took_ns, wait_ns
+    cdef uint32_t cgroup
+    cdef CostDevice *costs
+    cdef LatencyDevice *latencies
+    cdef int64_t took_ns, wait_ns
     if sim.set.by_queue:
-        device = cost_device(sim, request.device)
-        if device != NULL:
-            cost = request_cost(sim, device, slot)[0]
-            cost_complete(sim, device, blkcg, cost, now)
+        cgroup = bio_cgroup(sim, request)
+        costs = cost_device(sim, request.device)
+        if costs != NULL:
+            cost_complete(sim, costs, cgroup, request_cost(sim, costs, slot)[0], now)
             wait_ns = request.dispatch_ns - request.tag_ns
-            cost_served(device, request, now - request.tag_ns, wait_ns)
+            cost_served(costs, request, now - request.tag_ns, wait_ns)
+        latencies = latency_device(sim, request.device)
+        if latencies != NULL:
+            latency_done(sim, latencies, slot, <int32_t> cgroup, True, now)
     if is_asynchronous(sim, request.op):
-        device = cost_device(sim, -1)
-        if device != NULL:
-            cost = request_cost(sim, device, slot)[0]
-            cost_complete(sim, device, request.io_payer, cost, now)
+        cgroup = request.io_payer
+        costs = cost_device(sim, -1)
+        if costs != NULL:
+            cost_complete(sim, costs, cgroup, request_cost(sim, costs, slot)[0], now)
             took_ns = now - request.device_ns
             wait_ns = took_ns - request.service_ns if sim.set.device_on else 0
-            cost_served(device, request, took_ns, wait_ns)
+            cost_served(costs, request, took_ns, wait_ns)
+        latencies = latency_device(sim, -1)
+        if latencies != NULL:
+            latency_done(
+                sim, latencies, slot, <int32_t> cgroup, sim.set.pass_through, now
+            )

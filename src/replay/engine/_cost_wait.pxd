@@ -13,7 +13,7 @@ from replay.engine._cost_types cimport (
     CostDevice,
     CostGroup,
     CostNow,
-    RequestCost,
+    RequestLimits,
     absolute_of,
     ahead_of,
     cost_of,
@@ -53,14 +53,17 @@ cdef inline CostNow cost_now(
     return now
 
 
+cdef inline RequestLimits *limits_of(const Sim *sim, uint32_t slot) noexcept nogil:
+    """Return what a request's limits know of it; if memory ran out, a scratch."""
+    cdef uint32_t at = slot if slot < sim.request_limits.length else 0
+    return (<RequestLimits *> sim.request_limits.data) + at
+
+
 cdef inline int64_t *request_cost(
     const Sim *sim, const CostDevice *device, uint32_t slot
 ) noexcept nogil:
-    """Return where a request's cost on a device stands; if memory ran out, a scratch."""
-    cdef uint32_t at = slot if slot < sim.request_costs.length else 0
-    return &((<RequestCost *> sim.request_costs.data) + at).cost[
-        BELOW if device.place < 0 else ABOVE
-    ]
+    """Return where a request's cost on a device stands."""
+    return &limits_of(sim, slot).cost[BELOW if device.place < 0 else ABOVE]
 
 
 cdef inline void cost_commit(

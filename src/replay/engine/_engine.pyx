@@ -10,6 +10,7 @@ from replay.engine._columns cimport Batch
 from replay.engine._cost_open cimport cost_bytes, costs_open
 from replay.engine._cost_types cimport CostRow
 from replay.engine._fill cimport groups_fill, tasks_fill
+from replay.engine._latency_open cimport latencies_open
 from replay.engine._loop cimport run_rows, run_some
 from replay.engine._policies cimport is_kernel_pid
 from replay.engine._policies_load cimport devices_load, policies_load
@@ -107,6 +108,7 @@ cdef class Engine:
         tasks_fill(sim, setup)
         self._limits(setup)
         costs_open(sim, setup)
+        latencies_open(sim, setup)
 
     cdef int _settings(self, setup, bint requests) except -1:
         cdef Sim *sim = &self.sim
@@ -130,9 +132,12 @@ cdef class Engine:
             setup.direct_io or setup.cached
         )
         sim.set.want_requests = requests
+        sim.set.issue_limits = (
+            len(setup.cost_device) > 0 or len(setup.latency_device) > 0
+        )
         sim.set.ends_alone = (
             setup.direct_io
-            and len(setup.cost_device) == 0
+            and not sim.set.issue_limits
             and not sim.set.by_queue
             and not sim.set.device_on
             and not requests
@@ -152,7 +157,7 @@ cdef class Engine:
         sim.set.boot_ns = setup.boot_ns
         sim.set.waits_for_io = setup.throttle_waits_for_io
         sim.set.meta_debt = setup.throttle_meta_debt
-        sim.set.wants_meta = len(setup.cost_device) > 0 or setup.throttle_meta_debt
+        sim.set.wants_meta = sim.set.issue_limits or setup.throttle_meta_debt
         return 0
 
     cdef int _limits(self, setup) except -1:

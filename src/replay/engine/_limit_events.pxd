@@ -2,8 +2,11 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from replay.engine._cost cimport cost_device, cost_wake
+from replay.engine._cost cimport bio_cgroup, cost_device, cost_wake
 from replay.engine._cost_period cimport run_period
+from replay.engine._cost_wait cimport limits_of
+from replay.engine._latency cimport latency_climb, latency_device, latency_timer
+from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._server cimport request_at, wait_add
 from replay.engine._stages cimport (
     issues_above,
@@ -16,6 +19,7 @@ from replay.engine._stages cimport (
 from replay.engine._throttle cimport throttle_dispatch
 from replay.engine._types cimport (
     EVENT_COST,
+    EVENT_PERIOD,
     EVENT_THROTTLE,
     EVENT_WOKEN,
     RESOURCE_THROTTLE,
@@ -45,8 +49,34 @@ cdef inline void throttle_event(
         slot = following
 
 
+cdef inline bint goes_on(Sim *sim, uint32_t slot, bint above, int64_t now) noexcept nogil:
+    """Charge a wait that is over; tell if the request has not to wait once more."""
+    cdef const Request *request = request_at(sim, slot)
+    cdef uint32_t cgroup = bio_cgroup(sim, request) if above else request.io_payer
+    cdef LatencyDevice *device = latency_device(sim, request.device if above else -1)
+    cdef int32_t waited_at = limits_of(sim, slot).waits_at
+    wait_add(
+        sim,
+        request.issuer,
+        cgroup if waited_at < 0 else <uint32_t> waited_at,
+        RESOURCE_THROTTLE,
+        now - request.throttled_from_ns,
+        1,
+    )
+    if device == NULL:
+        return True
+    return latency_climb(
+        sim,
+        device,
+        slot,
+        <int32_t> cgroup if waited_at < 0 else device.groups[waited_at].parent,
+        above or sim.set.pass_through,
+        now,
+    )
+
+
 cdef inline void woken_event(Sim *sim, int64_t now) noexcept nogil:
-    """Let those go on who waited for their cgroup's budget."""
+    """Let those go on whose cgroup has budget or a place in flight for them."""
     cdef uint32_t slot = sim.woken_first
     cdef uint32_t following, worker_index, issuer
     cdef Request *request
@@ -57,15 +87,9 @@ cdef inline void woken_event(Sim *sim, int64_t now) noexcept nogil:
         following = request.next
         above = request.start_ns < 0
         issuer = request.issuer
-        wait_add(
-            sim,
-            issuer,
-            sim.blkcg[issuer] if above else request.io_payer,
-            RESOURCE_THROTTLE,
-            now - request.throttled_from_ns,
-            1,
-        )
-        if above:
+        if not goes_on(sim, slot, above, now):
+            pass
+        elif above:
             take_tag(sim, slot, now)
         elif request.holds_worker:
             worker_index = request.worker
@@ -95,5 +119,7 @@ cdef inline void limit_event(
             payload,
             now,
         )
-    else:
+    elif kind == EVENT_PERIOD:
         run_period(sim, cost_device(sim, <int> sequence - 1), now)
+    else:
+        latency_timer(sim, latency_device(sim, <int> sequence - 1), now)

@@ -42,6 +42,7 @@ from replay.engine._tasks cimport (
 from replay.engine._types cimport (
     EVENT_ARRIVE,
     EVENT_COMPLETE,
+    EVENT_LATENCY,
     EVENT_LOCK,
     EVENT_MEMORY,
     EVENT_PERIOD,
@@ -77,7 +78,7 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     cdef uint32_t issuer = request.issuer
     cdef uint32_t worker_index = request.worker
     cdef uint32_t successor
-    if sim.cost_at != NULL:
+    if sim.set.issue_limits:
         cost_done(sim, slot, now)
     if sim.set.device_on:
         successor = server_leave(sim, &sim.devices[device].device, issuer, now)
@@ -293,7 +294,7 @@ cdef inline void queue_row(
         sim.counts.requests += 1
         if sim.set.wants_meta:
             request.is_meta = columns.flags[i] & FLAG_META != 0
-            if sim.cost_at != NULL:
+            if sim.set.issue_limits:
                 cost_begin(sim, slot)
         if stream >= 0 and not sim.set.by_queue and 0 <= queue_ns < issue_ns:
             push(sim, now + (issue_ns - queue_ns), EVENT_ARRIVE, request.row, slot)
@@ -334,14 +335,14 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
             when_ns = sim.devices[sequence].timer_ns
             push(sim, when_ns, EVENT_TIMER, <int64_t> sequence, 0)
         return
-    sim.pending -= kind != EVENT_PERIOD
+    sim.pending -= kind != EVENT_PERIOD and kind != EVENT_LATENCY
     if kind == EVENT_COMPLETE:
         complete(sim, event.payload, event.when_ns)
     elif kind == EVENT_MEMORY:
         wake(sim, event.payload, event.when_ns)
     elif kind == EVENT_LOCK:
         lock_event(sim, <uint32_t> sequence, event.payload, event.when_ns)
-    elif EVENT_THROTTLE <= kind <= EVENT_PERIOD:
+    elif EVENT_THROTTLE <= kind <= EVENT_LATENCY:
         limit_event(sim, kind, sequence, event.payload, event.when_ns)
     elif kind == EVENT_ARRIVE:
         arrive(sim, event.payload, event.when_ns)

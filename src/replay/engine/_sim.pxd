@@ -10,10 +10,11 @@ from replay.engine._arena cimport (
     keymap_open,
 )
 from replay.engine._cost_open cimport costs_close
-from replay.engine._cost_types cimport RequestCost
+from replay.engine._cost_types cimport RequestLimits
 from replay.engine._cache_types cimport Links, PageLists
 from replay.engine._heap cimport heap_close, heap_open
 from replay.engine._histogram cimport Histogram, Octave
+from replay.engine._latency_open cimport latencies_close
 from replay.engine._lock cimport shared_close, shared_open
 from replay.engine._pages cimport file_close, file_failed, file_open
 from replay.engine._server cimport server_open, waits_open
@@ -61,7 +62,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         or sim.failure_map.failed
         or sim.kills.failed
         or sim.done.failed
-        or sim.request_costs.failed
+        or sim.request_limits.failed
         or sim.links.failed
     ):
         return True
@@ -119,7 +120,7 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     arena_open(&sim.failures, sizeof(Failure))
     arena_open(&sim.kills, sizeof(Kill))
     arena_open(&sim.done, sizeof(Done))
-    arena_open(&sim.request_costs, sizeof(RequestCost))
+    arena_open(&sim.request_limits, sizeof(RequestLimits))
     keymap_open(&sim.wait_map, 64)
     keymap_open(&sim.account_map, 64)
     keymap_open(&sim.charge_map, 64)
@@ -159,6 +160,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
             free(sim.limit_of[i])
     free(sim.limit_of)
     costs_close(sim)
+    latencies_close(sim)
     free(sim.limits)
     free(sim.queue_nodes)
     free(sim.devices)
@@ -183,7 +185,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.failures)
     arena_close(&sim.kills)
     arena_close(&sim.done)
-    arena_close(&sim.request_costs)
+    arena_close(&sim.request_limits)
     keymap_close(&sim.wait_map)
     free(sim.wait_table)
     keymap_close(&sim.account_map)

@@ -3,7 +3,11 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from replay.engine._accounts cimport count_charged, count_completed
-from replay.engine._cost cimport cost_enter
+from replay.engine._cost cimport bio_cgroup, cost_device, cost_enter
+from replay.engine._cost_types cimport RequestLimits
+from replay.engine._cost_wait cimport limits_of
+from replay.engine._latency cimport latency_climb, latency_device
+from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._lock cimport shared_enter, shared_next_finish
 from replay.engine._policies cimport policy_pick
 from replay.engine._server cimport request_at, server_enter, server_leave
@@ -141,38 +145,44 @@ cdef inline void start(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
         slot = next_command(sim, worker_index, issuer, now)
 
 
+cdef inline bint issues(
+    Sim *sim, uint32_t slot, int place, uint32_t cgroup, bint is_bio, int64_t now
+) noexcept nogil:
+    """Have the budget to issue, and a place in flight, or wait; tell which."""
+    cdef RequestLimits *limits = limits_of(sim, slot)
+    cdef LatencyDevice *device = latency_device(sim, place)
+    limits.issued_ns[place < 0] = now
+    limits.waits_at = -1
+    if not cost_enter(sim, cost_device(sim, place), slot, cgroup, is_bio, now):
+        return False
+    return device == NULL or latency_climb(
+        sim, device, slot, <int32_t> cgroup, is_bio, now
+    )
+
+
 cdef inline bint issues_below(
     Sim *sim, uint32_t slot, bint holds_worker, int64_t now
 ) noexcept nogil:
-    """Have the budget to issue on the device below, or wait; tell which.
+    """Issue on the device below, or wait for budget or a place; tell which.
 
     What ``io.max`` held back is submitted by another thread, not by the worker; with
     policy `pass-through` there is none.
     """
     cdef Request *request
-    if sim.cost_at == NULL:
+    if not sim.set.issue_limits:
         return True
     request = request_at(sim, slot)
     request.holds_worker = holds_worker
-    return cost_enter(
-        sim, sim.cost_at[0], slot, request.io_payer, sim.set.pass_through, now
-    )
+    return issues(sim, slot, -1, request.io_payer, sim.set.pass_through, now)
 
 
 cdef inline bint issues_above(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """Have the budget to issue on the traced device, or wait; tell which."""
+    """Issue on the traced device, or wait for budget or a place; tell which."""
     cdef const Request *request
-    if sim.cost_at == NULL:
+    if not sim.set.issue_limits:
         return True
     request = request_at(sim, slot)
-    return cost_enter(
-        sim,
-        sim.cost_at[request.device + 1],
-        slot,
-        sim.blkcg[request.issuer],
-        True,
-        now,
-    )
+    return issues(sim, slot, request.device, bio_cgroup(sim, request), True, now)
 
 
 cdef inline void dispatch(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:

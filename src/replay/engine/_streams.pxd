@@ -9,6 +9,7 @@ from replay.engine._heap cimport (
     heap_push_far,
 )
 from replay.engine._types cimport (
+    EVENT_LATENCY,
     EVENT_PERIOD,
     EVENT_RELEASE,
     EVENT_TIMER,
@@ -48,7 +49,7 @@ cdef inline void push(
         heap_push_far(&sim.heap, event)
         return
     heap_push(&sim.heap, event)
-    sim.pending += kind != EVENT_PERIOD
+    sim.pending += kind != EVENT_PERIOD and kind != EVENT_LATENCY
 
 
 cdef inline const Columns *part_of(const Sim *sim, int64_t *position) noexcept nogil:

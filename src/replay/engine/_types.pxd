@@ -27,6 +27,7 @@ from replay.engine._arena cimport Arena, KeyMap
 from replay.engine._cost_types cimport CostDevice
 from replay.engine._cache_types cimport File, PageLists, Protection
 from replay.engine._heap cimport Heap
+from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._throttle_types cimport Limit, QueueNode
 
 cdef enum:
@@ -93,9 +94,10 @@ cdef enum:
     EVENT_WOKEN = 4         # those whom a cost model let go
     EVENT_COST = 5
     EVENT_PERIOD = 6
-    EVENT_TIMER = 7
-    EVENT_RELEASE = 8
-    EVENT_ARRIVE = 9
+    EVENT_LATENCY = 7
+    EVENT_TIMER = 8
+    EVENT_RELEASE = 9
+    EVENT_ARRIVE = 10
 
 cdef enum SimStatus:
     SIM_OK = 0
@@ -414,6 +416,7 @@ cdef struct Settings:
     bint waits_for_io
     bint wants_meta         # what is META may pass a limit and owe
     bint meta_debt          # by io.max too
+    bint issue_limits       # io.weight or io.latency is on
 
 cdef struct Sim:
     Settings set
@@ -449,7 +452,10 @@ cdef struct Sim:
     CostDevice *costs
     CostDevice **cost_at    # by device + 1 (0: the one below), or NULL
     uint32_t n_costs
-    Arena request_costs     # RequestCost by the request's slot
+    LatencyDevice *latencies
+    LatencyDevice **latency_at      # likewise
+    uint32_t n_latencies
+    Arena request_limits     # RequestLimits by the request's slot
     uint32_t woken_first    # requests that a cost model let go
     uint32_t woken_last
     Arena requests

@@ -185,6 +185,15 @@ class Setup:
         least and most vrate (ppm).
     cost_weight : ndarray of uint32, shape (n_costs, n_cgroups)
         ``io.weight`` of each cgroup there, 1 to 10000.
+    latency_device : ndarray of int32, shape (n_latencies,)
+        Devices with an ``io.latency`` target: position in ``devices``, or
+        `BACKING_DEVICE`; each once.
+    latency_target : ndarray of int64, shape (n_latencies, n_cgroups)
+        Targets in ns, 0 for none.
+    latency_requests : ndarray of int64, shape (n_latencies,)
+        Requests of the device's queue (``nr_requests``).
+    latency_rotates : ndarray of bool, shape (n_latencies,)
+        It is a disk that turns: the mean counts.
     hz : int
         Jiffies a second.
     boot_ns : int
@@ -288,6 +297,18 @@ class Setup:
     )
     cost_weight: NDArray[np.uint32] = field(
         default_factory=lambda: np.zeros((0, 0), np.uint32)
+    )
+    latency_device: NDArray[np.int32] = field(
+        default_factory=lambda: np.zeros(0, np.int32)
+    )
+    latency_target: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros((0, 0), np.int64)
+    )
+    latency_requests: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )
+    latency_rotates: NDArray[np.bool_] = field(
+        default_factory=lambda: np.zeros(0, np.bool_)
     )
     hz: int = 250
     boot_ns: int = 0

@@ -15,6 +15,7 @@ from replay.scenario.costs import cost_notes
 from replay.scenario.flat import FlatCgroups, make_setup
 from replay.scenario.instances import instance_paths
 from replay.scenario.kernel import is_loop
+from replay.scenario.latencies import latency_notes
 from replay.scenario.limits import limit_notes
 from replay.scenario.load import Scenario
 from replay.scenario.lookup import Lookup
@@ -192,6 +193,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         )
     notes += capped(limit_notes(scenario, devices), "more io.max lines have no effect")
     notes += cost_notes(scenario, devices)
+    notes += latency_notes(scenario, devices)
     return Binding(
         setup=make_setup(
             scenario, tree, cgroups, devices, tasks, processes, summary.start_ns

@@ -20,6 +20,7 @@ from replay.engine.setup import (
 from replay.scenario.costs import enabled_devices, flat_costs
 from replay.scenario.instances import instance_cgroups
 from replay.scenario.kernel import EIO, ENOMEM, ENOSPC, is_loop
+from replay.scenario.latencies import flat_latencies
 from replay.scenario.limits import flat_limits
 from replay.scenario.load import Scenario, enabled_controllers
 from replay.scenario.policies import (
@@ -205,6 +206,7 @@ def make_setup(
         short_writes=true_errno and driver.errors == "kernel",
         **flat_limits(scenario, tree, devices),
         **flat_costs(scenario, tree, devices),
+        **flat_latencies(scenario, tree, devices),
         throttle_waits_for_io=driver.kernel >= (6, 12, 0),
         throttle_meta_debt=driver.kernel >= (6, 12, 0),
         boot_ns=start_ns % NS_PER_S,

@@ -196,6 +196,11 @@ KEYS: Final = (
         "io.cost.qos leaves it to the kernel (it goes by rotation and queue depth)",
     ),
     Key(
+        "backing.nr_requests", integer(1, 65536), 256, "requests",
+        "requests of the queue of a device that is no loop device: how deep io.latency "
+        "cuts from",
+    ),
+    Key(
         "service.model", choice("recorded", "linear"), "recorded", "",
         "time in the device: what remains of the recorded one without the traced "
         "driver's own queueing, or a base and a rate",
@@ -329,8 +334,9 @@ KEYS: Final = (
     ),
     Key(
         f"{CGROUP}io.latency", kinds.IO_LATENCY, "", "us",
-        "latency target by device",
-        modelled=False, root=False, controller="io",
+        "latency target by device (target=75000): who misses it has the queue depth "
+        "of those with a larger one, or none, cut",
+        root=False, controller="io",
     ),
     Key(
         f"{CGROUP}io.cost.model", kinds.IO_COST_MODEL, "", "",

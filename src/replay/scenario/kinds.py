@@ -243,6 +243,12 @@ def _latency(text: str) -> str:
     return text
 
 
+def _target(text: str) -> str:
+    if text != "max" and int(_whole(text)) > 10**12:
+        raise ValueError("is more than 10^12 us")
+    return text
+
+
 def _one_of(*names: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in names:
@@ -377,7 +383,7 @@ IO_MAX: Final = device_lines(
     riops=_count_or_max,
     wiops=_count_or_max,
 )
-IO_LATENCY: Final = device_lines("254:32 target=75000", target=_count)
+IO_LATENCY: Final = device_lines("254:32 target=75000", target=_target)
 IO_COST_MODEL: Final = device_lines(
     "254:32 ctrl=user model=linear rbps=2000000000 rseqiops=50000 rrandiops=9000",
     ctrl=_one_of("auto", "user"),

@@ -70,6 +70,7 @@ class BackingValues:
     reclaim: str
     device: int | None
     cost_profile: str
+    nr_requests: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ STEP_PERCENT = 25
 class Costs:
     """All devices with a cost model."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, woken: list[Request]) -> None:
         self.setup = setup
         self.devices: dict[int, CostDevice] = {}
         #: Periods that begin, with their end: for the loop to take.
@@ -56,6 +56,7 @@ class Costs:
         self.delay_ns = 0
         for i, place in enumerate(setup.cost_device.tolist()):
             self.devices[place] = make_device(setup, i, place)
+            self.devices[place].woken = woken
 
     def enter(
         self, request: Request, place: int, cgroup: int, now_ns: int, *, is_bio: bool

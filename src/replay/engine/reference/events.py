@@ -13,12 +13,13 @@ class Kind(IntEnum):
     WOKEN = 4
     COST = 5
     PERIOD = 6
-    TIMER = 7
-    RELEASE = 8
-    ARRIVE = 9
+    LATENCY = 7
+    TIMER = 8
+    RELEASE = 9
+    ARRIVE = 10
 
 
 #: Timers of limits.
-LIMITS = (Kind.THROTTLE, Kind.WOKEN, Kind.COST, Kind.PERIOD)
+LIMITS = (Kind.THROTTLE, Kind.WOKEN, Kind.COST, Kind.PERIOD, Kind.LATENCY)
 #: Timers that no request waits for.
-IN_VAIN = (Kind.PERIOD, Kind.TIMER)
+IN_VAIN = (Kind.PERIOD, Kind.LATENCY, Kind.TIMER)

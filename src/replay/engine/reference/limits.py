@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from replay.engine.reference.clock import time_of
 from replay.engine.reference.cost import Costs
 from replay.engine.reference.events import Kind
+from replay.engine.reference.latency import Latencies
 from replay.engine.reference.request import Request
 from replay.engine.reference.throttle import Throttles
 from replay.engine.setup import BACKING_DEVICE, ArrivalEvent, Policy, Resource
@@ -27,7 +28,10 @@ class Limits:
         self.run = run
         self.setup = run.setup
         self.throttles = Throttles(run.setup, run.interference)
-        self.costs = Costs(run.setup)
+        # in the order in which they were woken, whatever woke them
+        self.fresh: list[Request] = []
+        self.costs = Costs(run.setup, self.fresh)
+        self.latencies = Latencies(run.setup, self.fresh)
         self.woken: list[Request] = []
 
     # -- on the way in ----------------------------------------------------------
@@ -57,26 +61,35 @@ class Limits:
         return passed
 
     def issues_above(self, request: Request, now: int) -> bool:
-        """Have the budget to issue on the traced device, or wait; tell which."""
+        """Issue on the traced device, or wait for budget or a place; tell which."""
         cgroup = self.blkcg(request)
-        passed = self.costs.enter(request, request.device, cgroup, now, is_bio=True)
-        self.run.delay_stream(request.stream, self.costs.delay_ns)
-        self.arm_costs(now)
-        return passed
+        return self.issues(request, request.device, cgroup, now, is_bio=True)
 
     def issues_below(self, request: Request, now: int, *, holds_worker: bool) -> bool:
-        """Have the budget to issue below, or wait; tell which.
+        """Issue on the device below, or wait for budget or a place; tell which.
 
         What ``io.max`` held back is submitted by another thread, not by the worker;
         with policy ``pass-through`` there is none.
         """
         is_bio = self.setup.policy == Policy.PASS_THROUGH
-        passed = self.costs.enter(
+        passed = self.issues(
             request, BACKING_DEVICE, request.io_payer, now, is_bio=is_bio
         )
-        self.run.delay_stream(request.stream, self.costs.delay_ns)
         request.holds_worker = holds_worker and not passed
-        self.arm_costs(now)
+        return passed
+
+    def issues(
+        self, request: Request, place: int, cgroup: int, now: int, *, is_bio: bool
+    ) -> bool:
+        """Have the budget to issue, and a place in flight, or wait; tell which."""
+        request.issued_ns[place == BACKING_DEVICE] = now
+        request.waits_at = -1
+        passed = self.costs.enter(request, place, cgroup, now, is_bio=is_bio)
+        self.run.delay_stream(request.stream, self.costs.delay_ns)
+        if passed:
+            passed = self.latencies.enter(request, place, cgroup, now, is_bio=is_bio)
+            self.run.delay_stream(request.stream, self.latencies.delay_ns)
+        self.arm_others(now)
         return passed
 
     # -- timers -----------------------------------------------------------------
@@ -90,21 +103,25 @@ class Limits:
                 self.run.push(at, Kind.THROTTLE, index, group.version)
         self.throttles.changed.clear()
 
-    def arm_costs(self, now: int) -> None:
+    def arm_others(self, now: int) -> None:
         """Set the timers of periods and waits, and let the woken go on."""
+        n_cgroups = len(self.setup.parent)
         for device, at in self.costs.started:
             self.run.push(max(now, at), Kind.PERIOD, device.place + 1)
         self.costs.started.clear()
+        for place, at in self.latencies.started:
+            self.run.push(max(now, at), Kind.LATENCY, place + 1)
+        self.latencies.started.clear()
         for device in self.costs.devices.values():
             for group in device.set_timers:
                 at = group.timer_ns + device.slack_ns
-                where = (device.place + 1) * len(self.setup.parent) + group.cgroup
+                where = (device.place + 1) * n_cgroups + group.cgroup
                 self.run.push(at, Kind.COST, where, group.version)
             device.set_timers.clear()
-            if device.woken and not self.woken:
-                self.run.push(now, Kind.WOKEN, 0)
-            self.woken += device.woken
-            device.woken.clear()
+        if self.fresh and not self.woken:
+            self.run.push(now, Kind.WOKEN, 0)
+        self.woken += self.fresh
+        self.fresh.clear()
 
     # -- events -----------------------------------------------------------------
 
@@ -117,10 +134,12 @@ class Limits:
         elif event == Kind.COST:
             place, cgroup = divmod(sequence, len(self.setup.parent))
             self.costs.wake(place - 1, cgroup, payload, now)
-            self.arm_costs(now)
-        else:
+            self.arm_others(now)
+        elif event == Kind.PERIOD:
             self.costs.period(self.costs.devices[sequence - 1], now)
-            self.arm_costs(now)
+            self.arm_others(now)
+        else:
+            self.latencies.timer(sequence - 1, now)
 
     def throttle_event(self, index: int, version: int, now: int) -> None:
         """Let what a group's limits held back go on."""
@@ -136,15 +155,28 @@ class Limits:
                 self.run.serve(request, now)
 
     def woken_event(self, now: int) -> None:
-        """Let those go on who waited for their cgroup's budget."""
+        """Let those go on whose cgroup has budget or a place in flight for them."""
         woken, self.woken = self.woken, []
         for request in woken:
             above = request.start_ns < 0
+            place = request.device if above else BACKING_DEVICE
             cgroup = self.blkcg(request) if above else request.io_payer
+            is_bio = above or self.setup.policy == Policy.PASS_THROUGH
+            blocking = cgroup if request.waits_at < 0 else request.waits_at
             waited_ns = now - request.throttled_from_ns
             self.run.interference.add(
-                request.issuer, cgroup, Resource.THROTTLE, waited_ns, 1
+                request.issuer, blocking, Resource.THROTTLE, waited_ns, 1
             )
+            if request.waits_at < 0:
+                passed = self.latencies.enter(
+                    request, place, cgroup, now, is_bio=is_bio
+                )
+            else:
+                passed = self.latencies.resume(request, place, now, is_bio=is_bio)
+            self.run.delay_stream(request.stream, self.latencies.delay_ns)
+            self.arm_others(now)
+            if not passed:
+                continue
             if above:
                 self.run.take_tag(request, now)
                 continue
@@ -156,16 +188,21 @@ class Limits:
     # -- completion -------------------------------------------------------------
 
     def done(self, request: Request, now: int) -> None:
-        """Tell the cost models that a request is done."""
-        if not self.costs.devices:
+        """Tell the device's limits that a request is done."""
+        if not self.costs.devices and not self.latencies.devices:
             return
         if self.setup.event == ArrivalEvent.QUEUE:
-            self.costs.done(request, request.device, self.blkcg(request), now)
+            cgroup = self.blkcg(request)
+            self.costs.done(request, request.device, cgroup, now)
+            self.latencies.done(request, request.device, cgroup, now, is_bio=True)
             wait_ns = request.dispatch_ns - request.tag_ns
             self.costs.served(request, request.device, now - request.tag_ns, wait_ns)
         if self.run.only_submits(request):
-            self.costs.done(request, BACKING_DEVICE, request.io_payer, now)
+            is_bio = self.setup.policy == Policy.PASS_THROUGH
+            cgroup = request.io_payer
+            self.costs.done(request, BACKING_DEVICE, cgroup, now)
+            self.latencies.done(request, BACKING_DEVICE, cgroup, now, is_bio=is_bio)
             took_ns = now - request.device_ns
             wait_ns = took_ns - request.service_ns if self.run.device_is_on else 0
             self.costs.served(request, BACKING_DEVICE, took_ns, wait_ns)
-        self.arm_costs(now)
+        self.arm_others(now)

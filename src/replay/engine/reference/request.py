@@ -45,6 +45,10 @@ class Request:
     #: waits, then of the cgroup's own virtual time.
     cost: list[int] = field(default_factory=lambda: [0, 0])
     cost_at: int = 0
+    #: When it came to `io.latency` above and below, and where it waits for a place in
+    #: flight, -1 while it waits for budget.
+    issued_ns: list[int] = field(default_factory=lambda: [0, 0])
+    waits_at: int = -1
     #: It waits below with its worker, which serves nobody meanwhile.
     holds_worker: bool = False
     # the shared lock's own, see queues.SharedLock
