@@ -67,7 +67,7 @@ def test_nobody_is_held_while_the_target_is_kept() -> None:
 def test_a_disk_that_turns_goes_by_the_mean() -> None:
     # GIVEN one late read of 13: that is a miss by 10 % of 13, at least 1
     rows = [*burst(0, A, 12), request(100 * MS, op="write"), *burst(200 * MS, B, 6)]
-    late = {"write_base_ns": 10 * MS, "read_base_ns": MS // 10}
+    late: dict[str, Any] = {"write_base_ns": 10 * MS, "read_base_ns": MS // 10}
     ssd = replayed(targeted(**late), *rows)
     assert waits(ssd)[-1] > 0
     # AND not by the mean, 0.86 ms
@@ -118,7 +118,7 @@ def test_every_level_has_places_of_its_own() -> None:
 
 
 def test_meta_takes_a_place_without_waiting() -> None:
-    above = {
+    above: dict[str, Any] = {
         "latency_device": np.array([0], np.int32),
         "event": ArrivalEvent.QUEUE,
     }

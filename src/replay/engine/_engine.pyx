@@ -18,6 +18,7 @@ from replay.engine._sim cimport sim_close, sim_open
 from replay.engine._streams cimport release_next
 from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
 from replay.engine._throttle_types cimport Limit, QueueNode
+from replay.engine._stream_types cimport Stream
 from replay.engine._types cimport (
     N_IO,
     SIM_END_RANGE,
@@ -35,7 +36,6 @@ from replay.engine._types cimport (
     Group,
     Kill,
     Sim,
-    Stream,
     Wait,
     Worker,
 )

@@ -8,6 +8,7 @@ from replay.engine._heap cimport (
     heap_push,
     heap_push_far,
 )
+from replay.engine._stream_types cimport Stream
 from replay.engine._types cimport (
     EVENT_LATENCY,
     EVENT_PERIOD,
@@ -17,7 +18,6 @@ from replay.engine._types cimport (
     SIM_TIME_RANGE,
     Columns,
     Sim,
-    Stream,
 )
 
 

@@ -28,6 +28,7 @@ from replay.engine._cost_types cimport CostDevice
 from replay.engine._cache_types cimport File, PageLists, Protection
 from replay.engine._heap cimport Heap
 from replay.engine._latency_types cimport LatencyDevice
+from replay.engine._stream_types cimport Stream
 from replay.engine._throttle_types cimport Limit, QueueNode
 
 cdef enum:
@@ -337,16 +338,6 @@ cdef struct Failure:
     int64_t count
     int64_t nbytes
     int64_t first_ns
-
-cdef struct Stream:
-    int64_t next            # position in Sim.order
-    int64_t first
-    int64_t end
-    int64_t depth
-    int64_t completions
-    int64_t delay_ns        # of its process before it may go on
-    bint waits
-    bint is_kernel
 
 cdef struct Done:
     # a row of the `requests` table

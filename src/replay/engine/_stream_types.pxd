@@ -1,0 +1,13 @@
+"""Dependent arrivals: a process on a device, as the engine follows it."""
+
+from libc.stdint cimport int64_t
+
+cdef struct Stream:
+    int64_t next            # position in Sim.order
+    int64_t first
+    int64_t end
+    int64_t depth
+    int64_t completions
+    int64_t delay_ns        # of its process before it may go on
+    bint waits
+    bint is_kernel
