@@ -3,9 +3,13 @@
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from benchmarks.cases.registry import Bench, Case
 from benchmarks.measure import Result, repeat, replay, run
+
+#: What btt tells of is latency: no page of a backing file is accounted for.
+DIRECT: Final = ("--set", "driver.direct_io=true")
 
 
 def _measure(
@@ -15,11 +19,11 @@ def _measure(
     count: int,
     what: str,
     peer: str = "",
-    threads: int = 1,
+    options: tuple[str, ...] = (),
 ) -> Result:
     output = bench.scratch / "tables"
     spent = repeat(
-        lambda: run(replay("run", source, "-o", output, "--threads", str(threads))),
+        lambda: run(replay("run", source, "-o", output, *options)),
         bench.repeats,
         before=partial(shutil.rmtree, output, ignore_errors=True),
     )
@@ -30,16 +34,32 @@ def _measure(
 
 
 def _run_records(
-    name: str, bench: Bench, *, cgroups: int, tagged: bool, peer: str, threads: int
+    name: str,
+    bench: Bench,
+    *,
+    cgroups: int,
+    tagged: bool,
+    peer: str,
+    direct: bool,
+    threads: int,
 ) -> Result:
     directory, events = bench.recording(cgroups=cgroups, tagged=tagged)
     words = f"{'' if tagged else 'un'}tagged recording"
     if tagged:
         words += f" of {cgroups:,} cgroups"
-    what = f"replay run of the {words}, tables written"
+    if direct:
+        words += ", direct I/O"
     if threads > 1:
-        what += f", {threads} threads"
-    return _measure(name, bench, directory, events, what, peer, threads)
+        words += f", {threads} threads"
+    return _measure(
+        name,
+        bench,
+        directory,
+        events,
+        f"replay run of the {words}, tables written",
+        peer,
+        (*(DIRECT if direct else ()), "--threads", str(threads)),
+    )
 
 
 def _run_rows(name: str, bench: Bench) -> Result:
@@ -59,25 +79,35 @@ def _records_case(
     cgroups: int = 100,
     tagged: bool = True,
     peer: str = "",
+    direct: bool = False,
     threads: int = 1,
     slow: bool = False,
 ) -> Case:
     return Case(
         name=f"run.{name}",
         run=partial(
-            _run_records, cgroups=cgroups, tagged=tagged, peer=peer, threads=threads
+            _run_records,
+            cgroups=cgroups,
+            tagged=tagged,
+            peer=peer,
+            direct=direct,
+            threads=threads,
         ),
         slow=slow,
     )
 
 
 COMMANDS: list[Case] = [
-    _records_case("records-untagged", tagged=False, peer="peer.blkparse-btt"),
-    _records_case(
-        "records-untagged-2-threads",
-        tagged=False,
-        peer="peer.blkparse-btt",
-        threads=2,
+    *(
+        _records_case(
+            f"records-untagged{'-direct' if direct else ''}{more}",
+            tagged=False,
+            peer="peer.blkparse-btt",
+            direct=direct,
+            threads=threads,
+        )
+        for direct in (True, False)
+        for threads, more in ((1, ""), (2, "-2-threads"))
     ),
     _records_case("records"),
     _records_case("records-100000-cgroups", cgroups=100_000, slow=True),

@@ -209,11 +209,6 @@ cdef class Decoder:
         """Devices and cgroups in the rows written so far."""
         return self.decode.facts.devices.n, self.decode.facts.cgroups.n
 
-    def offsets(self) -> list[int]:
-        """Show how far each source was read, bytes."""
-        cdef uint32_t index
-        return [self.sources[index].offset for index in range(self.n_sources)]
-
     @property
     def interleaved(self) -> bool:
         """Tell whether a source holds several CPUs' records that are not in order."""

@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 COPY_BYTES: Final = 1 << 20
-#: Asked of the disk at once, of all files together; a batch uses up a third of it.
-AHEAD_BYTES: Final = 1 << 26
-LEAST_AHEAD_BYTES: Final = 1 << 20
-PAGE: Final = mmap.PAGESIZE
 #: A wall clock that is kept by NTP drifts less against the monotonic one.
 SAME_BOOT_NS: Final = 1_000_000_000
 
@@ -76,40 +72,18 @@ class CaptureBatches(BlktraceBatches):
         self._refused = self._truncated = 0
         self._split = False
         self._rows_of_batch = batch_rows
-        self._ahead: dict[int, int] = {}
         if len(self._files) > 1:
             self._files = self._on_one_clock(self._files)
         super().__init__(self._files, batch_rows=batch_rows)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Decode from the start."""
-        self._ahead = {}
-        self._read_ahead([0] * len(self._sources))
         for batch in super().__iter__():
             if self.interleaved and not self._split:
                 raise Disordered
-            assert self._decoder is not None
-            self._read_ahead(self._decoder.offsets())
             yield batch
         if self.interleaved and not self._split:
             raise Disordered
-
-    def _read_ahead(self, offsets: Sequence[int]) -> None:
-        """Let the kernel read on from the disk while the last batch is written.
-
-        Its own reading ahead is some 100 KiB a file, which a disk is not busy with.
-        """
-        most = max(AHEAD_BYTES // max(len(offsets), 1), LEAST_AHEAD_BYTES)
-        for number, offset in enumerate(offsets):
-            data = self._sources[number][1]
-            begin = max(offset, self._ahead.get(number, 0)) // PAGE * PAGE
-            # half is still to come: ask for more when that is used up
-            if not isinstance(data, mmap.mmap) or begin > offset + most // 2:
-                continue
-            length = min(most, len(data) - begin)
-            if length > 0:
-                data.madvise(mmap.MADV_WILLNEED, begin, length)
-                self._ahead[number] = begin + length
 
     def events(
         self, take: Callable[[Callable[[list[pa.Buffer], int], int]], T | None]
