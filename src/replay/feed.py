@@ -2,8 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,9 @@ from replay.engine.setup import ArrivalEvent
 from replay.scenario.bind import Binding
 from replay.scenario.caught import Caught
 from replay.scenario.resolve import column
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 #: Batches that are made ready ahead of the engine.
 AHEAD = 2
@@ -193,6 +195,8 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
     object
         The same items in the same order.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as pool:
         stop = object()
         coming: deque[Future[T | object]] = deque()

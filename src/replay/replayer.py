@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replay.engine._engine import Engine
 from replay.engine.layout import raw_tables, requests_table
@@ -25,11 +25,13 @@ from replay.scenario.given import overridden_cgroup
 from replay.scenario.load import Scenario
 from replay.trace.convert import open_or_convert, open_source
 from replay.trace.file import Progress, Trace
-from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
 from replay.trace.kept import KeptRows
 from replay.trace.schema import device_text
 from replay.version import VERSION
+
+if TYPE_CHECKING:
+    from replay.trace.filters import Filters
 
 #: Cgroups that are named where a user may have mistyped one.
 SOME = 8
@@ -49,7 +51,7 @@ def run(
     threads: int = 1,
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
-    filters: Filters | None = None,
+    filters: "Filters | None" = None,
 ) -> Result:
     """Replay a trace under a scenario.
 

@@ -4,20 +4,22 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from replay.errors import OutputError
 from replay.output import check_target
 from replay.trace.file import Progress, Trace, is_arrow, open_trace
-from replay.trace.filtered import FilteredRows
-from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
 from replay.trace.inputs import opened_inputs, read_cgroup_paths
 from replay.trace.metadata import Metadata, Summary
 from replay.trace.recording import Recording, find_recording, with_paths
 from replay.trace.spool import is_stdin
 from replay.trace.write import write_trace
+
+if TYPE_CHECKING:
+    from replay.trace.filters import Filters
 
 BATCH_ROWS = 1 << 16
 
@@ -32,7 +34,7 @@ def convert(
     threads: int = 1,
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
-    filters: Filters | None = None,
+    filters: "Filters | None" = None,
 ) -> Trace:
     """Write a trace file of what the inputs name.
 
@@ -108,7 +110,7 @@ def open_or_convert(
     threads: int = 1,
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
-    filters: Filters | None = None,
+    filters: "Filters | None" = None,
 ) -> Trace:
     """Open a trace file, or make one for the time being of what `convert` reads.
 
@@ -230,11 +232,13 @@ def _named(trace: Trace, cgroups: str | Path | None) -> Trace:
 
 def _write_filtered(
     whole: Trace,
-    filters: Filters,
+    filters: "Filters",
     output: str | Path,
     overwrite: bool,
     progress: Progress | None,
 ) -> None:
+    from replay.trace.filtered import FilteredRows
+
     rows = FilteredRows(whole, filters)
 
     def describe(summary: Summary) -> Metadata:

@@ -7,10 +7,9 @@ The rows come first and what the file says about itself last, when it is known: 
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import msgspec
 import pyarrow as pa
@@ -20,6 +19,9 @@ from replay.output import replacing
 from replay.trace.file import METADATA_KEY
 from replay.trace.metadata import Metadata, Summary
 from replay.trace.schema import OPS, TRACE_SCHEMA
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 #: Batches that may wait for the writing thread; bounds the memory.
 _QUEUED: Final = 4
@@ -143,7 +145,7 @@ class _Queue:
     """Calls, made at once or by one other thread in the order given."""
 
     def __init__(self, *, background: bool) -> None:
-        self._pool = ThreadPoolExecutor(1) if background else None
+        self._pool = _one_thread() if background else None
         self._pending: deque[Future[None]] = deque()
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
@@ -171,3 +173,10 @@ class _Queue:
         if error is None:
             for future in self._pending:
                 future.result()
+
+
+def _one_thread() -> "ThreadPoolExecutor":
+    """Import threads where they are wanted."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1)
