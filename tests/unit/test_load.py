@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from replay.errors import ScenarioError
 from replay.scenario import Scenario
 from replay.scenario.values import TaskValues
 
@@ -181,3 +182,9 @@ def test_scenario_cannot_be_changed() -> None:
     scenario = Scenario.load()
     with pytest.raises(AttributeError):
         scenario.driver.policy = "root"  # type: ignore[misc]
+
+
+def test_rss_beyond_any_machine_is_refused() -> None:
+    cgroups = {"/a": {"tasks": [{"comm": "dd", "rss": (1 << 50) + 1}]}}
+    with pytest.raises(ScenarioError, match=r"tasks\[0\]\.rss"):
+        Scenario.from_dict({"cgroups": cgroups})

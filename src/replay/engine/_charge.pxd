@@ -6,6 +6,7 @@ mem_cgroup_handle_over_high(), calculate_high_delay(), v6.1.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
+from replay.engine._arena cimport arena_add
 from replay.engine._clock cimport jiffies_at, time_of_jiffy
 from replay.engine._limits cimport (
     is_below,
@@ -44,14 +45,20 @@ cdef inline void stock_drain(Sim *sim, Worker *worker) noexcept nogil:
 
 cdef inline void stocks_drain(Sim *sim, int32_t over) noexcept nogil:
     """Give back every stock of a cgroup and its descendants."""
+    cdef uint32_t *stocked = <uint32_t *> sim.stocked.data
+    cdef uint32_t kept = 1
     cdef uint32_t i
     cdef Worker *worker
-    for i in range(1, sim.workers.length):
-        worker = worker_at(sim, i)
-        if worker.stock_pages > 0 and is_below(
-            sim, <int32_t> worker.stock_cgroup, over
-        ):
+    for i in range(1, sim.stocked.length):
+        worker = worker_at(sim, stocked[i])
+        if is_below(sim, <int32_t> worker.stock_cgroup, over):
             stock_drain(sim, worker)
+        if worker.stock_pages > 0:
+            stocked[kept] = stocked[i]
+            kept += 1
+        else:
+            worker.in_stocked = False
+    sim.stocked.length = kept
 
 
 cdef inline void events_count(
@@ -140,6 +147,7 @@ cdef inline ChargeResult charge_batch(
     cdef uint32_t payer = request.memory_payer
     cdef Worker *worker = worker_at(sim, request.worker)
     cdef int64_t batch = BATCH
+    cdef uint32_t entry
     cdef ChargeResult result
     if sim.set.reclaim_lru or payer == 0:
         batch = pages
@@ -155,6 +163,10 @@ cdef inline ChargeResult charge_batch(
             stock_drain(sim, worker)
             worker.stock_cgroup = payer
         worker.stock_pages += batch - pages
+        if not worker.in_stocked:
+            worker.in_stocked = True
+            entry = arena_add(&sim.stocked)
+            (<uint32_t *> sim.stocked.data)[entry] = request.worker
     if is_high(sim, payer):
         worker.over_high += batch
     return CHARGE_OK

@@ -48,6 +48,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         sim.heap.failed
         or sim.requests.failed
         or sim.workers.failed
+        or sim.stocked.failed
         or sim.waiting.failed
         or sim.waits.failed
         or sim.wait_map.failed
@@ -110,6 +111,7 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     heap_open(&sim.heap)
     arena_open(&sim.requests, sizeof(Request))
     arena_open(&sim.workers, sizeof(Worker))
+    arena_open(&sim.stocked, sizeof(uint32_t))
     arena_open(&sim.waiting, sizeof(Waiting))
     arena_open(&sim.waits, sizeof(Wait))
     arena_open(&sim.accounts, sizeof(Account))
@@ -175,6 +177,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     heap_close(&sim.heap)
     arena_close(&sim.requests)
     arena_close(&sim.workers)
+    arena_close(&sim.stocked)
     arena_close(&sim.waiting)
     arena_close(&sim.waits)
     arena_close(&sim.accounts)

@@ -27,11 +27,22 @@ cdef inline void task_shrink(Sim *sim, Task *task, int64_t resident) noexcept no
     task.resident = resident
 
 
+cdef inline void killable_count(Sim *sim, const Task *task, int n) noexcept nogil:
+    """Count a task that may be killed, in its cgroup and every ancestor."""
+    cdef int32_t at = <int32_t> task.cgroup
+    if task.adj == NEVER:
+        return
+    while at >= 0:
+        sim.groups[at].n_killable += n
+        at = sim.groups[at].parent
+
+
 cdef inline void task_ends(Sim *sim, Task *task) noexcept nogil:
     """A task that lives has no request left: it ends and gives its memory back."""
     task.ended = True
     if not task.kernel:
         sim.groups[task.cgroup].n_alive -= 1
+        killable_count(sim, task, -1)
     task_shrink(sim, task, 0)
 
 
@@ -42,6 +53,7 @@ cdef inline void task_arrives(Sim *sim, int32_t index, int64_t nbytes) noexcept 
         task.started = True
         if not task.kernel:
             sim.groups[task.cgroup].n_alive += 1
+            killable_count(sim, task, 1)
         task.resident = task.rss
         memory_count(sim, task.cgroup, task.rss)
         sim.groups[task.cgroup].rss += task.rss
@@ -156,6 +168,7 @@ cdef inline void task_kill(
     kill.row = request.row
     sim.groups[task.cgroup].last_kill_ns = now
     sim.groups[task.cgroup].n_alive -= 1
+    killable_count(sim, task, -1)
     kill_count(sim, <int32_t> task.cgroup)
     if task.in_flight_bytes > 0:
         task.reap_ns = now + reaper_ns()
@@ -193,6 +206,8 @@ cdef inline bint oom_kill(
     cdef int32_t at
     cdef uint32_t i
     cdef const Task *task
+    if sim.groups[over].n_killable == 0:
+        return False
     for i in range(sim.n_tasks):
         task = &sim.tasks[i]
         if not is_killable(task) or not is_below(sim, <int32_t> task.cgroup, over):

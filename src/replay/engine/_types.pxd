@@ -226,6 +226,7 @@ cdef struct Worker:
     uint32_t stock_cgroup   # for whom pages are charged in advance
     int64_t stock_pages
     int64_t over_high       # pages charged above memory.high since it last slept for it
+    bint in_stocked         # it stands in Sim.stocked
 
 cdef struct Holder:
     # a request that shares the lock
@@ -310,6 +311,7 @@ cdef struct Group:
     # tasks
     int64_t last_kill_ns
     uint32_t n_alive
+    uint32_t n_killable     # with descendants
 
 cdef struct Task:
     uint32_t cgroup
@@ -452,6 +454,7 @@ cdef struct Sim:
     Arena requests
     uint32_t free_request
     Arena workers
+    Arena stocked           # uint32_t, workers that may have a stock
     Arena waiting
     uint32_t free_waiting
     Arena waits

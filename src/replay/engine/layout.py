@@ -89,6 +89,7 @@ STRUCTS: Final = {
         ("oom_group", "i4"),
         ("last_kill_ns", "i8"),
         ("n_alive", "u4"),
+        ("n_killable", "u4"),
     ),
     "Kill": _struct(
         ("time_ns", "i8"),
@@ -126,6 +127,7 @@ STRUCTS: Final = {
         ("stock_cgroup", "u4"),
         ("stock_pages", "i8"),
         ("over_high", "i8"),
+        ("in_stocked", "i4"),
     ),
 }
 

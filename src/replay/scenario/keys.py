@@ -361,7 +361,7 @@ KEYS: Final = (
         "this or comm must be given",
     ),
     Key(
-        f"{TASK}rss", size(unlimited=False), "0", "bytes",
+        f"{TASK}rss", size(unlimited=False, most=1 << 50), "0", "bytes",
         "memory charged to this cgroup by the task from its first to its last "
         "request, rounded up to pages",
     ),
