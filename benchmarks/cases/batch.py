@@ -64,10 +64,11 @@ def _peak(name: str, bench: Bench, *, pairs: int) -> Result:
 
 
 BATCH: list[Case] = [
-    Case(name="batch.1-job", run=partial(_rate, jobs=1, pairs=2000)),
+    Case(name="batch.1-job", run=partial(_rate, jobs=1, pairs=5000), slow=True),
     Case(
         name="batch.2-jobs",
-        run=partial(_rate, jobs=2, pairs=2000, peer="batch.1-job"),
+        run=partial(_rate, jobs=2, pairs=5000, peer="batch.1-job"),
+        slow=True,
     ),
     *(
         Case(

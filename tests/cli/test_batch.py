@@ -56,6 +56,7 @@ def test_what_failed_is_told_and_the_exit_code_is_1(
     # THEN the good one is there, and of the others it is said why
     assert done.exit_code == 1
     lines = done.stdout.splitlines()
+    assert lines[0].startswith("4 pairs of 3 traces in ")
     assert lines[0].endswith("1 replayed, 0 there already, 3 failed")
     assert lines[2] == "What failed"
     assert lines[3].startswith("  absent (good): ")

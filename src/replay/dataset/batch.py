@@ -105,7 +105,7 @@ def batch(
     return BatchReport(
         dataset=str(output),
         n_traces=len(plan.traces),
-        n_pairs=plan.n_pairs,
+        n_pairs=work.n_pairs,
         replayed=work.n_replayed,
         kept=work.n_kept,
         again=dict(Counter(work.again)),
