@@ -1,9 +1,9 @@
 """What is counted for whom: I/O, charges, latencies, errors."""
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from replay.engine._arena cimport arena_add, keymap_get, keymap_set
-from replay.engine._histogram cimport histogram_add
+from replay.engine._samples cimport sample_add, samples_reserve
 from replay.engine._types cimport (
     IO_DBYTES,
     IO_DIOS,
@@ -28,7 +28,6 @@ from replay.engine._types cimport (
     Charge,
     Done,
     Failure,
-    LatencyBlock,
     Request,
     Sim,
     Worker,
@@ -161,13 +160,30 @@ cdef inline void write_fails(
 
 
 cdef inline void count_stage(
-    Sim *sim, uint32_t block_index, int stage, int64_t wait_ns
+    Sim *sim, const Request *request, uint8_t stage, int64_t wait_ns
 ) noexcept nogil:
     """Count a stage's time, if it took any."""
-    cdef LatencyBlock *block
     if wait_ns > 0:
-        block = (<LatencyBlock *> sim.blocks.data) + block_index
-        histogram_add(&sim.histograms, &sim.octaves, &block.stages[stage], wait_ns)
+        sample_add(sim, request.account, request.op, stage, wait_ns)
+
+
+cdef inline void count_stages(
+    Sim *sim, const Request *request, int64_t now
+) noexcept nogil:
+    """Count the times of a request that completed."""
+    cdef int64_t device_ns = request.served_ns - request.device_ns
+    samples_reserve(sim)
+    if request.device_ns == request.arrival_ns and request.memory_ns == 0:
+        sample_add(sim, request.account, request.op, STAGE_DEVICE, device_ns)
+        return
+    sample_add(sim, request.account, request.op, STAGE_DEVICE_WAITED, device_ns)
+    count_stage(sim, request, STAGE_THROTTLE, request.tag_ns - request.arrival_ns)
+    count_stage(sim, request, STAGE_TAG, request.dispatch_ns - request.tag_ns)
+    count_stage(sim, request, STAGE_DISPATCH, request.start_ns - request.dispatch_ns)
+    count_stage(sim, request, STAGE_LOCK, request.lock_ns - request.start_ns)
+    count_stage(sim, request, STAGE_MEMORY, request.memory_ns)
+    count_stage(sim, request, STAGE_BACKING, request.device_ns - request.lock_ns)
+    count_stage(sim, request, STAGE_TOTAL, now - request.arrival_ns)
 
 
 cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexcept nogil:
@@ -196,10 +212,6 @@ cdef inline void count_completed(
     Sim *sim, const Request *request, int64_t now
 ) noexcept nogil:
     """Count a request that the driver is done with."""
-    cdef Account *account = (<Account *> sim.accounts.data) + request.account
-    cdef LatencyBlock *block
-    cdef int64_t device_ns
-    cdef uint32_t index
     sim.total_ns += now - request.arrival_ns
     if sim.total_ns >= <int64_t> 1 << 62:
         sim.status = SIM_SUM_RANGE
@@ -211,29 +223,6 @@ cdef inline void count_completed(
     else:
         sim.counts.unfinished += 1
     if request.known:
-        index = account.latency[request.op]
-        if index == 0:
-            index = arena_add(&sim.blocks)
-            account.latency[request.op] = index
-        block = (<LatencyBlock *> sim.blocks.data) + index
-        block.count += 1
-        device_ns = request.served_ns - request.device_ns
-        if request.device_ns == request.arrival_ns and request.memory_ns == 0:
-            count_stage(sim, index, STAGE_DEVICE, device_ns)
-        else:
-            count_stage(
-                sim, index, STAGE_THROTTLE, request.tag_ns - request.arrival_ns
-            )
-            count_stage(sim, index, STAGE_TAG, request.dispatch_ns - request.tag_ns)
-            count_stage(
-                sim, index, STAGE_DISPATCH, request.start_ns - request.dispatch_ns
-            )
-            count_stage(sim, index, STAGE_LOCK, request.lock_ns - request.start_ns)
-            count_stage(sim, index, STAGE_MEMORY, request.memory_ns)
-            count_stage(
-                sim, index, STAGE_BACKING, request.device_ns - request.lock_ns
-            )
-            count_stage(sim, index, STAGE_DEVICE_WAITED, device_ns)
-            count_stage(sim, index, STAGE_TOTAL, now - request.arrival_ns)
+        count_stages(sim, request, now)
     if sim.set.want_requests:
         count_done(sim, request, now)

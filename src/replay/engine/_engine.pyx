@@ -14,7 +14,8 @@ from replay.engine._latency_open cimport latencies_open
 from replay.engine._loop cimport run_rows, run_some
 from replay.engine._policies cimport is_kernel_pid
 from replay.engine._policies_load cimport devices_load, policies_load
-from replay.engine._sim cimport sim_close, sim_open
+from replay.engine._samples cimport samples_fold
+from replay.engine._sim cimport out_of_memory, sim_close, sim_open
 from replay.engine._streams cimport release_next
 from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
 from replay.engine._throttle_types cimport Limit, QueueNode
@@ -374,6 +375,9 @@ cdef class Engine:
         cdef bytes io = b""
         if sim.set.cache_on:
             files_sync(sim)
+        samples_fold(sim)
+        if out_of_memory(sim):
+            raise MemoryError("the engine ran out of memory")
         stocks_drain(sim, 0)    # `current` is exact: without what is in stock
         if sim.backing_io != NULL:
             io = PyBytes_FromStringAndSize(

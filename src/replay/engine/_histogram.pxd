@@ -6,7 +6,7 @@ number of requests. Most stages of most requests take no time at all.
     bucket of 1000:  octave of 1000 is 2**9, 64 buckets of 8 ns: (9 - 6 + 1) * 64 + 61
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from replay.engine._arena cimport Arena, arena_add
 
@@ -30,6 +30,19 @@ cdef struct Histogram:
     int64_t min_ns
     int64_t max_ns
     uint32_t octaves[N_OCTAVES]     # index of an Octave, 0 = none
+
+cdef struct Sample:
+    # a request's time in a stage, not yet counted
+    int64_t value_ns
+    uint32_t account
+    uint8_t op
+    uint8_t stage
+
+cdef struct SampleLog:
+    Sample *samples
+    Sample *sorted          # as many: room to sort them
+    uint32_t length
+    uint32_t capacity
 
 
 cdef inline uint32_t bucket_of(uint64_t value) noexcept nogil:

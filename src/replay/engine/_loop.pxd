@@ -14,6 +14,7 @@ from replay.engine._limit_events cimport limit_event
 from replay.engine._lock cimport shared_finished, shared_freeze, shared_thaw
 from replay.engine._memory cimport memory_touch
 from replay.engine._prefetch cimport prefetch_rows
+from replay.engine._samples cimport samples_fold
 from replay.engine._server cimport request_at, server_leave, wait_add
 from replay.engine._sim cimport out_of_memory
 from replay.engine._stages cimport (
@@ -359,6 +360,8 @@ cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
     while sim.pending > 0 and limit > 0 and sim.status == SIM_OK:
         run_event(sim)
         limit -= 1
+    if sim.pending == 0:
+        samples_fold(sim)
     if out_of_memory(sim):
         sim.status = SIM_NO_MEMORY
     return sim.pending > 0 and sim.status == SIM_OK

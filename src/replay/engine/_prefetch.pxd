@@ -1,22 +1,18 @@
 """Fetch ahead what the next rows will touch, where it does not fit the caches.
 
 Rows are known ahead and a row's state hangs on a chain: hash, account, worker and
-charge, latency block, histogram. Each link is asked for a few rows before the next.
+charge. Each link is asked for a few rows before the next.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from replay.engine._accounts cimport account_key
 from replay.engine._arena cimport keymap_get, keymap_mix
-from replay.engine._histogram cimport Histogram
 from replay.engine._types cimport (
-    N_OPS,
     NOT_REPLAYED,
-    STAGE_DEVICE,
     Account,
     Charge,
     Columns,
-    LatencyBlock,
     Sim,
     Worker,
 )
@@ -33,7 +29,6 @@ cdef enum:
     HASH_AHEAD = 24
     ACCOUNT_AHEAD = 18
     LINKS_AHEAD = 12
-    HISTOGRAM_AHEAD = 6
 
 
 cdef inline uint32_t account_ahead(
@@ -53,7 +48,6 @@ cdef inline void prefetch_rows(
     """Fetch what rows a little behind row i will touch."""
     cdef const Account *account
     cdef uint64_t key
-    cdef int op
     if (
         sim.accounts.length < PREFETCH_ACCOUNTS
         or i + HASH_AHEAD >= columns.n_rows
@@ -67,19 +61,5 @@ cdef inline void prefetch_rows(
     account = (<Account *> sim.accounts.data) + account_ahead(
         sim, columns, i + LINKS_AHEAD
     )
-    op = columns.op[i + LINKS_AHEAD]
     prefetch((<Worker *> sim.workers.data) + account.worker)
     prefetch((<Charge *> sim.charges.data) + account.charge)
-    if 0 <= op < N_OPS:
-        prefetch((<LatencyBlock *> sim.blocks.data) + account.latency[op])
-    account = (<Account *> sim.accounts.data) + account_ahead(
-        sim, columns, i + HISTOGRAM_AHEAD
-    )
-    op = columns.op[i + HISTOGRAM_AHEAD]
-    if 0 <= op < N_OPS:
-        prefetch(
-            (<Histogram *> sim.histograms.data)
-            + ((<LatencyBlock *> sim.blocks.data) + account.latency[op]).stages[
-                STAGE_DEVICE
-            ]
-        )

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from replay.engine._arena cimport (
+    allocate_zeroed,
     arena_close,
     arena_open,
     keymap_close,
@@ -17,6 +18,7 @@ from replay.engine._histogram cimport Histogram, Octave
 from replay.engine._latency_open cimport latencies_close
 from replay.engine._lock cimport shared_close, shared_open
 from replay.engine._pages cimport file_close, file_failed, file_open
+from replay.engine._samples cimport MIN_SAMPLES, samples_close, samples_open
 from replay.engine._server cimport server_open, waits_open
 from replay.engine._types cimport (
     N_IO,
@@ -127,10 +129,10 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     keymap_open(&sim.account_map, 64)
     keymap_open(&sim.charge_map, 64)
     keymap_open(&sim.failure_map, 16)
-    if not waits_open(sim):
+    if not waits_open(sim) or not samples_open(&sim.samples, MIN_SAMPLES):
         return False
     sim.devices = <Device *> calloc(sim.n_devices, sizeof(Device))
-    sim.groups = <Group *> calloc(sim.n_cgroups, sizeof(Group))
+    sim.groups = <Group *> allocate_zeroed(sim.n_cgroups, sizeof(Group))
     sim.tasks = <Task *> calloc(sim.n_tasks + 1, sizeof(Task))
     if sim.devices == NULL or sim.groups == NULL or sim.tasks == NULL:
         return False
@@ -182,6 +184,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.waits)
     arena_close(&sim.accounts)
     arena_close(&sim.charges)
+    samples_close(&sim.samples)
     arena_close(&sim.blocks)
     arena_close(&sim.histograms)
     arena_close(&sim.octaves)

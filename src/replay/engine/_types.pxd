@@ -27,6 +27,7 @@ from replay.engine._arena cimport Arena, KeyMap
 from replay.engine._cost_types cimport CostDevice
 from replay.engine._cache_types cimport File, PageLists, Protection
 from replay.engine._heap cimport Heap
+from replay.engine._histogram cimport SampleLog
 from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._stream_types cimport Stream
 from replay.engine._throttle_types cimport Limit, QueueNode
@@ -464,6 +465,7 @@ cdef struct Sim:
     KeyMap account_map
     Arena charges
     KeyMap charge_map
+    SampleLog samples
     Arena blocks
     Arena histograms
     Arena octaves

@@ -1,0 +1,133 @@
+"""Latencies on their way into the histograms.
+
+Requests that follow one another are of any cgroups, so their histograms lie anywhere in
+memory. Values are written down one behind the other, and counted once there are many:
+account by account where those are many too, so that what is touched next to each other
+lies near each other. Sums, extremes and buckets do not depend on the order.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free
+
+from replay.engine._arena cimport allocate, arena_add
+from replay.engine._histogram cimport Sample, SampleLog, histogram_add
+from replay.engine._types cimport (
+    N_STAGES,
+    STAGE_DEVICE,
+    STAGE_DEVICE_WAITED,
+    Account,
+    LatencyBlock,
+    Sim,
+)
+
+cdef enum:
+    # samples that are held, for few accounts (64 KiB) and at most (16 MiB, twice)
+    MIN_SAMPLES = 1 << 12
+    MAX_SAMPLES = 1 << 20
+    SAMPLES_AN_ACCOUNT = 8
+    # accounts whose histograms fit the caches together
+    NEAR_SHIFT = 7
+    MAX_PARTS = 1 << 11
+
+
+cdef inline bint samples_open(SampleLog *log, uint32_t capacity) noexcept nogil:
+    """Make an empty log; tell whether there was memory for it."""
+    log.length = 0
+    log.capacity = capacity
+    log.samples = <Sample *> allocate(capacity * sizeof(Sample))
+    log.sorted = <Sample *> allocate(capacity * sizeof(Sample))
+    return log.samples != NULL and log.sorted != NULL
+
+
+cdef inline void samples_close(SampleLog *log) noexcept nogil:
+    """Give the memory back."""
+    free(log.samples)
+    free(log.sorted)
+    log.samples = log.sorted = NULL
+
+
+cdef inline void samples_grow(Sim *sim) noexcept nogil:
+    """Hold more samples if there are more accounts; the log is empty."""
+    cdef uint32_t capacity = sim.samples.capacity
+    cdef SampleLog larger
+    while (
+        capacity < MAX_SAMPLES and capacity < SAMPLES_AN_ACCOUNT * sim.accounts.length
+    ):
+        capacity *= 2
+    if capacity == sim.samples.capacity:
+        return
+    if samples_open(&larger, capacity):
+        samples_close(&sim.samples)
+        sim.samples = larger
+    else:
+        samples_close(&larger)      # the smaller one does as well
+
+
+cdef inline void sample_count(Sim *sim, const Sample *one) noexcept nogil:
+    """Count a value in its histogram; zeros follow from the number of requests."""
+    cdef Account *account = (<Account *> sim.accounts.data) + one.account
+    cdef uint32_t index = account.latency[one.op]
+    cdef LatencyBlock *block
+    if index == 0:
+        index = arena_add(&sim.blocks)
+        account.latency[one.op] = index
+    block = (<LatencyBlock *> sim.blocks.data) + index
+    # every request has one of these
+    block.count += one.stage == STAGE_DEVICE or one.stage == STAGE_DEVICE_WAITED
+    if one.value_ns > 0:
+        histogram_add(
+            &sim.histograms, &sim.octaves, &block.stages[one.stage], one.value_ns
+        )
+
+
+cdef inline void samples_sort(SampleLog *log, uint32_t n_accounts) noexcept nogil:
+    """Bring samples of near accounts together, in `sorted`."""
+    cdef uint32_t place[MAX_PARTS + 1]
+    cdef int shift = NEAR_SHIFT
+    cdef uint32_t i, part, n
+    cdef uint32_t at = 0
+    while n_accounts >> shift >= MAX_PARTS:
+        shift += 1
+    for i in range(MAX_PARTS):
+        place[i] = 0
+    for i in range(log.length):
+        place[log.samples[i].account >> shift] += 1
+    for i in range(MAX_PARTS):
+        n = place[i]
+        place[i] = at
+        at += n
+    for i in range(log.length):
+        part = log.samples[i].account >> shift
+        log.sorted[place[part]] = log.samples[i]
+        place[part] += 1
+
+
+cdef inline void samples_fold(Sim *sim) noexcept nogil:
+    """Count all values that are held."""
+    cdef const Sample *samples = sim.samples.samples
+    cdef uint32_t i
+    if sim.accounts.length >> NEAR_SHIFT > 1:
+        samples_sort(&sim.samples, sim.accounts.length)
+        samples = sim.samples.sorted
+    for i in range(sim.samples.length):
+        sample_count(sim, &samples[i])
+    sim.samples.length = 0
+    samples_grow(sim)
+
+
+cdef inline void samples_reserve(Sim *sim) noexcept nogil:
+    """Make room for the samples of one request."""
+    if sim.samples.length + N_STAGES > sim.samples.capacity:
+        samples_fold(sim)
+
+
+cdef inline void sample_add(
+    Sim *sim, uint32_t account, uint8_t op, uint8_t stage, int64_t value_ns
+) noexcept nogil:
+    """Write down a value; there is room."""
+    cdef Sample *one = &sim.samples.samples[sim.samples.length]
+    one.value_ns = value_ns
+    one.account = account
+    one.op = op
+    one.stage = stage
+    sim.samples.length += 1
