@@ -78,7 +78,10 @@ cdef struct InodeOwner:
     uint32_t history
 
 cdef struct File:
-    KeyMap leaf_map
+    uint32_t *leaf_table    # index of a Leaf by its number, 0 = none
+    uint64_t n_leaf_table
+    bint failed
+    KeyMap leaf_map         # leaves whose number is beyond MAX_TABLE_LEAVES; cached ones
     KeyMap node_map         # level << 58 | index
     Arena leaves
     Arena nodes

@@ -178,7 +178,7 @@ cdef class FileHarness:
         """Put an absent page in."""
         cdef Word *word = word_at(leaf_make(&self.file, page), page)
         tree_insert(&self.file, word, page, owner)
-        word_put(&self.file, word, <uint64_t> 1 << (page & 63), owner)
+        word_put(&self.file, word, <uint64_t> 1 << (page & 63), owner, 1)
 
     def owner(self, uint64_t page):
         """Return a page's owner, None if it is absent."""

@@ -47,13 +47,9 @@ cdef struct SampleLog:
 
 cdef inline uint32_t bucket_of(uint64_t value) noexcept nogil:
     """Return the bucket of a value; buckets are in the order of their values."""
-    cdef int octave
-    if value < SUB:
-        return <uint32_t> value
-    octave = log2_floor(value)
-    return <uint32_t> (
-        (octave - SUB_BITS + 1) * SUB + <int> ((value >> (octave - SUB_BITS)) - SUB)
-    )
+    # values below 64 count to the octave of 64, without a branch
+    cdef int shift = log2_floor(value | SUB) - SUB_BITS
+    return <uint32_t> (shift * SUB + <int> (value >> shift))
 
 
 cdef inline int64_t bucket_midpoint(uint32_t bucket) noexcept nogil:
@@ -63,6 +59,14 @@ cdef inline int64_t bucket_midpoint(uint32_t bucket) noexcept nogil:
         return bucket
     shift = bucket // SUB - 1
     return (<int64_t> (SUB + bucket % SUB) << shift) + ((<int64_t> 1 << shift) - 1) // 2
+
+
+cdef inline void histogram_extend(Histogram *one, int64_t value) noexcept nogil:
+    """Count a value in all but its bucket."""
+    one.count += 1
+    one.sum_ns += value
+    one.min_ns = min(one.min_ns, value)
+    one.max_ns = max(one.max_ns, value)
 
 
 cdef inline void histogram_add(
@@ -82,12 +86,7 @@ cdef inline void histogram_add(
         octave = arena_add(octaves)
         one.octaves[bucket // SUB] = octave
     ((<Octave *> octaves.data) + octave).counts[bucket % SUB] += 1
-    one.count += 1
-    one.sum_ns += value
-    if value < one.min_ns:
-        one.min_ns = value
-    if value > one.max_ns:
-        one.max_ns = value
+    histogram_extend(one, value)
 
 
 cdef inline void histogram_merge(

@@ -149,8 +149,7 @@ cdef inline void end_request(Sim *sim, uint32_t slot, int64_t now) noexcept nogi
     cdef Request *request = request_at(sim, slot)
     cdef int32_t stream = request.stream
     cdef bint dispatched = request.worker != 0
-    if now > sim.end_ns:
-        sim.end_ns = now
+    sim.end_ns = max(sim.end_ns, now)
     if dispatched:
         count_completed(sim, request, now)
     if request.task != NO_TASK:
@@ -286,8 +285,7 @@ cdef inline void queue_row(
     request.error = 0
     request.holds_lock = False
     request.account = account_of(sim, request.issuer, request.device)
-    if now > sim.end_ns:
-        sim.end_ns = now
+    sim.end_ns = max(sim.end_ns, now)
     if task != NO_TASK:
         task_arrives(sim, task, nbytes)
     sim.counts.in_flight += 1

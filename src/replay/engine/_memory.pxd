@@ -72,11 +72,11 @@ cdef inline int64_t pages_put(
         second = mask & (mask - 1)
         if page == 0 and nodes == 0 and file.height == 0 and second != 0:
             # page 0 alone needs no node, the page behind it does: for both
-            word_put(file, word, 1, payer)
+            word_put(file, word, 1, payer, 1)
             mask = second
             nodes = tree_missing(file, word, 1)
             tree_insert(file, word, 1, payer)
-    word_put(file, word, mask, payer)
+    word_put(file, word, mask, payer, popcount(mask))
     sim.fs_used += n_pages
     sim.groups[payer].shmem += n_pages
     if nodes == 0:
@@ -114,6 +114,32 @@ cdef inline Leaf *leaf_laid_out(Sim *sim, File *file, uint64_t page) noexcept no
     return leaf
 
 
+cdef inline bint write_from_stock(
+    Sim *sim, File *file, Word *word, uint64_t absent, Request *request
+) noexcept nogil:
+    """Put absent pages of one word in if that needs nothing but pages in stock.
+
+    Most first touches are such: they do what `write_word` does, and tell so.
+    """
+    cdef uint32_t payer = request.memory_payer
+    cdef Worker *worker = worker_at(sim, request.worker)
+    cdef int64_t n_pages = popcount(absent)
+    if (
+        word.present == 0
+        or file.height == 0
+        or worker.stock_cgroup != payer
+        or worker.stock_pages < n_pages
+        or (sim.set.fs_pages >= 0 and sim.fs_used + n_pages > sim.set.fs_pages)
+    ):
+        return False
+    worker.stock_pages -= n_pages
+    word_put(file, word, absent, payer, n_pages)
+    sim.fs_used += n_pages
+    sim.groups[payer].shmem += n_pages
+    charge_of(sim, request, payer).charged_bytes += n_pages * PAGE_BYTES
+    return True
+
+
 cdef inline int64_t write_word(
     Sim *sim,
     File *file,
@@ -121,7 +147,6 @@ cdef inline int64_t write_word(
     uint64_t base,
     uint64_t absent,
     Request *request,
-    Charge *charge,
     int64_t now,
 ) noexcept nogil:
     """Charge the absent pages of one word; sets the request's errno if that fails.
@@ -141,6 +166,7 @@ cdef inline int64_t write_word(
     cdef int64_t until = -1
     cdef bint batched
     cdef ChargeResult result
+    cdef Charge *charge = charge_of(sim, request, payer)
     while absent != 0:
         if sim.set.fs_pages >= 0 and sim.fs_used >= sim.set.fs_pages:
             request.error = sim.set.enospc_errno
@@ -203,7 +229,7 @@ cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcep
     cdef Leaf *leaf = NULL
     cdef Word *word = NULL
     cdef int64_t before, until
-    cdef Charge *charge = charge_of(sim, request, request.memory_payer)
+    cdef Charge *charge
     first = max(first, request.next_page)
     base = first >> WORD_SHIFT << WORD_SHIFT
     while base < end:
@@ -219,15 +245,21 @@ cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcep
         if leaf != NULL:
             word = word_at(leaf, base)
             absent &= ~word.present
-        if request.error == 0 and absent != 0:
+        if absent != 0 and (
+            request.error != 0
+            or not write_from_stock(sim, file, word, absent, request)
+        ):
+            charge = charge_of(sim, request, request.memory_payer)
             before = charge.charged_bytes
-            until = write_word(sim, file, word, base, absent, request, charge, now)
-            if until >= 0:
-                return until
+            if request.error == 0:
+                until = write_word(sim, file, word, base, absent, request, now)
+                if until >= 0:
+                    return until
             if request.error != 0:
-                charge.refused_bytes -= charge.charged_bytes - before
-        if request.error != 0:
-            charge.refused_bytes += popcount(absent) * PAGE_BYTES
+                # what of it could not be charged
+                charge.refused_bytes += (
+                    popcount(absent) * PAGE_BYTES - (charge.charged_bytes - before)
+                )
         base += WORD_PAGES
     if request.error != 0:
         write_fails(sim, request, request.next_page, now)

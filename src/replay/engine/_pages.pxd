@@ -12,6 +12,8 @@ the set of pages alone; who paid for a node is whoever made it.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from replay.engine._arena cimport (
     arena_add,
@@ -41,6 +43,8 @@ cdef extern from *:
     int lowest_bit "replay_lowest"(uint64_t value) noexcept nogil
 
 cdef enum:
+    MIN_TABLE_LEAVES = 512
+    MAX_TABLE_LEAVES = 1 << 22      # 8 TiB of a file
     OWNERS_MARK = 1 << 30   # cgroups and tables are fewer
     LEAF_SHIFT = 9
     LEAF_PAGES = 512
@@ -66,6 +70,9 @@ cdef inline bint file_open(File *file, bint cached) noexcept nogil:
     arena_open(&file.leaves, sizeof(Leaf))
     arena_open(&file.nodes, sizeof(Node))
     arena_open(&file.owners, sizeof(Owners))
+    file.leaf_table = NULL
+    file.n_leaf_table = 0
+    file.failed = False
     file.n_pages = 0
     file.height = 0
     if cached:
@@ -77,7 +84,8 @@ cdef inline bint file_open(File *file, bint cached) noexcept nogil:
 cdef inline bint file_failed(const File *file) noexcept nogil:
     """Tell whether memory ran out."""
     return (
-        file.leaf_map.failed
+        file.failed
+        or file.leaf_map.failed
         or file.node_map.failed
         or file.leaves.failed
         or file.nodes.failed
@@ -89,6 +97,8 @@ cdef inline bint file_failed(const File *file) noexcept nogil:
 
 cdef inline void file_close(File *file) noexcept nogil:
     """Give the memory back."""
+    free(file.leaf_table)
+    file.leaf_table = NULL
     keymap_close(&file.leaf_map)
     keymap_close(&file.node_map)
     arena_close(&file.cache)
@@ -98,9 +108,35 @@ cdef inline void file_close(File *file) noexcept nogil:
     arena_close(&file.owners)
 
 
+cdef inline uint32_t leaf_index(const File *file, uint64_t number) noexcept nogil:
+    """Return the index of a leaf, 0 if none of it was ever touched."""
+    if number < file.n_leaf_table:
+        return file.leaf_table[number]
+    if number < MAX_TABLE_LEAVES:
+        return 0
+    return keymap_get(&file.leaf_map, number)
+
+
+cdef inline void leaf_table_grow(File *file, uint64_t number) noexcept nogil:
+    """Make the table reach to a leaf; what is never touched costs addresses alone."""
+    cdef uint64_t n = max(<uint64_t> MIN_TABLE_LEAVES, file.n_leaf_table)
+    cdef uint32_t *larger
+    while n <= number:
+        n *= 2
+    larger = <uint32_t *> calloc(n, sizeof(uint32_t))
+    if larger == NULL:
+        file.failed = True
+        return
+    if file.n_leaf_table > 0:
+        memcpy(larger, file.leaf_table, file.n_leaf_table * sizeof(uint32_t))
+    free(file.leaf_table)
+    file.leaf_table = larger
+    file.n_leaf_table = n
+
+
 cdef inline Leaf *leaf_get(const File *file, uint64_t page) noexcept nogil:
     """Return the leaf of a page, NULL if none of it was ever touched."""
-    cdef uint32_t index = keymap_get(&file.leaf_map, page >> LEAF_SHIFT)
+    cdef uint32_t index = leaf_index(file, page >> LEAF_SHIFT)
     if index == 0:
         return NULL
     return (<Leaf *> file.leaves.data) + index
@@ -108,11 +144,18 @@ cdef inline Leaf *leaf_get(const File *file, uint64_t page) noexcept nogil:
 
 cdef inline Leaf *leaf_make(File *file, uint64_t page) noexcept nogil:
     """Return the leaf of a page; makes it."""
-    cdef uint32_t index = keymap_get(&file.leaf_map, page >> LEAF_SHIFT)
+    cdef uint64_t number = page >> LEAF_SHIFT
+    cdef uint32_t index = leaf_index(file, number)
     if index == 0:
         index = arena_add(&file.leaves)
-        if index != 0:
-            keymap_set(&file.leaf_map, page >> LEAF_SHIFT, index)
+        if number >= MAX_TABLE_LEAVES:
+            if index != 0:
+                keymap_set(&file.leaf_map, number, index)
+        else:
+            if number >= file.n_leaf_table:
+                leaf_table_grow(file, number)
+            if number < file.n_leaf_table:
+                file.leaf_table[number] = index
     return (<Leaf *> file.leaves.data) + index
 
 
@@ -161,12 +204,12 @@ cdef inline void word_own(
 
 
 cdef inline void word_put(
-    File *file, Word *word, uint64_t mask, uint32_t owner
+    File *file, Word *word, uint64_t mask, uint32_t owner, int64_t n_pages
 ) noexcept nogil:
-    """Mark absent pages of a word as present and owned."""
+    """Mark absent pages of a word, so many, as present and owned."""
     word_own(file, word, mask, owner)
     word.present |= mask
-    file.n_pages += popcount(mask)
+    file.n_pages += n_pages
 
 
 cdef inline int32_t height_for(uint64_t page) noexcept nogil:

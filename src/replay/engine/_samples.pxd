@@ -6,11 +6,20 @@ account by account where those are many too, so that what is touched next to eac
 lies near each other. Sums, extremes and buckets do not depend on the order.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
 from replay.engine._arena cimport allocate, arena_add
-from replay.engine._histogram cimport Sample, SampleLog, histogram_add
+from replay.engine._histogram cimport (
+    SUB,
+    Histogram,
+    Octave,
+    Sample,
+    SampleLog,
+    bucket_of,
+    histogram_add,
+    histogram_extend,
+)
 from replay.engine._types cimport (
     N_STAGES,
     STAGE_DEVICE,
@@ -21,8 +30,8 @@ from replay.engine._types cimport (
 )
 
 cdef enum:
-    # samples that are held, for few accounts (64 KiB) and at most (16 MiB, twice)
-    MIN_SAMPLES = 1 << 12
+    # samples that are held, for few accounts (16 KiB) and at most (16 MiB, twice)
+    MIN_SAMPLES = 1 << 10
     MAX_SAMPLES = 1 << 20
     SAMPLES_AN_ACCOUNT = 8
     # accounts whose histograms fit the caches together
@@ -63,6 +72,11 @@ cdef inline void samples_grow(Sim *sim) noexcept nogil:
         samples_close(&larger)      # the smaller one does as well
 
 
+cdef inline bint is_of_device(const Sample *one) noexcept nogil:
+    """Tell whether it is the one that every request has: so requests are counted."""
+    return one.stage == STAGE_DEVICE or one.stage == STAGE_DEVICE_WAITED
+
+
 cdef inline void sample_count(Sim *sim, const Sample *one) noexcept nogil:
     """Count a value in its histogram; zeros follow from the number of requests."""
     cdef Account *account = (<Account *> sim.accounts.data) + one.account
@@ -72,12 +86,39 @@ cdef inline void sample_count(Sim *sim, const Sample *one) noexcept nogil:
         index = arena_add(&sim.blocks)
         account.latency[one.op] = index
     block = (<LatencyBlock *> sim.blocks.data) + index
-    # every request has one of these
-    block.count += one.stage == STAGE_DEVICE or one.stage == STAGE_DEVICE_WAITED
+    block.count += is_of_device(one)
     if one.value_ns > 0:
         histogram_add(
             &sim.histograms, &sim.octaves, &block.stages[one.stage], one.value_ns
         )
+
+
+cdef inline void samples_count(Sim *sim, const Sample *samples, uint32_t n) noexcept nogil:
+    """Count values; nearly all are like an earlier one, whose octave is there."""
+    cdef const Sample *one
+    cdef const LatencyBlock *block
+    cdef Histogram *histogram
+    cdef Account *accounts = <Account *> sim.accounts.data
+    cdef LatencyBlock *blocks = <LatencyBlock *> sim.blocks.data
+    cdef Histogram *histograms = <Histogram *> sim.histograms.data
+    cdef Octave *octaves = <Octave *> sim.octaves.data
+    cdef uint32_t i, bucket, octave
+    for i in range(n):
+        one = &samples[i]
+        block = &blocks[accounts[one.account].latency[one.op]]
+        # what is not there yet has index 0, and the scratch entries have no octaves
+        histogram = &histograms[block.stages[one.stage]]
+        bucket = bucket_of(<uint64_t> one.value_ns)
+        octave = histogram.octaves[bucket // SUB]
+        if octave == 0 or one.value_ns == 0:
+            sample_count(sim, one)
+            blocks = <LatencyBlock *> sim.blocks.data
+            histograms = <Histogram *> sim.histograms.data
+            octaves = <Octave *> sim.octaves.data
+            continue
+        blocks[accounts[one.account].latency[one.op]].count += is_of_device(one)
+        octaves[octave].counts[bucket % SUB] += 1
+        histogram_extend(histogram, one.value_ns)
 
 
 cdef inline void samples_sort(SampleLog *log, uint32_t n_accounts) noexcept nogil:
@@ -105,12 +146,10 @@ cdef inline void samples_sort(SampleLog *log, uint32_t n_accounts) noexcept nogi
 cdef inline void samples_fold(Sim *sim) noexcept nogil:
     """Count all values that are held."""
     cdef const Sample *samples = sim.samples.samples
-    cdef uint32_t i
     if sim.accounts.length >> NEAR_SHIFT > 1:
         samples_sort(&sim.samples, sim.accounts.length)
         samples = sim.samples.sorted
-    for i in range(sim.samples.length):
-        sample_count(sim, &samples[i])
+    samples_count(sim, samples, sim.samples.length)
     sim.samples.length = 0
     samples_grow(sim)
 

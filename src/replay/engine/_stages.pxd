@@ -40,8 +40,7 @@ cdef inline void served_alone(
 ) noexcept nogil:
     """Count a request whose end nobody waits for, ahead of its time."""
     request.served_ns = done_ns
-    if done_ns > sim.end_ns:
-        sim.end_ns = done_ns
+    sim.end_ns = max(sim.end_ns, done_ns)
     count_completed(sim, request, done_ns)
     sim.counts.in_flight -= 1
 
