@@ -1,0 +1,93 @@
+"""Feed the engine a batch for each case; run under callgrind by the test beside it."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from replay.engine._engine import Engine
+from replay.engine._service import Services
+from replay.engine.columns import NO_TASK, Columns
+from replay.engine.setup import ArrivalEvent, Policy, ServiceModel, Setup
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from cases import setup_of
+
+N_REQUESTS: Final = 20_000
+PAGES: Final = 1 << 18
+
+
+def columns_of(n_cgroups: int) -> Columns:
+    """Return writes of a page at random places, by random cgroups, about 32 at once."""
+    random = np.random.Generator(np.random.PCG64(1))
+    issue = np.arange(N_REQUESTS, dtype=np.int64) * 4000
+    took = 80_000 + random.integers(0, 100_000, N_REQUESTS)
+    issuer = random.integers(1, n_cgroups + 1, N_REQUESTS).astype(np.uint32)
+    return Columns(
+        row=np.arange(N_REQUESTS, dtype=np.int64),
+        queue_ns=issue - 2000,
+        issue_ns=issue,
+        complete_ns=issue + took,
+        sector=random.integers(0, PAGES, N_REQUESTS).astype(np.uint64) * 8,
+        nbytes=np.full(N_REQUESTS, 4096, np.uint32),
+        n_bios=np.ones(N_REQUESTS, np.uint32),
+        op=np.ones(N_REQUESTS, np.int8),
+        pid=issuer.astype(np.int32),
+        issuer=issuer,
+        recorded=issuer,
+        device=np.zeros(N_REQUESTS, np.uint16),
+        task=np.full(N_REQUESTS, NO_TASK, np.int32),
+    )
+
+
+def flat(n_cgroups: int, **fields: Any) -> Setup:
+    """Return a setup of cgroups below one, replayed under the driver it ran under."""
+    values: dict[str, Any] = {
+        "policy": Policy.PER_CGROUP,
+        "trace_policy": Policy.PER_CGROUP,
+        "service": ServiceModel.RECORDED,
+    }
+    return setup_of([-1, *[0] * n_cgroups], **(values | fields))
+
+
+DIRECT: Final[dict[str, Any]] = {
+    "direct_io": True,
+    "trace_direct_io": True,
+    "tmpfs": False,
+}
+LINEAR: Final[dict[str, Any]] = {
+    "service": ServiceModel.LINEAR,
+    "write_base_ns": 3000,
+    "lock_per_page": True,
+}
+CASES: Final[dict[str, Callable[[], tuple[Setup, Columns]]]] = {
+    "direct": lambda: (flat(10, **DIRECT), columns_of(10)),
+    "direct, 2,000 cgroups": lambda: (flat(2000, **DIRECT), columns_of(2000)),
+    "tmpfs": lambda: (flat(10, tmpfs=True), columns_of(10)),
+    "all stages": lambda: (
+        flat(
+            10,
+            tmpfs=True,
+            event=ArrivalEvent.QUEUE,
+            limits={0: 1 << 30, 1: 1 << 20},
+            **LINEAR,
+        ),
+        columns_of(10),
+    ),
+}
+
+
+def main() -> None:
+    """Feed each case once, in their order: callgrind dumps its counts ahead of each."""
+    for make in CASES.values():
+        setup, columns = make()
+        service_ns = np.empty(len(columns), np.int64)
+        Services(setup).fill(columns, service_ns)
+        Engine(setup).feed(columns, service_ns)
+
+
+if __name__ == "__main__":
+    main()

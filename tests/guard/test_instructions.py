@@ -1,0 +1,66 @@
+"""What a request costs, in instructions: a guard that no busy machine disturbs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from guard.replay_cases import CASES, N_REQUESTS
+
+FEED = "__pyx_pw_*Engine_*feed"
+FILL = "*Services_*fill"
+#: Instructions a request; a quarter above what gcc 12 makes of the engine on x86-64.
+BOUNDS = {
+    "direct": 770,
+    "direct, 2,000 cgroups": 970,
+    "tmpfs": 1780,
+    "all stages": 1830,
+}
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """Instructions a request, by case."""
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not installed")
+    if os.environ.get("HYPOTHESIS_PROFILE") == "checked":
+        pytest.skip("a build with checks in it")
+    directory = tmp_path_factory.mktemp("callgrind")
+    done = subprocess.run(
+        [
+            "valgrind",
+            "--tool=callgrind",
+            f"--toggle-collect={FEED}",
+            f"--dump-before={FILL}",
+            f"--callgrind-out-file={directory}/out",
+            sys.executable,
+            str(Path(__file__).parent / "replay_cases.py"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    # a dump between any two calls and one at the end; those of nothing are left out
+    dumps = sorted(directory.glob("out.*"), key=lambda path: int(path.suffix[1:]))
+    found = [n for n in map(_total, [*dumps, directory / "out"]) if n > 0]
+    if not found:
+        pytest.skip("the compiled engine has no symbols")
+    return {name: total // N_REQUESTS for name, total in zip(CASES, found, strict=True)}
+
+
+def _total(dump: Path) -> int:
+    for line in dump.read_text().splitlines():
+        if line.startswith(("summary:", "totals:")):
+            return int(line.split()[1])
+    return 0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_request_costs_no_more_instructions_than_it_did(
+    counted: dict[str, int], case: str
+) -> None:
+    assert counted[case] <= BOUNDS[case]
