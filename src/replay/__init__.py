@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from replay.dataset.batch import batch
     from replay.dataset.read import Dataset, open_dataset
     from replay.dataset.report import BatchReport
+    from replay.distance.curve import Curve, curve
     from replay.replayer import run
     from replay.results.compare import compare
     from replay.results.merge import merge
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchReport",
     "Calibration",
+    "Curve",
     "Dataset",
     "Filters",
     "FormatOptions",
@@ -56,6 +58,7 @@ __all__ = [
     "compare",
     "convert",
     "convert_events",
+    "curve",
     "merge",
     "open_dataset",
     "open_or_convert",
@@ -67,6 +70,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Curve": "replay.distance.curve",
     "BatchReport": "replay.dataset.report",
     "Calibration": "replay.calibration.model",
     "Dataset": "replay.dataset.read",
@@ -81,6 +85,7 @@ _MODULES = {
     "compare": "replay.results.compare",
     "convert": "replay.trace.convert",
     "convert_events": "replay.trace.events",
+    "curve": "replay.distance.curve",
     "merge": "replay.results.merge",
     "open_dataset": "replay.dataset.read",
     "open_or_convert": "replay.trace.convert",

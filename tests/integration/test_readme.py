@@ -9,7 +9,10 @@ from pages import TOP, blocks, commands, environment, run_commands, run_python
 
 README = TOP / "README.md"
 #: Pages whose checked blocks are run.
-PAGES = (README, TOP / "docs" / "compare.md", TOP / "docs" / "sweep.md")
+PAGES = (
+    README,
+    *(TOP / "docs" / f"{name}.md" for name in ("compare", "sweep", "curve")),
+)
 
 
 @pytest.fixture

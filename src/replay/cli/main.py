@@ -35,6 +35,10 @@ COMMANDS: Final = {
         "replay.cli.sweep",
         "Replay under many limits: find the smallest that will do.",
     ),
+    "curve": (
+        "replay.cli.curve",
+        "Show what every memory.max would cost, in one pass.",
+    ),
     "compare": ("replay.cli.compare", "Compare the results of two runs or more."),
     "calibrate": (
         "replay.cli.calibrate",

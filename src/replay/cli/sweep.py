@@ -1,12 +1,17 @@
 """``replay sweep``."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from replay.cli import options
 from replay.cli.progress import message, progress_bar
 from replay.cli.show import show
+
+if TYPE_CHECKING:
+    from replay.trace.filters import Filters
+    from replay.trace.formats.base import FormatOptions
 
 
 @click.command
@@ -72,16 +77,8 @@ def sweep(
     output: Path | None,
     plot: Path | None,
     overwrite: bool,
-    format_name: str | None,
-    columns: str | None,
-    blkparse_format: str | None,
-    begin: str | None,
-    end: str | None,
-    devices: tuple[str, ...],
-    only_cgroups: tuple[str, ...],
-    processes: tuple[str, ...],
-    ops: tuple[str, ...],
-    sectors: str | None,
+    format: "FormatOptions",
+    filters: "Filters",
     assign: Path | None,
     cgroups: Path | None,
     jobs: int | None,
@@ -130,10 +127,8 @@ def sweep(
             cgroups=cgroups,
             jobs=jobs,
             progress=progress,
-            format=options.format_options(format_name, columns, blkparse_format),
-            filters=options.filters_of(
-                begin, end, devices, only_cgroups, processes, ops, sectors
-            ),
+            format=format,
+            filters=filters,
         )
     if output is not None:
         found.write(output, overwrite=overwrite)

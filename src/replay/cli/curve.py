@@ -1,0 +1,99 @@
+"""``replay curve``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from replay.cli import options
+from replay.cli.progress import progress_bar
+from replay.cli.show import show
+
+if TYPE_CHECKING:
+    from replay.trace.filters import Filters
+    from replay.trace.formats.base import FormatOptions
+
+
+@click.command
+@click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
+@options.scenario
+@options.set_key
+@click.option(
+    "--limits",
+    metavar="LIMITS",
+    help="Limits to show: 32M,64M or 16M..1G*2. [default: shares of what is needed]",
+)
+@click.option(
+    "--sample",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Share of the pages to look at; of huge traces 0.01 will do.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="TABLE.parquet",
+    help="Write a row for each cgroup and limit.",
+)
+@options.overwrite
+@options.input_format
+@options.filters
+@options.assign
+@options.cgroups
+@options.json
+@options.quiet
+def curve(
+    inputs: tuple[str, ...],
+    scenario: Path | None,
+    overrides: tuple[str, ...],
+    limits: str | None,
+    sample: float,
+    output: Path | None,
+    overwrite: bool,
+    format: "FormatOptions",
+    filters: "Filters",
+    assign: Path | None,
+    cgroups: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Show what every memory.max would cost each cgroup, in one pass.
+
+    Of a file on tmpfs: where it would be stopped. Of a page cache (backing.filesystem =
+    ext4): which share of its hits would be lost, and how much read again.
+    """
+    if overwrite and output is None:
+        raise click.UsageError("--overwrite needs a file: give -o TABLE.parquet.")
+    import json
+
+    import replay
+    from replay.vary.axes import parse_axis
+
+    shown: list[int] = []
+    if limits is not None:
+        axis = parse_axis(f"memory.max={limits}")
+        shown = [int(number) for number in axis.numbers if number is not None]
+        if not shown:
+            raise click.UsageError(f"--limits {limits}: give two sizes or a range.")
+    with progress_bar("Reading", quiet=quiet) as progress:
+        found = replay.curve(
+            inputs[0] if len(inputs) == 1 else list(inputs),
+            scenario,
+            limits=shown,
+            sample=sample,
+            overrides=overrides,
+            assign=assign,
+            cgroups=cgroups,
+            progress=progress,
+            format=format,
+            filters=filters,
+        )
+    if output is not None:
+        found.write(output, overwrite=overwrite)
+    if as_json:
+        told = {"tmpfs": found.tmpfs, "notes": found.notes}
+        click.echo(json.dumps({**told, "limits": found.table().to_pylist()}))
+    else:
+        show(found)

@@ -1,0 +1,456 @@
+"""What ``memory.max`` would cost, for every cgroup and every limit, in one pass."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from replay.distance._stack import Stack
+from replay.distance.stops import TmpfsFile, Usage
+from replay.engine.columns import NO_TASK, Columns
+from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES, Policy
+from replay.errors import ScenarioError
+from replay.feed import parts
+from replay.output import replacing
+from replay.scenario.bind import Binding
+from replay.scenario.load import Scenario
+from replay.trace.convert import open_or_convert
+from replay.trace.file import Progress, Trace
+from replay.trace.filters import Filters
+from replay.trace.formats.base import FormatOptions
+from replay.trace.schema import OP_CODES
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+SECTOR_BYTES: Final = 512
+READ: Final = OP_CODES["read"]
+WRITE: Final = OP_CODES["write"]
+FREES: Final = frozenset([OP_CODES["discard"], OP_CODES["write_zeroes"]])
+#: Limits that are shown, as shares of what a cgroup needs for nothing to happen.
+SHARES: Final = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
+
+_SCHEMA: Final = pa.schema(
+    [
+        pa.field("cgroup", pa.string(), nullable=False),
+        pa.field("memory_max_bytes", pa.int64(), nullable=False),
+        pa.field("uses", pa.int64()),
+        pa.field("lost", pa.int64()),
+        pa.field("lost_share", pa.float64()),
+        pa.field("read_again_bytes", pa.int64()),
+        pa.field("stopped_row", pa.int64()),
+        pa.field("stopped_ns", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheCurve:
+    """Of one cgroup's page cache, if it is given back in the order of its last use.
+
+    Attributes
+    ----------
+    cgroup : str
+    distances : ndarray of int64, shape (n,)
+        Reads of pages that had been used before, by their distance in pages (of the
+        sampled ones).
+    n_pages : int
+        Different pages that were used, sampled ones.
+    sample : float
+        Share of the pages that were looked at.
+    """
+
+    cgroup: str
+    distances: NDArray[np.int64]
+    n_pages: int
+    sample: float
+
+    @property
+    def need_bytes(self) -> int:
+        """The smallest limit at which nothing is read again."""
+        used = np.flatnonzero(self.distances)
+        pages = int(used[-1]) if len(used) else 0
+        return round(pages / self.sample) * PAGE_BYTES
+
+    @property
+    def uses(self) -> int:
+        """Reads that find their page in a cache without a limit."""
+        return round(int(self.distances.sum()) / self.sample)
+
+    def lost(self, limit_bytes: int) -> int:
+        """Return how many of the uses do not find their page under a limit."""
+        pages = int(limit_bytes // PAGE_BYTES * self.sample)
+        return round(int(self.distances[pages + 1 :].sum()) / self.sample)
+
+    def row(self, limit_bytes: int) -> dict[str, Any]:
+        """Say what a limit costs."""
+        uses, lost = self.uses, self.lost(limit_bytes)
+        return {
+            "cgroup": self.cgroup,
+            "memory_max_bytes": limit_bytes,
+            "uses": uses,
+            "lost": lost,
+            "lost_share": lost / uses if uses else 0.0,
+            "read_again_bytes": lost * PAGE_BYTES,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TmpfsCurve:
+    """Of one cgroup's pages of files on tmpfs, which cannot be given back.
+
+    Attributes
+    ----------
+    cgroup : str
+    rows, pages : list of int
+        A row and what is charged behind it, whenever that is more than ever before.
+    times : list of int
+        When these rows arrive, ns since the trace's start.
+    """
+
+    cgroup: str
+    rows: list[int]
+    pages: list[int]
+    times: list[int]
+
+    @property
+    def need_bytes(self) -> int:
+        """The smallest limit at which no row is stopped."""
+        return (self.pages[-1] if self.pages else 0) * PAGE_BYTES
+
+    def stopped(self, limit_bytes: int) -> tuple[int, int] | None:
+        """Return row and time of the first request that does not fit; None: all do."""
+        at = bisect_right(self.pages, limit_bytes // PAGE_BYTES)
+        return (self.rows[at], self.times[at]) if at < len(self.rows) else None
+
+    def row(self, limit_bytes: int) -> dict[str, Any]:
+        """Say what a limit stops."""
+        row, time_ns = self.stopped(limit_bytes) or (None, None)
+        return {
+            "cgroup": self.cgroup,
+            "memory_max_bytes": limit_bytes,
+            "stopped_row": row,
+            "stopped_ns": time_ns,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """What every limit would cost every cgroup.
+
+    Attributes
+    ----------
+    cgroups : list of CacheCurve or list of TmpfsCurve
+        Of the cgroups that issue and their ancestors, the root apart; those first that
+        need most.
+    tmpfs : bool
+    notes : list of str
+        What the numbers are and are not.
+    limits : list of int
+        Limits that were asked for; empty: shares of what each cgroup needs.
+    """
+
+    cgroups: Sequence[CacheCurve | TmpfsCurve]
+    tmpfs: bool
+    notes: list[str]
+    limits: list[int]
+
+    def table(self) -> pa.Table:
+        """Return a row for each cgroup and limit."""
+        rows = [
+            one.row(limit)
+            for one in self.cgroups
+            for limit in self.limits or default_limits(one.need_bytes)
+        ]
+        return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write `table` as a Parquet file, whole or not at all."""
+        with replacing(path, overwrite=overwrite) as part:
+            pq.write_table(self.table(), part, compression="zstd")
+
+    def __rich__(self) -> "RenderableType":
+        """Let rich show it."""
+        from replay.report.curve import curve_page
+
+        return curve_page(self)
+
+
+def default_limits(need_bytes: int) -> list[int]:
+    """Return limits in whole pages, up to what is needed."""
+    pages = need_bytes // PAGE_BYTES
+    some = {round(pages * share) for share in SHARES}
+    return [one * PAGE_BYTES for one in sorted(some) if one]
+
+
+def curve(
+    trace: Trace | str | Path | Sequence[str | Path],
+    scenario: Mapping[str, Any] | str | Path | None = None,
+    *,
+    limits: Sequence[int] = (),
+    sample: float = 1.0,
+    overrides: Sequence[str] = (),
+    assign: str | Path | None = None,
+    cgroups: str | Path | None = None,
+    progress: Progress | None = None,
+    format: str | FormatOptions | None = None,
+    filters: Filters | None = None,
+) -> Curve:
+    """Find what every ``memory.max`` would cost, in one pass over a trace.
+
+    Parameters
+    ----------
+    trace, scenario, overrides, assign, cgroups, progress, format, filters
+        As `replay.run`. Limits of the scenario have no effect.
+    limits : sequence of int
+        Bytes to show; by default some for each cgroup, up to what it needs.
+    sample : float
+        Share of the pages to look at, of a page cache: 1 is all, and exact.
+
+    Returns
+    -------
+    Curve
+
+    Raises
+    ------
+    TraceError
+        The trace cannot be read.
+    ScenarioError
+        The scenario is not valid, or its I/O has no pages to be charged for.
+    """
+    if not 0 < sample <= 1:
+        raise ScenarioError(f"--sample {sample}: is a share, more than 0 and at most 1")
+    given = scenario
+    if given is None or isinstance(given, (str, Path)):
+        wanted = Scenario.load(given, overrides=overrides, assign=assign)
+    else:
+        wanted = Scenario.from_dict(given, overrides=overrides, assign=assign)
+    if isinstance(trace, Trace):
+        return _curve(trace, wanted.bind(trace), list(limits), sample, progress)
+    with open_or_convert(
+        trace, cgroups=cgroups, progress=progress, format=format, filters=filters
+    ) as opened:
+        return _curve(opened, wanted.bind(opened), list(limits), sample, progress)
+
+
+def _curve(
+    trace: Trace,
+    binding: Binding,
+    limits: list[int],
+    sample: float,
+    progress: Progress | None,
+) -> Curve:
+    setup = binding.setup
+    if setup.direct_io:
+        raise ScenarioError(
+            "driver.direct_io: direct I/O has no pages that a limit could take away"
+        )
+    if setup.policy == Policy.ROOT:
+        raise ScenarioError(
+            "driver.policy = root: / pays for every page, and has no memory.max"
+        )
+    walk: _Tmpfs | _Cache
+    walk = _Tmpfs(binding) if setup.tmpfs else _Cache(binding, sample)
+    n_done = 0
+    for part in parts(trace, binding, None):
+        walk.add(part.columns)
+        n_done += len(part.columns)
+        if progress is not None:
+            progress(n_done, trace.n_rows)
+    found: list[CacheCurve | TmpfsCurve] = [*walk.curves()]
+    found.sort(key=lambda one: (-one.need_bytes, one.cgroup))
+    return Curve(
+        cgroups=found, tmpfs=bool(setup.tmpfs), notes=walk.notes(), limits=limits
+    )
+
+
+def distances_of(stack: Stack, sample: float) -> NDArray[np.int64]:
+    """Return how many reads of pages that were there before have each distance.
+
+    Whether a few pages that are used all the time are in a sample or not would move the
+    whole curve: the uses that it has too many or too few are put at distance 1, where
+    those pages are (SHARDS-adj, Waldspurger et al., FAST 2015).
+    """
+    counts = np.frombuffer(stack.distances(), np.int64).copy()
+    if sample < 1 and len(counts) > 1:
+        missing = round(stack.n_needed * sample) - int(counts.sum())
+        counts[1] = max(int(counts[1]) + missing, 0)
+    if len(counts):
+        counts[0] = 0  # not there before: no limit brings them back
+    return counts
+
+
+class _Cache:
+    """Feeds every cgroup's stack, and its ancestors', with the pages it uses."""
+
+    def __init__(self, binding: Binding, sample: float) -> None:
+        self._names = binding.cgroup_names
+        self._css = binding.setup.memory_css
+        self._parent = binding.setup.parent
+        self._sample = sample
+        self._threshold = min(round(sample * 2**64), 2**64 - 1)
+        self._stacks: dict[int, Stack] = {}
+
+    def add(self, columns: Columns) -> None:
+        """Use the pages of rows."""
+        css = self._css
+        for device, op, sector, nbytes, issuer in zip(
+            columns.device.tolist(),
+            columns.op.tolist(),
+            columns.sector.tolist(),
+            columns.nbytes.tolist(),
+            columns.issuer.tolist(),
+            strict=True,
+        ):
+            if device == NOT_REPLAYED or not nbytes:
+                continue
+            start, end = sector * SECTOR_BYTES, sector * SECTOR_BYTES + nbytes
+            first, last = start // PAGE_BYTES, (end - 1) // PAGE_BYTES
+            key = (device << 52) + first
+            if op in FREES:
+                first, last = -(-start // PAGE_BYTES), end // PAGE_BYTES - 1
+                for stack in self._stacks.values():
+                    stack.drop((device << 52) + first, max(last - first + 1, 0))
+                continue
+            if op not in (READ, WRITE):
+                continue
+            cgroup = int(css[issuer])
+            while cgroup > 0:
+                stack = self._stacks.get(cgroup) or self._made(cgroup)
+                if op == READ:
+                    stack.use(key, last - first + 1, True)
+                else:
+                    # what a write leaves of a page has to be there first
+                    head, tail = bool(start % PAGE_BYTES), bool(end % PAGE_BYTES)
+                    for page in range(first, last + 1) if head or tail else ():
+                        part = (page == first and head) or (page == last and tail)
+                        stack.use((device << 52) + page, 1, part)
+                    if not (head or tail):
+                        stack.use(key, last - first + 1, False)
+                cgroup = int(self._parent[cgroup])
+
+    def _made(self, cgroup: int) -> Stack:
+        self._stacks[cgroup] = Stack(self._threshold)
+        return self._stacks[cgroup]
+
+    def curves(self) -> list[CacheCurve]:
+        """Return what was found."""
+        return [
+            CacheCurve(
+                cgroup=self._names[cgroup],
+                distances=distances_of(stack, self._sample),
+                n_pages=stack.n_pages,
+                sample=self._sample,
+            )
+            for cgroup, stack in self._stacks.items()
+        ]
+
+    def notes(self) -> list[str]:
+        """Say what the numbers are."""
+        notes = [
+            "pages are given back in the order of their last use, all that memory.max "
+            "holds are the file's: no read-ahead, no dirty pages, no page tree",
+            "a page that several cgroups use counts for each of them",
+        ]
+        if self._sample < 1:
+            least = min((s.n_pages for s in self._stacks.values()), default=0)
+            error = 100 / max(least, 1) ** 0.5
+            notes.append(
+                f"sampled {100 * self._sample:g} % of the pages: at least {least:,} of "
+                f"each cgroup, a standard error of the share of at most {error:.1f} %"
+            )
+        return notes
+
+
+class _Tmpfs:
+    """Charges every page to who touches it first, without a limit."""
+
+    def __init__(self, binding: Binding) -> None:
+        setup = binding.setup
+        if setup.laid_out_by >= 0:
+            raise ScenarioError(
+                "backing.laid_out_by: the file's pages exist and are charged already"
+            )
+        self._names = binding.cgroup_names
+        self._setup = setup
+        self._css = setup.memory_css.tolist()
+        self._usage = Usage(setup.parent.tolist())
+        self._files = [TmpfsFile() for _ in setup.devices]
+        self._left = setup.task_requests.tolist()
+        self._times: dict[int, int] = {}
+
+    def add(self, columns: Columns) -> None:
+        """Charge the pages of rows."""
+        arrival = np.where(columns.issue_ns < 0, columns.queue_ns, columns.issue_ns)
+        for row, time_ns, device, op, sector, nbytes, issuer, task in zip(
+            columns.row.tolist(),
+            arrival.tolist(),
+            columns.device.tolist(),
+            columns.op.tolist(),
+            columns.sector.tolist(),
+            columns.nbytes.tolist(),
+            columns.issuer.tolist(),
+            columns.task.tolist(),
+            strict=True,
+        ):
+            if device == NOT_REPLAYED:
+                continue
+            if task != NO_TASK:
+                self._begin(task)
+            start, end = sector * SECTOR_BYTES, sector * SECTOR_BYTES + nbytes
+            if op == WRITE and nbytes:
+                payer = self._css[issuer]
+                pages, nodes = self._files[device].write(
+                    start // PAGE_BYTES, (end - 1) // PAGE_BYTES, payer
+                )
+                if pages:
+                    self._usage.add(payer, pages, nodes)
+                    self._usage.charged(row, payer)
+                    self._times[row] = time_ns
+            elif op in FREES and nbytes:
+                first, last = -(-start // PAGE_BYTES), end // PAGE_BYTES - 1
+                if last >= first:
+                    freed, payers = self._files[device].free(first, last)
+                    for payer, pages in freed.items():
+                        self._usage.add(payer, -pages)
+                    for payer in payers:
+                        self._usage.add(payer, 0, -1)
+            if task != NO_TASK:
+                self._end(task)
+
+    def _begin(self, task: int) -> None:
+        if self._left[task] == int(self._setup.task_requests[task]):
+            rss = int(self._setup.task_rss[task])
+            self._usage.add(int(self._setup.task_cgroup[task]), rss)
+
+    def _end(self, task: int) -> None:
+        self._left[task] -= 1
+        if self._left[task] == 0:
+            rss = int(self._setup.task_rss[task])
+            self._usage.add(int(self._setup.task_cgroup[task]), -rss)
+
+    def curves(self) -> list[TmpfsCurve]:
+        """Return what was found."""
+        return [
+            TmpfsCurve(
+                cgroup=self._names[cgroup],
+                rows=[row for row, _ in highs],
+                pages=[pages for _, pages in highs],
+                times=[self._times[row] for row, _ in highs],
+            )
+            for cgroup, highs in enumerate(self._usage.highs)
+            if highs and cgroup > 0
+        ]
+
+    def notes(self) -> list[str]:
+        """Say what the numbers are."""
+        return [
+            "the limit of one cgroup at a time; rows are taken one after the other, in "
+            "the order of the trace"
+        ]

@@ -1,0 +1,110 @@
+"""`replay curve` of recordings: what sweeps and single runs find."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+import replay
+from recordings import TRACES
+from replay.cli.main import cli
+from replay.distance.curve import CacheCurve, TmpfsCurve
+from replay.errors import ScenarioError
+
+SEED = TRACES / "seed-unlimited"
+BASE = TRACES / "seed-unlimited.toml"
+LIMIT = "/test.slice/memory.max"
+
+
+def test_the_curve_of_the_seed_is_its_sweep() -> None:
+    # GIVEN one pass over the seed's recording
+    curve = replay.curve(SEED, BASE)
+    (one,) = curve.cgroups
+    assert isinstance(one, TmpfsCurve)
+    # THEN it needs what the sweep finds, to the page
+    found = replay.sweep(SEED, BASE, vary=[f"{LIMIT}=64M..512M*2"])
+    (knee,) = found.knees
+    numbers = {point.values[0]: point.numbers[0] for point in found.points}
+    assert knee.holds is not None
+    assert numbers[knee.holds] == one.need_bytes
+    # AND at every limit of the sweep the request fails that it says
+    for point in found.points:
+        limit = point.numbers[0]
+        assert isinstance(limit, int)
+        stopped = one.stopped(limit)
+        kills = sum(int(str(row["kills"])) for row in point.rows())
+        assert (stopped is not None) == (kills == 1)
+    for limit in (64 << 20, 200 << 20):
+        result = replay.run(SEED, BASE, overrides=[f"{LIMIT}={limit}"])
+        stopped = one.stopped(limit)
+        assert stopped is not None
+        assert result.kills["row"].to_pylist() == [stopped[0]]
+
+
+def test_a_page_cache_is_a_share_of_lost_hits(tmp_path: Path) -> None:
+    # GIVEN reads of ext4's pages, some again
+    path = tmp_path / "reads.csv"
+    reads = [0, 1, 2, 3, 0, 1, 2, 3, 3]
+    path.write_text(
+        "t,dev,at,n,rw\n"
+        + "".join(f"{i},8:0,{4096 * p},4096,R\n" for i, p in enumerate(reads))
+    )
+    scenario = {
+        "driver": {"direct_io": False},
+        "backing": {"filesystem": "ext4"},
+        "assign": [{"device": "8:0", "cgroup": "/p/a"}],
+    }
+    options = replay.FormatOptions(
+        name="csv", columns="time=t:s,device=dev,offset=at:B,size=n:B,op=rw"
+    )
+    found = replay.curve(path, scenario, format=options)
+    # THEN cgroup and parent need four pages, and lose four of five hits with three
+    assert [one.cgroup for one in found.cgroups] == ["/p", "/p/a"]
+    for one in found.cgroups:
+        assert isinstance(one, CacheCurve)
+        assert (one.uses, one.need_bytes) == (5, 4 * 4096)
+        assert one.lost(3 * 4096) == 4
+        assert one.row(3 * 4096)["read_again_bytes"] == 4 * 4096
+        assert one.row(3 * 4096)["lost_share"] == pytest.approx(0.8)
+
+
+def test_the_command_shows_limits_and_writes_them(tmp_path: Path) -> None:
+    table = tmp_path / "curve.parquet"
+    done = CliRunner().invoke(
+        cli,
+        [
+            "curve",
+            str(SEED),
+            "-s",
+            str(BASE),
+            "--limits",
+            "64M..256M*2",
+            "-o",
+            str(table),
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    assert "/test.slice: 257.6 MiB (270,094,336 B) holds all of it" in done.stdout
+    rows = pq.read_table(table).to_pylist()
+    assert [row["memory_max_bytes"] for row in rows] == [1 << 26, 1 << 27, 1 << 28]
+    assert [row["stopped_row"] for row in rows] == sorted(
+        row["stopped_row"] for row in rows
+    )
+    done = CliRunner().invoke(cli, ["curve", str(SEED), "--json"])
+    assert json.loads(done.stdout)["tmpfs"] is True
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["driver.direct_io=true"], "direct I/O has no pages"),
+        (["driver.policy=root"], "/ pays for every page"),
+        (["backing.laid_out_by=/"], "exist and are charged already"),
+    ],
+)
+def test_what_has_no_curve_is_refused(overrides: list[str], said: str) -> None:
+    with pytest.raises(ScenarioError) as error:
+        replay.curve(SEED, overrides=overrides)
+    assert said in str(error.value)
