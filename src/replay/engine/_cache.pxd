@@ -10,7 +10,7 @@ mm/workingset.c, v6.1.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine._accounts cimport charge_of
-from replay.engine._arena cimport arena_add, keymap_get, keymap_set
+from replay.engine._arena cimport arena_add
 from replay.engine._cache_types cimport CacheLeaf, File, Leaf, Links, PageList
 from replay.engine._limits cimport PAGE_BYTES, kernel_pages, memory_count
 from replay.engine._pages cimport (
@@ -18,6 +18,8 @@ from replay.engine._pages cimport (
     LEAF_SHIFT,
     WORD_SHIFT,
     WORDS,
+    leaf_index,
+    leaf_record,
     word_owner,
 )
 from replay.engine._types cimport N_IO, Request, Sim
@@ -63,7 +65,7 @@ cdef inline uint32_t cache_find(File *file, uint64_t page) noexcept nogil:
     cdef uint32_t index
     if file.found != 0 and file.found_number == number:
         return file.found
-    index = keymap_get(&file.leaf_map, number)
+    index = leaf_index(file, number)
     if index != 0:
         file.found = index
         file.found_number = number
@@ -93,7 +95,7 @@ cdef inline uint32_t cache_make(Sim *sim, File *file, uint64_t page) noexcept no
     if arena_add(&file.cache) != index or index == 0:
         file.cache.failed = True
         return 0
-    keymap_set(&file.leaf_map, page >> LEAF_SHIFT, index)
+    leaf_record(file, page >> LEAF_SHIFT, index)
     leaf = cache_at(file, index)
     leaf.number = page >> LEAF_SHIFT
     if sim.set.laid_out:

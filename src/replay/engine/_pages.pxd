@@ -142,20 +142,26 @@ cdef inline Leaf *leaf_get(const File *file, uint64_t page) noexcept nogil:
     return (<Leaf *> file.leaves.data) + index
 
 
+cdef inline void leaf_record(File *file, uint64_t number, uint32_t index) noexcept nogil:
+    """Remember where a leaf stands."""
+    if index == 0:
+        return
+    if number >= MAX_TABLE_LEAVES:
+        keymap_set(&file.leaf_map, number, index)
+        return
+    if number >= file.n_leaf_table:
+        leaf_table_grow(file, number)
+    if number < file.n_leaf_table:
+        file.leaf_table[number] = index
+
+
 cdef inline Leaf *leaf_make(File *file, uint64_t page) noexcept nogil:
     """Return the leaf of a page; makes it."""
     cdef uint64_t number = page >> LEAF_SHIFT
     cdef uint32_t index = leaf_index(file, number)
     if index == 0:
         index = arena_add(&file.leaves)
-        if number >= MAX_TABLE_LEAVES:
-            if index != 0:
-                keymap_set(&file.leaf_map, number, index)
-        else:
-            if number >= file.n_leaf_table:
-                leaf_table_grow(file, number)
-            if number < file.n_leaf_table:
-                file.leaf_table[number] = index
+        leaf_record(file, number, index)
     return (<Leaf *> file.leaves.data) + index
 
 
