@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from replay.engine.setup import ArrivalMode
 from replay.engine.streams import Streams, infer_streams
 from replay.errors import ScenarioError
 from replay.feed import Part, ahead, parts
+from replay.interval import fit_interval, interval_text, parse_interval
 from replay.pipeline import RowsAgain, read_and_replay
+from replay.report.format import time_text
 from replay.results.dependence import dependence
 from replay.results.info import run_info
 from replay.results.result import Result
@@ -27,6 +30,7 @@ from replay.trace.convert import open_or_convert, open_source
 from replay.trace.file import Progress, Trace
 from replay.trace.formats.base import FormatOptions
 from replay.trace.kept import KeptRows
+from replay.trace.metadata import Summary
 from replay.trace.schema import device_text
 from replay.version import VERSION
 
@@ -52,6 +56,7 @@ def run(
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
     filters: "Filters | None" = None,
+    interval: str | int | None = None,
 ) -> Result:
     """Replay a trace under a scenario.
 
@@ -84,6 +89,9 @@ def run(
         by content where that is safe.
     filters : Filters or None
         Which requests to replay, of a trace that is given by its path.
+    interval : str, int or None
+        Make a timeline of intervals this long: ``"1s"``, ``"100ms"``, an integer of ns.
+        It is widened, and a note says so, where the rows would be too many.
 
     Returns
     -------
@@ -102,6 +110,7 @@ def run(
     """
     if (batch_rows is not None and batch_rows < 1) or threads < 1:
         raise ValueError("batch_rows and threads must be positive")
+    interval_ns = 0 if interval is None else parse_interval(interval)
     started = time.perf_counter()
     wanted = _scenario(scenario, overrides, assign)
     target = None if output is None else Path(output)
@@ -137,11 +146,14 @@ def run(
                     batch_rows=batch_rows,
                     threads=threads,
                     # they are written while the engine runs
-                    guess=not requests,
+                    guess=not requests and not interval_ns,
                 )
         bound_from = time.perf_counter()
         binding = wanted.bind(opened)
         _check_overrides(overrides, binding)
+        if interval_ns:
+            binding = _with_timeline(binding, interval_ns, opened.metadata.summary)
+            interval_ns = binding.setup.interval_ns
         names = Names(
             cgroups=binding.cgroup_names,
             parents=binding.setup.parent,
@@ -152,6 +164,7 @@ def run(
                 if binding.backing_device is None
                 else device_text(binding.backing_device)
             ),
+            interval_ns=interval_ns,
         )
         with ResultSink(
             names, output=target, overwrite=overwrite, requests=requests
@@ -193,6 +206,7 @@ def run(
                     "replay_s": done - replay_from,
                     "total_s": done - started,
                 },
+                interval_ns=interval_ns,
             )
             result = sink.finish(raw, info)
     return result
@@ -212,6 +226,22 @@ def _scenario(
             )
         return scenario
     return Scenario.from_dict(scenario or {}, overrides=overrides, assign=assign)
+
+
+def _with_timeline(binding: Binding, interval_ns: int, summary: Summary) -> Binding:
+    """Ask for a timeline; note it where the intervals had to be widened."""
+    span_ns = summary.end_ns - summary.start_ns
+    fitting = fit_interval(interval_ns, span_ns, len(binding.cgroup_names))
+    notes = binding.notes
+    if fitting != interval_ns:
+        notes = [
+            *notes,
+            f"interval {interval_text(interval_ns)} widened to "
+            f"{interval_text(fitting)}: {len(binding.cgroup_names):,} cgroups over "
+            f"{time_text(span_ns)} would make too many rows",
+        ]
+    setup = replace(binding.setup, interval_ns=fitting)
+    return replace(binding, setup=setup, notes=notes)
 
 
 def _check_overrides(overrides: Sequence[str], binding: Binding) -> None:

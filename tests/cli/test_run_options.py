@@ -73,6 +73,7 @@ def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> N
         *("--device", "7:0", "--device", "7:1", "--cgroup", "/a", "--process", "dd*"),
         *("--op", "write", "--sectors", "8-15"),
         *("-o", tmp_path / "out", "--requests", "--batch-rows", "7", "--threads", "2"),
+        *("--interval", "1s"),
     )
     assert done.exit_code == 0, done.output
     assert (library.trace, library.scenario) == (["a", "b"], Path("s.toml"))
@@ -94,6 +95,7 @@ def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> N
             ops=("write",),
             sectors="8-15",
         ),
+        "interval": "1s",
         "threads": 2,
         "progress": None,
     }
@@ -239,3 +241,10 @@ def test_a_pipe_takes_its_width_from_columns_and_cuts_nothing(
     assert path in first_column
     if not columns:
         assert path in result.stdout
+
+
+def test_interval_is_asked_of_the_library(library: Library) -> None:
+    assert call("run", "seed", "--interval", "100ms").exit_code == 0
+    assert library.options["interval"] == "100ms"
+    call("run", "seed")
+    assert library.options["interval"] is None

@@ -26,6 +26,7 @@ CGROUP_COLUMNS = {
     "workers": ("cgroup",),
     "kills": ("limit_cgroup", "victim_cgroup"),
     "errors": ("cgroup",),
+    "timeline": ("cgroup",),
     "requests": ("issuer", "payer"),
 }
 #: How many leading columns tell the rows apart and order them.
@@ -37,6 +38,7 @@ KEYS = {
     "histograms": 5,
     "interference": 3,
     "errors": 2,
+    "timeline": 2,
 }
 
 

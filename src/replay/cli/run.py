@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Keep a row for every request, in OUTDIR.",
 )
+@click.option(
+    "--interval",
+    metavar="TIME",
+    help="Make a timeline: who paid, held and waited in each second (1s, 100ms).",
+)
 @options.batch_rows
 @options.threads
 @options.json
@@ -50,6 +55,7 @@ def run(
     output: Path | None,
     overwrite: bool,
     requests: bool,
+    interval: str | None,
     batch_rows: int,
     threads: int,
     as_json: bool,
@@ -79,6 +85,7 @@ def run(
             output=output,
             overwrite=overwrite,
             requests=requests,
+            interval=interval,
             batch_rows=batch_rows,
             threads=threads,
             progress=progress,

@@ -20,6 +20,8 @@ from replay.engine._streams cimport release_next
 from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
 from replay.engine._throttle_types cimport Limit, QueueNode
 from replay.engine._stream_types cimport Stream
+from replay.engine._timeline cimport timeline_cut, timeline_open
+from replay.engine._timeline_state cimport TimelineRow
 from replay.engine._types cimport (
     N_IO,
     SIM_END_RANGE,
@@ -28,6 +30,7 @@ from replay.engine._types cimport (
     SIM_OK,
     SIM_ORDER,
     SIM_SUM_RANGE,
+    SIM_TIMELINE,
     SIM_TIME_RANGE,
     Account,
     Charge,
@@ -102,7 +105,7 @@ cdef class Engine:
         sim.kernel_pids = &self.kernel_pids[0] if sim.n_kernel_pids > 0 else NULL
         sim.error_row = -1
         self._settings(setup, requests)
-        if not sim_open(sim):
+        if not sim_open(sim) or not timeline_open(sim, setup.interval_ns):
             raise MemoryError
         devices_load(sim, setup)
         groups_fill(sim, setup)
@@ -142,6 +145,7 @@ cdef class Engine:
             and not sim.set.by_queue
             and not sim.set.device_on
             and not requests
+            and setup.interval_ns == 0
         )
         sim.set.alloc_fail_threshold = setup.alloc_fail_threshold >> 1
         sim.set.alloc_fail_seed = setup.alloc_fail_seed & 0xFFFFFFFFFFFFFFFF
@@ -242,6 +246,11 @@ cdef class Engine:
             raise ModelError(
                 "the requests wait for more than 146 years in sum: they come faster than "
                 "they are served; take arrivals.mode = dependent, or cut the trace"
+            )
+        if self.sim.status == SIM_TIMELINE:
+            raise ModelError(
+                "the timeline gets too many intervals, since the replay lasts much longer "
+                "than the trace: ask for longer ones (--interval)"
             )
         if self.sim.status == SIM_ORDER:
             raise ModelError(
@@ -378,6 +387,8 @@ cdef class Engine:
         samples_fold(sim)
         if out_of_memory(sim):
             raise MemoryError("the engine ran out of memory")
+        if sim.timeline.interval_ns > 0:
+            timeline_cut(sim, sim.timeline.cut_ns)
         stocks_drain(sim, 0)    # `current` is exact: without what is in stock
         if sim.backing_io != NULL:
             io = PyBytes_FromStringAndSize(
@@ -397,6 +408,7 @@ cdef class Engine:
             ),
             "Kill": arena_bytes(&sim.kills),
             "Latency": latency_bytes(sim),
+            "TimelineRow": arena_bytes(&sim.timeline.rows),
             "Wait": arena_bytes(&sim.waits),
             "Worker": arena_bytes(&sim.workers),
         }
@@ -445,6 +457,7 @@ def struct_sizes():
         "Group": sizeof(Group),
         "Kill": sizeof(Kill),
         "Latency": sizeof(LatencyRow),
+        "TimelineRow": sizeof(TimelineRow),
         "Wait": sizeof(Wait),
         "Worker": sizeof(Worker),
     }

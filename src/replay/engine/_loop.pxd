@@ -40,6 +40,7 @@ from replay.engine._tasks cimport (
     task_stopped,
     tasks_reap,
 )
+from replay.engine._timeline cimport timeline_cut
 from replay.engine._types cimport (
     EVENT_ARRIVE,
     EVENT_COMPLETE,
@@ -326,6 +327,8 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
     cdef uint64_t sequence = event.rank & ((<uint64_t> 1 << RANK_KIND_SHIFT) - 1)
     cdef int64_t position, when_ns
     cdef const Columns *columns
+    if event.when_ns >= sim.timeline.cut_ns:
+        timeline_cut(sim, event.when_ns)
     if kind == EVENT_TIMER and sequence >= sim.n_devices:
         write_back_timer(sim, <uint32_t> sequence - sim.n_devices, event.when_ns)
         return
@@ -390,6 +393,8 @@ cdef inline void run_rows(
                 if head.when_ns > now or (head.when_ns == now and head.rank > rank):
                     break
                 run_event(sim)
+            if now >= sim.timeline.cut_ns:
+                timeline_cut(sim, now)
             queue_row(sim, columns, i, now, -1)
         # scratch entries carry the rows until the next look (see _arena.pxd)
         if i & 255 == 255 and out_of_memory(sim):

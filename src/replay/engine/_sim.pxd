@@ -20,6 +20,7 @@ from replay.engine._lock cimport shared_close, shared_open
 from replay.engine._pages cimport file_close, file_failed, file_open
 from replay.engine._samples cimport MIN_SAMPLES, samples_close, samples_open
 from replay.engine._server cimport server_open, waits_open
+from replay.engine._timeline cimport timeline_close
 from replay.engine._types cimport (
     N_IO,
     RESOURCE_DEVICE,
@@ -67,6 +68,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         or sim.done.failed
         or sim.request_limits.failed
         or sim.links.failed
+        or sim.timeline.rows.failed
     ):
         return True
     for i in range(sim.n_devices):
@@ -192,6 +194,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.kills)
     arena_close(&sim.done)
     arena_close(&sim.request_limits)
+    timeline_close(sim)
     keymap_close(&sim.wait_map)
     free(sim.wait_table)
     keymap_close(&sim.account_map)

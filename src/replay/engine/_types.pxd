@@ -31,6 +31,7 @@ from replay.engine._histogram cimport SampleLog
 from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._stream_types cimport Stream
 from replay.engine._throttle_types cimport Limit, QueueNode
+from replay.engine._timeline_state cimport Timeline
 
 cdef enum:
     # positions in replay.trace.schema.OPS
@@ -109,6 +110,7 @@ cdef enum SimStatus:
     SIM_ORDER = 4           # arrivals that are not sorted
     SIM_END_RANGE = 5       # a replayed time beyond max_event_ns()
     SIM_SUM_RANGE = 6       # latencies that add up to 2**62 ns
+    SIM_TIMELINE = 7        # more intervals than a timeline may have
 
 cdef enum:
     NOT_REPLAYED = 0xFFFF
@@ -481,6 +483,7 @@ cdef struct Sim:
     int64_t total_ns        # of all requests: no sum of waits is larger
     int64_t last_ns
     Counts counts
+    Timeline timeline
     # dependent arrivals
     Stream *streams
     const int64_t *order

@@ -9,7 +9,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.engine.raw import COST_COLUMNS, COUNTS, IO_COLUMNS, RAW_COLUMNS, Raw
+from replay.engine.raw import (
+    COST_COLUMNS,
+    COUNTS,
+    IO_COLUMNS,
+    RAW_COLUMNS,
+    TIMELINE_CELLS,
+    Raw,
+)
 from replay.engine.setup import PAGE_BYTES, Policy, Setup, Stage
 
 N_OPS: Final = 8
@@ -105,6 +112,11 @@ STRUCTS: Final = {
         ("op", "u1"),
         ("stage", "u1"),
         *((name, "i8") for name in list(RAW_COLUMNS["latency"])[4:]),
+    ),
+    "TimelineRow": _struct(
+        ("interval", "i8"),
+        ("cgroup", "u4"),
+        *((name, "i8") for name in TIMELINE_CELLS),
     ),
     "Wait": _struct(
         ("waiting", "u4"),
@@ -209,6 +221,10 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     raw["errors"] = sorted_by(
         table("errors", _fields(records("Failure", structs["Failure"]))), 2
     )
+    if setup.interval_ns:
+        raw["timeline"] = table(
+            "timeline", _fields(records("TimelineRow", structs["TimelineRow"]))
+        )
     raw["counts"] = {name: np.array([counts[name]], np.int64) for name in COUNTS}
     return raw
 

@@ -105,6 +105,21 @@ RAW_COLUMNS: Final[dict[str, dict[str, type[np.generic]]]] = {
     },
 }
 
+#: What the timeline says of a cgroup in an interval, in the engine's order.
+TIMELINE_CELLS: Final = (
+    *IO_COLUMNS,
+    *("charged_bytes", "uncharged_bytes", "refused_bytes", "usage_bytes", "requests"),
+    *("throttle_ns", "tag_ns", "dispatch_ns", "lock_ns", "memory_ns", "backing_ns"),
+    *("device_ns", "total_ns", "blocked_ns"),
+    *("high", "max", "oom", "oom_kill"),
+)
+#: Only with ``Setup.interval_ns``.
+RAW_COLUMNS["timeline"] = {
+    "interval": np.int64,
+    "cgroup": np.uint32,
+    **dict.fromkeys(TIMELINE_CELLS, np.int64),
+}
+
 #: Scalars of a run, each an array of one int64.
 COUNTS: Final = (
     "requests",

@@ -206,6 +206,8 @@ class Setup:
         Added where a request is far from its cgroup's last one; linear only.
     parallel : int
         Requests that the device serves at once; linear only.
+    interval_ns : int
+        Length of the timeline's intervals, 0 for no timeline.
     task_cgroup : ndarray of uint32, shape (n_tasks,)
         Cgroup that each task's memory is charged to.
     task_rss : ndarray of int64, shape (n_tasks,)
@@ -320,6 +322,7 @@ class Setup:
     write_ns_per_byte: int = 0
     write_random_ns: int = 0
     parallel: int = 32
+    interval_ns: int = 0
     task_cgroup: NDArray[np.uint32]
     task_rss: NDArray[np.int64]
     task_requests: NDArray[np.int64]

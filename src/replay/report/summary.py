@@ -27,6 +27,7 @@ from replay.report.format import (
     size_text,
     time_text,
 )
+from replay.report.timeline import timeline_line
 from replay.results.result import Result
 
 #: Processes whose dependence is shown; run.json has more.
@@ -71,6 +72,7 @@ def summary(result: Result) -> RenderableType:
         *_assigned(result.info.get("assign")),
         *_dependence(result.info.get("dependence")),
         *_cgroups(found.cgroups),
+        *_timeline(result),
         *_notes(result.info),
     )
 
@@ -284,6 +286,13 @@ def _heading(text: str) -> Text:
 
 def _line(text: str) -> RenderableType:
     return Padding(Text(plain(text), overflow="fold"), (0, 0, 0, 2), expand=False)
+
+
+def _timeline(result: Result) -> Iterable[RenderableType]:
+    line = timeline_line(result)
+    if line is not None:
+        yield _heading("Timeline")
+        yield _line(line)
 
 
 def _notes(info: dict[str, Any]) -> Iterable[RenderableType]:

@@ -28,6 +28,7 @@ def run_info(
     notes: Sequence[str],
     counts: Columns,
     timings: Mapping[str, float],
+    interval_ns: int = 0,
 ) -> dict[str, Any]:
     """Say how a result came about.
 
@@ -53,6 +54,8 @@ def run_info(
         The engine's counts.
     timings : mapping of str to float
         Wall time of each step in seconds; ``total_s`` among them.
+    interval_ns : int
+        Length of the timeline's intervals, 0 if there is none.
 
     Returns
     -------
@@ -88,6 +91,7 @@ def run_info(
         "quality": msgspec.to_builtins(summary.quality),
         "notes": list(notes),
         "counts": numbers,
+        "interval_ns": interval_ns or None,
         "workers_peak": numbers["workers_peak"],
         "timings": dict(timings),
         "rate": {"requests_per_s": numbers["requests"] / total_s if total_s else 0.0},

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from replay.errors import OutputError
 from replay.results.result import Result
-from replay.results.schema import RUN_FILE, SCHEMA_VERSION, TABLES
+from replay.results.schema import OPTIONAL, RUN_FILE, SCHEMA_VERSION, TABLES
 
 
 class StoredTables(Mapping[str, pa.Table]):
@@ -97,7 +97,7 @@ def open_results(outdir: str | Path) -> Result:
         )
     tables = StoredTables(directory)
     for name, spec in TABLES.items():
-        if name not in tables and name != "requests":
+        if name not in tables and name not in OPTIONAL:
             raise OutputError(f"{directory / spec.file}: missing: run it again")
     return Result(tables, info)
 

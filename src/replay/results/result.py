@@ -75,6 +75,11 @@ class Result:
         return self.tables["errors"]
 
     @property
+    def timeline(self) -> pa.Table | None:
+        """What each cgroup paid, held and waited when; None if it was not asked for."""
+        return self.tables.get("timeline")
+
+    @property
     def requests(self) -> pa.Table | None:
         """Every request, if the run was asked for them; None if not."""
         return self.tables.get("requests")

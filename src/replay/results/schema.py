@@ -314,6 +314,39 @@ _SPECS: Final = (
         ),
     ),
     TableSpec(
+        name="timeline",
+        rows="interval, cgroup (with `--interval`)",
+        key=("interval", "cgroup"),
+        note=(
+            "What happened when: a row where anything changed. I/O counts when its "
+            "command is handed to a worker, memory when it is charged, by who pays; "
+            "times when a request completes, by who issued it; `blocked_ns` when the "
+            "blocker lets go. Over all intervals they sum to `charges`, `latency` and "
+            "`interference`, and events to `memory`; the last `usage_bytes` of a "
+            "cgroup is its `current`, and where it has no row it is as before."
+        ),
+        schema=pa.schema(
+            [
+                _field("interval", pa.int64(), "", "number, from 0"),
+                _ns("start_ns", "of the interval, since the trace's start"),
+                _text("cgroup", "path, or id:N if the path is not known"),
+                *_IO,
+                _bytes("charged_bytes", "memory charged to it"),
+                _bytes("uncharged_bytes", "memory given back to it"),
+                _bytes("refused_bytes", "memory that could not be charged to it"),
+                _bytes("usage_bytes", "as memory.current at the interval's end"),
+                _count("requests", "completed requests that it issued", "requests"),
+                *(_ns(f"{name}_ns", f"{text}; its requests") for name, text in _STAGES),
+                _ns("total_ns", "sum of these"),
+                _ns("blocked_ns", "that requests, its own too, waited for it"),
+                _count("high", "as in memory", "events"),
+                _count("max", "as in memory", "events"),
+                _count("oom", "as in memory", "events"),
+                _count("oom_kill", "as in memory", "events"),
+            ]
+        ),
+    ),
+    TableSpec(
         name="requests",
         rows="request (with `--requests`)",
         key=("row",),
@@ -334,6 +367,9 @@ _SPECS: Final = (
         ),
     ),
 )
+
+#: Tables that a result has only if they were asked for.
+OPTIONAL: Final = frozenset({"timeline", "requests"})
 
 #: Every table by its name, in the order in which it is documented.
 TABLES: Final[Mapping[str, TableSpec]] = MappingProxyType(
@@ -378,6 +414,7 @@ _TAIL: Final = """\
 | `dependence` | dependent arrivals: each process's depth, what waits, its think time |
 | `notes` | estimates and things not modelled |
 | `counts` | requests: replayed, completed, failed, in flight, stopped, … |
+| `interval_ns` | length of the timeline's intervals; null: none was asked for |
 | `workers_peak` | most workers alive at once |
 | `timings` | wall time by step, and `total_s`; differs between equal runs |
 | `rate` | `requests_per_s` over `total_s` |

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from replay.engine.raw import COST_COLUMNS
+from replay.engine.raw import COST_COLUMNS, TIMELINE_CELLS
 from replay.engine.setup import BACKING_DEVICE, PAGE_BYTES, Resource, Stage
 from replay.results.schema import TABLES
 from replay.trace.schema import OPS
@@ -50,6 +50,8 @@ class Names:
         Names of the tasks that can be killed.
     backing : str or None
         ``major:minor`` of the device below, if the scenario names one.
+    interval_ns : int
+        Length of the timeline's intervals, if there is one.
     """
 
     cgroups: Sequence[str]
@@ -57,6 +59,7 @@ class Names:
     devices: Sequence[str]
     tasks: Sequence[str] = ()
     backing: str | None = None
+    interval_ns: int = 0
 
 
 def add_up(parents: NDArray[np.integer[Any]], own: _IntArray) -> _IntArray:
@@ -103,7 +106,8 @@ def build_tables(raw: Raw, names: Names) -> dict[str, pa.Table]:
     ----------
     raw : mapping of str to columns
         Tables ``io backing_io charges memory latency histograms interference workers
-        kills errors``; rows in the order of their keys, memory one row per cgroup.
+        kills errors``, and ``timeline`` if there is one; rows in the order of their
+        keys, memory one row per cgroup.
     names : Names
         What the ids stand for.
 
@@ -124,6 +128,8 @@ def build_tables(raw: Raw, names: Names) -> dict[str, pa.Table]:
         "kills": lambda: _kills(raw["kills"], lookup),
         "errors": lambda: _errors(raw["errors"], lookup),
     }
+    if "timeline" in raw:
+        makers["timeline"] = lambda: _timeline(raw["timeline"], names, lookup)
     return {
         name: pa.Table.from_arrays(make(), schema=TABLES[name].schema)
         for name, make in makers.items()
@@ -320,6 +326,16 @@ def _kills(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
         lookup.cgroup(raw["victim_cgroup"]),
         lookup.task(raw["task"]),
         *_numbers(raw, ("usage_bytes", "row")),
+    ]
+
+
+def _timeline(raw: Columns, names: Names, lookup: _Lookup) -> list[pa.Array]:
+    interval = raw["interval"]
+    return [
+        pa.array(interval, pa.int64()),
+        pa.array(interval * names.interval_ns, pa.int64()),
+        lookup.cgroup(raw["cgroup"]),
+        *_numbers(raw, TIMELINE_CELLS),
     ]
 
 

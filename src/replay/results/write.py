@@ -40,9 +40,7 @@ _REQUEST_STORAGE: Final[dict[str, Any]] = {
     "use_dictionary": [n for n in _REQUEST_SCHEMA.names if n not in _NUMBERS],
     "column_encoding": dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED"),
 }
-_OUR_FILES: Final = frozenset(
-    [RUN_FILE, "timeline.parquet", *(spec.file for spec in TABLES.values())]
-)
+_OUR_FILES: Final = frozenset([RUN_FILE, *(spec.file for spec in TABLES.values())])
 
 
 @contextmanager

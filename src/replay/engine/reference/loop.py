@@ -17,6 +17,7 @@ from replay.engine.reference.service import (
     is_asynchronous,
     same_driver,
 )
+from replay.engine.reference.timeline import Timeline
 from replay.engine.setup import (
     NOT_REPLAYED,
     ArrivalEvent,
@@ -84,6 +85,7 @@ class Reference:
         self.now = 0
         self.end_ns = 0
         self.out = tables.Tables(setup)
+        self.timeline = Timeline(setup.interval_ns, others)
 
     # -- input ------------------------------------------------------------------
 
@@ -93,6 +95,7 @@ class Reference:
             at = arrival_of(self.setup, columns, i)
             self.run_until(at, int(Kind.ARRIVE), int(columns.row[i]))
             self.now = at
+            self.timeline.passes(self, at)
             self.queue(columns, i, service[i], at, -1)
 
     def follow(self, columns: Columns, service: list[int], streams: Streams) -> None:
@@ -113,6 +116,7 @@ class Reference:
         """Let everything in flight complete and return the results."""
         self.run_until(None, 0, 0)
         self.limits.costs.finish()
+        self.timeline.cut(self)
         return self.out.raw(self)
 
     # -- events -----------------------------------------------------------------
@@ -129,6 +133,7 @@ class Reference:
                 return
             now, event, sequence_, payload = heapq.heappop(self.heap)
             self.now = now
+            self.timeline.passes(self, now)
             self.pending -= event not in IN_VAIN
             if event == Kind.COMPLETE:
                 self.complete(self.flying[sequence_], now)

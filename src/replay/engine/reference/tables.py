@@ -152,6 +152,8 @@ class Tables:
             ),
             "requests": columns("requests", self.requests),
         }
+        if run.setup.interval_ns:
+            raw["timeline"] = columns("timeline", run.timeline.rows)
         raw["counts"] = {
             name: np.array([self.counts[name]], np.int64) for name in COUNTS
         }
