@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from engines import run_engine
 from replay.engine.columns import Columns
 from replay.engine.raw import Raw
-from replay.engine.setup import ArrivalEvent, ArrivalMode, Policy, ServiceModel, Setup
+from replay.engine.setup import (
+    ArrivalEvent,
+    ArrivalMode,
+    Policy,
+    ServiceModel,
+    Setup,
+)
 from strategies import DISCARD, FLUSH, columns_for, setups
 
 NONE: dict[str, Any] = {
@@ -25,15 +31,27 @@ NONE: dict[str, Any] = {
         ),
         "task_cgroup": np.uint32,
         "task_rss": np.int64,
+        "task_adj": np.int64,
         "task_requests": np.int64,
         "task_kernel": np.bool_,
     }.items()
+}
+NO_COSTS: dict[str, Any] = {
+    "cost_device": np.zeros(0, np.int32),
+    "cost_coefficients": np.zeros((0, 6), np.int64),
+    "cost_qos": np.zeros((0, 6), np.int64),
+    "latency_device": np.zeros(0, np.int32),
+    "latency_requests": np.zeros(0, np.int64),
+    "latency_rotates": np.zeros(0, np.bool_),
 }
 
 
 @st.composite
 def direct_runs(draw: st.DrawFn, /) -> tuple[Setup, Columns]:
-    """Return direct I/O without limits, each process in one cgroup, and no flushes."""
+    """Return direct I/O without limits, each process in one cgroup, and no flushes.
+
+    A workqueue that runs one worker at a time serves in another order: none is here.
+    """
     setup = draw(
         setups(
             direct_io=True,
@@ -41,12 +59,19 @@ def direct_runs(draw: st.DrawFn, /) -> tuple[Setup, Columns]:
             service=ServiceModel.LINEAR,
             event=ArrivalEvent.ISSUE,
             mode=ArrivalMode.RECORDED,
+            max_active=np.zeros(0, np.uint32),
             alloc_fail_threshold=0,
             alloc_fail_rows=np.zeros(0, np.int64),
             **NONE,
+            **NO_COSTS,
         )
     )
-    setup = replace(setup, blkcg=np.arange(len(setup.parent), dtype=np.uint32))
+    setup = replace(
+        setup,
+        blkcg=np.arange(len(setup.parent), dtype=np.uint32),
+        cost_weight=np.zeros((0, len(setup.parent)), np.uint32),
+        latency_target=np.zeros((0, len(setup.parent)), np.int64),
+    )
     columns = draw(columns_for(setup))
     pid = columns.issuer.astype(np.int32) * 8 + columns.pid
     op = np.where(columns.op == FLUSH, DISCARD, columns.op).astype(np.int8)
