@@ -26,6 +26,10 @@ COMMANDS: Final = {
     "info": ("replay.cli.info", "Show what is in a trace, and what was lost."),
     "init": ("replay.cli.init", "Write a scenario of a trace, to be edited."),
     "keys": ("replay.cli.keys", "List the keys of a scenario."),
+    "policies": (
+        "replay.cli.policies",
+        "List the driver's policies and what each changes.",
+    ),
     "run": ("replay.cli.run", "Replay a trace: who pays, who waits, who is killed."),
     "batch": (
         "replay.cli.batch",

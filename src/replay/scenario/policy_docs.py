@@ -1,9 +1,11 @@
-"""Describe the policies: ``python -m replay.scenario.policy_docs``.
+"""Describe the policies, for `replay policies` and as ``docs/policies.md``.
 
-What comes out is ``docs/policies.md``; a test checks that the file is current.
+``python -m replay.scenario.policy_docs`` writes the file; a test has it current.
 """
 
+import json
 import sys
+import textwrap
 from typing import Final
 
 from replay.scenario.policies import MERGED, POLICIES, VARIANTS, VariantRow
@@ -31,6 +33,14 @@ _VARIANT_HEAD: Final = """\
 | variant | posted | changes results | does not |
 |---|---|---|---|"""
 
+#: What is said of each policy: the field, and its title.
+_ROWS: Final = {
+    "server": "served by",
+    "memory": "memory is paid by",
+    "io": "I/O below is paid by",
+    "blocked": "a limit blocks",
+}
+
 
 def document() -> str:
     """Describe every policy.
@@ -47,10 +57,7 @@ def document() -> str:
             f"{_sentence(row.origin)}\n",
             "| | |",
             "|---|---|",
-            f"| served by | {row.server} |",
-            f"| memory is paid by | {row.memory} |",
-            f"| I/O below is paid by | {row.io} |",
-            f"| a limit blocks | {row.blocked} |",
+            *(f"| {title} | {getattr(row, name)} |" for name, title in _ROWS.items()),
         ]
         if row.text:
             lines.append(f"\n{row.text}")
@@ -63,6 +70,70 @@ def document() -> str:
     ]
     parts.append("\n".join([_VARIANT_HEAD, *rows]) + "\n")
     return "\n".join(parts)
+
+
+def listing() -> str:
+    """Describe every policy and posting for a terminal.
+
+    Returns
+    -------
+    str
+        Plain text, at most 80 columns.
+    """
+    lines = []
+    for row in POLICIES:
+        lines.append(f"{row.name}: {row.origin.replace('`', '')}")
+        for name, title in _ROWS.items():
+            lines += _filled(f"{title}:", getattr(row, name))
+        if row.text:
+            lines += _filled("note:", row.text)
+        lines.append("")
+    lines.append("driver.variant, for per-cgroup and enospc: a posting of the series")
+    for variant in VARIANTS:
+        changes = "; ".join(variant_changes(variant)) or "as merged"
+        lines += _filled(variant.name, f"{variant.date}: {changes}", width=5)
+    return "\n".join(lines) + "\n"
+
+
+def _filled(title: str, text: str, width: int = 22) -> list[str]:
+    """Lay a title and its text out beside each other."""
+    return textwrap.wrap(
+        text.replace("`", ""),
+        80,
+        initial_indent=f"  {title:{width}} ",
+        subsequent_indent=" " * (width + 3),
+        break_on_hyphens=False,
+    )
+
+
+def to_json() -> str:
+    """Describe every policy and posting as JSON.
+
+    Returns
+    -------
+    str
+        ``{"policies": [...], "variants": [...]}``, in the order of `listing`.
+    """
+    policies = [
+        {
+            "name": row.name,
+            "origin": row.origin,
+            **{name: getattr(row, name) for name in _ROWS},
+            "text": row.text,
+            "exists": row.exists,
+        }
+        for row in POLICIES
+    ]
+    variants = [
+        {
+            "name": row.name,
+            "posted": row.date,
+            "changes": variant_changes(row),
+            "text": row.text,
+        }
+        for row in VARIANTS
+    ]
+    return json.dumps({"policies": policies, "variants": variants}, ensure_ascii=False)
 
 
 def variant_changes(row: VariantRow) -> list[str]:
