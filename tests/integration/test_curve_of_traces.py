@@ -10,7 +10,8 @@ from click.testing import CliRunner
 import replay
 from recordings import TRACES
 from replay.cli.main import cli
-from replay.distance.curve import CacheCurve, TmpfsCurve
+from replay.distance.cache import CacheCurve
+from replay.distance.curve import TmpfsCurve
 from replay.errors import ScenarioError
 
 SEED = TRACES / "seed-unlimited"
@@ -51,9 +52,16 @@ def test_a_page_cache_is_a_share_of_lost_hits(tmp_path: Path) -> None:
         "t,dev,at,n,rw\n"
         + "".join(f"{i},8:0,{4096 * p},4096,R\n" for i, p in enumerate(reads))
     )
+    backing = {
+        "filesystem": "ext4",
+        "device": "8:16",
+        "laid_out_by": "/",
+        "readahead": 0,
+        "reclaim": "lru",
+    }
     scenario = {
         "driver": {"direct_io": False},
-        "backing": {"filesystem": "ext4"},
+        "backing": backing,
         "assign": [{"device": "8:0", "cgroup": "/p/a"}],
     }
     options = replay.FormatOptions(
@@ -68,6 +76,41 @@ def test_a_page_cache_is_a_share_of_lost_hits(tmp_path: Path) -> None:
         assert one.lost(3 * 4096) == 4
         assert one.row(3 * 4096)["read_again_bytes"] == 4 * 4096
         assert one.row(3 * 4096)["lost_share"] == pytest.approx(0.8)
+        # AND the engine with the same limit reads so much from the device below
+        for limit in (4096, 3 * 4096, 4 * 4096):
+            result = replay.run(
+                path,
+                scenario,
+                overrides=[f"{one.cgroup}/memory.max={limit}"],
+                format=options,
+            )
+            (below,) = [
+                row["rbytes"]
+                for row in result.io_stat.to_pylist()
+                if (row["cgroup"], row["device"]) == (one.cgroup, "8:16")
+            ]
+            assert below == one.read_bytes(limit)
+
+
+def test_holes_are_not_read_from_the_disk(tmp_path: Path) -> None:
+    # GIVEN reads of a file that nothing was ever written to
+    path = tmp_path / "reads.csv"
+    path.write_text("t,dev,at,n,rw\n0,8:0,0,8192,R\n1,8:0,0,8192,R\n")
+    options = replay.FormatOptions(
+        name="csv", columns="time=t:s,device=dev,offset=at:B,size=n:B,op=rw"
+    )
+    scenario = {
+        "driver": {"direct_io": False},
+        "backing": {"filesystem": "ext4"},
+        "assign": [{"device": "8:0", "cgroup": "/a"}],
+    }
+    found = replay.curve(path, scenario, format=options)
+    # THEN hits are lost at a small limit, yet nothing is read for them; a note says why
+    (one,) = found.cgroups
+    row = one.row(4096)
+    assert (row["uses"], row["lost"]) == (2, 2)
+    assert (row["read_again_bytes"], row["read_bytes"]) == (0, 0)
+    assert any("find holes" in note for note in found.notes)
 
 
 def test_the_command_shows_limits_and_writes_them(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from cases import columns_of, request, setup_of, write
 from engines import run_engine
 from replay.distance._stack import Stack
-from replay.distance.curve import CacheCurve, TmpfsCurve, _Tmpfs, distances_of
+from replay.distance.cache import CacheCurve, distances_of
+from replay.distance.curve import TmpfsCurve, _Tmpfs
 from replay.engine.setup import PAGE_BYTES, Setup
 
 EVERY = 2**64 - 1
@@ -46,9 +47,12 @@ def counts(stack: Stack) -> np.ndarray:
 
 
 def curve_of(stack: Stack, sample: float = 1.0) -> CacheCurve:
-    found = distances_of(stack, sample)
     return CacheCurve(
-        cgroup="/a", distances=found, n_pages=stack.n_pages, sample=sample
+        cgroup="/a",
+        distances=distances_of(stack, sample),
+        on_disk=np.frombuffer(stack.distances_on_disk(), np.int64),
+        n_pages=stack.n_pages,
+        sample=sample,
     )
 
 

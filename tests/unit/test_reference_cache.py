@@ -237,6 +237,14 @@ def test_lru_drops_one_page_for_one_and_the_last_used_stay() -> None:
     assert pick(raw, "memory", "own_file", "max", "current")[A] == (3, 3, 3)
 
 
+def test_lru_counts_each_read_of_the_same_page() -> None:
+    # GIVEN room for two pages; between two reads of page 0 another page is written
+    setup = cached(limits={A: 2}, readahead_pages=0, reclaim_lru=True)
+    rows = [read(0), write(2000, page=1), read(4000), read(6000, page=2), read(8000)]
+    # THEN 2 takes the place of 1, written back first, and the last read of 0 is a hit
+    assert below(replayed(setup, *rows)) == {ROOT: (0, 0, 1, 1), A: (2, 2, 0, 0)}
+
+
 def test_kernel_keeps_what_was_read_twice() -> None:
     # GIVEN page 0 read twice: active; then 200 others through a cache of 64
     setup = cached(limits={A: 64}, readahead_pages=0)

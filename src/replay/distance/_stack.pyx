@@ -97,6 +97,7 @@ cdef class Stack:
     cdef uint32_t n_holes
     cdef uint64_t threshold
     cdef int64_t *counts        # needed uses by distance
+    cdef int64_t *on_disk       # of them, those of pages that stand on the disk
     cdef int64_t n_counts
     cdef int64_t n_all          # needed uses, those that are not looked at too
     cdef bint failed
@@ -125,8 +126,9 @@ cdef class Stack:
         free(self.holes)
         free(self.page_at)
         free(self.counts)
+        free(self.on_disk)
 
-    def use(self, uint64_t key, int64_t n_pages, bint needed):
+    def use(self, uint64_t key, int64_t n_pages, bint needed, bint on_disk=False):
         """Use pages one after the other.
 
         Parameters
@@ -136,6 +138,8 @@ cdef class Stack:
         n_pages : int
         needed : bool
             What stands in them is read, so that a page that is gone is read again.
+        on_disk : bool
+            It stands on the disk, where it is read then: a hole is nowhere.
 
         Returns
         -------
@@ -156,7 +160,9 @@ cdef class Stack:
                 distance = -1
                 if spread(key + <uint64_t> i) <= self.threshold:
                     distance = self._use(key + <uint64_t> i)
-                    if distance == -2 or not self._count(distance, needed):
+                    if distance == -2 or not self._count(
+                        distance, needed, on_disk
+                    ):
                         break
         if distance == -2 or self.failed:
             raise MemoryError("the stack of pages cannot grow")
@@ -170,10 +176,17 @@ cdef class Stack:
         bytes
             int64, by distance from 0, which counts pages that were not there.
         """
+        return self._bytes(self.counts)
+
+    def distances_on_disk(self):
+        """Count those of them whose pages stand on the disk, likewise."""
+        return self._bytes(self.on_disk)
+
+    cdef bytes _bytes(self, const int64_t *counts):
         if self.n_counts == 0:
             return b""
         return PyBytes_FromStringAndSize(
-            <const char *> self.counts,
+            <const char *> counts,
             <Py_ssize_t> (<size_t> self.n_counts * sizeof(int64_t)),
         )
 
@@ -201,28 +214,39 @@ cdef class Stack:
         """Pages that were ever used."""
         return self.map.length
 
-    cdef bint _count(self, int64_t distance, bint needed) noexcept nogil:
+    cdef bint _count(
+        self, int64_t distance, bint needed, bint on_disk
+    ) noexcept nogil:
         """Count a use at its distance; tell if there was memory."""
         cdef int64_t capacity
-        cdef int64_t *counts
         if not needed:
             return True
         if distance >= self.n_counts:
             capacity = max(distance + 1, 2 * self.n_counts)
-            counts = <int64_t *> realloc(
-                self.counts, <size_t> capacity * sizeof(int64_t)
-            )
-            if counts == NULL:
+            if not (
+                self._grow(&self.counts, capacity)
+                and self._grow(&self.on_disk, capacity)
+            ):
                 self.failed = True
                 return False
-            memset(
-                counts + self.n_counts,
-                0,
-                <size_t> (capacity - self.n_counts) * sizeof(int64_t),
-            )
-            self.counts = counts
             self.n_counts = capacity
         self.counts[distance] += 1
+        self.on_disk[distance] += on_disk
+        return True
+
+    cdef bint _grow(self, int64_t **counts, int64_t capacity) noexcept nogil:
+        """Let a histogram have more distances; tell if there was memory."""
+        cdef int64_t *grown = <int64_t *> realloc(
+            counts[0], <size_t> capacity * sizeof(int64_t)
+        )
+        if grown == NULL:
+            return False
+        memset(
+            grown + self.n_counts,
+            0,
+            <size_t> (capacity - self.n_counts) * sizeof(int64_t),
+        )
+        counts[0] = grown
         return True
 
     cdef int64_t _use(self, uint64_t key) noexcept nogil:

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from replay.distance._stack import Stack
+from replay.distance.cache import (
+    FREES,
+    SECTOR_BYTES,
+    WRITE,
+    CacheCurve,
+    CacheWalk,
+)
 from replay.distance.stops import TmpfsFile, Usage
 from replay.engine.columns import NO_TASK, Columns
 from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES, Policy
@@ -24,15 +29,10 @@ from replay.trace.convert import open_or_convert
 from replay.trace.file import Progress, Trace
 from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
-from replay.trace.schema import OP_CODES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-SECTOR_BYTES: Final = 512
-READ: Final = OP_CODES["read"]
-WRITE: Final = OP_CODES["write"]
-FREES: Final = frozenset([OP_CODES["discard"], OP_CODES["write_zeroes"]])
 #: Limits that are shown, as shares of what a cgroup needs for nothing to happen.
 SHARES: Final = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
 
@@ -44,61 +44,11 @@ _SCHEMA: Final = pa.schema(
         pa.field("lost", pa.int64()),
         pa.field("lost_share", pa.float64()),
         pa.field("read_again_bytes", pa.int64()),
+        pa.field("read_bytes", pa.int64()),
         pa.field("stopped_row", pa.int64()),
         pa.field("stopped_ns", pa.int64()),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheCurve:
-    """Of one cgroup's page cache, if it is given back in the order of its last use.
-
-    Attributes
-    ----------
-    cgroup : str
-    distances : ndarray of int64, shape (n,)
-        Reads of pages that had been used before, by their distance in pages (of the
-        sampled ones).
-    n_pages : int
-        Different pages that were used, sampled ones.
-    sample : float
-        Share of the pages that were looked at.
-    """
-
-    cgroup: str
-    distances: NDArray[np.int64]
-    n_pages: int
-    sample: float
-
-    @property
-    def need_bytes(self) -> int:
-        """The smallest limit at which nothing is read again."""
-        used = np.flatnonzero(self.distances)
-        pages = int(used[-1]) if len(used) else 0
-        return round(pages / self.sample) * PAGE_BYTES
-
-    @property
-    def uses(self) -> int:
-        """Reads that find their page in a cache without a limit."""
-        return round(int(self.distances.sum()) / self.sample)
-
-    def lost(self, limit_bytes: int) -> int:
-        """Return how many of the uses do not find their page under a limit."""
-        pages = int(limit_bytes // PAGE_BYTES * self.sample)
-        return round(int(self.distances[pages + 1 :].sum()) / self.sample)
-
-    def row(self, limit_bytes: int) -> dict[str, Any]:
-        """Say what a limit costs."""
-        uses, lost = self.uses, self.lost(limit_bytes)
-        return {
-            "cgroup": self.cgroup,
-            "memory_max_bytes": limit_bytes,
-            "uses": uses,
-            "lost": lost,
-            "lost_share": lost / uses if uses else 0.0,
-            "read_again_bytes": lost * PAGE_BYTES,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,8 +205,8 @@ def _curve(
         raise ScenarioError(
             "driver.policy = root: / pays for every page, and has no memory.max"
         )
-    walk: _Tmpfs | _Cache
-    walk = _Tmpfs(binding) if setup.tmpfs else _Cache(binding, sample)
+    walk: _Tmpfs | CacheWalk
+    walk = _Tmpfs(binding) if setup.tmpfs else CacheWalk(binding, sample)
     n_done = 0
     for part in parts(trace, binding, None):
         walk.add(part.columns)
@@ -268,104 +218,6 @@ def _curve(
     return Curve(
         cgroups=found, tmpfs=bool(setup.tmpfs), notes=walk.notes(), limits=limits
     )
-
-
-def distances_of(stack: Stack, sample: float) -> NDArray[np.int64]:
-    """Return how many reads of pages that were there before have each distance.
-
-    Whether a few pages that are used all the time are in a sample or not would move the
-    whole curve: the uses that it has too many or too few are put at distance 1, where
-    those pages are (SHARDS-adj, Waldspurger et al., FAST 2015).
-    """
-    counts = np.frombuffer(stack.distances(), np.int64).copy()
-    if sample < 1 and len(counts) > 1:
-        missing = round(stack.n_needed * sample) - int(counts.sum())
-        counts[1] = max(int(counts[1]) + missing, 0)
-    if len(counts):
-        counts[0] = 0  # not there before: no limit brings them back
-    return counts
-
-
-class _Cache:
-    """Feeds every cgroup's stack, and its ancestors', with the pages it uses."""
-
-    def __init__(self, binding: Binding, sample: float) -> None:
-        self._names = binding.cgroup_names
-        self._css = binding.setup.memory_css
-        self._parent = binding.setup.parent
-        self._sample = sample
-        self._threshold = min(round(sample * 2**64), 2**64 - 1)
-        self._stacks: dict[int, Stack] = {}
-
-    def add(self, columns: Columns) -> None:
-        """Use the pages of rows."""
-        css = self._css
-        for device, op, sector, nbytes, issuer in zip(
-            columns.device.tolist(),
-            columns.op.tolist(),
-            columns.sector.tolist(),
-            columns.nbytes.tolist(),
-            columns.issuer.tolist(),
-            strict=True,
-        ):
-            if device == NOT_REPLAYED or not nbytes:
-                continue
-            start, end = sector * SECTOR_BYTES, sector * SECTOR_BYTES + nbytes
-            first, last = start // PAGE_BYTES, (end - 1) // PAGE_BYTES
-            key = (device << 52) + first
-            if op in FREES:
-                first, last = -(-start // PAGE_BYTES), end // PAGE_BYTES - 1
-                for stack in self._stacks.values():
-                    stack.drop((device << 52) + first, max(last - first + 1, 0))
-                continue
-            if op not in (READ, WRITE):
-                continue
-            cgroup = int(css[issuer])
-            while cgroup > 0:
-                stack = self._stacks.get(cgroup) or self._made(cgroup)
-                if op == READ:
-                    stack.use(key, last - first + 1, True)
-                else:
-                    # what a write leaves of a page has to be there first
-                    head, tail = bool(start % PAGE_BYTES), bool(end % PAGE_BYTES)
-                    for page in range(first, last + 1) if head or tail else ():
-                        part = (page == first and head) or (page == last and tail)
-                        stack.use((device << 52) + page, 1, part)
-                    if not (head or tail):
-                        stack.use(key, last - first + 1, False)
-                cgroup = int(self._parent[cgroup])
-
-    def _made(self, cgroup: int) -> Stack:
-        self._stacks[cgroup] = Stack(self._threshold)
-        return self._stacks[cgroup]
-
-    def curves(self) -> list[CacheCurve]:
-        """Return what was found."""
-        return [
-            CacheCurve(
-                cgroup=self._names[cgroup],
-                distances=distances_of(stack, self._sample),
-                n_pages=stack.n_pages,
-                sample=self._sample,
-            )
-            for cgroup, stack in self._stacks.items()
-        ]
-
-    def notes(self) -> list[str]:
-        """Say what the numbers are."""
-        notes = [
-            "pages are given back in the order of their last use, all that memory.max "
-            "holds are the file's: no read-ahead, no dirty pages, no page tree",
-            "a page that several cgroups use counts for each of them",
-        ]
-        if self._sample < 1:
-            least = min((s.n_pages for s in self._stacks.values()), default=0)
-            error = 100 / max(least, 1) ** 0.5
-            notes.append(
-                f"sampled {100 * self._sample:g} % of the pages: at least {least:,} of "
-                f"each cgroup, a standard error of the share of at most {error:.1f} %"
-            )
-        return notes
 
 
 class _Tmpfs:

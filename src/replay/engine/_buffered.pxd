@@ -283,7 +283,8 @@ cdef inline int64_t buffered_read(
         if leaf.marked[word_of(page)] & bit_of(page) != 0:
             leaf.marked[word_of(page)] &= ~bit_of(page)
             window_move(sim, request, page, wanted, True, now)
-        if (file.window.position <= 0 or (
+        # the kernel counts reads of the same page, one behind the other, once
+        if (sim.set.reclaim_lru or file.window.position <= 0 or (
             page != <uint64_t> (file.window.position - 1) // SECTORS
         )) and cache_has(file, page):
             page_accessed(sim, device, index, page)

@@ -115,7 +115,9 @@ class PageCache:
             if page.marked:
                 page.marked = False
                 self._read_ahead(request, index, beyond - index, now, marked=True)
-            if index in file.pages and index != file.window.last_read:
+            # the kernel counts reads of the same page, one behind the other, once
+            again = index == file.window.last_read and not self.lists.lru
+            if index in file.pages and not again:
                 self.lists.accessed(page)
             at = file.window.position = min(call_end, (index + 1) * SECTORS)
         request.next_page = end

@@ -1,0 +1,215 @@
+"""Stack distances of a page cache: what every limit would have read again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.distance._stack import Stack
+from replay.distance.disk import OnDisk
+from replay.engine.columns import Columns
+from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES
+from replay.scenario.bind import Binding
+from replay.trace.schema import OP_CODES
+
+SECTOR_BYTES: Final = 512
+READ: Final = OP_CODES["read"]
+WRITE: Final = OP_CODES["write"]
+FREES: Final = frozenset([OP_CODES["discard"], OP_CODES["write_zeroes"]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheCurve:
+    """Of one cgroup's page cache, if it is given back in the order of its last use.
+
+    Attributes
+    ----------
+    cgroup : str
+    distances : ndarray of int64, shape (n,)
+        Reads of pages that had been used before, by their distance in pages (of the
+        sampled ones).
+    on_disk : ndarray of int64, shape (n,)
+        Those of them whose pages stand on the disk; at 0, first reads of such pages.
+    n_pages : int
+        Different pages that were used, sampled ones.
+    sample : float
+        Share of the pages that were looked at.
+    """
+
+    cgroup: str
+    distances: NDArray[np.int64]
+    on_disk: NDArray[np.int64]
+    n_pages: int
+    sample: float
+
+    @property
+    def need_bytes(self) -> int:
+        """The smallest limit at which nothing is read again."""
+        used = np.flatnonzero(self.distances)
+        pages = int(used[-1]) if len(used) else 0
+        return round(pages / self.sample) * PAGE_BYTES
+
+    @property
+    def uses(self) -> int:
+        """Reads that find their page in a cache without a limit."""
+        return round(int(self.distances.sum()) / self.sample)
+
+    def lost(self, limit_bytes: int) -> int:
+        """Return how many of the uses do not find their page under a limit."""
+        return self._beyond(self.distances, limit_bytes)
+
+    def read_again_bytes(self, limit_bytes: int) -> int:
+        """Return what is read from the disk for them: holes are not there."""
+        return self._beyond(self.on_disk, limit_bytes) * PAGE_BYTES
+
+    def read_bytes(self, limit_bytes: int) -> int:
+        """Return what is read from the disk in all, first reads too."""
+        first = round(int(self.on_disk[:1].sum()) / self.sample) * PAGE_BYTES
+        return first + self.read_again_bytes(limit_bytes)
+
+    def _beyond(self, distances: NDArray[np.int64], limit_bytes: int) -> int:
+        pages = int(limit_bytes // PAGE_BYTES * self.sample)
+        return round(int(distances[pages + 1 :].sum()) / self.sample)
+
+    def row(self, limit_bytes: int) -> dict[str, Any]:
+        """Say what a limit costs."""
+        uses, lost = self.uses, self.lost(limit_bytes)
+        return {
+            "cgroup": self.cgroup,
+            "memory_max_bytes": limit_bytes,
+            "uses": uses,
+            "lost": lost,
+            "lost_share": lost / uses if uses else 0.0,
+            "read_again_bytes": self.read_again_bytes(limit_bytes),
+            "read_bytes": self.read_bytes(limit_bytes),
+        }
+
+
+def distances_of(stack: Stack, sample: float) -> NDArray[np.int64]:
+    """Return how many reads of pages that were there before have each distance.
+
+    Whether a few pages that are used all the time are in a sample or not would move the
+    whole curve: the uses that it has too many or too few are put at distance 1, where
+    those pages are (SHARDS-adj, Waldspurger et al., FAST 2015).
+    """
+    counts = np.frombuffer(stack.distances(), np.int64).copy()
+    if sample < 1 and len(counts) > 1:
+        missing = round(stack.n_needed * sample) - int(counts.sum())
+        counts[1] = max(int(counts[1]) + missing, 0)
+    if len(counts):
+        counts[0] = 0  # not there before: no limit brings them back
+    return counts
+
+
+class CacheWalk:
+    """Feeds every cgroup's stack, and its ancestors', with the pages it uses."""
+
+    def __init__(self, binding: Binding, sample: float) -> None:
+        self._names = binding.cgroup_names
+        self._css = binding.setup.memory_css
+        self._parent = binding.setup.parent
+        self._sample = sample
+        self._threshold = min(round(sample * 2**64), 2**64 - 1)
+        self._stacks: dict[int, Stack] = {}
+        laid_out = bool(binding.setup.laid_out)
+        self._files = [OnDisk(laid_out=laid_out) for _ in binding.setup.devices]
+        self._holes = False
+
+    def add(self, columns: Columns) -> None:
+        """Use the pages of rows."""
+        css = self._css
+        for device, op, sector, nbytes, issuer in zip(
+            columns.device.tolist(),
+            columns.op.tolist(),
+            columns.sector.tolist(),
+            columns.nbytes.tolist(),
+            columns.issuer.tolist(),
+            strict=True,
+        ):
+            if device == NOT_REPLAYED or not nbytes:
+                continue
+            start, end = sector * SECTOR_BYTES, sector * SECTOR_BYTES + nbytes
+            first, last = start // PAGE_BYTES, (end - 1) // PAGE_BYTES
+            key = device << 52
+            file = self._files[device]
+            if op in FREES:
+                first, last = -(-start // PAGE_BYTES), end // PAGE_BYTES - 1
+                if first > last:
+                    continue
+                file.free(first, last)
+                for stack in self._stacks.values():
+                    stack.drop(key + first, last - first + 1)
+                continue
+            if op == READ:
+                uses = [
+                    (page, n_pages, True, there)
+                    for page, n_pages, there in file.runs(first, last)
+                ]
+                self._holes |= not all(there for *_, there in uses)
+            elif op == WRITE:
+                head, tail = start % PAGE_BYTES, end % PAGE_BYTES
+                uses = list(_written(file, first, last, head=head, tail=tail))
+                file.write(first, last)
+            else:
+                continue
+            cgroup = int(css[issuer])
+            while cgroup > 0:
+                stack = self._stacks.get(cgroup) or self._made(cgroup)
+                for page, n_pages, needed, there in uses:
+                    stack.use(key + page, n_pages, needed, there)
+                cgroup = int(self._parent[cgroup])
+
+    def _made(self, cgroup: int) -> Stack:
+        self._stacks[cgroup] = Stack(self._threshold)
+        return self._stacks[cgroup]
+
+    def curves(self) -> list[CacheCurve]:
+        """Return what was found."""
+        return [
+            CacheCurve(
+                cgroup=self._names[cgroup],
+                distances=distances_of(stack, self._sample),
+                on_disk=np.frombuffer(stack.distances_on_disk(), np.int64),
+                n_pages=stack.n_pages,
+                sample=self._sample,
+            )
+            for cgroup, stack in self._stacks.items()
+        ]
+
+    def notes(self) -> list[str]:
+        """Say what the numbers are."""
+        notes = [
+            "pages are given back in the order of their last use, all that memory.max "
+            "holds are the file's: no read-ahead, no dirty pages, no page tree",
+            "a page that several cgroups use counts for each of them",
+        ]
+        if self._holes:
+            notes.append(
+                "reads of what was never written, or discarded, find holes: what is "
+                "read from the disk leaves them out (backing.laid_out_by)"
+            )
+        if self._sample < 1:
+            least = min((s.n_pages for s in self._stacks.values()), default=0)
+            error = 100 / max(least, 1) ** 0.5
+            notes.append(
+                f"sampled {100 * self._sample:g} % of the pages: at least {least:,} of "
+                f"each cgroup, a standard error of the share of at most {error:.1f} %"
+            )
+        return notes
+
+
+def _written(
+    file: OnDisk, first: int, last: int, *, head: int, tail: int
+) -> Iterator[tuple[int, int, bool, bool]]:
+    """Yield pages of a write: what it leaves of a page has to be there first."""
+    parts = {first: head, last: tail} if first < last else {first: head or tail}
+    for page, part in parts.items():
+        if part:
+            ((_, _, there),) = file.runs(page, page)
+            yield page, 1, True, there
+        else:
+            yield page, 1, False, False
+        if page == first and last - first > 1:
+            yield first + 1, last - first - 1, False, False
