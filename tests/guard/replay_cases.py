@@ -35,6 +35,7 @@ def columns_of(n_cgroups: int) -> Columns:
         nbytes=np.full(N_REQUESTS, 4096, np.uint32),
         n_bios=np.ones(N_REQUESTS, np.uint32),
         op=np.ones(N_REQUESTS, np.int8),
+        flags=np.zeros(N_REQUESTS, np.uint16),
         pid=issuer.astype(np.int32),
         issuer=issuer,
         recorded=issuer,

@@ -248,7 +248,7 @@ def test_what_the_documents_show_is_what_comes_out(
         replay.write_parquet(trace, "trace.parquet")
     replay.convert_events(top / "traces" / "fs-on-loop", "events.parquet", to="parquet")
     text = (top / "docs" / "using.md").read_text()
-    blocks = re.findall(r"```(python|sql)\n(.*?)```\n```\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```(python|sql)\n([^`]*)```\n```\n([^`]*)```", text)
     assert [language for language, *_ in blocks] == ["python", "sql", "sql"]
     for language, code, shown in blocks:
         # WHEN what stands there is run

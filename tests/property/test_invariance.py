@@ -1,6 +1,7 @@
 """What must not matter does not: batches, a second run, the cgroups' numbers."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from hypothesis import given
@@ -80,6 +81,15 @@ def renumbered(
             memory_css=new[setup.memory_css[old]].astype(np.uint32),
             memory_max=setup.memory_max[old],
             memory_high=setup.memory_high[old],
+            memory_min=setup.memory_min[old]
+            if len(setup.memory_min)
+            else setup.memory_min,
+            memory_low=setup.memory_low[old]
+            if len(setup.memory_low)
+            else setup.memory_low,
+            oom_group=setup.oom_group[old] if len(setup.oom_group) else setup.oom_group,
+            cost_weight=setup.cost_weight[:, old],
+            latency_target=setup.latency_target[:, old],
             instance_cgroup=new[setup.instance_cgroup].astype(np.uint32),
             throttle_cgroup=new[setup.throttle_cgroup].astype(np.uint32),
             task_cgroup=new[setup.task_cgroup].astype(np.uint32),
@@ -120,6 +130,11 @@ def test_other_numbers_for_the_cgroups_change_the_numbers_alone(
     assert difference(wanted, found) is None
 
 
+def longer(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a zero more for one cgroup more; tables that nobody needs are empty."""
+    return np.append(values, np.zeros(min(1, len(values)), values.dtype))
+
+
 @given(runs())
 def test_cgroups_without_requests_limits_or_tasks_change_nothing(run: Run) -> None:
     # GIVEN a run, and the same with a cgroup more below the root
@@ -132,6 +147,11 @@ def test_cgroups_without_requests_limits_or_tasks_change_nothing(run: Run) -> No
         memory_css=np.append(setup.memory_css, np.uint32(n_cgroups)),
         memory_max=np.append(setup.memory_max, np.int64(-1)),
         memory_high=np.append(setup.memory_high, np.int64(-1)),
+        memory_min=longer(setup.memory_min),
+        memory_low=longer(setup.memory_low),
+        oom_group=longer(setup.oom_group),
+        cost_weight=np.pad(setup.cost_weight, ((0, 0), (0, 1)), constant_values=100),
+        latency_target=np.pad(setup.latency_target, ((0, 0), (0, 1))),
     )
     raw, more = run_engine(setup, columns), run_engine(wider, columns)
     # THEN it has a row of zeros in memory, and all else is the same

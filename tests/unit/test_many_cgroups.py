@@ -27,6 +27,7 @@ def columns_of(n_cgroups: int) -> Columns:
         nbytes=random.integers(1, 64, N_ROWS).astype(np.uint32) * 512,
         n_bios=np.ones(N_ROWS, np.uint32),
         op=random.integers(0, 2, N_ROWS).astype(np.int8),
+        flags=np.zeros(N_ROWS, np.uint16),
         pid=issuer.astype(np.int32),
         issuer=issuer,
         recorded=issuer,
