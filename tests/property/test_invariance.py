@@ -20,6 +20,7 @@ Run = tuple[Setup, Columns]
 CGROUP_COLUMNS = {
     "io": ("cgroup",),
     "backing_io": ("cgroup",),
+    "cost": ("cgroup",),
     "charges": ("issuer", "payer"),
     "latency": ("cgroup",),
     "histograms": ("cgroup",),
@@ -34,6 +35,7 @@ CGROUP_COLUMNS = {
 KEYS = {
     "io": 2,
     "backing_io": 1,
+    "cost": 2,
     "charges": 3,
     "latency": 4,
     "histograms": 5,
@@ -88,8 +90,8 @@ def renumbered(
             if len(setup.memory_low)
             else setup.memory_low,
             oom_group=setup.oom_group[old] if len(setup.oom_group) else setup.oom_group,
-            cost_weight=setup.cost_weight[:, old],
-            latency_target=setup.latency_target[:, old],
+            cost_weight=np.ascontiguousarray(setup.cost_weight[:, old]),
+            latency_target=np.ascontiguousarray(setup.latency_target[:, old]),
             instance_cgroup=new[setup.instance_cgroup].astype(np.uint32),
             throttle_cgroup=new[setup.throttle_cgroup].astype(np.uint32),
             task_cgroup=new[setup.task_cgroup].astype(np.uint32),
