@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engines import run_engine
+from engines import difference, run_engine, run_reference
 from replay.engine.columns import Columns
 from replay.engine.raw import Raw
 from replay.engine.setup import (
+    BACKING_DEVICE,
     ArrivalEvent,
     ArrivalMode,
     Policy,
@@ -100,3 +101,29 @@ def test_more_servers_never_let_anybody_wait_longer(
     # AND one queue is one queue, whoever pays
     assert (found[Policy.NAIVE] == found[Policy.ROOT]).all()
     assert (found[Policy.NAIVE] == found[Policy.INSTANCE]).all()
+    assert (found[Policy.NAIVE] == found[Policy.BACKCHARGE]).all()
+
+
+@given(st.data(), st.integers(10, 10**5))
+def test_debts_and_delays_are_the_references(data: st.DataObject, page_us: int) -> None:
+    # GIVEN a disk below of which a page takes so long that cgroups come to owe
+    no_limits = NONE | NO_COSTS
+    setup = data.draw(setups(policy=Policy.BACKCHARGE, direct_io=True, **no_limits))
+    setup = replace(
+        setup,
+        blkcg=np.arange(len(setup.parent), dtype=np.uint32),
+        cost_device=np.array([BACKING_DEVICE], np.int32),
+        cost_coefficients=np.array([[page_us * 137_438, 0, 0] * 2]),
+        cost_qos=np.array([[0, 0, 0, 0, 10**6, 10**6]]),
+        cost_weight=np.full((1, len(setup.parent)), 100, np.uint32),
+        latency_target=np.zeros((0, len(setup.parent)), np.int64),
+    )
+    columns = data.draw(columns_for(setup))
+    raw = run_engine(setup, columns)
+    assert difference(run_reference(setup, columns), raw) is None
+    # THEN nobody waits below, and with recorded arrivals all come when they came
+    assert not raw["requests"]["backing_ns"].any()
+    if setup.mode == ArrivalMode.RECORDED and setup.event == ArrivalEvent.ISSUE:
+        issue, queue = columns.issue_ns, columns.queue_ns
+        came = np.where(issue < 0, queue, issue)[raw["requests"]["row"]]
+        assert (raw["requests"]["arrival_ns"] == came).all()

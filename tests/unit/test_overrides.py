@@ -46,7 +46,7 @@ def refusal(*overrides: str) -> str:
         (
             "driver.policy=foo",
             '"foo" is not one of root, naive, per-cgroup, enospc, synchronous, '
-            "instance, pass-through",
+            "instance, backcharge, pass-through",
         ),
         (
             "driver.policy",

@@ -35,8 +35,9 @@ def refusal(text: str) -> str:
         (
             "[service]\nzzz = 1",
             "lab.toml: service.zzz: unknown key; one of service.model, "
-            "service.read.base_ns, service.read.ns_per_byte, service.write.base_ns, "
-            "service.write.ns_per_byte, service.parallel",
+            "service.read.base_ns, service.read.ns_per_byte, service.read.random_ns, "
+            "service.write.base_ns, service.write.ns_per_byte, "
+            "service.write.random_ns, service.parallel",
         ),
         (
             "zzz = 1",
@@ -45,14 +46,9 @@ def refusal(text: str) -> str:
         ),
         ("driver = 5", "lab.toml: driver: 5 stands where a table belongs"),
         (
-            '[driver]\npolicy = "backcharge"',
-            'lab.toml: driver.policy: "backcharge" is not modelled yet; one of root, '
-            "naive, per-cgroup, enospc",
-        ),
-        (
             '[trace]\npolicy = "Root"',
             'lab.toml: trace.policy: "Root" is not one of root, naive, per-cgroup, '
-            "enospc",
+            "enospc, synchronous, instance, backcharge, pass-through",
         ),
         (
             "[driver]\nkernel = 6.1",

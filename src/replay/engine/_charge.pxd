@@ -143,7 +143,11 @@ cdef inline ChargeResult charge_batch(
     bint may_fail,
     int64_t *until,
 ) noexcept nogil:
-    """Charge pages that the stock does not hold: 64 at once where they fit."""
+    """Charge pages that the stock does not hold: 64 at once where they fit.
+
+    With policy `backcharge` they are charged whatever the limits say, and the worker,
+    which is the root's, does not sleep for anybody.
+    """
     cdef uint32_t payer = request.memory_payer
     cdef Worker *worker = worker_at(sim, request.worker)
     cdef int64_t batch = BATCH
@@ -153,9 +157,12 @@ cdef inline ChargeResult charge_batch(
         batch = pages
     if memory_room(sim, payer, batch) < batch:
         batch = pages
-        result = make_room(sim, request, pages, now, may_fail, until)
-        if result != CHARGE_OK:
-            return result
+        if sim.set.backcharges:
+            events_count(sim, memory_exceeded(sim, payer, pages), 1, 0)
+        else:
+            result = make_room(sim, request, pages, now, may_fail, until)
+            if result != CHARGE_OK:
+                return result
     request.oom_rounds = 0
     memory_count(sim, payer, batch)
     if batch > pages:
@@ -167,7 +174,7 @@ cdef inline ChargeResult charge_batch(
             worker.in_stocked = True
             entry = arena_add(&sim.stocked)
             (<uint32_t *> sim.stocked.data)[entry] = request.worker
-    if is_high(sim, payer):
+    if is_high(sim, payer) and not sim.set.backcharges:
         worker.over_high += batch
     return CHARGE_OK
 

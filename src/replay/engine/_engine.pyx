@@ -435,6 +435,8 @@ cdef class Engine:
             "css_refs": sim.counts.css_refs,
             "allocations": <int64_t> sim.attempts,
             "leaked_refs": sim.counts.leaked_refs,
+            "delays": sim.counts.delays,
+            "delayed_ns": sim.counts.delayed_ns,
             "end_ns": sim.end_ns,
         }
 

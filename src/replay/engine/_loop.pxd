@@ -8,6 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine._accounts cimport account_of, count_completed, count_unissued
 from replay.engine._arena cimport arena_add
+from replay.engine._backcharge cimport stream_delay
 from replay.engine._cost cimport cost_begin, cost_done
 from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_first, heap_pop
 from replay.engine._limit_events cimport limit_event
@@ -48,6 +49,7 @@ from replay.engine._types cimport (
     EVENT_LOCK,
     EVENT_MEMORY,
     EVENT_PERIOD,
+    EVENT_RELEASE,
     EVENT_THROTTLE,
     FLAG_META,
     EVENT_TIMER,
@@ -276,7 +278,7 @@ cdef inline void queue_row(
     request.stream = stream
     request.task = task
     request.worker = 0
-    if sim.set.by_thread:
+    if sim.set.by_thread or sim.set.backcharges:
         request.pid = columns.pid[i]
     request.start_ns = -1
     request.memory_ns = 0
@@ -349,6 +351,12 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
     elif kind == EVENT_ARRIVE:
         arrive(sim, event.payload, event.when_ns)
     else:
+        if sim.set.backcharges:
+            when_ns = stream_delay(sim, <int32_t> event.payload)
+            if when_ns > 0:
+                when_ns += event.when_ns
+                push(sim, when_ns, EVENT_RELEASE, <int64_t> sequence, event.payload)
+                return
         position = <int64_t> sequence
         columns = part_of(sim, &position)
         sim.streams[event.payload].next += 1

@@ -10,6 +10,7 @@ from replay.engine._arena cimport keymap_get, keymap_set
 from replay.engine._server cimport request_at
 from replay.engine._types cimport (
     OP_FLUSH,
+    POLICY_BACKCHARGE,
     POLICY_INSTANCE,
     POLICY_SYNCHRONOUS,
     WORKER_THREAD,
@@ -64,7 +65,8 @@ cdef inline uint32_t policy_pick(Sim *sim, uint32_t slot, int64_t now) noexcept 
     `synchronous`: the caller's thread, and its own cgroup; a kernel thread has neither
     a memory nor a block cgroup, so the root pays for it. `instance`: one queue for each
     device, and the cgroup that it is bound to. `pass-through`: nobody serves, the
-    bio goes on below in the name of who submitted it.
+    bio goes on below in the name of who submitted it. `backcharge`: one queue, as the
+    root; pages become the issuer's, and so does the debt of the I/O (`_backcharge.pxd`).
     """
     cdef Request *request = request_at(sim, slot)
     cdef Device *device = &sim.devices[request.device]
@@ -81,6 +83,11 @@ cdef inline uint32_t policy_pick(Sim *sim, uint32_t slot, int64_t now) noexcept 
         request.memory_payer = sim.memory_css[device.instance]
     else:
         index = root_worker(sim, request.device, 0, now)
+        if sim.set.policy == POLICY_BACKCHARGE:
+            request.memory_payer = sim.memory_css[request.io_payer]
+            request.io_payer = 0
+            if request.op == OP_FLUSH:
+                request.memory_payer = 0
     worker_at(sim, index).commands += 1
     request.worker = index
     return index

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint32_t
 
 from replay.engine._types cimport (
+    POLICY_BACKCHARGE,
     POLICY_INSTANCE,
     POLICY_PASS_THROUGH,
     POLICY_PER_CGROUP,
@@ -20,6 +21,7 @@ cdef inline int policies_load(Sim *sim, object setup) except -1:
     sim.set.policy = <PolicyKind> <int> setup.policy
     sim.set.by_thread = sim.set.policy == POLICY_SYNCHRONOUS
     sim.set.pass_through = sim.set.policy == POLICY_PASS_THROUGH
+    sim.set.backcharges = sim.set.policy == POLICY_BACKCHARGE
     sim.set.root_has_worker = setup.root_has_worker
     sim.set.keeps_idle = setup.keeps_idle
     sim.set.leaks_css = setup.leaks_css

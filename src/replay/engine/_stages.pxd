@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from replay.engine._accounts cimport count_charged, count_completed
+from replay.engine._backcharge cimport backcharge
 from replay.engine._cost cimport bio_cgroup, cost_device, cost_enter
 from replay.engine._cost_types cimport RequestLimits
 from replay.engine._cost_wait cimport limits_of
@@ -172,6 +173,8 @@ cdef inline bint issues_below(
         return True
     request = request_at(sim, slot)
     request.holds_worker = holds_worker
+    if sim.set.backcharges:
+        backcharge(sim, slot, now)
     return issues(sim, slot, -1, request.io_payer, sim.set.pass_through, now)
 
 

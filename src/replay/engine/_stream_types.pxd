@@ -10,4 +10,5 @@ cdef struct Stream:
     int64_t completions
     int64_t delay_ns        # of its process before it may go on
     bint waits
+    bint owes               # it sleeps before its next request, if its cgroup does
     bint is_kernel

@@ -55,6 +55,7 @@ cdef enum PolicyKind:
     POLICY_SYNCHRONOUS = 3
     POLICY_INSTANCE = 4
     POLICY_PASS_THROUGH = 5
+    POLICY_BACKCHARGE = 6
 
 cdef enum WorkerKind:
     WORKER_IDLES = 0        # and is freed after a minute of that
@@ -369,6 +370,8 @@ cdef struct Counts:
     int64_t workers_peak
     int64_t css_refs
     int64_t leaked_refs
+    int64_t delays
+    int64_t delayed_ns
     int64_t in_flight
 
 cdef struct Settings:
@@ -376,6 +379,7 @@ cdef struct Settings:
     bint direct_io
     bint by_thread          # policy `synchronous`
     bint limits_active      # `per-cgroup` as it was posted: see replay.scenario.policies
+    bint backcharges        # policy `backcharge`
     bint root_has_worker
     bint keeps_idle
     bint leaks_css

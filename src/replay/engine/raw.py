@@ -134,5 +134,7 @@ COUNTS: Final = (
     "css_refs",
     "allocations",
     "leaked_refs",
+    "delays",
+    "delayed_ns",
     "end_ns",
 )

@@ -35,6 +35,7 @@ class Policy(IntEnum):
     SYNCHRONOUS = 3
     INSTANCE = 4
     PASS_THROUGH = 5
+    BACKCHARGE = 6
 
 
 class ArrivalEvent(IntEnum):

@@ -16,9 +16,7 @@ ASSIGN: Final = "assign[]."
 CGROUP: Final = "cgroups.PATH."
 TASK: Final = "cgroups.PATH.tasks[]."
 
-#: Policies of a later version (SEMANTICS F).
-LATER_POLICIES: Final = ("backcharge",)
-_POLICY: Final = choice(*(row.name for row in POLICIES), later=LATER_POLICIES)
+_POLICY: Final = choice(*(row.name for row in POLICIES))
 # With this rate 4 GiB of one request still fit the engine's 64 bits.
 _RATE: Final = number(0, 2000)
 _BASE: Final = integer(0, 10**12)

@@ -91,7 +91,8 @@ def policy_notes(given: Scenario, scenario: Scenario, summary: Summary) -> list[
     -------
     list of str
     """
-    policy = scenario.driver.policy
+    driver = scenario.driver
+    policy = driver.policy
     notes = []
     if scenario.driver.instance is not None and policy != "instance":
         notes.append("driver.instance has no effect: it is for policy instance")
@@ -104,6 +105,19 @@ def policy_notes(given: Scenario, scenario: Scenario, summary: Summary) -> list[
             "driver.direct_io = false has no effect: a pass-through device has no page "
             "cache of its own"
         )
+    if policy == "backcharge":
+        if not driver.direct_io or not owes_below(scenario):
+            notes.append(
+                "driver.policy = backcharge: only memory is charged back; I/O becomes "
+                "debt with driver.direct_io and an io.cost.qos, enable=1, of "
+                "backing.device"
+            )
+        elif scenario.arrivals.mode == "recorded":
+            notes.append(
+                "driver.policy = backcharge: delays are counted (counts.delayed_ns) "
+                "and nobody sleeps, since requests come when they did; with "
+                "arrivals.mode = dependent they are taken"
+            )
     if policy == "synchronous":
         names = {name.name for one in summary.processes for name in one.names}
         kernel = sorted(name for name in names if name and is_kernel_thread(name))
@@ -123,6 +137,16 @@ def policy_notes(given: Scenario, scenario: Scenario, summary: Summary) -> list[
                 "issuing cgroup is taken for one thread"
             )
     return notes
+
+
+def owes_below(scenario: Scenario) -> bool:
+    """Tell whether the device below has a cost model that is on."""
+    device = scenario.backing.device
+    return any(
+        line == device and dict(settings).get("enable") == "1"
+        for cgroup in scenario.cgroups
+        for line, settings in cgroup.io_cost_qos
+    )
 
 
 def cgroup_notes(scenario: Scenario) -> list[str]:

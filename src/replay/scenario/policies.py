@@ -6,7 +6,7 @@ from typing import Final
 from replay.engine.setup import Policy
 
 #: Policies under which one queue serves everybody.
-ONE_QUEUE: Final = ("root", "naive", "instance")
+ONE_QUEUE: Final = ("root", "naive", "instance", "backcharge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +113,21 @@ POLICIES: Final = (
         blocked="all users of the device",
         origin="review of the series (Heo): as a FUSE server does",
         text="`driver.instance` binds a device to a cgroup, flushes included.",
+    ),
+    PolicyRow(
+        name="backcharge",
+        engine=Policy.BACKCHARGE,
+        server="one queue for each device, as the root",
+        memory="the issuer's memory css, whatever its limits",
+        io="root; what it costs by `io.cost.model` becomes the issuer's debt",
+        blocked="who issued, later: a process whose cgroup owes too much sleeps before "
+        "it issues again",
+        origin="review of the series (Heo): let it run, charge back later",
+        text="Debt and delays need a cost model of the device below and direct I/O; "
+        "without one only memory is charged back. With `arrivals.mode = recorded` "
+        "delays are counted (`counts.delays`, `counts.delayed_ns` of `run.json`), with "
+        "`dependent` they are taken. A kernel delays only who submits himself; the "
+        "policy takes it that the driver marks who issued.",
     ),
     PolicyRow(
         name="pass-through",

@@ -11,7 +11,7 @@ from replay.engine.reference.clock import jiffies_at, time_of
 from replay.engine.reference.reclaim import Reclaim
 from replay.engine.reference.request import Request
 from replay.engine.reference.tasks import ROOT, Tasks, ceil_pages
-from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Setup
+from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Policy, Setup
 
 #: Pages that are charged at once. Source: include/linux/memcontrol.h, v6.1.
 BATCH = 64
@@ -56,6 +56,7 @@ class Charging(Tasks):
         self.lost: dict[int, list[int]] = {}
         #: `reclaim = "lru"` of a page cache.
         self.lru = setup.reclaim_lru and setup.cached and not setup.direct_io
+        self.forced = setup.policy == Policy.BACKCHARGE
         self.reclaim = Reclaim(self, lru=self.lru)
 
     # -- stocks -----------------------------------------------------------------
@@ -97,9 +98,12 @@ class Charging(Tasks):
         batch = pages if self.lru or payer == ROOT else max(BATCH, pages)
         if self.exceeded(payer, batch) is not None:
             batch = pages
-            error, until = self.make_room(request, pages, now, may_fail)
-            if error or until is not None:
-                return error, until
+            if self.forced:
+                self.force(payer, pages)
+            else:
+                error, until = self.make_room(request, pages, now, may_fail)
+                if error or until is not None:
+                    return error, until
         request.oom_rounds = 0
         self.count(payer, batch)
         if batch > pages:
@@ -107,9 +111,19 @@ class Charging(Tasks):
                 self.drain(stock)
                 stock.cgroup = payer
             stock.pages += batch - pages
-        if any(self.is_high(one) for one in self.chain(payer)[:-1]):
+        high = any(self.is_high(one) for one in self.chain(payer)[:-1])
+        if high and not self.forced:
             stock.over_high += batch
         return 0, None
+
+    def force(self, payer: int, pages: int) -> None:
+        """Count a charge that is taken whatever the limits say.
+
+        The worker, which is the root's, does not sleep for `memory.high` either.
+        """
+        over = self.exceeded(payer, pages)
+        if over is not None:
+            self.count_events(over, 1, 0)
 
     def make_room(
         self, request: Request, pages: int, now: int, may_fail: bool

@@ -94,6 +94,8 @@ class Dispatcher:
             worker = self._instance(request, now)
         elif self.setup.policy == Policy.PASS_THROUGH:
             worker = self._pass(request, now)
+        elif self.setup.policy == Policy.BACKCHARGE:
+            worker = self._backcharge(request, now)
         else:
             worker = self._loop_worker(request, now)
         worker.commands += 1
@@ -129,6 +131,15 @@ class Dispatcher:
         """Pass the bio on in the name of who submitted it; the queue is never held."""
         request.io_payer = int(self.setup.blkcg[request.issuer])
         request.memory_payer = int(self.setup.memory_css[request.issuer])
+        return self._root(request.device, 0, now)
+
+    def _backcharge(self, request: Request, now: int) -> Worker:
+        """Serve in one queue as the root; pages and debt are the issuer's."""
+        blkcg = int(self.setup.blkcg[request.issuer])
+        request.io_payer = 0
+        request.memory_payer = 0
+        if request.op != FLUSH:
+            request.memory_payer = int(self.setup.memory_css[blkcg])
         return self._root(request.device, 0, now)
 
     def _root(self, index: int, cgroup: int, now: int) -> Worker:

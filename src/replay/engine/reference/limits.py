@@ -71,6 +71,8 @@ class Limits:
         What ``io.max`` held back is submitted by another thread, not by the worker;
         with policy ``pass-through`` there is none.
         """
+        if self.setup.policy == Policy.BACKCHARGE:
+            self.backcharge(request, now)
         is_bio = self.setup.policy == Policy.PASS_THROUGH
         passed = self.issues(
             request, BACKING_DEVICE, request.io_payer, now, is_bio=is_bio
@@ -91,6 +93,53 @@ class Limits:
             self.run.delay_stream(request.stream, self.latencies.delay_ns)
         self.arm_others(now)
         return passed
+
+    # -- debt -------------------------------------------------------------------
+
+    def backcharge(self, request: Request, now: int) -> None:
+        """Add what a request costs on the device below to its issuer's debt."""
+        blkcg = int(self.setup.blkcg[request.issuer])
+        owes = self.costs.owe(request, BACKING_DEVICE, blkcg, now) > 0
+        self.arm_others(now)
+        if request.pid in self.setup.kernel_pids:
+            return  # it never sleeps
+        if owes and request.stream >= 0:
+            self.run.streams[request.stream].owes = True
+        elif owes:
+            # recorded arrivals come when they came: it is counted, and nobody sleeps
+            self.count_delay(self.delay_of(blkcg))
+
+    def delay_of(self, cgroup: int) -> int:
+        """Return for how long tasks of a cgroup sleep when they leave the kernel now.
+
+        Source: block/blk-cgroup.c:blkcg_maybe_throttle_blkg(), v6.1: the longest of the
+        cgroup's own delay and those above; kernel threads do not sleep. The kernel
+        marks only who submits himself; policy `backcharge` takes it that the driver
+        marks who issued.
+        """
+        device = self.costs.devices.get(BACKING_DEVICE)
+        if device is None:
+            return 0
+        group = device.groups[cgroup]
+        return max(
+            (one.delay_ns for one in group.ancestors[1:] if one.in_delay), default=0
+        )
+
+    def count_delay(self, delay_ns: int) -> None:
+        """Count a sleep that somebody's debt is the reason of."""
+        self.run.out.counts["delays"] += 1
+        self.run.out.counts["delayed_ns"] += delay_ns
+
+    def stream_delay(self, index: int, issuer: int) -> int:
+        """Return for how long a stream sleeps before its next request is queued."""
+        stream = self.run.streams[index]
+        if not stream.owes:
+            return 0
+        stream.owes = False
+        delay_ns = self.delay_of(int(self.setup.blkcg[issuer]))
+        if delay_ns:
+            self.count_delay(delay_ns)
+        return delay_ns
 
     # -- timers -----------------------------------------------------------------
 

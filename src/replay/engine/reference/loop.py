@@ -44,6 +44,7 @@ class Stream:
         self.delay_ns = 0
         self.is_kernel = False
         self.waits = False
+        self.owes = False  # it sleeps before its next request, if its cgroup does
 
 
 class Reference:
@@ -183,6 +184,10 @@ class Reference:
     def release(self, position: int, index: int, now: int) -> None:
         """Queue a stream's request."""
         assert self.columns is not None
+        issuer = int(self.columns.issuer[position])
+        if delay_ns := self.limits.stream_delay(index, issuer):
+            self.push(now + delay_ns, Kind.RELEASE, position, payload=index)
+            return
         self.streams[index].next += 1
         self.queue(self.columns, position, self.service[position], now, index)
         self.release_next(index, now)
