@@ -191,6 +191,16 @@ def test_named_devices_are_replayed_whatever_they_are() -> None:
     assert resolved.device_idx.tolist() == [0, NOT_REPLAYED]
 
 
+def test_a_replayed_device_is_not_the_one_below_too() -> None:
+    trace = make_trace([{"device": DISK}, {"device": LOOP}])
+    with pytest.raises(ScenarioError) as caught:
+        bound(trace, {"backing": {"device": "254:32"}}, "trace.devices=7:0,254:32")
+    assert str(caught.value).endswith(
+        "backing.device: 254:32 is one of the replayed devices; name the disk below "
+        "them, or leave it out of trace.devices"
+    )
+
+
 def test_device_that_the_trace_does_not_hold_is_refused() -> None:
     with pytest.raises(ScenarioError) as caught:
         bound(make_trace(), {}, "trace.devices=7:9")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cases import A, B, C, by_row, pick, replayed, request, setup_of, write
+from cases import ROOT, A, B, C, by_row, pick, replayed, request, setup_of, write
 from replay.engine.setup import Policy, Resource, ServiceModel
 
 WAITS = ("waiting", "blocking", "wait_ns")
@@ -107,3 +107,59 @@ def test_recorded_service_under_its_own_driver_holds_the_lock_already(
     # the first's 100 ns are all that the file was busy (DESIGN 5.3)
     assert by_row(raw, "device_ns") == by_row(raw, "completion_ns") == service_ns
     assert by_row(raw, "lock_ns") == [0, 0]
+
+
+def test_of_many_sharers_64_are_told_apart() -> None:
+    # GIVEN 67 cgroups that write 1000 ns at once: all are done after 67 us
+    n = 67
+    setup = setup_of([-1] + [ROOT] * n)
+    rows = [write(0, issuer, page=9 * issuer) for issuer in range(1, n + 1)]
+    raw = replayed(setup, *rows)
+    assert by_row(raw, "completion_ns") == [n * 1000] * n
+    # THEN each waits 1000 ns for each of the others; the last three do so as one, for
+    # one another too
+    others = n + 1
+    waits = {
+        (one, other): (ns, count)
+        for one, other, ns, count in pick(raw, "interference", *WAITS, "count")
+    }
+    told_apart = range(1, 65)
+    expected = {
+        (one, other): (1000, 1)
+        for one in told_apart
+        for other in told_apart
+        if one != other
+    }
+    expected |= {(one, others): (3000, 3) for one in told_apart}
+    expected |= {(others, one): (3000, 3) for one in told_apart}
+    assert waits == expected | {(others, others): (6000, 6)}
+
+
+def test_who_comes_when_a_place_is_free_again_is_told_apart() -> None:
+    # GIVEN 65 cgroups, the first done long before the others, and one that comes then
+    n = 66
+    setup = setup_of([-1] + [ROOT] * n, write_base_ns=0, write_ns_per_byte=256)
+    rows = [
+        write(0, issuer, page=1000 * issuer, pages=1 if issuer == 1 else 500)
+        for issuer in range(1, n)
+    ]
+    raw = replayed(setup, *rows, write(66, n, page=0, pages=1))
+    # THEN it is told apart from the one that has come too late
+    others = n + 1
+    waits = {(one, other): ns for one, other, ns in pick(raw, "interference", *WAITS)}
+    assert waits[n, 2] == waits[2, n] == waits[n, others] == waits[others, n] == 1
+    assert (others, others) not in waits
+    assert sum(waits.values()) == sum(by_row(raw, "lock_ns"))
+
+
+def test_a_cgroups_own_writers_wait_for_each_other() -> None:
+    raw = replayed(
+        setup_of(policy=Policy.SYNCHRONOUS),
+        *(write(0, A, page=9 * i, pid=i + 1) for i in range(3)),
+        write(0, B, page=99, pid=9),
+    )
+    assert pick(raw, "interference", *WAITS, "count") == [
+        (A, A, 6000, 6),
+        (A, B, 3000, 3),
+        (B, A, 3000, 3),
+    ]

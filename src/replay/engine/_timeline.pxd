@@ -138,7 +138,8 @@ cdef inline void look_at_charges(Sim *sim) noexcept nogil:
         cells[CELL_REFUSED] += charge.refused_bytes
     for i in range(1, sim.waits.length):
         wait = (<const Wait *> sim.waits.data) + i
-        cells_of(sim, wait.blocking)[CELL_BLOCKED] += wait.wait_ns
+        if wait.blocking < sim.n_cgroups:   # or a shared lock does not tell it apart
+            cells_of(sim, wait.blocking)[CELL_BLOCKED] += wait.wait_ns
 
 
 cdef inline void look_at_memory(Sim *sim) noexcept nogil:

@@ -234,22 +234,35 @@ cdef struct Worker:
 
 cdef struct Holder:
     # a request that shares the lock
-    uint64_t enter_v        # virtual times, see reference/queues.py
-    uint64_t finish_v
-    int64_t enter_ns
-    int64_t charged_ns      # of its wait, so far
-    int64_t service_ns
+    uint64_t finish_v       # virtual time, see reference/queues.py
     int64_t row
+    int64_t enter_ns
     uint32_t slot
-    uint32_t issuer
+    uint32_t place          # its cgroup's
+
+cdef struct Sharer:
+    # the requests of one cgroup that share a lock
+    uint32_t cgroup
+    uint32_t count
     uint32_t partner        # the last that it was charged with
-    bint has_partner
+    int64_t waited_ns       # of those that left
+    int64_t charged_ns      # of those and of the present ones
+    uint64_t frozen_sum     # of the times from which they wait for one that sleeps
+
+cdef struct SharerPair:
+    # what two sharers waited for one another since the last of them left
+    int64_t wait_ns
+    uint64_t rest           # in parts of 2**-8 ns
+    uint64_t updated_v
+    bint waited             # whether anything was charged to them yet
 
 cdef struct SharedLock:
-    Holder *holders         # in the order of their entry
+    Holder *holders         # a heap, first done first
+    Sharer *sharers         # by place; place 0 is for all that are not told apart
+    SharerPair *pairs       # a triangle, see _lock.pxd
+    uint32_t n_places       # up to the last that is taken
     uint32_t length
     uint32_t capacity
-    uint32_t first          # place of the one that is done first, if any holds it
     uint32_t version
     uint64_t virtual_time
     int64_t updated_ns

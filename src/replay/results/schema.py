@@ -247,7 +247,8 @@ _SPECS: Final = (
                 ),
                 _text(
                     "blocking",
-                    "cgroup whose requests they waited for, or whose limit held them",
+                    "cgroup whose requests they waited for, or whose limit held them; "
+                    "(others): likewise, at the shared lock",
                 ),
                 _text("resource", "tag, worker, lock, device, throttle or memory"),
                 _ns("wait_ns", "summed over requests"),

@@ -121,6 +121,7 @@ def bind(scenario: Scenario, trace: TraceLike) -> Binding:
 def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
     summary = trace.metadata.summary
     devices, one_device = _devices(scenario, summary)
+    _check_backing(scenario, devices, one_device=one_device)
     given, scenario = scenario, _decided(scenario, devices)
     notes = assumed_notes(given, scenario, summary, devices)
     notes += scenario_notes(scenario)
@@ -235,6 +236,21 @@ def _devices(scenario: Scenario, summary: Summary) -> tuple[list[int], bool]:
             f"{NOT_REPLAYED - 1}; name fewer"
         )
     return devices, False
+
+
+def _check_backing(scenario: Scenario, devices: list[int], *, one_device: bool) -> None:
+    """Refuse a device below that is replayed itself: it would be counted twice."""
+    below = scenario.backing.device
+    if below is None or below not in devices:
+        return
+    name = device_text(below)
+    if one_device and len(devices) != 1:
+        # they go by one name, which is not that of the device below
+        return
+    raise ScenarioError(
+        f"{scenario.source}: backing.device: {name} is one of the replayed devices; "
+        "name the disk below them, or leave it out of trace.devices"
+    )
 
 
 def _positions(devices: list[int]) -> Lookup:

@@ -73,7 +73,7 @@ class Reference:
             for c, r in zip(capacity, make, strict=True)
         )
         self.shared = [
-            SharedLock(Resource.LOCK, self.interference) for _ in setup.devices
+            SharedLock(Resource.LOCK, others, self.interference) for _ in setup.devices
         ]
         self.lock_version = [0] * len(setup.devices)
         self.heap: list[tuple[int, int, int, int]] = []

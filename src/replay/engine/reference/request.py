@@ -53,7 +53,4 @@ class Request:
     holds_worker: bool = False
     # the shared lock's own, see queues.SharedLock
     lock_enter_ns: int = -1
-    lock_enter_v: int = 0
-    lock_finish_v: int = 0
-    lock_charged_ns: int = 0
-    lock_partner: int = -1
+    lock_place: int = 0

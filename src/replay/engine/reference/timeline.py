@@ -63,7 +63,8 @@ def look(run: "Reference") -> Cells:
         if stage == Stage.TOTAL:
             cells[issuer]["requests"] += histogram.count
     for (_, blocking, _), wait_ns in run.interference.wait_ns.items():
-        cells[blocking]["blocked_ns"] += wait_ns
+        if blocking in cells:  # not those that a shared lock does not tell apart
+            cells[blocking]["blocked_ns"] += wait_ns
     for cgroup, group in enumerate(run.memory.groups):
         cells[cgroup]["usage_bytes"] = group.usage * PAGE_BYTES
         cells[cgroup]["high"] = group.high_events
