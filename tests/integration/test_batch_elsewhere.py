@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,6 +164,20 @@ def test_a_batch_on_an_object_store_holds_it(bucket: str) -> None:
     with locked(layout, beat_s=0.1, silence_s=0.5):
         assert b"moon" not in layout.lock.read()
     assert layout.lock.find() is None
+
+
+def test_a_batch_that_was_taken_for_dead_does_not_go_on(bucket: str) -> None:
+    layout = Layout(Place.of(f"{bucket}/out"))
+    theirs = b'{"token": "new", "beat": 1, "holder": "process 2 of mars"}'
+    # GIVEN a batch that holds a dataset, WHEN another one took it over
+    with locked(layout, beat_s=0.1, silence_s=0.5) as check_held:
+        check_held()
+        layout.lock.write(theirs)
+        time.sleep(0.3)
+        # THEN it is told so before it replaces tables, and leaves the lock alone
+        with pytest.raises(OutputError, match="process 2 of mars is at work"):
+            check_held()
+    assert layout.lock.read() == theirs
 
 
 def test_a_batch_killed_on_an_object_store_goes_on(

@@ -96,11 +96,12 @@ def batch(
     with _writing(output):
         check_target(layout.root, str(output))
         layout.internal.make_directory()
-        with locked(layout):
+        with locked(layout) as check_held:
             manifest = recover(layout)
             work = open_work(layout, manifest, plan, conversion, progress)
             with _runner(jobs, cluster) as runner:
                 _do(work, runner, output)
+            check_held()
             _finish(work, layout, manifest)
     return BatchReport(
         dataset=str(output),

@@ -14,7 +14,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -31,7 +31,7 @@ SILENCE_S: Final = 30.0
 @contextmanager
 def locked(
     layout: Layout, *, beat_s: float | None = None, silence_s: float | None = None
-) -> Iterator[None]:
+) -> Iterator[Callable[[], None]]:
     """Hold a dataset.
 
     Parameters
@@ -41,6 +41,12 @@ def locked(
     beat_s, silence_s : float or None
         By default `BEAT_S` and `SILENCE_S`.
 
+    Yields
+    ------
+    callable
+        Raises OutputError if another batch took the dataset over meanwhile; to be
+        asked before tables are replaced.
+
     Raises
     ------
     OutputError
@@ -49,12 +55,12 @@ def locked(
     path = layout.lock.local
     if path is not None:
         with _by_kernel(layout, path):
-            yield
+            yield lambda: None
         return
     lease = _Lease(layout, beat_s or BEAT_S, silence_s or SILENCE_S)
     lease.take()
     try:
-        yield
+        yield lease.check
     finally:
         lease.release()
 
@@ -104,6 +110,12 @@ class _Lease:
             raise _held(self._layout, json.dumps(now.get("holder")).encode())
         self._thread.start()
 
+    def check(self) -> None:
+        """Raise OutputError if this batch was silent for so long that it lost it."""
+        seen = self._read()
+        if seen.get("token") != self._token:
+            raise _held(self._layout, json.dumps(seen.get("holder", "")).encode())
+
     def release(self) -> None:
         self._done.set()
         self._thread.join()
@@ -113,6 +125,9 @@ class _Lease:
     def _renew(self) -> None:
         while not self._done.wait(self._beat_s):
             try:
+                if self._read().get("token", self._token) != self._token:
+                    # it was taken for dead: the other one's word stays
+                    return
                 self._write()
             except OSError:
                 # the store may be back for the next one; if not, writing results fails
