@@ -1,11 +1,16 @@
 """``replay compare``."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from replay.cli import options
 from replay.cli.show import show
+
+if TYPE_CHECKING:
+    from replay.results.compare import Comparison
 
 #: Exit code when a change is found that --fail-if names.
 DIFFERS = 3
@@ -16,8 +21,24 @@ DIFFERS = 3
     "outdirs",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path),
     metavar="OUTDIR...",
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME",
+    help="Compare scenarios of one dataset that 'replay batch' made, added up over its "
+    "traces; given twice or more. A pattern ('*:root') may stand for another one of "
+    "each trace.",
+)
+@click.option(
+    "--trace",
+    "traces",
+    multiple=True,
+    metavar="NAME",
+    help="Take this trace of the dataset, or those of a pattern; may be given again. "
+    "[default: all]",
 )
 @click.option(
     "--fail-if",
@@ -37,7 +58,9 @@ DIFFERS = 3
 @options.overwrite
 @options.json
 def compare(
-    outdirs: tuple[Path, ...],
+    outdirs: tuple[str, ...],
+    scenarios: tuple[str, ...],
+    traces: tuple[str, ...],
     changes: tuple[str, ...],
     output: Path | None,
     overwrite: bool,
@@ -46,13 +69,13 @@ def compare(
     """Show who pays more, who waits longer, who is killed in one only.
 
     OUTDIR is a directory written by 'replay run -o'. Each is compared with the first.
+    With --scenario there is one OUTDIR, the dataset; each scenario is compared with the
+    first.
     """
-    if len(outdirs) < 2:
-        raise click.UsageError("give at least two OUTDIRs.")
+    _check_sides(outdirs, scenarios, traces)
     if overwrite and output is None:
         raise click.UsageError("--overwrite needs a file: give -o FILE.parquet.")
     from replay.report.compare import breach_text
-    from replay.results.compare import compare_stored
     from replay.results.conditions import ConditionError, parse_change
     from replay.results.long import write_comparisons
 
@@ -60,7 +83,7 @@ def compare(
         conditions = [parse_change(change) for change in changes]
     except ConditionError as error:
         raise click.UsageError(f"--fail-if {error}.") from error
-    found = compare_stored(outdirs)
+    found = _compared(outdirs, scenarios, traces)
     breaches = [comparison.breaches(conditions) for comparison in found]
     if output is not None:
         write_comparisons(found, output, overwrite=overwrite)
@@ -80,3 +103,32 @@ def compare(
             click.echo(f"{comparison.names[1]}: {breach_text(breach)}", err=True)
     if any(breaches):
         click.get_current_context().exit(DIFFERS)
+
+
+def _check_sides(
+    outdirs: Sequence[str], scenarios: Sequence[str], traces: Sequence[str]
+) -> None:
+    if not scenarios:
+        if traces:
+            raise click.UsageError("--trace is for a dataset: name its --scenario too.")
+        if len(outdirs) < 2:
+            raise click.UsageError(
+                "give at least two OUTDIRs, or a dataset and two --scenario."
+            )
+    elif len(outdirs) > 1:
+        raise click.UsageError("--scenario is for one dataset, not for several.")
+    elif len(scenarios) < 2:
+        raise click.UsageError("give --scenario at least twice.")
+
+
+def _compared(
+    outdirs: Sequence[str], scenarios: Sequence[str], traces: Sequence[str]
+) -> "list[Comparison]":
+    if scenarios:
+        from replay.dataset.compare import compare_scenarios
+        from replay.dataset.read import open_dataset
+
+        return compare_scenarios(open_dataset(outdirs[0]), scenarios, traces=traces)
+    from replay.results.compare import compare_stored
+
+    return compare_stored([Path(outdir) for outdir in outdirs])

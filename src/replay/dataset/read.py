@@ -1,9 +1,9 @@
 """Open a dataset that `replay.batch` wrote."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +15,9 @@ from replay.dataset.rows import RUNS, SCHEMAS
 from replay.errors import OutputError
 from replay.results.result import Result
 from replay.results.schema import TABLES
+
+if TYPE_CHECKING:
+    from replay.results.compare import Comparison
 
 
 class Dataset:
@@ -101,6 +104,33 @@ class Dataset:
             if name != RUNS
         }
         return Result(tables, info)
+
+    def compare(
+        self, base: str, other: str, *, traces: Sequence[str] = ()
+    ) -> "Comparison":
+        """Find what differs between two scenarios, added up over traces.
+
+        Parameters
+        ----------
+        base, other : str
+            Names of scenarios, or patterns that stand for one of each trace.
+        traces : sequence of str
+            Names or patterns of the traces to take; none: all of them.
+
+        Returns
+        -------
+        Comparison
+            As `replay.compare` gives; ``kills`` has a column ``trace`` more.
+
+        Raises
+        ------
+        OutputError
+            There is no such scenario or trace, or the two have no trace in common.
+        """
+        from replay.dataset.compare import compare_scenarios
+
+        (found,) = compare_scenarios(self, (base, other), traces=traces)
+        return found
 
     def __repr__(self) -> str:
         return f"<Dataset {self.root.text!r}, {self.tables[RUNS].count_rows()} pairs>"

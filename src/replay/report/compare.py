@@ -77,6 +77,8 @@ def _title(found: Comparison) -> Iterable[RenderableType]:
     for side, name in zip(("base", "other"), found.names, strict=True):
         if name != side:
             yield Text(plain(f"{side}: {name}"))
+    for note in found.notes:
+        yield Text(plain(note))
     if not found.same_trace:
         yield Text("These are results of different traces.", style="bold")
 
@@ -144,8 +146,9 @@ def _kills(kills: pa.Table) -> Iterable[RenderableType]:
         return
     yield _heading("Killed in one only")
     for row in kills.slice(0, TOP_CGROUPS).to_pylist():
+        trace = f"{row['trace']}: " if "trace" in row else ""
         yield _line(
-            f"{row['only_in']}: {moment_text(row['time_ns'])} {row['task']} in "
+            f"{row['only_in']}: {trace}{moment_text(row['time_ns'])} {row['task']} in "
             f"{row['victim_cgroup']}, memory.max of {row['limit_cgroup']}"
         )
     if kills.num_rows > TOP_CGROUPS:

@@ -99,6 +99,8 @@ class Comparison:
         cgroup and stage), ``interference`` (by waiting and blocking cgroup), ``errors``
         (by cgroup and errno): columns as those of ``measures``, largest difference
         first. ``kills``: those that happened in one of them only, with ``only_in``.
+    notes : tuple of str
+        Of sums of results: how many traces, and which are left out.
     """
 
     names: tuple[str, str]
@@ -106,6 +108,7 @@ class Comparison:
     scenario: dict[str, tuple[Any, Any]]
     measures: pa.Table
     tables: dict[str, pa.Table]
+    notes: tuple[str, ...] = ()
 
     def breaches(self, conditions: Iterable[Condition]) -> list[Breach]:
         """Find the changes that conditions ask for.
@@ -158,12 +161,14 @@ class Comparison:
         Returns
         -------
         str
-            ``{"base", "other", "same_trace", "scenario", "tables", "failed"}``.
+            ``{"base", "other", "same_trace", "notes", "scenario", "tables",
+            "failed"}``.
         """
         value = {
             "base": self.names[0],
             "other": self.names[1],
             "same_trace": self.same_trace,
+            "notes": list(self.notes),
             "scenario": {
                 key: {"base": base, "other": other}
                 for key, (base, other) in self.scenario.items()
@@ -263,7 +268,7 @@ def compare_sides(base: Side, other: Side) -> Comparison:
     return Comparison(
         (base.name, other.name),
         base.traces == other.traces,
-        _scenario(base.scenario, other.scenario),
+        scenario_differences(base.scenario, other.scenario),
         difference(
             measures(base.tables),
             measures(other.tables),
@@ -346,7 +351,10 @@ def _latency(tables: _Tables) -> pa.Table:
 
 
 def _kills(base: pa.Table, other: pa.Table) -> pa.Table:
-    """Keep the kills without a counterpart: same task, cgroup and limit, any time."""
+    """Keep the kills without a counterpart: same task, cgroup and limit, any time.
+
+    Of sums of results, in the same trace.
+    """
     only = [
         table.append_column(
             "only_in", pa.array([side] * table.num_rows, pa.string())
@@ -358,7 +366,8 @@ def _kills(base: pa.Table, other: pa.Table) -> pa.Table:
 
 def _unmatched(table: pa.Table, against: pa.Table) -> Iterator[bool]:
     def who(kills: pa.Table) -> list[tuple[str, ...]]:
-        return [tuple(row.values()) for row in kills.select(KILL_COLUMNS).to_pylist()]
+        columns = [*KILL_COLUMNS, *({"trace"} & set(kills.column_names))]
+        return [tuple(row.values()) for row in kills.select(columns).to_pylist()]
 
     left = Counter(who(against))
     for kill in who(table):
@@ -366,9 +375,10 @@ def _unmatched(table: pa.Table, against: pa.Table) -> Iterator[bool]:
         yield left[kill] < 0
 
 
-def _scenario(
+def scenario_differences(
     base: Mapping[str, Any], other: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Any]]:
+    """Return the keys of two effective scenarios that differ, with both values."""
     flat_base, flat_other = dict(_flat(base)), dict(_flat(other))
     keys = sorted(flat_base.keys() | flat_other.keys())
     pairs = {key: (flat_base.get(key), flat_other.get(key)) for key in keys}
