@@ -151,3 +151,11 @@ def test_what_has_no_curve_is_refused(overrides: list[str], said: str) -> None:
     with pytest.raises(ScenarioError) as error:
         replay.curve(SEED, overrides=overrides)
     assert said in str(error.value)
+
+
+def test_a_limit_that_the_table_cannot_hold_is_refused() -> None:
+    with pytest.raises(ScenarioError, match=r"9223372036854775808 is not from 0 to"):
+        replay.curve(SEED, BASE, limits=[4096, 1 << 63])
+    largest = replay.curve(SEED, BASE, limits=[(1 << 63) - 1]).table()
+    assert largest["memory_max_bytes"].to_pylist() == [(1 << 63) - 1]
+    assert largest["stopped_row"].to_pylist() == [None]

@@ -176,6 +176,10 @@ def curve(
     """
     if not 0 < sample <= 1:
         raise ScenarioError(f"--sample {sample}: is a share, more than 0 and at most 1")
+    for limit in limits:
+        # as the table's column holds it
+        if not 0 <= limit < 1 << 63:
+            raise ScenarioError(f"limits: {limit} is not from 0 to 2**63 - 1 bytes")
     given = scenario
     if given is None or isinstance(given, (str, Path)):
         wanted = Scenario.load(given, overrides=overrides, assign=assign)
