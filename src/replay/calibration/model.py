@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from replay.calibration.fit import Line, fit_line, iocost_terms
 from replay.calibration.samples import OPS, Samples, take_samples
+from replay.errors import ScenarioError
 from replay.replayer import run
 from replay.scenario.load import Scenario
 from replay.trace.convert import open_or_convert
@@ -18,6 +19,9 @@ from replay.trace.file import Progress, Trace
 from replay.trace.formats.base import FormatOptions
 from replay.trace.schema import OP_CODES
 
+#: What ``[service]`` takes at most.
+MOST_NS_PER_BYTE: Final = 2000
+MOST_BASE_NS: Final = 10**12
 #: How latencies are compared: the mean (None) and ranks.
 MEASURES: Final = {"mean_ns": None, "p50_ns": 0.5, "p99_ns": 0.99}
 
@@ -119,6 +123,8 @@ def calibrate(
     completion when the wait for a place is taken out; a line for each operation is
     fitted to them. The trace is then replayed with each of these models. Of them the
     one is kept whose means, medians and 99th percentiles come nearest, by ratios.
+    The samples, and a row of each request while a model is tried, are held in memory:
+    about 300 bytes a request. A filtered trace will do for a long one.
     """
     opened = (
         trace
@@ -163,6 +169,13 @@ def _calibrate(
             op: fit_line(samples.nbytes[mask], samples.random[mask], service_ns[mask])
             for op, mask in _by_op(samples).items()
         }
+        for op, line in lines.items():
+            if line.ns_per_byte > MOST_NS_PER_BYTE or line.base_ns > MOST_BASE_NS:
+                raise ScenarioError(
+                    f"{trace.path}: {op}s of {samples.device} seem to take "
+                    f"{line.base_ns:,.0f} ns and {line.ns_per_byte:,.0f} ns a byte: no "
+                    "model of a device; is the trace of the device itself?"
+                )
         model = _load(scenario, [*given, *service_keys(lines, parallel)])
         replayed = _replayed(trace, model, list(recorded))
         off = sum(
@@ -200,7 +213,7 @@ def service_keys(lines: Mapping[str, Line], parallel: int | None) -> list[str]:
     for op, line in lines.items():
         keys += [
             f"service.{op}.base_ns={round(line.base_ns)}",
-            f"service.{op}.ns_per_byte={line.ns_per_byte:.6g}",
+            f"service.{op}.ns_per_byte={line.ns_per_byte:.6f}",
             f"service.{op}.random_ns={round(line.random_ns)}",
         ]
     return keys
@@ -231,7 +244,9 @@ def _by_op(samples: Samples) -> dict[str, NDArray[np.bool_]]:
 
 
 def _measure(times_ns: NDArray[np.int64]) -> dict[str, int]:
-    """Return mean and nearest ranks, ns."""
+    """Return mean and nearest ranks, ns; 0 where nothing completed."""
+    if not len(times_ns):
+        return dict.fromkeys(MEASURES, 0)
     ordered = np.sort(times_ns)
     return {
         name: int(ordered.mean())

@@ -47,7 +47,7 @@ cdef extern from *:
 
 cdef enum:
     N_PLACES = MAX_WAITING_CGROUPS + 1
-    N_PAIRS = N_PLACES * (N_PLACES + 1) // 2
+    N_PAIRS = N_PLACES * (N_PLACES + 1) >> 1   # a division is no constant with checks on
     OTHERS_PLACE = 0
 
 
