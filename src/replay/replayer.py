@@ -12,7 +12,6 @@ from replay.engine.layout import raw_tables, requests_table
 from replay.engine.raw import Raw
 from replay.engine.setup import ArrivalMode
 from replay.engine.streams import Streams, infer_streams
-from replay.errors import ScenarioError
 from replay.feed import Part, ahead, parts
 from replay.interval import fit_interval, interval_text, parse_interval
 from replay.pipeline import RowsAgain, read_and_replay
@@ -24,8 +23,8 @@ from replay.results.tables import Names
 from replay.results.write import OutputDirectory, RequestsWriter, ResultSink
 from replay.scenario.bind import Binding
 from replay.scenario.caught import Caught
-from replay.scenario.given import overridden_cgroup
 from replay.scenario.load import Scenario
+from replay.scenario.overrides import check_overrides
 from replay.trace.convert import open_or_convert, open_source
 from replay.trace.file import Progress, Trace
 from replay.trace.formats.base import FormatOptions
@@ -36,9 +35,6 @@ from replay.version import VERSION
 
 if TYPE_CHECKING:
     from replay.trace.filters import Filters
-
-#: Cgroups that are named where a user may have mistyped one.
-SOME = 8
 
 
 def run(
@@ -150,7 +146,7 @@ def run(
                 )
         bound_from = time.perf_counter()
         binding = wanted.bind(opened)
-        _check_overrides(overrides, binding)
+        check_overrides(overrides, binding)
         if interval_ns:
             binding = _with_timeline(binding, interval_ns, opened.metadata.summary)
             interval_ns = binding.setup.interval_ns
@@ -242,20 +238,6 @@ def _with_timeline(binding: Binding, interval_ns: int, summary: Summary) -> Bind
         ]
     setup = replace(binding.setup, interval_ns=fitting)
     return replace(binding, setup=setup, notes=notes)
-
-
-def _check_overrides(overrides: Sequence[str], binding: Binding) -> None:
-    """Refuse what names a cgroup that does nothing here.
-
-    In a file it is a note: one scenario may be for many traces.
-    """
-    for argument in overrides:
-        if (path := overridden_cgroup(argument)) in binding.idle:
-            there = [name for name in binding.cgroup_names if name not in binding.idle]
-            some = ", ".join(there[:SOME]) + (", ..." if len(there) > SOME else "")
-            raise ScenarioError(
-                f"--set {argument}: {path}: {binding.idle[path]} (there are {some})"
-            )
 
 
 def _replay(

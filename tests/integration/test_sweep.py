@@ -33,6 +33,11 @@ def swept(seed: Path) -> replay.Sweep:
     return replay.sweep(seed, BASE, vary=[VARY], jobs=2)
 
 
+def test_a_limit_of_a_cgroup_that_is_not_there_is_refused(seed: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"--vary /tst.slice/memory.max=64M: .*"):
+        replay.sweep(seed, BASE, vary=["/tst.slice/memory.max=64M..512M*2"])
+
+
 def kills(seed: Path, limit: int) -> int:
     result = replay.run(seed, BASE, overrides=[f"{LIMIT}={limit}"])
     return int(result.kills.num_rows)

@@ -18,7 +18,8 @@ def calibration_toml(found: Calibration) -> str:
     """
     lines = [
         f"# Service times of {found.device}, fitted to {plain(found.trace)}",
-        "# under the driver that it was taken with, by its own recorded latencies:",
+        "# and replayed with them (its own driver, arrivals.mode = dependent: with",
+        "# recorded arrivals the waits for a slower device pile up):",
     ]
     for op, fit in found.fits.items():
         line = found.lines[op]

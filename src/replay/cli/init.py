@@ -60,4 +60,7 @@ def init(
         return
     with replacing(output, overwrite=overwrite) as temporary:
         temporary.write_text(text, "utf-8")
-    message(f"{output}: for 'replay run {' '.join(inputs)} -s {output}'", quiet=quiet)
+    how = " and how they are read" if format.name or format.columns else ""
+    message(
+        f"{output}: for 'replay run {' '.join(inputs)} -s {output}'{how}", quiet=quiet
+    )

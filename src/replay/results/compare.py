@@ -194,14 +194,18 @@ class Comparison:
 
 
 def compare(
-    base: Result, other: Result, *, names: tuple[str, str] = ("base", "other")
+    base: Result | str | Path,
+    other: Result | str | Path,
+    *,
+    names: tuple[str, str] = ("base", "other"),
 ) -> Comparison:
     """Find what differs between two results.
 
     Parameters
     ----------
-    base, other : Result
-        Of the same trace, if the difference is to mean something.
+    base, other : Result or path
+        Of the same trace, if the difference is to mean something; a path is of a
+        directory that `replay run -o` wrote.
     names : tuple of two str
         What to call them, for example the directories that they were read from.
 
@@ -209,7 +213,11 @@ def compare(
     -------
     Comparison
     """
-    return compare_sides(Side.of(base, names[0]), Side.of(other, names[1]))
+    sides = [
+        Side.of(one if isinstance(one, Result) else open_results(one), name)
+        for one, name in zip((base, other), names, strict=True)
+    ]
+    return compare_sides(*sides)
 
 
 def compare_stored(outdirs: Sequence[str | Path]) -> list[Comparison]:

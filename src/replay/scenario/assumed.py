@@ -55,10 +55,12 @@ def assumed_notes(
             "backing.filesystem is not given: a file on tmpfs is assumed, and all that "
             f"is said of memory depends on it (driver.direct_io likewise){below}"
         )
-    if devices and not loops and asks and not passes:
+    direct = scenario.driver.direct_io
+    if devices and not loops and asks and not passes and direct:
         notes.append(
             f"{device_text(devices[0])} is not a loop device: driver policies and "
-            "memory limits change nothing there"
+            "memory limits change nothing there; driver.direct_io = false and "
+            "backing.filesystem replay it as if it were one"
         )
     piles_up = (
         scenario.driver.policy in ONE_QUEUE

@@ -12,7 +12,8 @@ from replay.parallel.jobs import Runner
 from replay.parallel.pool import Pool
 from replay.results.conditions import Condition, parse_condition
 from replay.scenario.load import Scenario
-from replay.trace.convert import convert
+from replay.scenario.overrides import check_overrides
+from replay.trace.convert import convert, open_or_convert
 from replay.trace.file import Progress, is_arrow
 from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
@@ -148,6 +149,7 @@ def sweep(
     scenarios = {values: base.at(axes, values) for values in grid}
     with ExitStack() as stack:
         path, ids = _trace_file(stack, trace, cgroups, format, filters)
+        _check_axes(axes, grid[0], scenarios[grid[0]], path, ids)
         pool = stack.enter_context(Pool(jobs))
         work = _Work(pool, axes, path, ids, progress)
         done = work.run(
@@ -158,6 +160,19 @@ def sweep(
             return Sweep(axes=axes, points=done, knees=[])
         knees, added = _knees(axes, axis, conditions, done, base, work)
     return Sweep(axes=axes, points=[*done, *added], knees=knees)
+
+
+def _check_axes(
+    axes: Sequence[Axis],
+    values: Sequence[str],
+    scenario: Scenario,
+    trace: str,
+    cgroups: str | None,
+) -> None:
+    """Refuse to vary what is said of a cgroup that does nothing in the trace."""
+    first = [axis.override(v) for axis, v in zip(axes, values, strict=True)]
+    with open_or_convert(trace, cgroups=cgroups) as opened:
+        check_overrides(first, scenario.bind(opened), option="--vary")
 
 
 class _Base:
