@@ -29,6 +29,7 @@ from replay.engine._cache_types cimport File, PageLists, Protection
 from replay.engine._heap cimport Heap
 from replay.engine._histogram cimport SampleLog
 from replay.engine._latency_types cimport LatencyDevice
+from replay.engine._row_types cimport Columns
 from replay.engine._stream_types cimport Stream
 from replay.engine._throttle_types cimport Limit, QueueNode
 from replay.engine._timeline_state cimport Timeline
@@ -128,25 +129,6 @@ cdef enum:
     IO_DBYTES = 4
     IO_DIOS = 5
     N_IO = 6
-
-cdef struct Columns:
-    # One batch; see replay.engine.columns.Columns for units and meaning.
-    const int64_t *row
-    const int64_t *queue_ns
-    const int64_t *issue_ns
-    const int64_t *complete_ns
-    const uint64_t *sector
-    const uint32_t *nbytes
-    const uint32_t *n_bios
-    const uint16_t *flags
-    const int8_t *op
-    const int32_t *pid
-    const uint32_t *issuer
-    const uint32_t *recorded
-    const uint16_t *device
-    const int32_t *task
-    const int64_t *service_ns
-    int64_t n_rows
 
 cdef struct Request:
     int64_t row
