@@ -12,14 +12,14 @@ Source: include/uapi/linux/blktrace_api.h, v6.12.
 
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.lanes import Q2, G, I, Int64s, M, P, Q, Requests, U
 from benchmarks.shape import Shape, device_of, process_name, process_pid
+from replay.closing import Closing
 from replay.trace.schema import OP_CODES
 
 Words = NDArray[np.uint64]
@@ -41,7 +41,7 @@ NOTE_PROCESS, NOTE_TIMESTAMP = 0, 1
 WALL_CLOCK_S: Final = 1_700_000_000
 
 
-class RecordFiles:
+class RecordFiles(Closing):
     """The per-CPU files of a trace, open for writing.
 
     Parameters
@@ -77,15 +77,8 @@ class RecordFiles:
         self.notes = 0
         self._write_notes(start_ns)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the files."""
         self._stack.close()
 
     def _write_notes(self, start_ns: int) -> None:

@@ -9,12 +9,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 from pyarrow import ipc
 
+from replay.closing import Closing
 from replay.dataset.layout import Layout, segment_generation
 from replay.dataset.places import Place
 from replay.dataset.rows import RECORD_SCHEMA, State, states
@@ -118,7 +118,7 @@ class Where(NamedTuple):
     row: int
 
 
-class Parts:
+class Parts(Closing):
     """Reads the journal; a context manager.
 
     Attributes
@@ -168,17 +168,6 @@ class Parts:
         self._readers.clear()
         if self._directory is not None:
             self._directory.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _reader(self, part: int) -> ipc.RecordBatchFileReader:
         if part not in self._readers:

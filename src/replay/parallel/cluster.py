@@ -7,9 +7,9 @@ error like others.
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from replay.closing import Closing
 from replay.errors import ReplayError
 from replay.parallel.jobs import Outcome, WorkerDied
 
@@ -19,7 +19,7 @@ PATIENCE_S: Final = 30
 _COUNT_S: Final = 5.0
 
 
-class Cluster:
+class Cluster(Closing):
     """Runs jobs on a Dask cluster; a `replay.parallel.jobs.Runner`.
 
     A context manager: on leaving, jobs that are not done are given up.
@@ -105,14 +105,3 @@ class Cluster:
         self._tags.clear()
         self._finished.clear()
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

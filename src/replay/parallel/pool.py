@@ -18,9 +18,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from replay.closing import Closing
 from replay.parallel.jobs import Outcome, WorkerDied
 
 #: Times that a job is begun before the death of its worker is its outcome.
@@ -54,7 +54,7 @@ class _Worker:
     jobs: deque[_Job] = field(default_factory=deque)
 
 
-class Pool:
+class Pool(Closing):
     """Runs jobs in processes of this machine; a `replay.parallel.jobs.Runner`.
 
     A context manager: on leaving, workers end, whatever they are at.
@@ -126,17 +126,6 @@ class Pool:
         self._queue.clear()
         self._finished.clear()
         self._pending = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _hand_out(self) -> None:
         """Give every worker a job, and then one for later."""

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -20,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import ipc
 
+from replay.closing import Closing
 from replay.errors import TraceError
 from replay.trace.metadata import Metadata
 from replay.trace.schema import NOT_SEEN_NS, OPS, SCHEMA_VERSION, TRACE_SCHEMA
@@ -36,7 +36,7 @@ class _Version(msgspec.Struct):
     schema_version: int
 
 
-class Trace:
+class Trace(Closing):
     """A trace file, mapped into memory.
 
     Parameters
@@ -122,17 +122,6 @@ class Trace:
     def close(self) -> None:
         """Unmap the file once nothing uses its rows any more."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Trace {str(self.path)!r}, {self.n_rows} rows>"

@@ -5,12 +5,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import pyarrow as pa
 from pyarrow import ipc
 
+from replay.closing import Closing
 from replay.errors import OutputError
 from replay.trace.metadata import Metadata
 from replay.trace.schema import TRACE_SCHEMA
@@ -19,7 +19,7 @@ from replay.trace.schema import TRACE_SCHEMA
 MEMORY_BYTES: Final = 1 << 27
 
 
-class KeptRows:
+class KeptRows(Closing):
     """Rows as they are decoded: the first in memory, the others in a temporary file.
 
     A context manager: at its end they are gone. What `replay.trace.file.Trace` says of
@@ -141,17 +141,6 @@ class KeptRows:
     def close(self) -> None:
         """Forget all rows for good."""
         self.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _cannot_write(error: OSError) -> OutputError:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Final, Protocol
 
+from replay.closing import Closing
 from replay.errors import OutputError, TraceError
 from replay.trace.unpack import FREE_BYTES, MAX_RATIO, Unpacked
 
@@ -39,7 +40,7 @@ class _Readable(Protocol):
     def read(self, n_bytes: int, /) -> bytes: ...
 
 
-class Spool:
+class Spool(Closing):
     """A temporary directory, and what its files are called for the user.
 
     A context manager: the directory is gone at the end.
@@ -50,10 +51,8 @@ class Spool:
         self._names: dict[str, str] = {}
         self._streams: dict[str, Path] = {}
 
-    def __enter__(self) -> "Spool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Remove the directory."""
         if self._directory is not None:
             self._directory.cleanup()
 

@@ -10,11 +10,11 @@ no trace is that empty, and a crafted one would fill the disk.
 import io
 import lzma
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Final, Protocol, Self
+from typing import IO, Final, Protocol
 
 import pyarrow as pa
 
+from replay.closing import Closing
 from replay.errors import TraceError
 
 #: How a compressed file begins, and its codec.
@@ -60,7 +60,7 @@ def codec_of(head: bytes) -> str | None:
     return None
 
 
-class Unpacked:
+class Unpacked(Closing):
     """The bytes of a file, decompressed while they are read.
 
     Parameters
@@ -154,17 +154,6 @@ class Unpacked:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Xz:
