@@ -59,7 +59,15 @@ def test_limit_that_says_nothing_is_not_noted() -> None:
         (["/test.slice/io.max=7:0 wbps=5"], "arrivals.event = queue"),
         (
             ["/test.slice/io.max=8:0 wbps=5", "backing.device=8:0"],
-            "below the page cache",
+            "below the page cache of tmpfs is no device",
+        ),
+        (
+            [
+                "/test.slice/io.max=8:0 wbps=5",
+                "backing.device=8:0",
+                "backing.filesystem=ext4",
+            ],
+            "it holds direct I/O alone",
         ),
         (["/tset.slice/memory.max=64M"], "did you mean /test.slice?"),
         (["/test.slice/id=23", "/other/id=24"], "/other: no request"),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from replay.scenario.limits import effect_note, place_of
+from replay.scenario.limits import effect_notes, place_of
 from replay.scenario.load import Scenario
 from replay.scenario.notes import capped
 from replay.scenario.tree import ROOT, Tree
@@ -124,15 +124,7 @@ def cost_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
     list of str
     """
     enabled = enabled_devices(scenario)
-    notes = [
-        note
-        for device in enabled
-        if (
-            note := effect_note(
-                scenario, devices, device, f"io.cost of {device_text(device)}"
-            )
-        )
-    ]
+    notes = effect_notes(scenario, devices, (("io.cost", device) for device in enabled))
     for device, _ in _root_lines(scenario, "io_cost_model"):
         if device not in enabled:
             notes.append(

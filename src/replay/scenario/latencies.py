@@ -9,11 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from replay.scenario.kernel import is_loop
-from replay.scenario.limits import effect_note, place_of
+from replay.scenario.limits import effect_notes, place_of
 from replay.scenario.load import Scenario
 from replay.scenario.notes import capped
 from replay.scenario.tree import Tree
-from replay.trace.schema import device_text
 
 NS_PER_US: Final = 1000
 #: Requests of a loop device's queue: its tags.
@@ -75,16 +74,8 @@ def latency_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
     -------
     list of str
     """
-    notes = [
-        note
-        for path, device, _ in _targets(scenario)
-        if (
-            note := effect_note(
-                *(scenario, devices, device),
-                f"{path}: io.latency of {device_text(device)}",
-            )
-        )
-    ]
+    lines = ((f"{path}: io.latency", device) for path, device, _ in _targets(scenario))
+    notes = effect_notes(scenario, devices, lines)
     return capped(notes, "more io.latency lines have no effect")
 
 

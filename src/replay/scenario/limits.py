@@ -1,6 +1,6 @@
 """The ``io.max`` lines of a scenario, as the engine's flat columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -72,19 +72,14 @@ def limit_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
     -------
     list of str
     """
-    found = (
-        effect_note(
-            scenario, devices, device, f"{path}: io.max of {device_text(device)}"
-        )
-        for path, device, _ in _lines(scenario)
-    )
-    return [note for note in found if note is not None]
+    lines = ((f"{path}: io.max", device) for path, device, _ in _lines(scenario))
+    return effect_notes(scenario, devices, lines)
 
 
-def effect_note(
-    scenario: Scenario, devices: Sequence[int], device: int, line: str
-) -> str | None:
-    """Tell why a device's line has no effect in this replay, or perhaps too much.
+def effect_notes(
+    scenario: Scenario, devices: Sequence[int], lines: Iterable[tuple[str, int]]
+) -> list[str]:
+    """Tell which devices' lines have no effect in this replay, or perhaps too much.
 
     Parameters
     ----------
@@ -92,23 +87,33 @@ def effect_note(
         With what the trace decides filled in.
     devices : sequence of int
         Those that are replayed.
-    device : int
-        ``major << 20 | minor``.
-    line : str
-        What the note is about.
+    lines : iterable of (str, int)
+        What each is, and the device that it is for, ``major << 20 | minor``.
 
     Returns
     -------
-    str or None
-        None if there is nothing to say.
+    list of str
+        Nothing of those of which there is nothing to say.
     """
+    found = (
+        _effect_note(scenario, devices, device, f"{line} of {device_text(device)}")
+        for line, device in lines
+    )
+    return [note for note in found if note is not None]
+
+
+def _effect_note(
+    scenario: Scenario, devices: Sequence[int], device: int, line: str
+) -> str | None:
     at = place_of(scenario, devices, device)
     if at is None:
         return f"{line} has no effect: it is neither replayed nor backing.device"
     if at == BACKING_DEVICE and not scenario.driver.direct_io:
+        if scenario.backing.filesystem == "tmpfs":
+            return f"{line} has no effect: below the page cache of tmpfs is no device"
         return (
-            f"{line} has no effect: buffered I/O of the driver is not modelled below "
-            "the page cache yet"
+            f"{line} has no effect: it holds direct I/O alone (driver.direct_io); what "
+            "goes on below the page cache is counted, not held back"
         )
     if at != BACKING_DEVICE and scenario.arrivals.event == "issue":
         return (
