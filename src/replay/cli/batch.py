@@ -52,13 +52,7 @@ if TYPE_CHECKING:
 @options.filters
 @options.assign
 @options.cgroups
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Worker processes; the dataset is the same. [default: one per processor]",
-)
+@options.jobs
 @click.option(
     "--cluster",
     metavar="ADDRESS",

@@ -30,6 +30,13 @@ threads = click.option(
     show_default=True,
     help="Threads; the result is the same.",
 )
+jobs = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Worker processes; the result is the same. [default: one for each processor]",
+)
 batch_rows = click.option(
     "--batch-rows",
     type=click.IntRange(min=1, max=1 << 24),

@@ -57,13 +57,7 @@ if TYPE_CHECKING:
 @options.filters
 @options.assign
 @options.cgroups
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Processes; the result is the same. [default: one for each processor]",
-)
+@options.jobs
 @options.json
 @options.quiet
 def sweep(
