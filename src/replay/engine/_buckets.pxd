@@ -1,43 +1,37 @@
 """The histograms' buckets as rows, so that latencies of several runs can be merged."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
-from replay.engine._arena cimport Arena, arena_add, arena_close, arena_open
+from replay.engine._arena cimport Arena, arena_add
 from replay.engine._histogram cimport N_OCTAVES, SUB, Histogram, Octave
-from replay.engine._tables cimport arena_bytes, histogram_of
+from replay.engine._tables cimport StageKey, histogram_of, stage_bytes
 from replay.engine._types cimport (
-    N_OPS,
-    N_STAGES,
     STAGE_DEVICE,
     STAGE_DEVICE_WAITED,
     STAGE_TOTAL,
-    Account,
     LatencyBlock,
     Sim,
 )
 
 cdef struct BucketRow:
-    uint32_t cgroup
-    uint16_t device
-    uint8_t op
-    uint8_t stage
+    StageKey key
     uint32_t bucket
     int64_t count
 
 
 cdef inline void bucket_row(
-    Arena *rows, const BucketRow *key, uint32_t bucket, int64_t count
+    Arena *rows, const StageKey *key, uint32_t bucket, int64_t count
 ) noexcept nogil:
     """Add a row for a bucket with values in it."""
     cdef uint32_t index = arena_add(rows)
     cdef BucketRow *row = (<BucketRow *> rows.data) + index
-    row[0] = key[0]
+    row.key = key[0]
     row.bucket = bucket
     row.count = count
 
 
 cdef inline void bucket_rows(
-    const Sim *sim, Arena *rows, const BucketRow *key, const LatencyBlock *block
+    const Sim *sim, Arena *rows, const StageKey *key, const LatencyBlock *block
 ) noexcept nogil:
     """Add the buckets of one stage, whose values lie in one or two histograms.
 
@@ -74,36 +68,4 @@ cdef inline void bucket_rows(
 
 cdef inline bytes buckets_bytes(Sim *sim):
     """Return a row for every bucket with values; those of one account are in order."""
-    cdef Arena rows
-    cdef BucketRow key
-    cdef uint32_t i
-    cdef int op, stage
-    cdef Account *account
-    arena_open(&rows, sizeof(BucketRow))
-    try:
-        with nogil:
-            for i in range(1, sim.accounts.length):
-                account = (<Account *> sim.accounts.data) + i
-                for op in range(N_OPS):
-                    if account.latency[op] == 0:
-                        continue
-                    for stage in range(N_STAGES):
-                        key = BucketRow(
-                            account.issuer,
-                            account.device,
-                            <uint8_t> op,
-                            <uint8_t> stage,
-                            0,
-                            0,
-                        )
-                        bucket_rows(
-                            sim,
-                            &rows,
-                            &key,
-                            (<LatencyBlock *> sim.blocks.data) + account.latency[op],
-                        )
-        if rows.failed:
-            raise MemoryError
-        return arena_bytes(&rows)
-    finally:
-        arena_close(&rows)
+    return stage_bytes(sim, sizeof(BucketRow), bucket_rows)

@@ -15,6 +15,7 @@ from replay.engine._cost_types cimport (
     mul_div_up,
 )
 from replay.engine._cost_weights cimport refresh_margins
+from replay.engine._places cimport place_take
 from replay.engine._types cimport Sim
 
 
@@ -73,11 +74,7 @@ cdef inline int costs_open(Sim *sim, setup) except -1:
     sim.n_costs = n
     for i in range(n):
         device = &sim.costs[i]
-        if not -1 <= place[i] < <int32_t> sim.n_devices:
-            raise ValueError("setup: a cost model of a device beyond the last")
-        if sim.cost_at[place[i] + 1] != NULL:
-            raise ValueError("setup: two cost models of a device")
-        sim.cost_at[place[i] + 1] = device
+        place_take(sim, <void **> sim.cost_at, place[i], device, "cost models")
         device.place = place[i]
         device.period_at = sim.set.boot_ns // 1000
         for j in range(6):

@@ -11,6 +11,7 @@ from replay.engine._latency cimport (
     second_ns,
 )
 from replay.engine._latency_types cimport LatencyDevice, LatencyGroup
+from replay.engine._places cimport place_take
 from replay.engine._types cimport Sim
 
 
@@ -51,11 +52,7 @@ cdef inline int latencies_open(Sim *sim, setup) except -1:
     sim.n_latencies = n
     for i in range(n):
         device = &sim.latencies[i]
-        if not -1 <= place[i] < <int32_t> sim.n_devices:
-            raise ValueError("setup: a latency target of a device beyond the last")
-        if sim.latency_at[place[i] + 1] != NULL:
-            raise ValueError("setup: a device's latency targets stand twice")
-        sim.latency_at[place[i] + 1] = device
+        place_take(sim, <void **> sim.latency_at, place[i], device, "latency targets")
         device.place = place[i]
         device.requests = requests[i]
         device.rotates = setup.latency_rotates[i]

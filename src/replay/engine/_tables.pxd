@@ -23,11 +23,14 @@ from replay.engine._types cimport (
     Sim,
 )
 
-cdef struct LatencyRow:
+cdef struct StageKey:
     uint32_t cgroup
     uint16_t device
     uint8_t op
     uint8_t stage
+
+cdef struct LatencyRow:
+    StageKey key
     int64_t count
     int64_t sum_ns
     int64_t min_ns
@@ -79,38 +82,59 @@ cdef inline const Histogram *histogram_of(
     return (<const Histogram *> sim.histograms.data) + block.stages[stage]
 
 
-cdef inline bytes latency_bytes(Sim *sim):
-    """Return a row for every stage of every operation of every account."""
+# adds the rows of one stage of one operation of an account
+ctypedef void (*StageRows)(
+    const Sim *sim, Arena *rows, const StageKey *key, const LatencyBlock *block
+) noexcept nogil
+
+
+cdef inline bytes stage_bytes(const Sim *sim, size_t row_bytes, StageRows add):
+    """Return the rows of every stage of every operation of every account, in order.
+
+    Raises MemoryError.
+    """
     cdef Arena rows
-    cdef Octave counts[N_OCTAVES]
-    cdef uint32_t i, index
+    cdef StageKey key
+    cdef uint32_t i
     cdef int op, stage
-    cdef Account *account
-    cdef LatencyRow *row
-    arena_open(&rows, sizeof(LatencyRow))
+    cdef const Account *account
+    cdef const LatencyBlock *block
+    arena_open(&rows, row_bytes)
     try:
         with nogil:
             for i in range(1, sim.accounts.length):
-                account = (<Account *> sim.accounts.data) + i
+                account = (<const Account *> sim.accounts.data) + i
                 for op in range(N_OPS):
                     if account.latency[op] == 0:
                         continue
+                    block = <const LatencyBlock *> sim.blocks.data
+                    block += account.latency[op]
                     for stage in range(N_STAGES):
-                        index = arena_add(&rows)
-                        row = (<LatencyRow *> rows.data) + index
-                        row.cgroup = account.issuer
-                        row.device = account.device
-                        row.op = <uint8_t> op
-                        row.stage = <uint8_t> stage
-                        latency_fill(
-                            sim,
-                            row,
-                            (<LatencyBlock *> sim.blocks.data) + account.latency[op],
-                            stage,
-                            counts,
+                        key = StageKey(
+                            account.issuer,
+                            account.device,
+                            <uint8_t> op,
+                            <uint8_t> stage,
                         )
+                        add(sim, &rows, &key, block)
         if rows.failed:
             raise MemoryError
         return arena_bytes(&rows)
     finally:
         arena_close(&rows)
+
+
+cdef inline void latency_row(
+    const Sim *sim, Arena *rows, const StageKey *key, const LatencyBlock *block
+) noexcept nogil:
+    """Add the row of one stage."""
+    cdef Octave counts[N_OCTAVES]
+    cdef uint32_t index = arena_add(rows)
+    cdef LatencyRow *row = (<LatencyRow *> rows.data) + index
+    row.key = key[0]
+    latency_fill(sim, row, block, key.stage, counts)
+
+
+cdef inline bytes latency_bytes(Sim *sim):
+    """Return a row for every stage of every operation of every account."""
+    return stage_bytes(sim, sizeof(LatencyRow), latency_row)
