@@ -39,7 +39,7 @@ def rows(lab: Lab) -> Iterator[Row]:
         found = only(result.io_stat, cgroup=path, device="254:32")["cost_usage_us"]
         what = f"`cost.usage` of {path}"
         yield Row(BASE, COUNTED, what, "us", kernel, found, exact(kernel))
-    done = {path: _done(result, path) for path in ("/a", "/b")}
+    done = {path: completions(result, path) for path in ("/a", "/b")}
     for path, (ends, begin) in done.items():
         kernel = counted.span_ns(path) / 1e9
         span = (ends.max() - begin) / 1e9
@@ -58,7 +58,7 @@ def rows(lab: Lab) -> Iterator[Row]:
     yield Row(BASE, COUNTED, what, "", 200, found, within(200, 0.02))
 
 
-def _done(result: replay.Result, path: str) -> tuple[NDArray[np.int64], int]:
+def completions(result: replay.Result, path: str) -> tuple[NDArray[np.int64], int]:
     """Return when a cgroup's requests completed, and when its first arrived."""
     assert result.requests is not None
     mine = [row for row in result.requests.to_pylist() if row["issuer"] == path]

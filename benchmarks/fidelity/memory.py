@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import replay
-from benchmarks.fidelity.recordings import TRACES, Lab, only
+from benchmarks.fidelity.recordings import Lab, only
 from benchmarks.fidelity.rows import Row, exact, off_by, within
 
 #: Replayed under its scenario of ``traces/``, and the recording that the kernel ran so.
@@ -31,8 +31,8 @@ def rows(lab: Lab) -> Iterator[Row]:
     for (name, path), files in OWN_FILES.items():
         if not lab.has(name):
             continue
-        file = TRACES / f"{name}.toml"
         taken = lab[name]
+        file = taken.scenario_file
         result = replay.run(taken.trace, file if file.exists() else taken.scenario())
         kernel = taken.kernel()[path]["memory.stat"]["shmem"] - files
         found = only(result.memory, cgroup=path)["shmem"]
@@ -42,7 +42,7 @@ def rows(lab: Lab) -> Iterator[Row]:
         if not lab.has(name, counted):
             continue
         taken = lab[name]
-        result = replay.run(taken.trace, TRACES / f"{name}.toml")
+        result = replay.run(taken.trace, taken.scenario_file)
         for path, counters in lab[counted].kernel().items():
             if path != "/":
                 yield from _at_a_limit(name, counted, path, counters, result)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import replay
-from benchmarks.fidelity.recordings import TRACES, Lab, means, only, recorded_means
+from benchmarks.fidelity.recordings import Lab, means, only, recorded_means
 from benchmarks.fidelity.rows import Row, around, factor, off_by, within
 
 DIRECT: dict[str, Any] = {
@@ -87,14 +87,14 @@ def _workers(lab: Lab) -> Iterator[Row]:
         result = replay.run(taken.trace, taken.scenario(), requests=True)
         recorded[name] = recorded_means(taken, result)
     name, counted = "workers-per-cgroup", "workers-root"
-    found = means(replay.run(lab[name].trace, TRACES / f"{name}.toml"))
+    found = means(replay.run(lab[name].trace, lab[name].scenario_file))
     for path, off in (("/a", 0.30), ("/b", 0.40)):
         kernel = recorded[counted][path] / 1000
         what = f"through one worker: {path}'s mean"
         us = found[path] / 1000
         yield Row(name, counted, what, "us", kernel, us, within(kernel, off))
     name, counted = counted, name
-    found = means(replay.run(lab[name].trace, TRACES / f"{name}.toml"))
+    found = means(replay.run(lab[name].trace, lab[name].scenario_file))
     kernel = recorded[counted]["/a"] / 1000
     what = "through a worker each: /a's mean"
     us = found["/a"] / 1000

@@ -28,6 +28,11 @@ class Recording:
     folder: Path
     trace: replay.Trace
 
+    @property
+    def scenario_file(self) -> Path:
+        """The scenario that ships with it; not every one has one."""
+        return TRACES / f"{self.name}.toml"
+
     def kernel(self) -> dict[str, Any]:
         """Return each cgroup's counters at the end of the run, by path."""
         kept = self.folder / "expected.json"
@@ -126,24 +131,27 @@ def _gatherer() -> Any:
     return module
 
 
-def only(table: pa.Table, **wanted: Any) -> dict[str, Any]:
-    """Return the one row of a table in which columns have the wanted values."""
-    (row,) = (
+def matching(table: pa.Table, **wanted: Any) -> list[dict[str, Any]]:
+    """Return the rows of a table in which columns have the wanted values."""
+    return [
         row
         for row in table.to_pylist()
         if all(row[name] == value for name, value in wanted.items())
-    )
-    found: dict[str, Any] = row
-    return found
+    ]
+
+
+def only(table: pa.Table, **wanted: Any) -> dict[str, Any]:
+    """Return the one row of a table in which columns have the wanted values."""
+    (row,) = matching(table, **wanted)
+    return row
 
 
 def means(result: replay.Result) -> dict[str, float]:
     """Return each cgroup's mean ``total`` in ns, over all operations."""
     sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for row in result.latency.to_pylist():
-        if row["stage"] == "total":
-            sums[row["cgroup"]][0] += row["sum_ns"]
-            sums[row["cgroup"]][1] += row["count"]
+    for row in matching(result.latency, stage="total"):
+        sums[row["cgroup"]][0] += row["sum_ns"]
+        sums[row["cgroup"]][1] += row["count"]
     return {cgroup: total / count for cgroup, (total, count) in sums.items()}
 
 

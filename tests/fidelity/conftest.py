@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import replay
-from recordings import TRACES, Recording
+from benchmarks.fidelity.recordings import TRACES, Recording
 
 
 @pytest.fixture(scope="session")

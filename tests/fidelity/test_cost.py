@@ -1,42 +1,18 @@
 """``io.weight`` predicted from a recording without it, against the kernel's own."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 
 import replay
-from recordings import Recording, only
+from benchmarks.fidelity.cost import CGROUPS, TENTH, completions
+from benchmarks.fidelity.predicted import DIRECT
+from benchmarks.fidelity.recordings import Recording, only
 
 Find = Callable[[str], Recording]
 
-#: The lab's own settings: 2,000 random reads a second, weights 100 and 300.
-IOCOST: dict[str, Any] = {
-    "trace": {"direct_io": True},
-    "driver": {"direct_io": True},
-    "backing": {"filesystem": "ext4", "device": "254:32"},
-    "arrivals": {"mode": "dependent", "event": "queue"},
-    "cgroups": {
-        "/": {
-            "io.cost.model": "254:32 ctrl=user model=linear rbps=1000000000 "
-            "rseqiops=2000 rrandiops=2000 wbps=1000000000 wseqiops=2000 wrandiops=2000",
-            "io.cost.qos": "254:32 enable=1 ctrl=user rpct=0.00 rlat=0 wpct=0.00 "
-            "wlat=0 min=100.00 max=100.00",
-        },
-        "/a": {"io.weight": 100},
-        "/b": {"io.weight": 300},
-    },
-}
-TENTH = 10**8
-
-
-def completions(result: replay.Result, cgroup: str) -> tuple[np.ndarray[Any, Any], int]:
-    """Return when a cgroup's requests completed and its first one arrived."""
-    assert result.requests is not None
-    mine = [row for row in result.requests.to_pylist() if row["issuer"] == cgroup]
-    first = min(row["arrival_ns"] for row in mine)
-    return np.array([row["completion_ns"] for row in mine]), first
+IOCOST = DIRECT | {"cgroups": CGROUPS}
 
 
 def test_io_cost_is_predicted_from_the_run_without_it(recording: Find) -> None:

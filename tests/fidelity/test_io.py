@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 import replay
-from recordings import SLEPT, STEADY, Recording, only, rows
+from benchmarks.fidelity.recordings import Recording, matching, only
+from recordings import SLEPT, STEADY
 
 Find = Callable[[str], Recording]
 IO = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
@@ -24,7 +25,7 @@ def test_io_stat_of_the_loop_device_is_the_kernels_in_every_column(
 ) -> None:
     # GIVEN any recording, replayed under its driver
     taken = recording(name)
-    result = replay.run(taken.trace, taken.taken_with())
+    result = replay.run(taken.trace, taken.scenario())
     # THEN each cgroup's io.stat is the kernel's; the root's are the disk's statistics,
     # since boot (SEMANTICS D.1)
     checked = 0
@@ -39,7 +40,7 @@ def test_io_stat_of_the_loop_device_is_the_kernels_in_every_column(
 def test_direct_io_below_is_charged_to_who_issued_it_above(recording: Find) -> None:
     # GIVEN direct I/O to a disk, 254:32 named as the device below
     direct = recording("direct-two")
-    scenario = direct.taken_with()
+    scenario = direct.scenario()
     scenario["backing"]["device"] = "254:32"
     result = replay.run(direct.trace, scenario)
     # THEN both lines of both cgroups' io.stat are the kernel's
@@ -56,9 +57,7 @@ def test_requests_of_the_disk_below_are_counted_and_not_replayed(
 ) -> None:
     # GIVEN a recording of 7:0 and of 254:32, WHEN the loop device is replayed
     direct = recording("direct-two")
-    result = replay.run(
-        direct.trace, direct.taken_with() | {"arrivals": {"mode": mode}}
-    )
+    result = replay.run(direct.trace, direct.scenario() | {"arrivals": {"mode": mode}})
     # THEN nothing of the other one is lost in silence
     device = direct.trace.table()["device"].to_pylist()
     counts = result.info["counts"]
@@ -121,5 +120,5 @@ def test_24_cgroups_take_24_workers(recording: Find) -> None:
     assert all(row["reaped_ns"] is None for row in workers)
     assert {row["commands"] for row in workers} == {40}
     for path in (f"/c{i}" for i in range(1, 25)):
-        (charge,) = rows(result.charges, issuer=path)
+        (charge,) = matching(result.charges, issuer=path)
         assert charge["payer"] == path

@@ -5,16 +5,14 @@ from collections.abc import Callable
 import pytest
 
 import replay
-from recordings import (
-    SLEPT,
-    STEADY,
+from benchmarks.fidelity.recordings import (
     Recording,
-    mean_totals,
+    matching,
+    means,
     only,
-    ratios,
     recorded_means,
-    rows,
 )
+from recordings import SLEPT, STEADY, ratios
 
 Find = Callable[[str], Recording]
 
@@ -28,9 +26,9 @@ def test_under_its_own_driver_a_trace_returns_its_latencies(
     recording: Find, name: str, mode: str
 ) -> None:
     taken = recording(name)
-    scenario = taken.taken_with() | {"arrivals": {"mode": mode}}
+    scenario = taken.scenario() | {"arrivals": {"mode": mode}}
     result = replay.run(taken.trace, scenario, requests=True)
-    off = ratios(mean_totals(result), recorded_means(taken.trace, result))
+    off = ratios(means(result), recorded_means(taken, result))
     assert off
     assert all(abs(part) <= BOUND[mode] for part in off.values()), off
     counts = result.info["counts"]
@@ -45,9 +43,9 @@ def test_sleeps_inside_the_recorded_times_come_back_as_service(
     # DESIGN 5.3 promises nothing here: a limit's sleeps cannot be told from service. So
     # they are replayed as they were, limit or not, and the means hold none the less.
     taken = recording(name)
-    scenario = taken.taken_with() | {"arrivals": {"mode": mode}}
+    scenario = taken.scenario() | {"arrivals": {"mode": mode}}
     result = replay.run(taken.trace, scenario, requests=True)
-    off = ratios(mean_totals(result), recorded_means(taken.trace, result))
+    off = ratios(means(result), recorded_means(taken, result))
     assert all(abs(part) <= BOUND[mode] for part in off.values()), off
 
 
@@ -57,9 +55,9 @@ def recorded_a(recording: Find) -> Callable[[str], float]:
 
     def mean(name: str) -> float:
         taken = recording(name)
-        result = replay.run(taken.trace, taken.taken_with(), requests=True)
+        result = replay.run(taken.trace, taken.scenario(), requests=True)
         assert only(result.latency, cgroup="/a", stage="total")["count"] == 3000
-        return recorded_means(taken.trace, result)["/a"]
+        return recorded_means(taken, result)["/a"]
 
     return mean
 
@@ -75,11 +73,11 @@ def test_one_worker_for_both_costs_a_what_the_kernel_showed(
     assert result.info["scenario"]["driver"]["policy"] == "root"
     assert result.info["scenario"]["arrivals"]["mode"] == "dependent"
     # THEN small-a takes what the same jobs took through one worker
-    off = mean_totals(result)["/a"] / recorded_a("workers-root") - 1
+    off = means(result)["/a"] / recorded_a("workers-root") - 1
     record_property("per_cgroup_to_root", f"{off:+.1%}")
     assert abs(off) <= 0.30
     # AND it waits for b, on the worker, for nearly all of it
-    waits = rows(result.interference, waiting="/a")
+    waits = matching(result.interference, waiting="/a")
     assert {(row["blocking"], row["resource"]) for row in waits} == {("/b", "worker")}
     dispatch = only(result.latency, cgroup="/a", stage="dispatch")
     total = only(result.latency, cgroup="/a", stage="total")
@@ -99,13 +97,13 @@ def test_a_worker_each_gives_a_its_latency_back(
     result = replay.run(taken.trace, taken.scenario_file)
     # THEN small-a takes about what it took with its own; the lock's share in recorded
     # service cannot be told apart, hence a factor and not per cent
-    ratio = mean_totals(result)["/a"] / recorded_a("workers-per-cgroup")
+    ratio = means(result)["/a"] / recorded_a("workers-per-cgroup")
     record_property("root_to_per_cgroup", f"{ratio - 1:+.1%}")
     assert 1 / 2.5 <= ratio <= 2.5
     # AND what it still waits for is the file's lock, which both writers take
     waits = {
         (row["blocking"], row["resource"])
-        for row in rows(result.interference, waiting="/a")
+        for row in matching(result.interference, waiting="/a")
     }
     assert waits == {("/b", "lock")}
     # SEMANTICS F: taken page by page, so both lose the same

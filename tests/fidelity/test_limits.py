@@ -11,37 +11,16 @@ import numpy as np
 import pytest
 
 import replay
-from recordings import Recording, only, rows
+from benchmarks.fidelity.predicted import DIRECT
+from benchmarks.fidelity.recordings import Recording, matching, only
 
 Find = Callable[[str], Recording]
-
-DIRECT = {
-    "trace": {"direct_io": True},
-    "driver": {"direct_io": True},
-    "backing": {"filesystem": "ext4", "device": "254:32"},
-    # the total is from queue to completion, as a process sees it
-    "arrivals": {"mode": "dependent", "event": "queue"},
-}
 
 
 def linear(base_ns: int, ns_per_byte: float) -> dict[str, Any]:
     """Return a service that is the same for reads and writes."""
     one = {"base_ns": base_ns, "ns_per_byte": ns_per_byte}
     return {"model": "linear", "read": one, "write": one}
-
-
-def queue_to_complete(taken: Recording, cgroup_id: int) -> np.ndarray[Any, Any]:
-    """Return the recorded times of a cgroup's requests, ns, sorted."""
-    table = taken.trace.table()
-    mask = np.asarray(table["cgroup"]) == cgroup_id
-    mask &= np.asarray(table["device"]) == 7 << 20
-    times = np.asarray(table["complete_ns"]) - np.asarray(table["queue_ns"])
-    return np.sort(times[mask])
-
-
-def id_of(taken: Recording, path: str) -> int:
-    cgroups = taken.trace.metadata.summary.cgroups
-    return next(cgroup.id for cgroup in cgroups if cgroup.path == path)
 
 
 def test_io_max_is_predicted_from_the_run_without_it(recording: Find) -> None:
@@ -52,7 +31,7 @@ def test_io_max_is_predicted_from_the_run_without_it(recording: Find) -> None:
     result = replay.run(unlimited.trace, scenario, requests=True)
     # THEN b's latencies and run time are the kernel's
     for path, mean_off, rank_off in (("/b", 0.05, 0.10), ("/a", 0.25, None)):
-        kernel = queue_to_complete(limited, id_of(limited, path))
+        kernel = limited.times_ns(path)
         found = only(result.latency, cgroup=path, stage="total")
         assert found["mean_ns"] == pytest.approx(kernel.mean(), rel=mean_off)
         if rank_off is not None:
@@ -66,7 +45,7 @@ def test_io_max_is_predicted_from_the_run_without_it(recording: Find) -> None:
     # AND the wait is for b's own limit
     wait = only(result.interference, waiting="/b", resource="throttle")
     assert wait["blocking"] == "/b"
-    assert not rows(result.interference, waiting="/a")
+    assert not matching(result.interference, waiting="/a")
 
 
 def test_policy_enospc_answers_the_seeds_question(recording: Find) -> None:
@@ -79,7 +58,7 @@ def test_policy_enospc_answers_the_seeds_question(recording: Find) -> None:
     result = replay.run(recording("seed-unlimited").trace, scenario)
     # THEN nobody is killed and the writer gets ENOSPC; here it writes on and on
     assert result.kills.num_rows == 0
-    (error,) = rows(result.errors, cgroup="/test.slice")
+    (error,) = matching(result.errors, cgroup="/test.slice")
     assert error["errno"] == 28
     found = only(result.memory, cgroup="/test.slice")
     assert found["current"] == found["peak"] == 64 << 20
@@ -103,7 +82,7 @@ def test_memory_high_counts_17_events_for_every_128_pages(recording: Find) -> No
     assert found["high"] == kernel["high"] == 323
     # AND it slept as long as the kernel's writer took, but for the copying
     slept = only(result.latency, cgroup="/a", stage="memory", op="write")
-    total_ns = queue_to_complete(taken, id_of(taken, "/a")).sum()
+    total_ns = taken.times_ns("/a").sum()
     assert slept["mean_ns"] * slept["count"] == pytest.approx(total_ns, rel=0.05)
 
 

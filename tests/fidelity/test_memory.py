@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 import replay
-from recordings import Recording, only
+from benchmarks.fidelity.recordings import Recording, only
 
 Find = Callable[[str], Recording]
 

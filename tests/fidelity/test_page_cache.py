@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import replay
-from recordings import Recording, only
+from benchmarks.fidelity.recordings import Recording, only
 
 Find = Callable[[str], Recording]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from recordings import TRACES
+from benchmarks.fidelity.recordings import TRACES
 from replay.cli.main import cli
 
 SEED = TRACES / "seed-oom-direct"

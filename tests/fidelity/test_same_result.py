@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import replay
-from recordings import Recording
+from benchmarks.fidelity.recordings import Recording
 
 Find = Callable[[str], Recording]
 

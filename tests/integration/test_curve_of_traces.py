@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 import replay
-from recordings import TRACES
+from benchmarks.fidelity.recordings import TRACES
 from replay.cli.main import cli
 from replay.distance.cache import CacheCurve
 from replay.distance.curve import TmpfsCurve

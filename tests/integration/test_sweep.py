@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import replay
-from recordings import TRACES
+from benchmarks.fidelity.recordings import TRACES
 from replay.cli.main import cli
 from replay.errors import ScenarioError
 from replay.results.conditions import parse_condition
