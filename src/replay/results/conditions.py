@@ -104,8 +104,7 @@ def parse_condition(text: str) -> Condition:
     ConditionError
         With what is wrong and what there is.
     """
-    name, cgroup, how, value = _parts(text)
-    measure = _measure(text, name)
+    measure, cgroup, how, value = _parts(text)
     return Condition(
         text=text.strip(),
         measure=measure,
@@ -133,8 +132,7 @@ def parse_change(text: str) -> Condition:
     ConditionError
         With what is wrong and what there is.
     """
-    name, cgroup, how, value = _parts(text)
-    measure = _measure(text, name)
+    measure, cgroup, how, value = _parts(text)
     if how not in ("<", ">"):
         raise ConditionError(
             f"{text!r}: a change is more than (>) or less than (<) a value, not {how!r}"
@@ -158,7 +156,8 @@ def parse_change(text: str) -> Condition:
     )
 
 
-def _parts(text: str) -> tuple[str, str | None, str, str]:
+def _parts(text: str) -> tuple[Measure, str | None, str, str]:
+    """Return the measure, whose, how it is compared, and the value as it stands."""
     found = _CONDITION.fullmatch(text)
     if found is None:
         raise ConditionError(
@@ -169,7 +168,7 @@ def _parts(text: str) -> tuple[str, str | None, str, str]:
         raise ConditionError(
             f"{text!r}: {cgroup!r} is not a cgroup's path: it begins /"
         )
-    return found["name"], cgroup, found["how"], found["value"]
+    return _measure(text, found["name"]), cgroup, found["how"], found["value"]
 
 
 def _measure(text: str, name: str) -> Measure:
