@@ -49,7 +49,7 @@ LATENCY = (
 HISTOGRAMS = "cgroup device op stage low_ns high_ns count"
 MEMORY = (
     "own_shmem own_file own_kernel own_rss current peak "
-    "low high max oom oom_kill oom_group_kill"
+    "low high max oom oom_kill oom_group_kill own_refaults own_activations"
 )
 REQUESTS = (
     "row arrival_ns start_ns completion_ns issuer payer device worker error "
@@ -125,10 +125,10 @@ def raw_result() -> dict[str, dict[str, np.ndarray]]:
         ),
         "memory": columns(
             MEMORY,
-            (50, 1, 2, 0, 90, 120, 0, 0, 0, 0, 0, 0),
-            (0, 0, 0, 4, 33, 64, 0, 0, 18, 1, 1, 0),
-            (16, 3, 1, 5, 25, 64, 0, 0, 18, 1, 1, 0),
-            (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+            (50, 1, 2, 0, 90, 120, 0, 0, 0, 0, 0, 0, 0, 0),
+            (0, 0, 0, 4, 33, 64, 0, 0, 18, 1, 1, 0, 0, 0),
+            (16, 3, 1, 5, 25, 64, 0, 0, 18, 1, 1, 0, 7, 2),
+            (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
         ),
         **timed(TIMES),
         "interference": columns(

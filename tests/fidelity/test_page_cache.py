@@ -96,6 +96,12 @@ def test_buffered_limit_reads_again_what_was_reclaimed_and_kills_nobody(
     assert (row["oom"], row["oom_kill"]) == (0, 0)
     assert result.kills.num_rows == result.errors.num_rows == 0
     assert row["peak"] == 16 << 20
+    # AND so many of the reads are of pages that were dropped; none within the active
+    lines = (taken.folder / "end/a/memory.stat").read_text().splitlines()
+    stat = {name: int(value) for name, value in map(str.split, lines)}
+    refaults = stat["workingset_refault_file"]
+    assert abs(row["workingset_refault_file"] / refaults - 1) < 0.08
+    assert row["workingset_activate_file"] == stat["workingset_activate_file"] == 0
 
 
 def test_memory_high_on_clean_cache_hardly_slows(recording: Find) -> None:

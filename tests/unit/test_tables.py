@@ -119,6 +119,9 @@ def test_memory_is_in_bytes_and_file_holds_tmpfs_as_memory_stat_does() -> None:
     # current, peak and events come with descendants from the engine
     assert (root["current"], root["peak"]) == (90 * 4096, 120 * 4096)
     assert (child["max"], child["oom"], child["oom_kill"]) == (18, 1, 1)
+    # what was read again is each cgroup's own there: memory.stat's has descendants
+    again = ("workingset_refault_file", "workingset_activate_file")
+    assert [[one[name] for name in again] for one in (child, root)] == [[7, 2]] * 2
 
 
 def test_memory_rows_that_do_not_match_the_cgroups_are_refused() -> None:
@@ -222,7 +225,7 @@ def test_io_stat_of_the_root_is_the_sum_of_what_each_cgroup_did(
     raw["io"] = made.columns(
         f"cgroup device {made.IO}", *(key + rows[key] for key in sorted(rows))
     )
-    raw["memory"] = made.columns(made.MEMORY, *[(0,) * 12] * n)
+    raw["memory"] = made.columns(made.MEMORY, *[(0,) * 14] * n)
     for name in raw.keys() - {"io", "backing_io", "memory"}:
         raw[name] = {key: values[:0] for key, values in raw[name].items()}
     names = Names(

@@ -19,6 +19,7 @@ from replay.engine._cache cimport (
     is_listed,
     kernel_count,
     leaf_at,
+    links_at,
     list_push,
     page_accessed,
     page_evict,
@@ -44,6 +45,7 @@ from replay.engine._limits cimport (
     memory_count,
 )
 from replay.engine._pages cimport (
+    LEAF_PAGES,
     LEAF_SHIFT,
     WORD_PAGES,
     WORD_SHIFT,
@@ -67,6 +69,7 @@ from replay.engine._types cimport (
     Worker,
 )
 from replay.engine._workers cimport worker_at
+from replay.engine._workingset cimport refault
 from replay.engine._writeback cimport (
     BIO_PAGES,
     Round,
@@ -101,6 +104,7 @@ cdef inline ChargeResult page_add(
     cdef Word *word = &leaf_at(file, index).words[at]
     cdef uint64_t bit = bit_of(page)
     cdef bint shadow = word.present & bit != 0
+    cdef bint active
     cdef int64_t nbytes = 0
     cdef int64_t n_pages, more
     cdef uint32_t place
@@ -134,9 +138,16 @@ cdef inline ChargeResult page_add(
         bits.buffers[at] |= bit
     sim.groups[payer].file += 1
     charge_of(sim, request, payer).charged_bytes += PAGE_BYTES
+    # a write does not look at what was dropped (__GFP_WRITE)
+    active = False
+    if shadow and not buffers:
+        place = place_of(sim, device, index, page)
+        active = refault(sim, links_at(sim, place), place & (LEAF_PAGES - 1), payer)
     if is_listed(sim, payer):
         place = place_of(sim, device, index, page)
-        list_push(sim, payer, False, place, False)
+        if active:
+            cache_at(file, index).active[at] |= bit
+        list_push(sim, payer, active, place, False)
         page_used(sim, place)
     return CHARGE_OK
 
@@ -421,7 +432,9 @@ cdef inline void word_free(
     sim.fs_used -= popcount(bits.on_disk[at] & mask)
     bits.on_disk[at] &= ~mask
     while some != 0:
-        page_evict(sim, request, device, index, base + popcount((some & -some) - 1))
+        page_evict(
+            sim, request, device, index, base + popcount((some & -some) - 1), -1
+        )
         some &= some - 1
     some = word.present & mask
     if some == 0:

@@ -23,6 +23,7 @@ from replay.engine._pages cimport (
     word_owner,
 )
 from replay.engine._types cimport N_IO, Request, Sim
+from replay.engine._workingset cimport shadow_put, workingset_age
 
 cdef enum:
     # a buffer head: 104 and the object's own pointer; fs/buffer.c:alloc_page_buffers()
@@ -251,6 +252,7 @@ cdef inline void page_accessed(
     elif leaf.active[word] & bit == 0:
         page_move(sim, leaf, owner, page, place, True)
         leaf.referenced[word] &= ~bit
+        workingset_age(sim, owner)
 
 
 cdef inline void page_cleaned(
@@ -277,21 +279,30 @@ cdef inline void page_cleaned(
 
 
 cdef inline void page_evict(
-    Sim *sim, const Request *request, uint32_t device, uint32_t index, uint64_t page
+    Sim *sim,
+    const Request *request,
+    uint32_t device,
+    uint32_t index,
+    uint64_t page,
+    int32_t over,
 ) noexcept nogil:
-    """Drop a clean page; its place in the tree stays. The request is what needs it."""
+    """Drop a clean page; its place in the tree stays. The request is what needs it.
+
+    ``over`` is the cgroup whose reclaim drops it, -1 where the page's data goes.
+    """
     cdef File *file = &sim.devices[device].file
     cdef CacheLeaf *leaf = cache_at(file, index)
     cdef uint32_t owner = page_owner(file, index, page)
     cdef uint32_t word = word_of(page)
     cdef uint64_t bit = bit_of(page)
+    cdef uint32_t place
     if is_listed(sim, owner):
-        list_remove(
-            sim,
-            owner,
-            (leaf.active[word] & bit) != 0,
-            place_of(sim, device, index, page),
-        )
+        place = place_of(sim, device, index, page)
+        list_remove(sim, owner, (leaf.active[word] & bit) != 0, place)
+        if over >= 0:
+            shadow_put(
+                sim, links_at(sim, place), place & (LEAF_PAGES - 1), <uint32_t> over
+            )
     leaf.cached[word] &= ~bit
     leaf.marked[word] &= ~bit
     leaf.referenced[word] &= ~bit

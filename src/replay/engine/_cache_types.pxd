@@ -40,7 +40,7 @@ cdef struct Links:
     # places in the lists of 512 pages; a page is index << 9 | slot
     uint32_t older[512]
     uint32_t newer[512]
-    uint64_t used[512]      # when it was used last
+    uint64_t used[512]      # when it was used last; see also _workingset.pxd
     uint32_t leaf
     uint16_t device
 
@@ -53,6 +53,9 @@ cdef struct PageList:
 cdef struct PageLists:
     PageList inactive
     PageList active
+    uint64_t age            # pages dropped or activated, with descendants
+    int64_t refaults        # dropped pages that it read again
+    int64_t activations     # of those
 
 cdef struct Protection:
     # memory.min and memory.low of a cgroup; pages

@@ -8,6 +8,7 @@ from replay.engine._buckets cimport BucketRow, buckets_bytes
 from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
 from replay.engine._cost_open cimport cost_bytes, costs_open
+from replay.engine._cache_types cimport PageLists
 from replay.engine._cost_types cimport CostRow
 from replay.engine._fill cimport groups_fill, tasks_fill
 from replay.engine._latency_open cimport latencies_open
@@ -382,6 +383,7 @@ cdef class Engine:
         """
         cdef Sim *sim = &self.sim
         cdef bytes io = b""
+        cdef bytes lists = b""
         if sim.set.cache_on:
             files_sync(sim)
         samples_fold(sim)
@@ -394,6 +396,11 @@ cdef class Engine:
             io = PyBytes_FromStringAndSize(
                 <const char *> sim.backing_io,
                 <Py_ssize_t> (<size_t> sim.n_cgroups * N_IO * sizeof(int64_t)),
+            )
+        if sim.lists != NULL:
+            lists = PyBytes_FromStringAndSize(
+                <const char *> sim.lists,
+                <Py_ssize_t> (<size_t> sim.n_cgroups * sizeof(PageLists)),
             )
         return {
             "Account": arena_bytes(&sim.accounts),
@@ -408,6 +415,7 @@ cdef class Engine:
             ),
             "Kill": arena_bytes(&sim.kills),
             "Latency": latency_bytes(sim),
+            "PageLists": lists,
             "TimelineRow": arena_bytes(&sim.timeline.rows),
             "Wait": arena_bytes(&sim.waits),
             "Worker": arena_bytes(&sim.workers),
@@ -459,6 +467,7 @@ def struct_sizes():
         "Group": sizeof(Group),
         "Kill": sizeof(Kill),
         "Latency": sizeof(LatencyRow),
+        "PageLists": sizeof(PageLists),
         "TimelineRow": sizeof(TimelineRow),
         "Wait": sizeof(Wait),
         "Worker": sizeof(Worker),

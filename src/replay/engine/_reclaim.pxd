@@ -44,7 +44,7 @@ cdef struct Reclaim:
 
 
 cdef inline bint page_reclaim(
-    Sim *sim, const Request *request, uint32_t place
+    Sim *sim, const Request *request, uint32_t place, uint32_t over
 ) noexcept nogil:
     """Drop a page if it is clean; tell whether it was.
 
@@ -60,7 +60,7 @@ cdef inline bint page_reclaim(
     cdef uint64_t bit = bit_of(page)
     leaf.referenced[word] &= ~bit
     if leaf.dirty[word] & bit == 0:
-        page_evict(sim, request, device, index, page)
+        page_evict(sim, request, device, index, page, <int32_t> over)
         return True
     leaf.marked[word] |= bit
     page_move(sim, leaf, page_owner(file, index, page), page, place, True)
@@ -107,7 +107,7 @@ cdef inline void lists_shrink(
             n_pages = min(inactive, CLUSTER)
             inactive -= n_pages
             for _i in range(min(n_pages, pages.length)):
-                freed += page_reclaim(sim, request, pages.oldest)
+                freed += page_reclaim(sim, request, pages.oldest, round.over)
         if active > 0:
             n_pages = min(active, CLUSTER)
             active -= n_pages
@@ -182,7 +182,7 @@ cdef inline bint evict_oldest(
     page = leaf.number << LEAF_SHIFT | (place & (LEAF_PAGES - 1))
     if leaf.dirty[word_of(page)] & bit_of(page) != 0:
         page_write_back(sim, links.device, links.leaf, page)
-    page_evict(sim, request, links.device, links.leaf, page)
+    page_evict(sim, request, links.device, links.leaf, page, <int32_t> over)
     return True
 
 

@@ -37,6 +37,10 @@ _SERVER = _struct(
     ("resource", "u1"),
 )
 
+_PAGE_LIST = _struct(
+    ("oldest", "u4"), ("newest", "u4"), ("length", "i8"), ("total", "i8")
+)
+
 STRUCTS: Final = {
     "Account": _struct(
         ("issuer", "u4"),
@@ -112,6 +116,11 @@ STRUCTS: Final = {
         ("op", "u1"),
         ("stage", "u1"),
         *((name, "i8") for name in list(RAW_COLUMNS["latency"])[4:]),
+    ),
+    "PageLists": _struct(
+        ("inactive", _PAGE_LIST),
+        ("active", _PAGE_LIST),
+        *((name, "i8") for name in ("age", "refaults", "activations")),
     ),
     "TimelineRow": _struct(
         ("interval", "i8"),
@@ -205,7 +214,9 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     raw["charges"] = sorted_by(
         table("charges", {**_fields(charge), **_io_columns(charge["io"])}), 3
     )
-    raw["memory"] = _memory(records("Group", structs["Group"]))
+    raw["memory"] = _memory(
+        records("Group", structs["Group"]), records("PageLists", structs["PageLists"])
+    )
     raw["latency"] = sorted_by(
         table("latency", _fields(records("Latency", structs["Latency"]))), 4
     )
@@ -257,7 +268,9 @@ def _backing(backing: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
     return table("backing_io", {"cgroup": used, **_io_columns(backing["io"][used])})
 
 
-def _memory(group: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
+def _memory(group: NDArray[Any], lists: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
+    """Return a row for every cgroup; without a page cache there are no lists."""
+    none = np.zeros(len(group), np.int64)
     return table(
         "memory",
         {
@@ -273,6 +286,8 @@ def _memory(group: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
             "oom": group["oom"],
             "oom_kill": group["oom_kill"],
             "oom_group_kill": group["oom_group_kill"],
+            "own_refaults": lists["refaults"] if len(lists) else none,
+            "own_activations": lists["activations"] if len(lists) else none,
         },
     )
 

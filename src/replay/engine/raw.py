@@ -36,6 +36,7 @@ RAW_COLUMNS: Final[dict[str, dict[str, type[np.generic]]]] = {
         (
             *("own_shmem", "own_file", "own_kernel", "own_rss", "current", "peak"),
             *("low", "high", "max", "oom", "oom_kill", "oom_group_kill"),
+            *("own_refaults", "own_activations"),
         ),
         np.int64,
     ),

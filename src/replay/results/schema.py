@@ -176,6 +176,16 @@ _SPECS: Final = (
                 _count("oom", "charges that came to the OOM killer", "events"),
                 _count("oom_kill", "tasks killed", "events"),
                 _count("oom_group_kill", "whole cgroups killed", "events"),
+                _count(
+                    "workingset_refault_file",
+                    "pages read again after reclaim had dropped them",
+                    "pages",
+                ),
+                _count(
+                    "workingset_activate_file",
+                    "of those, active at once: dropped not long ago",
+                    "pages",
+                ),
             ]
         ),
     ),

@@ -265,13 +265,20 @@ def _memory(raw: Columns, names: Names, lookup: _Lookup) -> list[pa.Array]:
         raise ValueError(f"{len(raw['current'])} memory rows for {n_cgroups} cgroups")
     shmem = raw["own_shmem"]
     file = raw["own_file"] + shmem
-    own = np.stack([file, shmem, raw["own_rss"], raw["own_kernel"]], axis=1)
-    total = add_up(names.parents, own)
-    pages = [raw["current"], raw["peak"], *total.T, file, shmem]
+    own = np.stack(
+        [
+            *(file, shmem, raw["own_rss"], raw["own_kernel"]),
+            *(raw["own_refaults"], raw["own_activations"]),
+        ],
+        axis=1,
+    )
+    *total, refaults, activations = add_up(names.parents, own).T
+    pages = [raw["current"], raw["peak"], *total, file, shmem]
     return [
         lookup.cgroup(np.arange(n_cgroups)),
         *(pa.array(column * PAGE_BYTES, pa.int64()) for column in pages),
         *_numbers(raw, _EVENTS),
+        *(pa.array(np.ascontiguousarray(one)) for one in (refaults, activations)),
     ]
 
 

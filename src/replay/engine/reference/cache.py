@@ -14,6 +14,7 @@ from replay.engine.reference.reclaim import Page
 from replay.engine.reference.request import Request
 from replay.engine.reference.tasks import ceil_pages
 from replay.engine.reference.tree import PageTree
+from replay.engine.reference.workingset import Shadow
 from replay.engine.reference.writeback import (
     CHUNK_PAGES,
     EXPIRE_NS,
@@ -45,6 +46,7 @@ class File:
     pages: dict[int, Page] = field(default_factory=dict)
     #: Pages in the cache, and those evicted, whose places (shadows) stay.
     tree: PageTree = field(default_factory=PageTree)
+    shadows: dict[int, Shadow] = field(default_factory=dict)
     on_disk: set[int] = field(default_factory=set)
     regions: set[int] = field(default_factory=set)
     window: Window = field(default_factory=Window)
@@ -279,12 +281,16 @@ class PageCache:
         self.memory.groups[payer].file += 1
         key = (request.device, request.issuer, payer)
         self.memory.charges.charged[key] += PAGE_BYTES
-        self.lists.add(page)
+        shadow = file.shadows.pop(index, None)
+        # a write does not look at what was dropped (__GFP_WRITE)
+        self.lists.add(page, None if buffers else shadow)
         return 0, None
 
-    def evict(self, page: Page, request: Request) -> None:
+    def evict(self, page: Page, request: Request, over: int | None) -> None:
         """Drop a clean page; its place in the tree stays."""
         file = self.files[page.device]
+        if over is not None:
+            file.shadows[page.index] = self.lists.workingset.shadow(over)
         self.lists.remove(page)
         del file.pages[page.index]
         self.memory.groups[page.owner].file -= 1
@@ -309,7 +315,8 @@ class PageCache:
                 self.fs_used -= 1
             page = file.pages.get(index)
             if page is not None:
-                self.evict(page, request)
+                self.evict(page, request, None)
+            file.shadows.pop(index, None)
             if index in file.tree.pages:
                 for payer in file.tree.remove(index):
                     self._count_kernel(payer, -NODE_BYTES)

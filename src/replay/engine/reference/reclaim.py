@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from replay.engine.reference.protection import Protection
 from replay.engine.reference.request import Request
+from replay.engine.reference.workingset import Shadow, Workingset
 from replay.engine.setup import PAGE_BYTES
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ class Page:
 class Evicter(Protocol):
     """The page cache, which knows what dropping a page changes."""
 
-    def evict(self, page: Page, request: Request) -> None:
-        """Drop a clean page."""
+    def evict(self, page: Page, request: Request, over: int | None) -> None:
+        """Drop a clean page, by the reclaim of a cgroup or with its data."""
 
     def write_back(self, device: int, pages: list[int]) -> None:
         """Write dirty pages of a file to the disk."""
@@ -86,6 +87,7 @@ class Reclaim:
         self.cache: Evicter | None = None
         self.uses = 0
         self.protection = Protection(tasks)
+        self.workingset = Workingset(tasks)
         self.below = [self._below(cgroup) for cgroup in range(len(tasks.parent))]
 
     def _below(self, cgroup: int) -> list[int]:
@@ -98,9 +100,13 @@ class Reclaim:
 
     # -- the lists --------------------------------------------------------------
 
-    def add(self, page: Page) -> None:
-        """Put a new page in, as the newest that is not active."""
-        self.lists[page.owner].inactive[page] = None
+    def add(self, page: Page, shadow: Shadow | None = None) -> None:
+        """Put a new page in, as the newest; active if it was dropped not long ago."""
+        if shadow is not None:
+            n_active = -1 if self.lru else self._n_active(shadow.over)
+            page.active = self.workingset.refault(shadow, page.owner, n_active)
+        lists = self.lists[page.owner]
+        (lists.active if page.active else lists.inactive)[page] = None
         self._use(page)
 
     def remove(self, page: Page) -> None:
@@ -118,6 +124,7 @@ class Reclaim:
         elif not page.active:
             self._to_newest(page, active=True)
             page.referenced = False
+            self.workingset.age(page.owner)
 
     def written(self, page: Page) -> None:
         """Write to a page: the kernel does not count that as a use."""
@@ -182,7 +189,7 @@ class Reclaim:
         page = min(oldest, key=lambda one: one.used)
         if page.dirty:
             self.cache.write_back(page.device, [page.index])
-        self.cache.evict(page, request)
+        self.cache.evict(page, request, over)
         return True
 
     def _priorities(self, round_: Round) -> None:
@@ -200,9 +207,12 @@ class Reclaim:
 
     def _inactive_is_low(self, over: int) -> bool:
         inactive = sum(len(self.lists[one].inactive) for one in self.below[over])
-        active = sum(len(self.lists[one].active) for one in self.below[over])
+        active = self._n_active(over)
         gib = inactive + active >> GIB_SHIFT
         return inactive * (isqrt(10 * gib) if gib else 1) < active
+
+    def _n_active(self, over: int) -> int:
+        return sum(len(self.lists[one].active) for one in self.below[over])
 
     def _may_shrink(self, cgroup: int, round_: Round) -> bool:
         """Leave out what is protected; memory.low only as long as there is more."""
@@ -232,7 +242,7 @@ class Reclaim:
             if inactive:
                 n_pages = min(inactive, CLUSTER)
                 inactive -= n_pages
-                freed += self._shrink_inactive(lists, n_pages, round_.request)
+                freed += self._shrink_inactive(lists, n_pages, round_)
             if active:
                 n_pages = min(active, CLUSTER)
                 active -= n_pages
@@ -244,7 +254,7 @@ class Reclaim:
                 break
         round_.freed += freed
 
-    def _shrink_inactive(self, lists: Lists, n_pages: int, request: Request) -> int:
+    def _shrink_inactive(self, lists: Lists, n_pages: int, round_: Round) -> int:
         """Drop the oldest pages; dirty ones become active, to go when clean."""
         assert self.cache is not None
         freed = 0
@@ -254,7 +264,7 @@ class Reclaim:
                 page.marked = True
                 self._to_newest(page, active=True)
             else:
-                self.cache.evict(page, request)
+                self.cache.evict(page, round_.request, round_.over)
                 freed += 1
         return freed
 

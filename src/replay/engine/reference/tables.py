@@ -194,8 +194,11 @@ def memory_rows(memory: Memory) -> list[tuple[int, ...]]:
                 group.max_events,
             ),
             *(group.oom, group.oom_kill, group.oom_group_kill),
+            *(read_again.refaults, read_again.activations),
         )
-        for group in memory.groups
+        for group, read_again in zip(
+            memory.groups, memory.reclaim.workingset.counts, strict=True
+        )
     ]
 
 
