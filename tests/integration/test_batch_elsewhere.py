@@ -1,21 +1,26 @@
 """Batches on an object store and on a cluster give what local ones give."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 import replay
 from elsewhere import dask_cluster, s3_server, wait_for
+from replay.dataset import journal as journal_module
 from replay.dataset import lock as lock_module
-from replay.dataset.layout import Layout
+from replay.dataset.journal import Journal, Parts
+from replay.dataset.layout import Layout, Manifest, write_manifest
 from replay.dataset.lock import locked
 from replay.dataset.places import Place
-from replay.dataset.rows import SCHEMAS
+from replay.dataset.publish import publish, recover
+from replay.dataset.rows import FAILED, SCHEMAS, STATE_NAMES, State, records
 from replay.dataset.sources import find_sources
 from replay.errors import OutputError, ReplayError, TraceError
 from same_dataset import TRACES, assert_clean, assert_equal, tables
@@ -170,14 +175,114 @@ def test_a_batch_that_was_taken_for_dead_does_not_go_on(bucket: str) -> None:
     layout = Layout(Place.of(f"{bucket}/out"))
     theirs = b'{"token": "new", "beat": 1, "holder": "process 2 of mars"}'
     # GIVEN a batch that holds a dataset, WHEN another one took it over
-    with locked(layout, beat_s=0.1, silence_s=0.5) as check_held:
-        check_held()
+    with locked(layout, beat_s=0.1, silence_s=0.5) as held:
+        held.check()
         layout.lock.write(theirs)
         time.sleep(0.3)
         # THEN it is told so before it replaces tables, and leaves the lock alone
         with pytest.raises(OutputError, match="process 2 of mars is at work"):
-            check_held()
+            held.check()
     assert layout.lock.read() == theirs
+
+
+def test_a_batch_that_was_taken_for_dead_writes_nothing_more(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(bucket)
+    inputs, output = f"{bucket}/in", f"{bucket}/out"
+    layout = Layout(Place.of(output))
+    monkeypatch.setattr(lock_module, "SILENCE_S", 1.0)
+    monkeypatch.setattr(journal_module, "FIRST_S", 0.0)
+    seen: list[set[str]] = []
+
+    def lose(done: int, total: int) -> None:
+        # GIVEN a batch with a part of the journal behind it, which is stopped and cut
+        # off for so long that another one takes over and ends
+        if done > len(NAMES) and not seen:
+            layout.lock.write(b'{"token": "dead", "beat": 7, "holder": "me"}')
+            replay.batch(inputs, output=output, policies=POLICIES, jobs=1)
+            layout.lock.write(b'{"token": "new", "beat": 1, "holder": "a third"}')
+            seen.append(objects(layout))
+
+    # WHEN it goes on, THEN it is told so, and there is nothing new of it
+    with pytest.raises(OutputError, match="a third is at work on it"):
+        replay.batch(inputs, output=output, policies=POLICIES, progress=lose, jobs=1)
+    assert objects(layout) == seen[0]
+    layout.lock.remove()
+    # AND the tables are those of an undisturbed batch
+    whole = f"{bucket}/whole"
+    replay.batch(inputs, output=whole, policies=POLICIES, jobs=1)
+    assert_equal(output, whole)
+
+
+def objects(layout: Layout) -> set[str]:
+    """All that lies in a dataset, with what says whether it was written again."""
+    found = layout.root.files(below=True)
+    return {f"{one.place} {one.stamp}" for one in found if one.place != layout.lock}
+
+
+def test_what_one_taken_for_dead_still_writes_has_names_that_nobody_reads(
+    bucket: str,
+) -> None:
+    # GIVEN a dataset whose batch was killed with some of its work in the journal
+    layout = Layout(Place.of(f"{bucket}/out"))
+    write_manifest(layout.manifest, Manifest(generation=0))
+    Journal(layout, 0, 0).flush()
+    journal = Journal(layout, 0, 0)
+    journal.add(records([(failed("a"), "no reason")]))
+    journal.flush()
+    layout.lock.write(b'{"token": "dead", "beat": 7, "holder": "process 1 of moon"}')
+    # WHEN another one takes it over
+    with locked(layout, beat_s=0.1, silence_s=0.5) as held:
+        manifest = recover(layout, held)
+        # AND the first one lives, and writes on
+        journal.add(records([(failed("zombie"), "no reason")]))
+        journal.flush()
+        # THEN the work is there, and what comes late is not
+        assert manifest.generation == 2
+        with Parts(layout, manifest.generation) as parts:
+            assert [pair[0] for pair in parts.found] == ["a"]
+        # AND with the next tables it is removed
+        publish(layout, manifest, held)
+        assert layout.journal.files() == []
+    table = replay.open_dataset(f"{bucket}/out").table("runs")
+    assert table["trace"].to_pylist() == ["a"]
+
+
+def failed(trace: str) -> State:
+    text = dict.fromkeys(STATE_NAMES, "")
+    return State(**text | {"trace": trace, "scenario": "s", "status": FAILED})
+
+
+def test_half_a_copy_of_a_trace_is_made_anew(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a converted trace on the store, cut off where a worker was killed
+    output = f"{bucket}/out"
+    replay.batch(TRACES / "seed-unlimited", output=output, jobs=1)
+    layout = Layout(Place.of(output))
+    (file,) = layout.traces.files()
+    whole = file.place.read()
+    file.place.write(whole[: len(whole) // 2])
+    # WHEN it is needed again, THEN it is converted again
+    report = replay.batch(
+        TRACES / "seed-unlimited", output=output, policies=["root"], jobs=1
+    )
+    assert report.failures == []
+    assert file.place.find() is not None
+    with file.place.opened() as again:
+        assert again.size() == len(whole)
+
+    # GIVEN a copy that breaks off in this process, THEN nothing stays of it
+    def breaks_off(source: BinaryIO, copy: BinaryIO, n_bytes: int) -> None:
+        copy.write(source.read(100))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", breaks_off)
+    (tmp_path / "some").write_bytes(whole)
+    with pytest.raises(OSError, match="No space left"):
+        (layout.traces / "some.arrow").put(tmp_path / "some")
+    assert (layout.traces / "some.arrow").find() is None
 
 
 def test_a_batch_killed_on_an_object_store_goes_on(

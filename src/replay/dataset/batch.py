@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from replay.dataset.layout import Layout, Manifest, check_target
+from replay.dataset.layout import Layout, check_target
 from replay.dataset.lock import locked
 from replay.dataset.places import Place
 from replay.dataset.plan import Plan, Wanted
@@ -96,13 +96,13 @@ def batch(
     with _writing(output):
         check_target(layout.root, str(output))
         layout.internal.make_directory()
-        with locked(layout) as check_held:
-            manifest = recover(layout)
-            work = open_work(layout, manifest, plan, conversion, progress)
+        with locked(layout) as held:
+            manifest = recover(layout, held)
+            work = open_work(layout, manifest, plan, conversion, progress, held)
             with _runner(jobs, cluster) as runner:
                 _do(work, runner, output)
-            check_held()
-            _finish(work, layout, manifest)
+            if work.journal.holds_parts or not manifest.tables:
+                publish(layout, manifest, held)
     return BatchReport(
         dataset=str(output),
         n_traces=len(plan.traces),
@@ -124,7 +124,7 @@ def _do(work: Work, runner: Runner, output: str | Path) -> None:
     try:
         work.run(runner)
     except BaseException as error:
-        with suppress(OSError):
+        with suppress(OSError, OutputError):
             work.journal.flush()
         if isinstance(error, OSError):
             reason = error.strerror or error
@@ -135,11 +135,6 @@ def _do(work: Work, runner: Runner, output: str | Path) -> None:
             ) from error
         raise
     work.journal.flush()
-
-
-def _finish(work: Work, layout: Layout, manifest: Manifest) -> None:
-    if work.journal.holds_parts or not manifest.generation:
-        publish(layout, manifest)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from replay.closing import Closing
-from replay.dataset.layout import Layout, segment_generation
+from replay.dataset.layout import Layout, segment_generation, segment_number
 from replay.dataset.places import Place
 from replay.dataset.rows import RECORD_SCHEMA, State, states
 
@@ -40,6 +40,8 @@ class Journal:
         Of the tables that the records are to be added to.
     first : int
         Number of the first part.
+    check : callable
+        Called before a part is written; raises what is wrong with writing one.
     clock : callable
         Seconds that only grow.
     """
@@ -50,11 +52,13 @@ class Journal:
         generation: int,
         first: int,
         *,
+        check: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._layout = layout
         self._generation = generation
         self._number = first
+        self._check = check
         self._clock = clock
         self._began = clock()
         self._oldest = 0.0
@@ -96,9 +100,12 @@ class Journal:
         Raises
         ------
         OSError
+        OutputError
+            Another batch took the dataset over.
         """
         if not self._batches:
             return
+        self._check()
         sink = pa.BufferOutputStream()
         with ipc.new_file(sink, RECORD_SCHEMA) as writer:
             for batch in self._batches:
@@ -141,7 +148,7 @@ class Parts(Closing):
         self.next_number = 0
         for file in layout.journal.files():
             if segment_generation(file.place) == generation:
-                self.next_number = int(file.place.name[:-6].partition("-")[2]) + 1
+                self.next_number = segment_number(file.place) + 1
                 self.places.append(file.place)
                 self._index(len(self.places) - 1)
             else:

@@ -113,6 +113,11 @@ def segment_generation(place: Place) -> int:
     return int(head) if head.isdecimal() and place.name.endswith(".arrow") else -1
 
 
+def segment_number(place: Place) -> int:
+    """Return the number of a part of the journal in its generation."""
+    return int(place.name.removesuffix(".arrow").partition("-")[2])
+
+
 def read_manifest(root: Place) -> Manifest:
     """Read what a dataset says about itself.
 

@@ -5,6 +5,12 @@ however it ends. On an object store there is no such thing: there the lock is an
 that its batch rewrites every few seconds. Who finds one waits until it has changed, and
 then gives up, or until it has not for long enough, and then takes it. No clock of
 another machine is read.
+
+Who was taken for dead may live: it was stopped for a while, or cut off. So it asks
+before each thing that it writes, and a batch that took a dataset over gives its own
+files names that the other one does not use (`replay.dataset.publish.recover`). A store
+that writes on a condition is not asked for: what is written in the very moment between
+the question and the writing is not kept from it.
 """
 
 import fcntl
@@ -14,8 +20,8 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,10 +34,31 @@ BEAT_S: Final = 5.0
 SILENCE_S: Final = 30.0
 
 
+class Held:
+    """A dataset that this batch holds; the kernel sees to it.
+
+    Attributes
+    ----------
+    taken_over : bool
+        Another batch held it and was silent for so long that it was taken for dead.
+    """
+
+    taken_over = False
+
+    def check(self) -> None:
+        """Make sure that it is still held, before something is written.
+
+        Raises
+        ------
+        OutputError
+            Another batch took the dataset over meanwhile.
+        """
+
+
 @contextmanager
 def locked(
     layout: Layout, *, beat_s: float | None = None, silence_s: float | None = None
-) -> Iterator[Callable[[], None]]:
+) -> Iterator[Held]:
     """Hold a dataset.
 
     Parameters
@@ -43,9 +70,7 @@ def locked(
 
     Yields
     ------
-    callable
-        Raises OutputError if another batch took the dataset over meanwhile; to be
-        asked before tables are replaced.
+    Held
 
     Raises
     ------
@@ -55,12 +80,12 @@ def locked(
     path = layout.lock.local
     if path is not None:
         with _by_kernel(layout, path):
-            yield lambda: None
+            yield Held()
         return
     lease = _Lease(layout, beat_s or BEAT_S, silence_s or SILENCE_S)
     lease.take()
     try:
-        yield lease.check
+        yield lease
     finally:
         lease.release()
 
@@ -80,7 +105,7 @@ def _by_kernel(layout: Layout, path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-class _Lease:
+class _Lease(Held):
     """An object that says which batch holds the dataset, as long as it is renewed."""
 
     def __init__(self, layout: Layout, beat_s: float, silence_s: float) -> None:
@@ -90,6 +115,7 @@ class _Lease:
         self._token = secrets.token_hex(8)
         self._n_beats = 0
         self._done = threading.Event()
+        self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def take(self) -> None:
@@ -102,6 +128,7 @@ class _Lease:
                 break
         if seen and seen != first:
             raise _held(self._layout, json.dumps(seen.get("holder")).encode())
+        self.taken_over = bool(seen)
         self._write()
         # two may have come to this point at once: the last one to write has it
         time.sleep(self._beat_s / 5)
@@ -111,16 +138,19 @@ class _Lease:
         self._thread.start()
 
     def check(self) -> None:
-        """Raise OutputError if this batch was silent for so long that it lost it."""
+        """Make sure of it, and say once more that this batch lives."""
         seen = self._read()
         if seen.get("token") != self._token:
             raise _held(self._layout, json.dumps(seen.get("holder", "")).encode())
+        self._write()
 
     def release(self) -> None:
         self._done.set()
         self._thread.join()
-        if self._read().get("token") == self._token:
-            self._layout.lock.remove()
+        # a store that is gone now takes the lock for one of the dead
+        with suppress(OSError):
+            if self._read().get("token") == self._token:
+                self._layout.lock.remove()
 
     def _renew(self) -> None:
         while not self._done.wait(self._beat_s):
@@ -129,14 +159,16 @@ class _Lease:
                     # it was taken for dead: the other one's word stays
                     return
                 self._write()
-            except OSError:
-                # the store may be back for the next one; if not, writing results fails
+            except Exception:
+                # each store has errors of its own. It may be back for the next beat; if
+                # not, writing results fails
                 continue
 
     def _write(self) -> None:
-        self._n_beats += 1
-        told = {"holder": _me(), "token": self._token, "beat": self._n_beats}
-        self._layout.lock.write(json.dumps(told).encode())
+        with self._writing:
+            self._n_beats += 1
+            told = {"holder": _me(), "token": self._token, "beat": self._n_beats}
+            self._layout.lock.write(json.dumps(told).encode())
 
     def _read(self) -> dict[str, object]:
         try:

@@ -165,9 +165,20 @@ class Place:
             shutil.copyfileobj(source, copy, _PIECE)
 
     def put(self, source: Path) -> None:
-        """Make a file of a local one; elsewhere it appears whole."""
-        with source.open("rb") as file, self.created() as copy:
-            shutil.copyfileobj(file, copy, _PIECE)
+        """Make a new file of a local one; of half a copy nothing stays.
+
+        Raises
+        ------
+        OSError
+        """
+        try:
+            with source.open("rb") as file, self.created() as copy:
+                shutil.copyfileobj(file, copy, _PIECE)
+        except BaseException:
+            # a store takes what came until it is closed for the whole
+            with suppress(OSError):
+                self.remove()
+            raise
 
     def remove(self) -> None:
         """Remove a file that may be gone already."""

@@ -10,7 +10,9 @@ written last, says which of them count.
 import shutil
 from pathlib import Path
 
-from replay.dataset.generation import make_generation
+import msgspec
+
+from replay.dataset.generation import Pairs, make_generation
 from replay.dataset.journal import Parts
 from replay.dataset.layout import (
     COLUMNS,
@@ -19,14 +21,16 @@ from replay.dataset.layout import (
     Manifest,
     decode_manifest,
     segment_generation,
+    segment_number,
     write_manifest,
 )
+from replay.dataset.lock import Held
 from replay.dataset.places import sync
 from replay.dataset.rows import SCHEMAS
 from replay.errors import OutputError
 
 
-def publish(layout: Layout, manifest: Manifest) -> Manifest:
+def publish(layout: Layout, manifest: Manifest, held: Held) -> Manifest:
     """Take the journal into the tables.
 
     Parameters
@@ -34,6 +38,8 @@ def publish(layout: Layout, manifest: Manifest) -> Manifest:
     layout : Layout
     manifest : Manifest
         Of the tables that are there.
+    held : Held
+        The lock of the dataset.
 
     Returns
     -------
@@ -44,28 +50,37 @@ def publish(layout: Layout, manifest: Manifest) -> Manifest:
     ------
     OSError
         Something cannot be written; the tables are as they were.
+    OutputError
+        Another batch took the dataset over: its tables are as they were.
     """
+    held.check()
     with Parts(layout, manifest.generation) as parts:
         try:
             coming = make_generation(layout, manifest, parts)
         except BaseException:
+            # what another batch has written since is no remainder of this one
+            held.check()
             _clear(layout, manifest)
             raise
+    # that took a while
+    held.check()
     if layout.root.local is not None:
         write_manifest(layout.coming, coming)
         _put_in_place(layout)
     write_manifest(layout.manifest, coming)
+    held.check()
     _clear(layout, coming)
     return coming
 
 
-def recover(layout: Layout) -> Manifest:
+def recover(layout: Layout, held: Held) -> Manifest:
     """Finish or undo what a killed batch was at; make the dataset if there is none.
 
     Parameters
     ----------
     layout : Layout
-        Held by the caller.
+    held : Held
+        The lock of the dataset.
 
     Returns
     -------
@@ -92,7 +107,27 @@ def recover(layout: Layout) -> Manifest:
         )
     for place in (layout.journal, layout.traces):
         place.make_directory()
+    if held.taken_over:
+        manifest = _out_of_reach(layout, manifest)
+        held.check()
     _clear(layout, manifest)
+    return manifest
+
+
+def _out_of_reach(layout: Layout, manifest: Manifest) -> Manifest:
+    """Go on under names that a batch which was taken for dead does not use.
+
+    If it lives after all, it may still write a part of the journal of this generation,
+    or tables and pairs of the next one: both are skipped.
+    """
+    before, generation = manifest.generation, manifest.generation + 2
+    for file in layout.journal.files():
+        if segment_generation(file.place) == before:
+            target = layout.segment(generation, segment_number(file.place))
+            target.write(file.place.read())
+    Pairs.read(layout, before).write(layout.pairs(generation))
+    manifest = msgspec.structs.replace(manifest, generation=generation)
+    write_manifest(layout.manifest, manifest)
     return manifest
 
 

@@ -162,7 +162,7 @@ def open_dataset(path: str | Path) -> Dataset:
             f"{path}: made by replay {manifest.version}, whose tables have other "
             "columns: read its files with another program, or make it again"
         )
-    if not manifest.generation:
+    if not manifest.tables:
         raise OutputError(
             f"{path}: has no tables yet: they are made when 'replay batch' ends"
         )

@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 from msgspec.structs import replace as replace_struct
+from pyarrow import ipc
 
 from replay.dataset.places import Found, Place
 from replay.dataset.rows import FAILED, MADE_BY, OK, State, records
@@ -32,7 +34,7 @@ from replay.trace.file import Trace, is_arrow, open_trace
 from replay.trace.filters import Filters
 from replay.trace.formats.base import FormatOptions
 from replay.trace.metadata import Metadata
-from replay.trace.schema import SCHEMA_VERSION
+from replay.trace.schema import SCHEMA_VERSION, TRACE_SCHEMA
 from replay.version import WRITER
 
 #: Traces that a worker keeps open.
@@ -307,11 +309,10 @@ def _convert(path: Path, target: Place, conversion: Conversion) -> None:
             "format": conversion.format,
             "filters": conversion.filters,
         }
-        if (local := target.local) is not None:
-            if not _sound(local):
-                convert(path, local, overwrite=True, **options).close()  # type: ignore[arg-type]
+        if _sound(target):
             return
-        if target.find() is not None:
+        if (local := target.local) is not None:
+            convert(path, local, overwrite=True, **options).close()  # type: ignore[arg-type]
             return
         with tempfile.TemporaryDirectory(prefix="replay-") as directory:
             made = Path(directory) / target.name
@@ -323,12 +324,24 @@ def _convert(path: Path, target: Place, conversion: Conversion) -> None:
                 raise OutputError(f"{target}: cannot be written: {reason}") from error
 
 
-def _sound(path: Path) -> bool:
-    try:
-        open_trace(path).close()
-    except TraceError:
+def _sound(place: Place) -> bool:
+    """Tell whether a whole trace file lies somewhere.
+
+    Elsewhere its end is looked at, which half a copy does not have.
+    """
+    if (path := place.local) is not None:
+        try:
+            open_trace(path).close()
+        except TraceError:
+            return False
+        return True
+    if place.find() is None:
         return False
-    return True
+    try:
+        with place.opened() as file:
+            return bool(ipc.open_file(file).schema.equals(TRACE_SCHEMA))
+    except pa.ArrowInvalid:
+        return False
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pyarrow import ipc
 from replay.dataset.generation import Pairs
 from replay.dataset.journal import Journal, Parts
 from replay.dataset.layout import Layout, Manifest
+from replay.dataset.lock import Held
 from replay.dataset.plan import NamedScenario, Plan, PlannedTrace
 from replay.dataset.report import Failure
 from replay.dataset.rows import (
@@ -316,6 +317,7 @@ def open_work(
     plan: Plan,
     conversion: Conversion,
     progress: Progress | None,
+    held: Held,
 ) -> Work:
     """Look what of a plan is there.
 
@@ -327,6 +329,8 @@ def open_work(
     plan : Plan
     conversion : Conversion
     progress : callable or None
+    held : Held
+        The lock of the dataset.
 
     Returns
     -------
@@ -336,7 +340,9 @@ def open_work(
     known = {state.pair: state for state in pairs.states}
     with Parts(layout, manifest.generation) as parts:
         known |= {pair: state for pair, (state, _) in parts.found.items()}
-        journal = Journal(layout, manifest.generation, parts.next_number)
+        journal = Journal(
+            layout, manifest.generation, parts.next_number, check=held.check
+        )
     return Work(plan, known, journal, conversion, layout.traces, progress)
 
 
