@@ -137,6 +137,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "laid_out_by": draw(st.sampled_from([-1, -1, -1, n - 1])),
         "oom_kills": draw(st.sampled_from([True, True, True, False])),
         "backing_device": draw(st.booleans()),
+        "max_sectors": draw(st.sampled_from([2560, 2560, 8, 31, 254])),
         "interval_ns": draw(st.sampled_from([0, 1, 777, 5000, 40_000_000_000])),
         "service": draw(st.sampled_from(ServiceModel)),
         "read_base_ns": draw(st.sampled_from([0, 7, 1000])),

@@ -50,7 +50,7 @@ def below(raw: Any) -> dict[int, tuple[int, ...]]:
 def test_first_window_grows_with_the_read(wanted: int, size: int) -> None:
     # a read of the file's first page: up to max/32 four times, up to max/4 twice
     window = Window()
-    extent = read_ahead(window, {}, 0, wanted, marked=False, most=32)
+    extent = read_ahead(window, {}, 0, wanted, marked=False, most=32, io_pages=320)
     assert extent is not None
     assert (extent.start, extent.n_pages) == (0, size)
 
@@ -60,7 +60,7 @@ def test_window_behind_the_mark_doubles_up_to_the_largest() -> None:
     sizes = []
     index = 1
     for _ in range(5):
-        extent = read_ahead(window, {}, index, 1, marked=True, most=32)
+        extent = read_ahead(window, {}, index, 1, marked=True, most=32, io_pages=320)
         assert extent is not None
         assert extent.marked == extent.start
         sizes.append((extent.start, extent.n_pages))
@@ -70,7 +70,7 @@ def test_window_behind_the_mark_doubles_up_to_the_largest() -> None:
 
 def test_random_read_reads_what_was_asked_and_leaves_the_window_alone() -> None:
     window = Window(start=100, size=8, ahead=4, position=80)
-    extent = read_ahead(window, {}, 1000, 1, marked=False, most=32)
+    extent = read_ahead(window, {}, 1000, 1, marked=False, most=32, io_pages=320)
     assert extent is not None
     assert (extent.start, extent.n_pages) == (1000, 1)
     assert window == Window(start=100, size=8, ahead=4, position=80)
@@ -79,7 +79,9 @@ def test_random_read_reads_what_was_asked_and_leaves_the_window_alone() -> None:
 def test_cached_pages_before_a_miss_are_a_stream() -> None:
     # GIVEN pages 997-999 cached and a miss at 1000: 3 pages of history are more than 1
     window = Window(position=80)
-    extent = read_ahead(window, {997, 998, 999}, 1000, 1, marked=False, most=32)
+    extent = read_ahead(
+        window, {997, 998, 999}, 1000, 1, marked=False, most=32, io_pages=320
+    )
     assert extent is not None
     assert (extent.start, extent.n_pages) == (1000, 4)
     assert window.ahead == 1
@@ -189,10 +191,10 @@ def test_discard_drops_pages_and_what_the_kernel_kept_for_them() -> None:
 
 
 def test_long_run_is_split_where_the_disks_largest_request_ends() -> None:
-    assert n_bios([]) == 0
-    assert n_bios(range(320)) == 1
-    assert n_bios(range(321)) == 2
-    assert n_bios([1, 2, 4, 5, 9]) == 3
+    assert n_bios([], 2560) == 0
+    assert n_bios(range(320), 2560) == 1
+    assert n_bios(range(321), 2560) == 2
+    assert n_bios([1, 2, 4, 5, 9], 2560) == 3
 
 
 def test_majority_of_the_pages_becomes_the_owner_by_and_by() -> None:

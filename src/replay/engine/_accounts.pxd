@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from replay.engine._arena cimport arena_add, keymap_get, keymap_set
 from replay.engine._samples cimport sample_add, samples_reserve
+from replay.engine._parts cimport ios_below
 from replay.engine._types cimport (
     IO_DBYTES,
     IO_DIOS,
@@ -118,7 +119,7 @@ cdef inline void count_charged(Sim *sim, const Request *request) noexcept nogil:
             sim.backing_io + <size_t> request.io_payer * N_IO,
             request.op,
             request.nbytes,
-            request.n_bios,
+            ios_below(sim, request),
         )
 
 

@@ -54,6 +54,7 @@ from replay.engine._pages cimport (
     tree_missing,
     word_own,
 )
+from replay.engine._parts cimport begins_part
 from replay.engine._readahead cimport SECTORS, Extent, extent_within, read_ahead
 from replay.engine._tree cimport tree_removed, word_mask
 from replay.engine._types cimport (
@@ -71,7 +72,6 @@ from replay.engine._types cimport (
 from replay.engine._workers cimport worker_at
 from replay.engine._workingset cimport refault
 from replay.engine._writeback cimport (
-    BIO_PAGES,
     Round,
     file_sync,
     page_dirty,
@@ -189,7 +189,7 @@ cdef inline void submit(
         if cache_at(file, index).on_disk[word_of(page)] & bit_of(page) != 0:
             length += 1
             io[IO_RBYTES] += PAGE_BYTES
-            io[IO_RIOS] += length % BIO_PAGES == 1
+            io[IO_RIOS] += begins_part(sim.set.max_sectors, length)
         else:
             length = 0
         page += 1
@@ -238,6 +238,7 @@ cdef inline void window_move(
             wanted,
             marked,
             sim.set.readahead_pages,
+            sim.set.max_sectors // SECTORS,
             &extent,
         ):
             fetch(sim, request, &extent, now)
@@ -390,7 +391,7 @@ cdef inline void buffered_free(Sim *sim, Request *request) noexcept nogil:
     cdef uint64_t mask
     cdef uint32_t index
     cdef Round round
-    round_open(&round)
+    round_open(sim, &round)
     while base < end and file.n_dirty > 0:
         index = cache_find(file, base)
         if index == 0:

@@ -72,19 +72,26 @@ cdef inline int64_t absolute_cost(
     """Return what a request costs of the device: a seek or none, and its pages."""
     cdef const int64_t *model = &device.coefficients[0]
     cdef uint64_t seek = 0
+    cdef int64_t nbytes = request.nbytes
+    cdef int64_t whole = 0
     if request.op == OP_WRITE:
         model = &device.coefficients[3]
     elif request.op != OP_READ:
         return 0
-    if request.nbytes == 0:
+    if nbytes == 0:
         return 0
     if group.cursor > request.sector:
         seek = group.cursor - request.sector
     elif group.cursor != 0:
         seek = request.sector - group.cursor
+    if nbytes > device.max_bytes:
+        # each part that the queue cuts off is an I/O that follows the one before
+        whole = (nbytes - 1) // device.max_bytes
+        nbytes -= whole * device.max_bytes
     return (
         model[2 if seek >> 3 > SEEK_PAGES else 1]
-        + <int64_t> max(request.nbytes >> PAGE_SHIFT, 1) * model[0]
+        + whole * (model[1] + max(device.max_bytes >> PAGE_SHIFT, 1) * model[0])
+        + max(nbytes >> PAGE_SHIFT, 1) * model[0]
     )
 
 

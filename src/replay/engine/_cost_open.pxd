@@ -76,6 +76,7 @@ cdef inline int costs_open(Sim *sim, setup) except -1:
         device = &sim.costs[i]
         place_take(sim, <void **> sim.cost_at, place[i], device, "cost models")
         device.place = place[i]
+        device.max_bytes = sim.set.max_bytes if place[i] < 0 else 1 << 32
         device.period_at = sim.set.boot_ns // 1000
         for j in range(6):
             device.coefficients[j] = coefficients[i, j]

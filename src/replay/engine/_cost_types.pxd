@@ -108,6 +108,7 @@ cdef struct CostGroup:
 cdef struct CostDevice:
     CostGroup *groups
     int32_t place           # position in Sim.devices, -1 for the one below
+    int64_t max_bytes       # beyond which it takes a request in parts
     uint32_t first_active
     int64_t coefficients[6]     # page, sequential, random of reads, then of writes
     int64_t qos[6]          # ppm and us of reads, of writes; least, most vrate in ppm

@@ -133,6 +133,10 @@ cdef class Engine:
         sim.set.page_at_once = setup.lock_per_page
         sim.set.readahead_pages = setup.readahead_pages
         sim.set.file_pages = setup.file_pages
+        if not 8 <= setup.max_sectors < 1 << 32:
+            raise ValueError("setup: max_sectors is 8 to 2**32 - 1")
+        sim.set.max_sectors = setup.max_sectors
+        sim.set.max_bytes = sim.set.max_sectors * 512
         sim.set.backing_device = setup.backing_device and (
             setup.direct_io or setup.cached
         )

@@ -8,9 +8,11 @@ from replay.engine._cost_wait cimport limits_of
 from replay.engine._latency cimport latency_climb, latency_device, latency_timer
 from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._server cimport request_at, wait_add
+from replay.engine._splits cimport rest_passes
 from replay.engine._stages cimport (
     issues_above,
     issues_below,
+    limit_below,
     next_command,
     serve,
     start,
@@ -34,17 +36,21 @@ cdef inline void throttle_event(
 ) noexcept nogil:
     """Let what a group's limits held back go on."""
     cdef uint32_t slot, following
+    cdef const Request *request
     if version != sim.limits[index].version:
         return
     throttle_dispatch(sim, index, now)
     slot = sim.passed_first
     sim.passed_first = sim.passed_last = 0
     while slot != 0:
-        following = request_at(sim, slot).next
-        if request_at(sim, slot).start_ns < 0:
+        request = request_at(sim, slot)
+        following = request.next
+        if request.start_ns < 0:
             if issues_above(sim, slot, now):
                 take_tag(sim, slot, now)
-        elif issues_below(sim, slot, False, now):
+        elif rest_passes(
+            sim, slot, limit_below(sim, request.io_payer), now
+        ) and issues_below(sim, slot, False, now):
             serve(sim, slot, now)
         slot = following
 

@@ -11,7 +11,6 @@ from replay.engine._cache_types cimport File, Window
 from replay.engine._cache cimport cache_has
 
 cdef enum:
-    IO_PAGES = 320              # the largest request of most disks
     SECTORS = 8                 # of a page
 
 cdef struct Extent:
@@ -68,6 +67,7 @@ cdef inline bint read_ahead(
     int64_t wanted,
     bint marked,
     int64_t most,
+    int64_t io_pages,
     Extent *extent,
 ) noexcept nogil:
     """Move the window on; tell whether there is anything to read.
@@ -82,6 +82,8 @@ cdef inline bint read_ahead(
     marked : bint
     most : int64_t
         The largest window, more than 0.
+    io_pages : int64_t
+        The largest request of the device, which a read beyond the window may fill.
     extent : Extent*
         What to read.
     """
@@ -91,7 +93,7 @@ cdef inline bint read_ahead(
     if window.position >= 0:
         previous = window.position // SECTORS
     if wanted > most:
-        most = max(most, min(wanted, IO_PAGES))
+        most = max(most, min(wanted, io_pages))
     if index != 0 and (
         index == window.start + window.size - window.ahead
         or index == window.start + window.size

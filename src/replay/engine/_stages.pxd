@@ -12,6 +12,7 @@ from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._lock cimport shared_enter, shared_next_finish
 from replay.engine._policies cimport policy_pick
 from replay.engine._server cimport request_at, server_enter, server_leave
+from replay.engine._splits cimport rest_passes
 from replay.engine._streams cimport max_event_ns, push
 from replay.engine._throttle cimport throttle_enter
 from replay.engine._types cimport (
@@ -128,6 +129,7 @@ cdef inline void start(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Let a worker handle its next commands until one keeps it busy."""
     cdef Request *request
     cdef uint32_t issuer, worker_index
+    cdef int32_t index
     while slot != 0:
         request = request_at(sim, slot)
         request.start_ns = now
@@ -137,7 +139,10 @@ cdef inline void start(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
         request.lock_ns = now
         issuer = request.issuer
         worker_index = request.worker
-        if throttle_enter(sim, slot, limit_below(sim, request.io_payer), now):
+        index = limit_below(sim, request.io_payer)
+        if index < 0 or (
+            throttle_enter(sim, slot, index, now) and rest_passes(sim, slot, index, now)
+        ):
             if issues_below(sim, slot, not sim.set.pass_through, now):
                 serve(sim, slot, now)
             elif not sim.set.pass_through:

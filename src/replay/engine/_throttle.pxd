@@ -39,7 +39,12 @@ cdef inline int direction_of(const Request *request) noexcept nogil:
 
 
 cdef inline int64_t size_of(const Request *request) noexcept nogil:
-    """Return the bytes a bio counts for; a discard is one sector."""
+    """Return the bytes a bio counts for; a discard is one sector.
+
+    What is left of a split one (see _splits.pxd) is paid.
+    """
+    if request.next_page > 0:
+        return 0
     return DISCARD_BYTES if request.op == OP_DISCARD else request.nbytes
 
 
@@ -50,7 +55,7 @@ cdef inline int64_t bytes_wait(
     cdef int64_t elapsed = jiffies - one.start
     cdef int64_t whole = round_to_slice(sim, elapsed if elapsed else sim.set.hz // 10)
     cdef int64_t extra
-    if one.bps == NO_LIMIT:
+    if one.bps == NO_LIMIT or request.next_page > 0:
         return 0
     extra = one.bytes + size_of(request) - share_of(one.bps, whole, sim.set.hz)
     if extra <= 0:
@@ -62,7 +67,9 @@ cdef inline int64_t ios_of(
     const LimitDirection *one, const Request *request
 ) noexcept nogil:
     """Return the I/Os a request counts for."""
-    return max(1, request.n_bios) if one.counts_bios else 1
+    if one.counts_bios and request.next_page == 0:
+        return max(1, request.n_bios)
+    return 1
 
 
 cdef inline int64_t ios_wait(

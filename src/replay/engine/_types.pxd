@@ -141,7 +141,8 @@ cdef struct Request:
     int64_t served_ns       # by the device; its pages are touched from now on
     int64_t memory_ns       # slept while they are
     int64_t throttled_from_ns
-    uint64_t next_page      # where touching goes on after a sleep
+    # where touching goes on after a sleep; of direct I/O: passes of io.max below
+    uint64_t next_page
     int64_t service_ns
     uint64_t sector
     uint32_t nbytes
@@ -389,6 +390,8 @@ cdef struct Settings:
     bint reclaim_lru
     bint page_at_once       # up to 6.14 every page is a read call of its own
     int64_t readahead_pages
+    int64_t max_sectors     # of the largest request of the device below
+    int64_t max_bytes
     int64_t file_pages
     bint backing_device
     bint want_requests

@@ -26,6 +26,7 @@ from replay.engine._pages cimport (
     low_bits,
     popcount,
 )
+from replay.engine._parts cimport begins_part
 from replay.engine._streams cimport push
 from replay.engine._types cimport EVENT_TIMER, IO_WBYTES, IO_WIOS, Sim
 
@@ -33,7 +34,6 @@ cdef enum:
     EXPIRE_SECONDS = 30         # vm.dirty_expire_centisecs
     CHUNK_PAGES = 13312
     BANDWIDTH = 25600           # INIT_BW, pages a second
-    BIO_PAGES = 320
     TIME_SHIFT = 13             # WB_FRN_TIME_SHIFT
     AVERAGE_SHIFT = 3           # WB_FRN_TIME_AVG_SHIFT
     CUT = 8                     # WB_FRN_TIME_CUT_DIV
@@ -51,6 +51,7 @@ cdef struct Round:
     int64_t bios
     int64_t length          # of the run of pages so far
     uint64_t behind         # the page behind it
+    int64_t max_sectors     # of a bio
 
 
 cdef inline int64_t expire_ns() noexcept nogil:
@@ -58,8 +59,9 @@ cdef inline int64_t expire_ns() noexcept nogil:
     return <int64_t> EXPIRE_SECONDS * 1000000000
 
 
-cdef inline void round_open(Round *round) noexcept nogil:
+cdef inline void round_open(const Sim *sim, Round *round) noexcept nogil:
     """Begin a round."""
+    round.max_sectors = sim.set.max_sectors
     round.own = round.last = round.candidate = round.pages = round.bios = 0
     round.length = 0
     round.behind = 0
@@ -72,7 +74,7 @@ cdef inline void round_add(
     """Write one page; majority vote by Boyer and Moore."""
     round.length = round.length + 1 if round.length > 0 and round.behind == page else 1
     round.behind = page + 1
-    round.bios += round.length % BIO_PAGES == 1
+    round.bios += begins_part(round.max_sectors, round.length)
     round.pages += 1
     if whose == owner.memory:
         round.own += 1
@@ -161,7 +163,7 @@ cdef inline void page_write_back(
 ) noexcept nogil:
     """Write one dirty page back: a round of its own."""
     cdef Round round
-    round_open(&round)
+    round_open(sim, &round)
     word_clean(sim, device, index, word_of(page), bit_of(page), &round)
     round_end(sim, &sim.devices[device].file.owner, &round)
 
@@ -184,7 +186,7 @@ cdef inline void file_sync(Sim *sim, uint32_t device, int64_t chunk) noexcept no
     if file.n_dirty == 0:
         return
     qsort(numbers + 1, n - 1, sizeof(uint64_t), number_compare)
-    round_open(&round)
+    round_open(sim, &round)
     for i in range(1, n):
         index = cache_find(file, numbers[i] << LEAF_SHIFT)
         cache_at(file, index).listed_dirty = False
@@ -193,7 +195,7 @@ cdef inline void file_sync(Sim *sim, uint32_t device, int64_t chunk) noexcept no
             while dirty != 0:
                 if round.pages == chunk:
                     round_end(sim, &file.owner, &round)
-                    round_open(&round)
+                    round_open(sim, &round)
                 some = low_bits(dirty, chunk - round.pages)
                 word_clean(sim, device, index, word, some, &round)
                 dirty &= ~some

@@ -155,6 +155,9 @@ class Setup:
         Cgroup that owns every page from the start, or -1 for a sparse file. Of a cached
         file it is the cgroup that its write-back is charged to, -1 for who dirties it
         first.
+    max_sectors : int
+        Sectors of the largest read or write of the device below, 8 or more: what is
+        longer is split there.
     backing_device : bool
         A disk below is named: its ``io.stat`` is wanted.
     oom_kills : bool
@@ -259,6 +262,7 @@ class Setup:
     reclaim_lru: bool = False
     fs_pages: int = NO_LIMIT
     laid_out_by: int = -1
+    max_sectors: int = 2560
     backing_device: bool = False
     oom_kills: bool = True
     write_errno: int = 5

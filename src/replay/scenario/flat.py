@@ -196,6 +196,7 @@ def make_setup(
         readahead_pages=limit_pages(backing.readahead),
         file_pages=whole_pages(backing.file_size),
         reclaim_lru=backing.reclaim == "lru",
+        max_sectors=backing.max_sectors_kb * 2,
         fs_pages=NO_LIMIT if backing.filesystem == "raw" else size,
         laid_out_by=owner,
         backing_device=backing.device is not None,

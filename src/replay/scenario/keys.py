@@ -199,6 +199,12 @@ KEYS: Final = (
         "cuts from",
     ),
     Key(
+        "backing.max_sectors_kb", integer(4, 1 << 20), 1280, "KiB",
+        "largest read or write that the device below takes at once "
+        "(queue/max_sectors_kb); it splits what is longer, and each part counts as an "
+        "I/O in io.stat, io.max and io.weight there",
+    ),
+    Key(
         "service.model", choice("recorded", "linear"), "recorded", "",
         "time in the device: what remains of the recorded one without the traced "
         "driver's own queueing, or a base and a rate",

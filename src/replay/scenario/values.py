@@ -71,6 +71,7 @@ class BackingValues:
     device: int | None
     cost_profile: str
     nr_requests: int
+    max_sectors_kb: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

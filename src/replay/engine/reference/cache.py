@@ -140,7 +140,10 @@ class PageCache:
             return
         file = self.files[request.device]
         extent = read_ahead(
-            file.window, file.pages, index, wanted, marked=marked, most=most
+            *(file.window, file.pages, index, wanted),
+            marked=marked,
+            most=most,
+            io_pages=self.setup.max_sectors // SECTORS,
         )
         if extent is not None:
             self._fetch(request, extent, now)
@@ -173,7 +176,7 @@ class PageCache:
         if there:
             count = self.backing[request.io_payer,]
             count["rbytes"] += len(there) * PAGE_BYTES
-            count["rios"] += n_bios(there)
+            count["rios"] += n_bios(there, self.setup.max_sectors)
         run.clear()
 
     def _create(self, request: Request, index: int, end: int, now: int) -> int | None:
@@ -376,7 +379,7 @@ class PageCache:
         file = self.files[device]
         io_payer = int(self.setup.blkcg[file.owner.memory])
         self.backing[io_payer,]["wbytes"] += len(pages) * PAGE_BYTES
-        self.backing[io_payer,]["wios"] += n_bios(pages)
+        self.backing[io_payer,]["wios"] += n_bios(pages, self.setup.max_sectors)
         file.owner.account([file.pages[index] for index in pages])
         for index in pages:
             page = file.pages[index]

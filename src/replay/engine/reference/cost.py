@@ -253,7 +253,13 @@ def absolute_cost(device: CostDevice, group: CostGroup, request: Request) -> int
     page, near, far = device.coefficients[3 * (request.op == WRITE) :][:3]
     seek = abs(request.sector - group.cursor) >> 3 if group.cursor else 0
     base = far if seek > SEEK_PAGES else near
-    return base + max(request.nbytes >> 12, 1) * page
+    # below, each part that the queue cuts off is an I/O that follows the one before
+    most = request.nbytes
+    if device.place == BACKING_DEVICE:
+        most = min(most, device.setup.max_sectors * 512)
+    whole = (request.nbytes - 1) // most
+    pages = whole * max(most >> 12, 1) + max(request.nbytes - whole * most >> 12, 1)
+    return base + whole * near + pages * page
 
 
 def end_sector(request: Request) -> int:

@@ -11,7 +11,8 @@ from replay.engine.reference.cost import Costs
 from replay.engine.reference.events import Kind
 from replay.engine.reference.latency import Latencies
 from replay.engine.reference.request import Request
-from replay.engine.reference.throttle import Throttles
+from replay.engine.reference.splits import extra_ios
+from replay.engine.reference.throttle import Throttles, direction_of
 from replay.engine.setup import BACKING_DEVICE, ArrivalEvent, Policy, Resource
 from replay.trace.schema import OP_CODES
 
@@ -44,9 +45,29 @@ class Limits:
     def below(self, request: Request, now: int) -> bool:
         """Pass the limits of the device below at once, or wait for them; tell which."""
         limit = self.throttles.find(request.io_payer, BACKING_DEVICE)
-        return self.passes(request, limit, now) and self.issues_below(
+        if not self.passes(request, limit, now) or not self.rest_passes(request, now):
+            return False
+        return self.issues_below(
             request, now, holds_worker=self.setup.policy != Policy.PASS_THROUGH
         )
+
+    def rest_passes(self, request: Request, now: int) -> bool:
+        """Pass what is left of a request that passed once more; tell if it does.
+
+        Its bytes are paid, so that limits of I/Os alone hold it: if there is none on
+        the way, it is not even looked at.
+        Source: block/blk-throttle.h:blk_should_throtl(), v6.1.
+        """
+        limit = self.throttles.find(request.io_payer, BACKING_DEVICE)
+        rw = direction_of(request)
+        while True:
+            request.passes += 1
+            if request.passes > extra_ios(self.setup, request):
+                return True
+            if not self.throttles.limits_ios(limit, rw):
+                return True
+            if not self.passes(request, limit, now):
+                return False
 
     def blkcg(self, request: Request) -> int:
         """Return whose bio it is on the traced device: a flush has none."""
@@ -200,7 +221,9 @@ class Limits:
             if request.start_ns < 0:
                 if self.issues_above(request, now):
                     self.run.take_tag(request, now)
-            elif self.issues_below(request, now, holds_worker=False):
+            elif self.rest_passes(request, now) and self.issues_below(
+                request, now, holds_worker=False
+            ):
                 self.run.serve(request, now)
 
     def woken_event(self, now: int) -> None:

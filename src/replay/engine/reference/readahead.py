@@ -10,9 +10,6 @@ from dataclasses import dataclass
 
 from replay.engine.setup import NO_LIMIT
 
-#: How many pages a request beyond the window may read at once: 1280 KiB, the largest
-#: request of most disks (include/linux/blkdev.h:BLK_DEF_MAX_SECTORS, v6.1).
-IO_PAGES = 320
 SECTORS = 8
 #: No read came before: ``prev_pos`` is -1, whose page is this one.
 NO_PAGE = (1 << 52) - 1
@@ -90,6 +87,7 @@ def read_ahead(
     *,
     marked: bool,
     most: int,
+    io_pages: int,
 ) -> Extent | None:
     """Move the window on; return what to read, if anything.
 
@@ -106,9 +104,11 @@ def read_ahead(
         It had the mark.
     most : int
         The largest window, more than 0.
+    io_pages : int
+        The largest request of the device, which a read beyond the window may fill.
     """
     if wanted > most:
-        most = max(most, min(wanted, IO_PAGES))
+        most = max(most, min(wanted, io_pages))
     if index and index in (
         window.start + window.size - window.ahead,
         window.start + window.size,

@@ -36,6 +36,8 @@ class Request:
     shares_lock: bool = False
     #: Where the touching of pages goes on after a sleep, -1 before it begins.
     next_page: int = -1
+    #: How often it passed `io.max` below, whole or what was left of it.
+    passes: int = 0
     #: Rounds that the present charge has failed.
     oom_rounds: int = 0
     #: Whose limit the present sleep is for.

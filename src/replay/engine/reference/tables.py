@@ -9,6 +9,7 @@ from replay.engine.raw import COUNTS, IO_COLUMNS, PERCENTILES, RAW_COLUMNS, Raw
 from replay.engine.reference.histogram import Histogram, bounds_of
 from replay.engine.reference.memory import Memory
 from replay.engine.reference.request import Request
+from replay.engine.reference.splits import ios_below
 from replay.engine.reference.tasks import ceil_pages
 from replay.engine.setup import PAGE_BYTES, Policy, Setup, Stage
 from replay.trace.schema import OP_CODES
@@ -56,7 +57,9 @@ class Tables:
         key = (request.device, request.issuer, request.io_payer)
         add_io(self.charges[key], request)
         if self.setup.backing_device and self.setup.direct_io:
-            add_io(self.backing[request.io_payer,], request)
+            nbytes, ios = io_columns(request.op)
+            self.backing[request.io_payer,][nbytes] += request.nbytes
+            self.backing[request.io_payer,][ios] += ios_below(self.setup, request)
 
     def completed(self, request: Request, now: int) -> None:
         """Count a request that the driver is done with."""

@@ -112,6 +112,15 @@ class Throttles:
             cgroup = int(self.setup.parent[cgroup])
         return -1
 
+    def limits_ios(self, index: int, rw: int) -> bool:
+        """Tell whether any limit from a group up is of I/Os."""
+        while index >= 0:
+            group = self.groups[index]
+            if group.directions[rw].iops != NO_LIMIT:
+                return True
+            index = group.parent
+        return False
+
     def enter(self, request: Request, index: int, now: int) -> bool:
         """Pass a bio through the limits from a group up, or queue it; tell which."""
         jiffies = jiffies_at(self.setup, now)
@@ -154,7 +163,7 @@ class Throttles:
 
     def wait_bytes(self, one: Direction, request: Request, jiffies: int) -> int:
         """Return the wait that the byte limit demands."""
-        if one.bps == NO_LIMIT:
+        if one.bps == NO_LIMIT or request.passes:
             return 0
         elapsed = jiffies - one.start
         whole = self.round_up(elapsed or self.slice)
@@ -268,9 +277,11 @@ def direction_of(request: Request) -> int:
 
 def ios_of(one: Direction, request: Request) -> int:
     """Return the I/Os a request counts for."""
-    return max(1, request.n_bios) if one.counts_bios else 1
+    return max(1, request.n_bios) if one.counts_bios and not request.passes else 1
 
 
 def size_of(request: Request) -> int:
-    """Return the bytes a bio counts for."""
+    """Return the bytes a bio counts for; what is left of a split one is paid."""
+    if request.passes:
+        return 0
     return DISCARD_BYTES if request.op == DISCARD else request.nbytes

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replay.engine.reference.reclaim import Page
+from replay.engine.reference.splits import begins_part
 
 #: vm.dirty_expire_centisecs: a file dirty for so long is written back.
 EXPIRE_NS = 30 * 10**9
@@ -16,8 +17,6 @@ EXPIRE_NS = 30 * 10**9
 CHUNK_PAGES = 13_312
 #: Pages a second of that guess.
 BANDWIDTH = 25_600
-#: The largest request of most disks: a longer run is split there.
-BIO_PAGES = 320
 #: WB_FRN_TIME_SHIFT, _AVG_SHIFT, _CUT_DIV, WB_FRN_HIST_UNIT, _MAX_SLOTS, _THR_SLOTS.
 TIME_SHIFT, AVERAGE_SHIFT, CUT, SLOT, MOST_SLOTS, SWITCH = 13, 3, 8, 1024, 5, 8
 HISTORY_MASK = 0xFFFF
@@ -81,10 +80,10 @@ class Owner:
                 self.winner, self.average, self.history = NOBODY, 0, 0
 
 
-def n_bios(pages: Sequence[int]) -> int:
+def n_bios(pages: Sequence[int], max_sectors: int) -> int:
     """Return the bios that write sorted pages: one a run, or more if it is long."""
     bios = length = 0
     for i, page in enumerate(pages):
         length = length + 1 if i and pages[i - 1] == page - 1 else 1
-        bios += length % BIO_PAGES == 1
+        bios += begins_part(length, max_sectors)
     return bios
