@@ -14,8 +14,8 @@ FEED = "__pyx_pw_*Engine_*feed"
 FILL = "*Services_*fill"
 #: Instructions a request; a quarter above what gcc 12 makes of the engine on x86-64.
 BOUNDS = {
-    "direct": 770,
-    "direct, 2,000 cgroups": 970,
+    "direct": 240,
+    "direct, 2,000 cgroups": 500,
     "tmpfs": 1780,
     "all stages": 1830,
 }

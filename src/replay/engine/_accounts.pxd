@@ -59,20 +59,30 @@ cdef inline uint64_t account_key(uint32_t issuer, unsigned int device) noexcept 
     return <uint64_t> device << 32 | issuer
 
 
+cdef inline uint32_t account_find(
+    const Sim *sim, uint32_t issuer, unsigned int device
+) noexcept nogil:
+    """Return the account of an issuer on a device, 0 if there is none yet."""
+    if sim.account_table != NULL:
+        return sim.account_table[<size_t> device * sim.n_cgroups + issuer] // 2
+    return keymap_get(&sim.account_map, account_key(issuer, device))
+
+
 cdef inline uint32_t account_of(
     Sim *sim, uint32_t issuer, unsigned int device
 ) noexcept nogil:
     """Return the account of an issuer on a device; makes it."""
-    cdef uint64_t key = account_key(issuer, device)
-    cdef uint32_t index = keymap_get(&sim.account_map, key)
+    cdef uint32_t index = account_find(sim, issuer, device)
     cdef Account *account
     if index == 0:
         index = arena_add(&sim.accounts)
         account = (<Account *> sim.accounts.data) + index
         account.issuer = issuer
         account.device = <unsigned short> device
-        if index != 0:
-            keymap_set(&sim.account_map, key, index)
+        if sim.account_table != NULL:
+            sim.account_table[<size_t> device * sim.n_cgroups + issuer] = index * 2
+        elif index != 0:
+            keymap_set(&sim.account_map, account_key(issuer, device), index)
     return index
 
 
@@ -87,14 +97,19 @@ cdef inline Charge *charge_of(
     if account.charge != 0 and account.charge_payer == payer:
         return (<Charge *> sim.charges.data) + account.charge
     key = <uint64_t> request.account << 32 | payer
-    index = keymap_get(&sim.charge_map, key)
+    index = account.first_charge
+    if index != 0 and account.first_payer != payer:
+        index = keymap_get(&sim.charge_map, key)
     if index == 0:
         index = arena_add(&sim.charges)
         charge = (<Charge *> sim.charges.data) + index
         charge.device = request.device
         charge.issuer = request.issuer
         charge.payer = payer
-        if index != 0:
+        if account.first_charge == 0:
+            account.first_charge = index
+            account.first_payer = payer
+        elif index != 0:
             keymap_set(&sim.charge_map, key, index)
     account.charge = index
     account.charge_payer = payer

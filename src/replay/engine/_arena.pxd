@@ -197,3 +197,12 @@ cdef inline void keymap_set(KeyMap *map, uint64_t key, uint32_t value) noexcept 
     slot.key = key
     slot.value = value
     map.length += 1
+
+
+cdef inline void keymap_put(KeyMap *map, uint64_t key, uint32_t value) noexcept nogil:
+    """Give a key a value, whether it is there or not; the value is not 0."""
+    cdef Slot *slot = keymap_place(map, key)
+    if slot.value != 0:
+        slot.value = value
+    else:
+        keymap_set(map, key, value)

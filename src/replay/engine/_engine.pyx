@@ -4,6 +4,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
+from replay.engine._alone cimport alone_open, alone_settle
 from replay.engine._buckets cimport BucketRow, buckets_bytes
 from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
@@ -114,6 +115,8 @@ cdef class Engine:
         self._limits(setup)
         costs_open(sim, setup)
         latencies_open(sim, setup)
+        if not alone_open(sim):
+            raise MemoryError
 
     cdef int _settings(self, setup, bint requests) except -1:
         cdef Sim *sim = &self.sim
@@ -391,6 +394,7 @@ cdef class Engine:
         if sim.set.cache_on:
             files_sync(sim)
         samples_fold(sim)
+        alone_settle(sim)
         if out_of_memory(sim):
             raise MemoryError("the engine ran out of memory")
         if sim.timeline.interval_ns > 0:

@@ -7,6 +7,7 @@ with dependent arrivals, one release for each stream.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine._accounts cimport account_of, count_completed, count_unissued
+from replay.engine._alone cimport alone_row, alone_settle, alone_settle_device
 from replay.engine._arena cimport arena_add
 from replay.engine._backcharge cimport stream_delay
 from replay.engine._cost cimport cost_begin, cost_done
@@ -335,6 +336,7 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
         write_back_timer(sim, <uint32_t> sequence - sim.n_devices, event.when_ns)
         return
     if kind == EVENT_TIMER:
+        alone_settle_device(sim, <uint32_t> sequence)
         if workers_reap(sim, &sim.devices[sequence], event.when_ns):
             when_ns = sim.devices[sequence].timer_ns
             push(sim, when_ns, EVENT_TIMER, <int64_t> sequence, 0)
@@ -371,6 +373,7 @@ cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
         limit -= 1
     if sim.pending == 0:
         samples_fold(sim)
+        alone_settle(sim)
     if out_of_memory(sim):
         sim.status = SIM_NO_MEMORY
     return sim.pending > 0 and sim.status == SIM_OK
@@ -403,7 +406,8 @@ cdef inline void run_rows(
                 run_event(sim)
             if now >= sim.timeline.cut_ns:
                 timeline_cut(sim, now)
-            queue_row(sim, columns, i, now, -1)
+            if not sim.set.in_bulk or not alone_row(sim, columns, i, now):
+                queue_row(sim, columns, i, now, -1)
         # scratch entries carry the rows until the next look (see _arena.pxd)
         if i & 255 == 255 and out_of_memory(sim):
             sim.status = SIM_NO_MEMORY

@@ -6,10 +6,9 @@ charge. Each link is asked for a few rows before the next.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from replay.engine._accounts cimport account_key
-from replay.engine._arena cimport keymap_get, keymap_mix
+from replay.engine._accounts cimport account_find, account_key
+from replay.engine._arena cimport keymap_mix
 from replay.engine._types cimport (
-    NOT_REPLAYED,
     Account,
     Charge,
     Columns,
@@ -35,11 +34,9 @@ cdef inline uint32_t account_ahead(
     const Sim *sim, const Columns *columns, int64_t i
 ) noexcept nogil:
     """Return the account of a row, 0 if it has none yet."""
-    if columns.device[i] == NOT_REPLAYED:
+    if columns.device[i] >= sim.n_devices or columns.issuer[i] >= sim.n_cgroups:
         return 0
-    return keymap_get(
-        &sim.account_map, account_key(columns.issuer[i], columns.device[i])
-    )
+    return account_find(sim, columns.issuer[i], columns.device[i])
 
 
 cdef inline void prefetch_rows(
@@ -48,13 +45,21 @@ cdef inline void prefetch_rows(
     """Fetch what rows a little behind row i will touch."""
     cdef const Account *account
     cdef uint64_t key
+    cdef uint32_t issuer, device
     if (
         sim.accounts.length < PREFETCH_ACCOUNTS
         or i + HASH_AHEAD >= columns.n_rows
     ):
         return
-    key = account_key(columns.issuer[i + HASH_AHEAD], columns.device[i + HASH_AHEAD])
-    prefetch(&sim.account_map.slots[keymap_mix(key) & sim.account_map.mask])
+    issuer = columns.issuer[i + HASH_AHEAD]
+    device = columns.device[i + HASH_AHEAD]
+    if sim.account_table != NULL:
+        prefetch(sim.account_table + <size_t> device * sim.n_cgroups + issuer)
+    else:
+        key = account_key(issuer, device)
+        prefetch(&sim.account_map.slots[keymap_mix(key) & sim.account_map.mask])
+    if sim.set.in_bulk:
+        return
     prefetch(
         (<Account *> sim.accounts.data) + account_ahead(sim, columns, i + ACCOUNT_AHEAD)
     )

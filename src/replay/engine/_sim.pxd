@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
+from replay.engine._alone cimport alone_close
 from replay.engine._arena cimport (
     allocate_zeroed,
     arena_close,
@@ -43,6 +44,10 @@ from replay.engine._types cimport (
     Worker,
 )
 
+cdef enum:
+    # entries of a table by device and cgroup: 16 MiB, of which what is used is touched
+    MAX_TABLE = 1 << 22
+
 
 cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
     """Tell whether any part of the state could not grow."""
@@ -57,6 +62,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         or sim.wait_map.failed
         or sim.accounts.failed
         or sim.account_map.failed
+        or sim.alone.tallies.failed
         or sim.charges.failed
         or sim.charge_map.failed
         or sim.blocks.failed
@@ -106,6 +112,16 @@ cdef inline bint lists_open(Sim *sim) noexcept nogil:
     return sim.lists != NULL
 
 
+cdef inline bint tables_open(Sim *sim) noexcept nogil:
+    """Make the tables by device and cgroup if they are small; tell if memory sufficed."""
+    cdef size_t n = <size_t> sim.n_devices * sim.n_cgroups
+    if n > MAX_TABLE:
+        return True
+    sim.account_table = <uint32_t *> calloc(n, sizeof(uint32_t))
+    sim.worker_table = <uint32_t *> calloc(n, sizeof(uint32_t))
+    return sim.account_table != NULL and sim.worker_table != NULL
+
+
 cdef inline bint sim_open(Sim *sim) noexcept nogil:
     """Make the state that the settings and the counts of ids ask for.
 
@@ -131,7 +147,9 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     keymap_open(&sim.account_map, 64)
     keymap_open(&sim.charge_map, 64)
     keymap_open(&sim.failure_map, 16)
-    if not waits_open(sim) or not samples_open(&sim.samples, MIN_SAMPLES):
+    if not tables_open(sim) or not waits_open(sim):
+        return False
+    if not samples_open(&sim.samples, MIN_SAMPLES):
         return False
     sim.devices = <Device *> calloc(sim.n_devices, sizeof(Device))
     sim.groups = <Group *> allocate_zeroed(sim.n_cgroups, sizeof(Group))
@@ -198,5 +216,8 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     keymap_close(&sim.wait_map)
     free(sim.wait_table)
     keymap_close(&sim.account_map)
+    free(sim.account_table)
+    free(sim.worker_table)
+    alone_close(sim)
     keymap_close(&sim.charge_map)
     keymap_close(&sim.failure_map)

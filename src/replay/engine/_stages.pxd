@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from replay.engine._accounts cimport count_charged, count_completed
+from replay.engine._alone cimport alone_ready
 from replay.engine._backcharge cimport backcharge
 from replay.engine._cost cimport bio_cgroup, cost_device, cost_enter
 from replay.engine._cost_types cimport RequestLimits
@@ -45,6 +46,7 @@ cdef inline void served_alone(
     sim.end_ns = max(sim.end_ns, done_ns)
     count_completed(sim, request, done_ns)
     sim.counts.in_flight -= 1
+    alone_ready(sim, request)
 
 
 cdef inline void served_from(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:

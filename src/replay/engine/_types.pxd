@@ -23,8 +23,10 @@ from libc.stdint cimport (
     uint64_t,
 )
 
+from replay.engine._alone_types cimport Alone
 from replay.engine._arena cimport Arena, KeyMap
 from replay.engine._cost_types cimport CostDevice
+from replay.engine._count_types cimport Counts, Failure, Kill
 from replay.engine._cache_types cimport File, PageLists, Protection
 from replay.engine._heap cimport Heap
 from replay.engine._histogram cimport SampleLog
@@ -278,6 +280,8 @@ cdef struct Account:
     uint32_t worker             # that served it last, a cache
     uint32_t charge             # the last charge, a cache
     uint32_t charge_payer
+    uint32_t first_charge       # the others stand in Sim.charge_map
+    uint32_t first_payer
     int64_t unissued[N_IO]      # what the driver never saw; the rest stands in charges
 
 cdef struct Charge:
@@ -326,21 +330,6 @@ cdef struct Task:
     int64_t in_flight_bytes
     int64_t resident
 
-cdef struct Kill:
-    int64_t time_ns
-    int64_t usage_bytes
-    int64_t row
-    uint32_t limit_cgroup
-    uint32_t victim_cgroup
-    int32_t task
-
-cdef struct Failure:
-    uint32_t cgroup
-    int32_t code
-    int64_t count
-    int64_t nbytes
-    int64_t first_ns
-
 cdef struct Done:
     # a row of the `requests` table
     int64_t row
@@ -353,22 +342,6 @@ cdef struct Done:
     uint32_t worker
     int32_t error
     uint16_t device
-
-cdef struct Counts:
-    int64_t requests
-    int64_t completed
-    int64_t failed
-    int64_t unfinished
-    int64_t stopped
-    int64_t unissued
-    int64_t other_devices
-    int64_t workers_alive
-    int64_t workers_peak
-    int64_t css_refs
-    int64_t leaked_refs
-    int64_t delays
-    int64_t delayed_ns
-    int64_t in_flight
 
 cdef struct Settings:
     PolicyKind policy
@@ -398,6 +371,7 @@ cdef struct Settings:
     # The end of direct I/O changes nothing for others: nobody waits for its place, no
     # page is touched. Such a request is counted when it is served, without an event.
     bint ends_alone
+    bint in_bulk            # and so is counted with others, see _alone.pxd
     uint64_t alloc_fail_threshold   # of 63 bits
     uint64_t alloc_fail_seed
     int64_t fs_pages
@@ -467,6 +441,11 @@ cdef struct Sim:
     uint32_t *wait_table    # the same, by both cgroups and the resource; or NULL
     Arena accounts
     KeyMap account_map
+    # by device and issuer: twice the account's index, 1 more if it is ready (_alone.pxd);
+    # likewise the workers by device and cgroup; NULL where there are too many
+    uint32_t *account_table
+    uint32_t *worker_table
+    Alone alone
     Arena charges
     KeyMap charge_map
     SampleLog samples

@@ -6,7 +6,7 @@ loop_free_idle_workers(), v6.1; the series' v14 is the same.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from replay.engine._arena cimport Slot, arena_add, keymap_place, keymap_set
+from replay.engine._arena cimport arena_add, keymap_put, keymap_get
 from replay.engine._server cimport request_at, server_open
 from replay.engine._types cimport (
     OP_FLUSH,
@@ -118,8 +118,13 @@ cdef inline uint32_t worker_for(
     each burst: they share an entry, so that memory is bounded.
     """
     cdef Device *device = &sim.devices[request.device]
-    cdef Slot *place = keymap_place(&device.by_blkcg, blkcg)
-    cdef uint32_t index = place.value
+    cdef uint32_t *place = NULL
+    cdef uint32_t index
+    if sim.worker_table != NULL:
+        place = sim.worker_table + (<size_t> request.device * sim.n_cgroups + blkcg)
+        index = place[0]
+    else:
+        index = keymap_get(&device.by_blkcg, blkcg)
     if index != 0:
         # a worker that was freed keeps its place in the map for the next one
         if worker_at(sim, index).reaped_ns < 0:
@@ -137,10 +142,10 @@ cdef inline uint32_t worker_for(
         return index
     else:
         index = worker_add(sim, request.device, blkcg, WORKER_BURST, now)
-    if place.value != 0:
-        place.value = index
+    if place != NULL:
+        place[0] = index
     elif index != 0:
-        keymap_set(&device.by_blkcg, blkcg, index)
+        keymap_put(&device.by_blkcg, blkcg, index)
     return index
 
 

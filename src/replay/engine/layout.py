@@ -49,6 +49,8 @@ STRUCTS: Final = {
         ("worker", "u4"),
         ("charge", "u4"),
         ("charge_payer", "u4"),
+        ("first_charge", "u4"),
+        ("first_payer", "u4"),
         ("unissued", "i8", len(IO_COLUMNS)),
     ),
     "BackingIo": _struct(("io", "i8", len(IO_COLUMNS))),
