@@ -9,7 +9,7 @@ import numpy as np
 import replay
 from benchmarks.cases.registry import Bench, Case
 from benchmarks.measure import Result, repeat
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.options import FormatOptions
 
 SEED: Final = 7
 #: Sectors, in 4 KiB steps, at random: numbers as long as real ones.

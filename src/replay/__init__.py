@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from replay.trace.events import convert_events
     from replay.trace.file import Trace, open_trace
     from replay.trace.filters import Filters
-    from replay.trace.formats.base import FormatOptions
+    from replay.trace.formats.options import FormatOptions
     from replay.trace.parquet import write_parquet
     from replay.vary.sweep import Sweep, sweep
 
@@ -75,7 +75,7 @@ _MODULES = {
     "Calibration": "replay.calibration.model",
     "Dataset": "replay.dataset.read",
     "Filters": "replay.trace.filters",
-    "FormatOptions": "replay.trace.formats.base",
+    "FormatOptions": "replay.trace.formats.options",
     "Result": "replay.results.result",
     "Scenario": "replay.scenario.load",
     "Sweep": "replay.vary.sweep",

@@ -27,7 +27,7 @@ from replay.scenario.load import Scenario
 from replay.scenario.overrides import check_overrides
 from replay.trace.convert import open_or_convert, open_source
 from replay.trace.file import Progress, Trace
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.options import FormatOptions
 from replay.trace.kept import KeptRows
 from replay.trace.metadata import Summary
 from replay.trace.schema import device_text

@@ -13,7 +13,7 @@ from replay.cli.main import cli
 from replay.errors import ScenarioError
 from replay.results.write import ResultSink
 from replay.trace.filters import Filters
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.options import FormatOptions
 
 
 class Library:

@@ -33,7 +33,7 @@ import replay  # noqa: E402
 from replay.errors import ReplayError  # noqa: E402
 from replay.trace._scan import Scan  # noqa: E402
 from replay.trace.blktrace import BlktraceBatches, Source  # noqa: E402
-from replay.trace.formats.base import FormatOptions  # noqa: E402
+from replay.trace.formats.options import FormatOptions  # noqa: E402
 from replay.trace.metadata import Quality  # noqa: E402
 from small_traces import SAMPLES, UNTOLD  # noqa: E402
 from trace_builder import Event, cpu_files, event_bytes, note  # noqa: E402

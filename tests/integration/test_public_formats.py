@@ -12,7 +12,7 @@ import pytest
 from replay.errors import TraceError
 from replay.trace.convert import open_or_convert
 from replay.trace.file import Trace
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.registry import NAMES
 from text_printer import PATTERN, printed
 

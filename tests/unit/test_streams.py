@@ -13,7 +13,7 @@ import pytest
 from captures import writes
 from replay.errors import TraceError
 from replay.trace.convert import convert, open_or_convert
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.options import FormatOptions
 from small_traces import SAMPLES, UNTOLD
 
 OPTIONS = {"csv": {"columns": "time=a:s,offset=b:B,size=c:B,op=d"}}

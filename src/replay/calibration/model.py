@@ -16,7 +16,7 @@ from replay.replayer import run
 from replay.scenario.load import Scenario
 from replay.trace.convert import open_or_convert
 from replay.trace.file import Progress, Trace
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.options import FormatOptions
 from replay.trace.schema import OP_CODES
 
 #: What ``[service]`` takes at most.

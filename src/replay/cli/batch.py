@@ -11,7 +11,7 @@ from replay.cli.progress import message, progress_bar
 
 if TYPE_CHECKING:
     from replay.trace.filters import Filters
-    from replay.trace.formats.base import FormatOptions
+    from replay.trace.formats.options import FormatOptions
 
 
 @click.command
@@ -68,7 +68,7 @@ def batch(
     policies: tuple[str, ...],
     overrides: tuple[str, ...],
     format: "FormatOptions",
-    filters: "Filters",
+    filters: "Filters | None",
     assign: Path | None,
     cgroups: str | None,
     jobs: int | None,

@@ -14,7 +14,7 @@ from replay.cli.progress import message, progress_bar
 if TYPE_CHECKING:
     from replay.trace.file import Progress
     from replay.trace.filters import Filters
-    from replay.trace.formats.base import FormatOptions
+    from replay.trace.formats.options import FormatOptions
     from replay.trace.metadata import Metadata
 
 
@@ -53,7 +53,7 @@ def convert(
     to: str,
     events: bool,
     format: "FormatOptions",
-    filters: "Filters",
+    filters: "Filters | None",
     cgroups: Path | None,
     overwrite: bool,
     batch_rows: int,

@@ -11,7 +11,7 @@ from replay.cli.show import show
 
 if TYPE_CHECKING:
     from replay.trace.filters import Filters
-    from replay.trace.formats.base import FormatOptions
+    from replay.trace.formats.options import FormatOptions
 
 
 @click.command
@@ -53,7 +53,7 @@ def curve(
     output: Path | None,
     overwrite: bool,
     format: "FormatOptions",
-    filters: "Filters",
+    filters: "Filters | None",
     assign: Path | None,
     cgroups: Path | None,
     as_json: bool,

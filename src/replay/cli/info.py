@@ -10,7 +10,7 @@ from replay.cli.progress import progress_bar
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from replay.trace.formats.base import FormatOptions
+    from replay.trace.formats.options import FormatOptions
 
 
 @click.command

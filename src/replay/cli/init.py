@@ -9,7 +9,7 @@ from replay.cli import options
 from replay.cli.progress import message, progress_bar
 
 if TYPE_CHECKING:
-    from replay.trace.formats.base import FormatOptions
+    from replay.trace.formats.options import FormatOptions
 
 
 @click.command

@@ -3,9 +3,13 @@
 ``replay --help`` imports click and nothing else of weight.
 """
 
+import atexit
+import gc
 import importlib
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from types import FrameType, ModuleType
 from typing import Any, Final
@@ -56,6 +60,8 @@ COMMANDS: Final = {
 }
 INTERRUPTED: Final = 128 + signal.SIGINT
 TERMINATED: Final = 128 + signal.SIGTERM
+#: Objects made between two searches for cycles; Python: 700.
+_OBJECTS: Final = 50_000
 
 
 class LazyGroup(click.Group):
@@ -111,10 +117,36 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    # a command makes few cycles, its imports many objects: fewer searches for cycles
+    gc.set_threshold(_OBJECTS)
+    # numpy's threads of linear algebra, which nothing here needs, take long to start
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # unwinds the stack, so that temporary files go
     signal.signal(signal.SIGTERM, _terminate)
     sys.meta_path.insert(0, _NoPandas())
-    cli(prog_name="replay")
+    try:
+        cli(prog_name="replay")
+    except SystemExit as ended:
+        if ended.code in (None, 0) and threading.active_count() == 1:
+            _leave()
+        raise
+
+
+def _leave() -> None:
+    """End the process, as Python does after the main module, but do not tidy up.
+
+    To take down what numpy and pyarrow have made takes as long as to import click.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            # None if it is closed
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            # Python says so, and ends with its own exit code
+            return
+    os._exit(0)
 
 
 class _NoPandas:

@@ -78,7 +78,7 @@ def input_format(command: Callable[..., Any]) -> Callable[..., Any]:
         blkparse_format: str | None,
         **others: Any,
     ) -> Any:
-        from replay.trace.formats.base import FormatOptions
+        from replay.trace.formats.options import FormatOptions
 
         format = FormatOptions(
             name=format_name, columns=columns, blkparse_format=blkparse_format
@@ -110,7 +110,10 @@ def input_format(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which requests to keep; the command gets ``filters``."""
+    """Add the options that say which requests to keep.
+
+    The command gets ``filters``, None where there are none.
+    """
 
     @wraps(command)
     def gathered(
@@ -124,17 +127,21 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
         sectors: str | None,
         **others: Any,
     ) -> Any:
-        from replay.trace.filters import Filters
+        given: dict[str, Any] = {
+            "begin": begin,
+            "end": end,
+            "devices": devices,
+            "cgroups": only_cgroups,
+            "processes": processes,
+            "ops": ops,
+            "sectors": sectors,
+        }
+        filters = None
+        # "" is a value, and refused
+        if any(value not in (None, ()) for value in given.values()):
+            from replay.trace.filters import Filters
 
-        filters = Filters(
-            begin=begin,
-            end=end,
-            devices=devices,
-            cgroups=only_cgroups,
-            processes=processes,
-            ops=ops,
-            sectors=sectors,
-        )
+            filters = Filters(**given)
         return command(filters=filters, **others)
 
     for option in (

@@ -11,7 +11,7 @@ from replay.cli.show import show
 
 if TYPE_CHECKING:
     from replay.trace.filters import Filters
-    from replay.trace.formats.base import FormatOptions
+    from replay.trace.formats.options import FormatOptions
 
 
 @click.command
@@ -49,7 +49,7 @@ def run(
     scenario: Path | None,
     overrides: tuple[str, ...],
     format: "FormatOptions",
-    filters: "Filters",
+    filters: "Filters | None",
     assign: Path | None,
     cgroups: Path | None,
     output: Path | None,

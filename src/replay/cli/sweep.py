@@ -11,7 +11,7 @@ from replay.cli.show import show
 
 if TYPE_CHECKING:
     from replay.trace.filters import Filters
-    from replay.trace.formats.base import FormatOptions
+    from replay.trace.formats.options import FormatOptions
 
 
 @click.command
@@ -72,7 +72,7 @@ def sweep(
     plot: Path | None,
     overwrite: bool,
     format: "FormatOptions",
-    filters: "Filters",
+    filters: "Filters | None",
     assign: Path | None,
     cgroups: Path | None,
     jobs: int | None,

@@ -20,7 +20,7 @@ from replay.parallel.pool import Pool
 from replay.trace.convert import format_options
 from replay.trace.file import Progress
 from replay.trace.filters import Filters
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.options import FormatOptions
 
 
 def batch(

@@ -32,7 +32,7 @@ from replay.scenario.load import Scenario
 from replay.trace.convert import convert, open_or_convert
 from replay.trace.file import Trace, is_arrow, open_trace
 from replay.trace.filters import Filters
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.options import FormatOptions
 from replay.trace.metadata import Metadata
 from replay.trace.schema import SCHEMA_VERSION, TRACE_SCHEMA
 from replay.version import WRITER

@@ -28,7 +28,7 @@ from replay.scenario.load import Scenario
 from replay.trace.convert import open_or_convert
 from replay.trace.file import Progress, Trace
 from replay.trace.filters import Filters
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.options import FormatOptions
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

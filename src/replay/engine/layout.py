@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.distinct import numbered
 from replay.engine.raw import (
     COST_COLUMNS,
     COUNTS,
@@ -257,7 +258,7 @@ def _io(
     issuer = np.concatenate([account["issuer"], charge["issuer"]])
     device = np.concatenate([account["device"], charge["device"]])
     key = setup.blkcg[issuer].astype(np.int64) << 16 | device
-    unique, place = np.unique(key, return_inverse=True)
+    unique, place = numbered(key)
     io = np.zeros((len(unique), len(IO_COLUMNS)), np.int64)
     np.add.at(io, place, np.concatenate([account["unissued"], charge["io"]]))
     return table(

@@ -3,20 +3,25 @@
 Pure: tables in, small values out. Nothing here knows how it is shown.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final, Generic, TypeVar
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from replay.results.merge import merge_latency
+from replay.engine.raw import PERCENTILES
+from replay.results.arrays import coded
 from replay.results.result import Result
-from replay.results.sums import sums, with_io_bytes
 
 TOP_CGROUPS: Final = 20
 TOP_LINES: Final = 5
 _ISSUED: Final = ("rbytes", "wbytes", "dbytes")
+_TOTAL: Final = "total"
 T = TypeVar("T")
 Row = dict[str, Any]
 
@@ -107,125 +112,177 @@ def facts(result: Result) -> Facts:
         Rankings are by bytes or time, ties by name, so equal results tell the same.
     """
     kills = result.kills.slice(0, TOP_LINES).to_pylist()
-    errors = result.errors.sort_by(
-        [("count", "descending"), ("cgroup", "ascending"), ("errno", "ascending")]
-    )
+    charges = _Charges(result.charges)
     return Facts(
-        paid=_paid(result.charges),
+        paid=_paid(charges),
         waited=_waited(result.interference),
         kills=Top(kills, result.kills.num_rows - len(kills)),
-        errors=_top(errors),
-        cgroups=_cgroups(result),
+        errors=_errors(result.errors),
+        cgroups=_cgroups(result, charges),
     )
 
 
-def _top(ranked: pa.Table, n: int = TOP_LINES) -> Top[Row]:
-    items = ranked.slice(0, n).to_pylist()
-    return Top(items, ranked.num_rows - len(items))
+class _Charges:
+    """The columns of ``charges`` that are told of."""
+
+    def __init__(self, charges: pa.Table) -> None:
+        self.issuer = coded(charges["issuer"])
+        self.payer = coded(charges["payer"])
+        self.issued = {name: _numbers(charges, name) for name in _ISSUED}
+        self.io_bytes = _numbers(charges, "rbytes") + self.issued["wbytes"]
+        self.io_bytes += self.issued["dbytes"]
+        self.charged_bytes = _numbers(charges, "charged_bytes")
 
 
-def _only(table: pa.Table, column: str, names: list[str]) -> pa.Table:
-    wanted = pa.array(names, pa.string())
-    return table.filter(pc.is_in(table[column], value_set=wanted))
+def _numbers(table: pa.Table, name: str) -> NDArray[np.int64]:
+    return np.asarray(table[name].to_numpy(), np.int64)
 
 
-def _paid(charges: pa.Table) -> Top[Paid]:
-    table = with_io_bytes(charges)
-    pairs = sums(table, ["payer", "issuer"], ["io_bytes", "charged_bytes"])
-    others = pairs.filter(
-        pc.and_(
-            pc.not_equal(pairs["payer"], pairs["issuer"]),
-            pc.greater(pc.add(pairs["io_bytes"], pairs["charged_bytes"]), 0),
-        )
-    )
-    order = [("io_bytes", "descending"), ("charged_bytes", "descending")]
-    order += [("payer", "ascending"), ("issuer", "ascending")]
-    top = _top(others.sort_by(order))
-    issuers = _only(pairs, "issuer", [row["issuer"] for row in top.items])
-    issued = dict(_pairs(sums(issuers, ["issuer"], ["io_bytes"])))
-    return Top(
-        [
+def _first(order: NDArray[np.intp], n: int) -> tuple[list[int], int]:
+    """Return the first of an order, and how many more there are."""
+    return order[:n].tolist(), max(0, len(order) - n)
+
+
+def _sums(
+    keys: NDArray[np.int64], *values: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], list[NDArray[np.int64]]]:
+    """Sum over the rows of a key: a row that has the key, and the sums, by keys."""
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    if not len(starts):
+        return starts, list(values)
+    return order[starts], [np.add.reduceat(one[order], starts) for one in values]
+
+
+def _errors(errors: pa.Table) -> Top[Row]:
+    count, errno = _numbers(errors, "count"), _numbers(errors, "errno")
+    order = np.lexsort((errno, coded(errors["cgroup"]).ranks(), -count))
+    rows, n_more = _first(order, TOP_LINES)
+    return Top([errors.slice(row, 1).to_pylist()[0] for row in rows], n_more)
+
+
+def _paid(charges: _Charges) -> Top[Paid]:
+    issuer, payer = charges.issuer, charges.payer
+    pair = payer.codes * len(issuer.words) + issuer.codes
+    row, (n_bytes, memory) = _sums(pair, charges.io_bytes, charges.charged_bytes)
+    names = np.array([*payer.words, *issuer.words], object)
+    other = names[payer.codes[row]] != names[len(payer.words) :][issuer.codes[row]]
+    chosen = np.flatnonzero(other & (n_bytes + memory > 0))
+    by = (issuer.ranks()[row], payer.ranks()[row], -memory, -n_bytes)
+    order = chosen[np.lexsort([one[chosen] for one in by])]
+    first, n_more = _first(order, TOP_LINES)
+    items = []
+    for i in first:
+        issued = charges.io_bytes[issuer.codes == issuer.codes[row[i]]].sum()
+        items.append(
             Paid(
-                payer=row["payer"],
-                issuer=row["issuer"],
-                io_bytes=row["io_bytes"],
-                issued_bytes=issued[row["issuer"]],
-                memory_bytes=row["charged_bytes"],
+                payer=payer.words[payer.codes[row[i]]],
+                issuer=issuer.words[issuer.codes[row[i]]],
+                io_bytes=int(n_bytes[i]),
+                issued_bytes=int(issued),
+                memory_bytes=int(memory[i]),
             )
-            for row in top.items
-        ],
-        top.n_more,
-    )
+        )
+    return Top(items, n_more)
 
 
 def _waited(interference: pa.Table) -> Top[Waited]:
-    unequal = pc.not_equal(interference["waiting"], interference["blocking"])
-    others = interference.filter(
-        pc.and_(unequal, pc.greater(interference["wait_ns"], 0))
+    waiting, blocking = coded(interference["waiting"]), coded(interference["blocking"])
+    resource, wait_ns = (
+        coded(interference["resource"]),
+        _numbers(interference, "wait_ns"),
     )
-    order = [("wait_ns", "descending"), ("waiting", "ascending")]
-    order += [("blocking", "ascending"), ("resource", "ascending")]
-    top = _top(others.sort_by(order))
-    return Top([Waited(**row) for row in top.items], top.n_more)
+    names = np.array([*waiting.words, *blocking.words], object)
+    other = names[waiting.codes] != names[len(waiting.words) :][blocking.codes]
+    chosen = np.flatnonzero(other & (wait_ns > 0))
+    by = (resource.ranks(), blocking.ranks(), waiting.ranks(), -wait_ns)
+    order = chosen[np.lexsort([one[chosen] for one in by])]
+    rows, n_more = _first(order, TOP_LINES)
+    found = [interference.slice(row, 1).to_pylist()[0] for row in rows]
+    return Top([Waited(**row) for row in found], n_more)
 
 
-def _cgroups(result: Result) -> Top[CgroupFacts]:
-    charges = with_io_bytes(result.charges)
-    issued = sums(charges, ["issuer"], [*_ISSUED, "io_bytes"])
-    ranked = issued.sort_by([("io_bytes", "descending"), ("issuer", "ascending")])
-    top = _top(ranked, TOP_CGROUPS)
-    cgroups = {
-        row["issuer"]: CgroupFacts(
-            name=row["issuer"], issued={name: row[name] for name in _ISSUED}
-        )
-        for row in top.items
-    }
-    names = list(cgroups)
+def _cgroups(result: Result, charges: _Charges) -> Top[CgroupFacts]:
+    issuer = charges.issuer
+    row, (n_bytes,) = _sums(issuer.codes, charges.io_bytes)
+    order = np.lexsort((issuer.ranks()[row], -n_bytes))
+    first, n_more = _first(order, TOP_CGROUPS)
+    cgroups = {}
+    for code in issuer.codes[row[first]].tolist():
+        mine = issuer.codes == code
+        name = issuer.words[code]
+        issued = {
+            key: int(values[mine].sum()) for key, values in charges.issued.items()
+        }
+        cgroups[name] = CgroupFacts(name=name, issued=issued)
 
-    mine = _only(charges, "issuer", names)
-    for name, payer, n_bytes in _ranked(mine, "issuer", "payer", "io_bytes"):
-        cgroups[name].payers.append((payer, n_bytes))
-    interference = _only(result.interference, "waiting", names)
-    for name, blocking, ns in _ranked(interference, "waiting", "blocking", "wait_ns"):
+    paid = _rows(result.charges, cgroups, "issuer", "payer", *_ISSUED)
+    for name, payer, n in _ranked((i, p, sum(n_bytes)) for i, p, *n_bytes in paid):
+        cgroups[name].payers.append((payer, n))
+    waits = _rows(result.interference, cgroups, "waiting", "blocking", "wait_ns")
+    for name, blocking, ns in _ranked(waits):
         cgroups[name].behind.append((blocking, ns))
-    memory = _only(result.memory, "cgroup", names).select(["cgroup", "own_file"])
-    for name, n_bytes in _pairs(memory):
-        cgroups[name].memory_bytes = n_bytes
-    _add_latency(
-        cgroups,
-        _only(result.latency, "cgroup", names),
-        _only(result.histograms, "cgroup", names),
-    )
-    return Top(list(cgroups.values()), top.n_more)
+    for name, n in _rows(result.memory, cgroups, "cgroup", "own_file"):
+        cgroups[name].memory_bytes = n
+    _add_latency(cgroups, result)
+    return Top(list(cgroups.values()), n_more)
 
 
-def _add_latency(
-    cgroups: dict[str, CgroupFacts], latency: pa.Table, histograms: pa.Table
-) -> None:
-    stages = latency.filter(pc.not_equal(latency["stage"], "total"))
-    for name, stage, ns in _ranked(stages, "cgroup", "stage", "sum_ns"):
+def _add_latency(cgroups: dict[str, CgroupFacts], result: Result) -> None:
+    stages = _rows(result.latency, cgroups, "cgroup", "stage", "sum_ns")
+    for name, stage, ns in _ranked(row for row in stages if row[1] != _TOTAL):
         cgroups[name].stages.append((stage, ns))
-    totals = [
-        table.filter(pc.equal(table["stage"], "total"))
-        for table in (latency, histograms)
-    ]
-    for row in merge_latency(*totals, by=["cgroup"]).to_pylist():
-        cgroup = cgroups[row["cgroup"]]
-        cgroup.requests = row["count"]
-        cgroup.mean_ns = row["mean_ns"]
-        cgroup.p99_ns = row["p99_ns"]
+    sum_ns: Counter[str] = Counter()
+    for name, stage, count, ns in _rows(
+        result.latency, cgroups, "cgroup", "stage", "count", "sum_ns"
+    ):
+        if stage == _TOTAL:
+            cgroups[name].requests += count
+            sum_ns[name] += ns
+    buckets = defaultdict(list)
+    for name, stage, *bucket in _rows(
+        result.histograms, cgroups, "cgroup", "stage", "low_ns", "high_ns", "count"
+    ):
+        if stage == _TOTAL:
+            buckets[name].append(bucket)
+    for name, cgroup in cgroups.items():
+        if name in sum_ns or name in buckets:
+            cgroup.mean_ns = sum_ns[name] // max(1, cgroup.requests)
+            cgroup.p99_ns = _percentile(sorted(buckets[name]), cgroup.requests)
 
 
-def _ranked(
-    table: pa.Table, key: str, what: str, value: str
-) -> list[tuple[str, str, int]]:
-    """Sum ``value`` by key and what; the largest first."""
-    summed = sums(table, [key, what], [value])
-    ranked = summed.sort_by([(value, "descending"), (what, "ascending")])
-    columns = (ranked[name].to_pylist() for name in (key, what, value))
+def _percentile(buckets: list[list[int]], n_values: int) -> int:
+    """Take the 99th: nearest rank, the bucket's midpoint, as the engine does."""
+    if sum(count for *_, count in buckets) != n_values:
+        raise ValueError("latency and histograms are not of the same results")
+    rank = (n_values * PERCENTILES["p99_ns"] + 999) // 1000
+    upto = accumulate(count for *_, count in buckets)
+    low, high, _ = buckets[bisect_left(list(upto), rank)]
+    return (low + high) // 2
+
+
+def _rows(
+    table: pa.Table, wanted: Collection[str], key: str, *others: str
+) -> list[tuple[Any, ...]]:
+    """Take a few columns of the rows whose key is wanted."""
+    keys = coded(table[key])
+    is_wanted = np.array([word in wanted for word in keys.words], np.bool_)
+    rows = np.flatnonzero(is_wanted[keys.codes])
+    columns = [keys.taken(rows)]
+    for name in others:
+        text = pa.types.is_string(table.schema.field(name).type)
+        columns.append(
+            coded(table[name]).taken(rows)
+            if text
+            else _numbers(table, name)[rows].tolist()
+        )
     return list(zip(*columns, strict=True))
 
 
-def _pairs(table: pa.Table) -> list[tuple[str, int]]:
-    first, second = (column.to_pylist() for column in table.columns)
-    return list(zip(first, second, strict=True))
+def _ranked(rows: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+    """Sum the third of each by the first two; the largest first."""
+    summed: Counter[tuple[str, str]] = Counter()
+    for name, what, value in rows:
+        summed[name, what] += value
+    found = [(*pair, value) for pair, value in summed.items()]
+    return sorted(found, key=lambda one: (-one[2], one[1]))

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from replay.interval import interval_text
 from replay.report.format import count_text, moment_text, size_text, time_text
@@ -25,6 +24,8 @@ def timeline_line(result: Result) -> str | None:
     timeline = result.timeline
     if timeline is None or not timeline.num_rows:
         return None
+    import pyarrow.compute as pc
+
     width = result.info["interval_ns"]
     n_intervals = int(pc.max(timeline["interval"]).as_py()) + 1
     parts = [f"{count_text(n_intervals, 'interval')} of {interval_text(width)}"]
@@ -48,6 +49,6 @@ def timeline_line(result: Result) -> str | None:
 
 def _largest(table: pa.Table, column: str) -> dict[str, Any]:
     """Return the first row with a column's largest value."""
-    at = pc.index(table[column], pc.max(table[column])).as_py()
+    at = int(table[column].to_numpy().argmax())
     row: dict[str, Any] = table.slice(at, 1).to_pylist()[0]
     return row

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from replay.errors import OutputError
 from replay.results.result import Result
@@ -103,6 +102,8 @@ def open_results(outdir: str | Path) -> Result:
 
 
 def _read(path: Path, name: str) -> pa.Table:
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
             table = file.read()

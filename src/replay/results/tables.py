@@ -13,8 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from replay.distinct import distinct
 from replay.engine.raw import COST_COLUMNS, TIMELINE_CELLS
 from replay.engine.setup import BACKING_DEVICE, PAGE_BYTES, Resource, Stage
+from replay.results.arrays import Words, integers
 from replay.results.schema import TABLES
 from replay.trace.schema import OPS
 
@@ -159,16 +161,16 @@ class RequestConverter:
         lookup = self._lookup
         start = columns["start_ns"]
         arrays = [
-            pa.array(columns["row"], pa.int64()),
+            integers(columns["row"], pa.int64()),
             lookup.device(columns["device"]),
             lookup.cgroup(columns["issuer"]),
             lookup.cgroup(columns["payer"]),
-            pa.array(columns["worker"], pa.uint32(), mask=start < 0),
+            integers(columns["worker"], pa.uint32(), absent=start < 0),
             _time_or_null(columns["arrival_ns"]),
             _time_or_null(start),
             _time_or_null(columns["completion_ns"]),
             _errno(columns["error"]),
-            *(pa.array(columns[f"{stage}_ns"], pa.int64()) for stage in STAGE_NAMES),
+            *(integers(columns[f"{stage}_ns"], pa.int64()) for stage in STAGE_NAMES),
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=TABLES["requests"].schema)
 
@@ -178,34 +180,25 @@ class _Lookup:
 
     def __init__(self, names: Names) -> None:
         # the engine numbers what it does not tell apart behind the last cgroup
-        self._cgroups = pa.array([*names.cgroups, OTHERS], pa.string())
-        self._devices = pa.array(names.devices, pa.string())
-        self._tasks = pa.array(names.tasks, pa.string())
-
-    def cgroup(self, ids: NDArray[Any]) -> pa.Array:
-        return self._cgroups.take(pa.array(ids))
-
-    def device(self, ids: NDArray[Any]) -> pa.Array:
-        return self._devices.take(pa.array(ids))
-
-    def task(self, ids: NDArray[Any]) -> pa.Array:
-        return self._tasks.take(pa.array(ids))
+        self.cgroup: Final = Words([*names.cgroups, OTHERS])
+        self.device: Final = Words(names.devices)
+        self.task: Final = Words(names.tasks)
 
 
 def _word(words: Sequence[str], codes: NDArray[Any]) -> pa.Array:
-    return pa.array(words, pa.string()).take(pa.array(codes))
+    return Words(words)(codes)
 
 
 def _numbers(columns: Columns, names: Sequence[str]) -> list[pa.Array]:
-    return [pa.array(columns[name], pa.int64()) for name in names]
+    return [integers(columns[name], pa.int64()) for name in names]
 
 
 def _time_or_null(times: NDArray[Any]) -> pa.Array:
-    return pa.array(times, pa.int64(), mask=times < 0)
+    return integers(times, pa.int64(), absent=times < 0)
 
 
 def _errno(codes: NDArray[Any]) -> pa.Array:
-    return pa.array(np.abs(codes), pa.int32())
+    return integers(np.abs(codes), pa.int32())
 
 
 def _charges(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
@@ -224,7 +217,7 @@ def _io_stat(raw: Raw, names: Names, lookup: _Lookup) -> list[pa.Array]:
         raise ValueError(f"{names.backing} is both replayed and the device below")
     io, backing = raw["io"], raw["backing_io"]
     above, below = _io_counters(io), _io_counters(backing)
-    used = np.unique(io["device"][above.any(axis=1)])
+    used = distinct(io["device"][above.any(axis=1)])
     devices = [names.devices[device] for device in used]
     if names.backing is not None and below.any():
         devices.append(names.backing)
@@ -249,7 +242,7 @@ def _io_stat(raw: Raw, names: Names, lookup: _Lookup) -> list[pa.Array]:
     return [
         lookup.cgroup(np.repeat(np.arange(n_cgroups), n_devices)),
         _word(devices, np.tile(np.arange(n_devices), n_cgroups)),
-        *(pa.array(np.ascontiguousarray(column)) for column in table.T),
+        *(integers(column, pa.int64()) for column in table.T),
     ]
 
 
@@ -276,7 +269,7 @@ def _memory(raw: Columns, names: Names, lookup: _Lookup) -> list[pa.Array]:
     pages = [raw["current"], raw["peak"], *total, file, shmem]
     return [
         lookup.cgroup(np.arange(n_cgroups)),
-        *(pa.array(column * PAGE_BYTES, pa.int64()) for column in pages),
+        *(integers(column * PAGE_BYTES, pa.int64()) for column in pages),
         *_numbers(raw, _EVENTS),
         *(pa.array(np.ascontiguousarray(one)) for one in (refaults, activations)),
     ]
@@ -290,9 +283,9 @@ def _latency(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
         lookup.device(raw["device"]),
         _word(OPS, raw["op"]),
         _word(_ALL_STAGES, raw["stage"]),
-        pa.array(raw["count"], pa.int64()),
-        pa.array(raw["sum_ns"], pa.int64()),
-        pa.array(mean, pa.int64()),
+        integers(raw["count"], pa.int64()),
+        integers(raw["sum_ns"], pa.int64()),
+        integers(mean, pa.int64()),
         *_numbers(raw, names),
     ]
 
@@ -319,7 +312,7 @@ def _interference(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
 def _workers(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
     return [
         lookup.device(raw["device"]),
-        pa.array(raw["worker"], pa.uint32()),
+        integers(raw["worker"], pa.uint32()),
         lookup.cgroup(raw["cgroup"]),
         *_numbers(raw, ("created_ns", "commands", "busy_ns", "idle_ns")),
         _time_or_null(raw["reaped_ns"]),
@@ -328,7 +321,7 @@ def _workers(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
 
 def _kills(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
     return [
-        pa.array(raw["time_ns"], pa.int64()),
+        integers(raw["time_ns"], pa.int64()),
         lookup.cgroup(raw["limit_cgroup"]),
         lookup.cgroup(raw["victim_cgroup"]),
         lookup.task(raw["task"]),
@@ -339,8 +332,8 @@ def _kills(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
 def _timeline(raw: Columns, names: Names, lookup: _Lookup) -> list[pa.Array]:
     interval = raw["interval"]
     return [
-        pa.array(interval, pa.int64()),
-        pa.array(interval * names.interval_ns, pa.int64()),
+        integers(interval, pa.int64()),
+        integers(interval * names.interval_ns, pa.int64()),
         lookup.cgroup(raw["cgroup"]),
         *_numbers(raw, TIMELINE_CELLS),
     ]

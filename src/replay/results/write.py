@@ -11,7 +11,6 @@ from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from replay.engine.raw import RAW_COLUMNS
@@ -180,6 +179,8 @@ class RequestsWriter:
         self._directory = directory
         self._file = None
         if directory is not None:
+            import pyarrow.parquet as pq
+
             path = directory.path / TABLES["requests"].file
             with _named(directory.target):
                 self._file = pq.ParquetWriter(path, _REQUEST_SCHEMA, **_REQUEST_STORAGE)
@@ -360,6 +361,8 @@ def write_result(result: Result, outdir: Path, *, overwrite: bool = False) -> No
 def _write_files(
     directory: OutputDirectory, tables: Mapping[str, pa.Table], info: Mapping[str, Any]
 ) -> None:
+    import pyarrow.parquet as pq
+
     text = json.dumps(info, indent=2, ensure_ascii=False) + "\n"
     with _named(directory.target):
         for name, table in tables.items():

@@ -6,7 +6,6 @@ known keys. Checking the values themselves is the loader's next step.
 
 import difflib
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,6 +182,8 @@ def read_toml(path: str | Path) -> dict[str, object]:
     ScenarioError
         It cannot be read, or is not TOML: file, line, column and what is wrong.
     """
+    import tomllib
+
     text = ""
     try:
         text = Path(path).read_bytes().decode()
@@ -312,6 +313,8 @@ def _table(value: object, path: str, origin: Origin) -> Mapping[str, object]:
 
 def _toml_or_text(text: str) -> object:
     """Read a value as TOML if it is some, else take it as text."""
+    import tomllib
+
     try:
         found = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
@@ -340,6 +343,8 @@ def overridden_cgroup(argument: str) -> str | None:
 
 def _split_key(argument: str, source: str) -> tuple[str, str, list[str]]:
     """Split ``a."b c".d=VALUE`` into key, value and the key's steps."""
+    import tomllib
+
     for match in re.finditer("=", argument):
         key, text = argument[: match.start()].strip(), argument[match.end() :].strip()
         try:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.distinct import distinct
 from replay.scenario.lookup import Lookup
 from replay.trace.metadata import Process
 
@@ -99,7 +100,7 @@ class ProcessTable:
         # A row's segment is the last one whose (pid, start) is not larger than the
         # row's (pid, time). Times become ranks, so that both fit one integer.
         start = np.array(starts, dtype=np.int64)
-        self._times: NDArray[np.int64] = np.unique(start)
+        self._times: NDArray[np.int64] = distinct(start)
         self._keys: NDArray[np.int64] = self._key(owner, start)
 
     def _key(

@@ -139,6 +139,9 @@ class BlkparseBatches(Summarised):
         """Bytes of the files, as they lie, that were read in this iteration."""
         return self._n_read
 
+    def sort_on_disk(self) -> None:
+        """Do nothing: an iteration never raises `Disordered`."""
+
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Read from the start."""
         self._summary = None

@@ -18,11 +18,9 @@ import pyarrow as pa
 
 from replay.errors import TraceError
 from replay.trace._blktrace import Decoder
-from replay.trace._scan import Scan
 from replay.trace.blktrace import BlktraceBatches, Source, summary_of
 from replay.trace.formats.order import Disordered
 from replay.trace.inputs import capture_name, map_file
-from replay.trace.machines import one_machine
 from replay.trace.metadata import Summary
 from replay.trace.unpack import Unpacked
 
@@ -136,6 +134,8 @@ class CaptureBatches(BlktraceBatches):
         """Split one source into one for each device and CPU."""
         if not memoryview(file.data).nbytes:
             return [file]
+        from replay.trace._scan import Scan
+
         scan = Scan(file.data)
         parts = scan.parts()
         if len(parts) < 2:
@@ -197,6 +197,8 @@ class CaptureBatches(BlktraceBatches):
             for index in capture.indices:
                 file = files[index]
                 shifted[index] = Source(file.name, file.data, shift_ns)
+        from replay.trace.machines import one_machine
+
         self._notes += one_machine(
             {
                 capture.name: [shifted[index] for index in capture.indices]
@@ -208,6 +210,8 @@ class CaptureBatches(BlktraceBatches):
 
 def _offset_of(name: str, datas: "Sequence[Buffer]") -> int | None:
     """Find the wall clock minus the capture's, by its first timestamp note."""
+    from replay.trace._scan import Scan
+
     clocks = [Scan(data).clock() for data in datas if memoryview(data).nbytes]
     first = min((one[0] for one in clocks if one[0] is not None), default=None)
     if first == 0:

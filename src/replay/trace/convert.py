@@ -11,12 +11,11 @@ import msgspec
 from replay.errors import OutputError
 from replay.output import check_target
 from replay.trace.file import Progress, Trace, is_arrow, open_trace
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.options import FormatOptions
 from replay.trace.inputs import opened_inputs, read_cgroup_paths
 from replay.trace.metadata import Metadata, Summary
 from replay.trace.recording import Recording, find_recording, with_paths
 from replay.trace.spool import is_stdin
-from replay.trace.write import write_trace
 
 if TYPE_CHECKING:
     from replay.trace.filters import Filters
@@ -238,6 +237,7 @@ def _write_filtered(
     progress: Progress | None,
 ) -> None:
     from replay.trace.filtered import FilteredRows
+    from replay.trace.write import write_trace
 
     rows = FilteredRows(whole, filters)
 

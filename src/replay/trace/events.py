@@ -20,9 +20,10 @@ from replay.output import check_target, replacing
 from replay.trace.blktrace import EVENT_NAMES
 from replay.trace.captures import CaptureBatches
 from replay.trace.file import Progress
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.magic import BLKTRACE
+from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.order import Disordered
-from replay.trace.formats.registry import BLKTRACE, choose_format
+from replay.trace.formats.registry import choose_format
 from replay.trace.inputs import opened_inputs, source_file
 from replay.trace.metadata import Metadata
 from replay.trace.schema import OPS, SCHEMA_VERSION

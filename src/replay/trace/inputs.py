@@ -5,7 +5,6 @@ name (``dir/loop0``), by one of its files, or by the directory that holds it, wh
 hold several devices. CPUs may be missing in the middle and files may be empty.
 """
 
-import difflib
 import mmap
 import os
 import re
@@ -342,6 +341,8 @@ def _find_cgroups(beside: Sequence[Path], cgroups: str | Path | None) -> Path | 
 
 def _near(path: Path) -> str:
     """Say which names lie near one that does not exist."""
+    import difflib
+
     while not path.parent.is_dir():
         path = path.parent
     try:

@@ -8,14 +8,13 @@ import msgspec
 
 from replay.errors import TraceError
 from replay.trace.file import Progress, is_arrow
-from replay.trace.formats.base import FormatOptions
 from replay.trace.formats.open import Opened, open_rows
+from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.order import Disordered
 from replay.trace.inputs import Inputs, read_cgroup_paths, source_file
 from replay.trace.metadata import Metadata, Summary
 from replay.trace.schema import SCHEMA_VERSION
 from replay.trace.spool import Spool
-from replay.trace.write import write_trace
 from replay.version import WRITER
 
 
@@ -53,6 +52,7 @@ class Recording:
         self, output: str | Path, *, overwrite: bool = False, threads: int = 1
     ) -> None:
         """Write it to a trace file; see `write_trace`."""
+        from replay.trace.write import write_trace
 
         def write() -> None:
             write_trace(

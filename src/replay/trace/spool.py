@@ -11,10 +11,8 @@ and to `MAX_MEMBERS` files. Its members' names are shown, and never used as path
 import os
 import signal
 import sys
-import tarfile
 import tempfile
 import threading
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -222,6 +220,8 @@ def _below(name: str, directories: dict[str, int]) -> str:
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, _Readable]]:
+    import tarfile
+
     with Unpacked(path) as file:
         try:
             # a stream: nothing is looked for, so nothing is unpacked twice
@@ -235,6 +235,8 @@ def _tar_members(path: Path) -> Iterator[tuple[str, _Readable]]:
 
 
 def _zip_members(path: Path) -> Iterator[tuple[str, _Readable]]:
+    import zipfile
+
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():

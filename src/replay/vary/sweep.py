@@ -16,7 +16,7 @@ from replay.scenario.overrides import check_overrides
 from replay.trace.convert import convert, open_or_convert
 from replay.trace.file import Progress, is_arrow
 from replay.trace.filters import Filters
-from replay.trace.formats.base import FormatOptions
+from replay.trace.formats.options import FormatOptions
 from replay.vary.axes import Axis, parse_axis, points
 from replay.vary.knee import Knee, Search
 from replay.vary.points import Job, Point, run_point

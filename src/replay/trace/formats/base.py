@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from replay.errors import TraceError
+from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.rows import SECTOR_BYTES, Rows
 from replay.trace.metadata import ProcessName
 from replay.trace.unpack import Unpacked
@@ -20,25 +21,6 @@ MAX_NAMES: Final = 1 << 20
 MAX_PROCESS_NAMES: Final = 1 << 16
 MAX_NBYTES: Final = (1 << 32) - 1
 MAX_TIME_NS: Final = 1 << 62
-
-
-@dataclass(frozen=True, kw_only=True)
-class FormatOptions:
-    """What the user says about an input.
-
-    Attributes
-    ----------
-    name : str or None
-        A format's name; None is found by content.
-    columns : str or None
-        For ``csv``: what its columns hold (`replay.trace.formats.user_csv`).
-    blkparse_format : str or None
-        For ``blkparse``: the format string that its ``-f`` was given.
-    """
-
-    name: str | None = None
-    columns: str | None = None
-    blkparse_format: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from replay.errors import TraceError
 from replay.trace.batches import Summarised
 from replay.trace.blktrace import make_batch
-from replay.trace.formats.base import Format, FormatOptions, Names, Reading
+from replay.trace.formats.base import Format, Names, Reading
+from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.order import OutOfOrder, in_order, merged, sorted_on_disk
 from replay.trace.formats.rows import Rows
 from replay.trace.formats.tally import Tallies, summary_of

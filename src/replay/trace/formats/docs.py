@@ -6,7 +6,8 @@ What comes out is ``docs/formats.md``; a test checks that the file is current.
 import sys
 from typing import Final, NamedTuple
 
-from replay.trace.formats.registry import BLKPARSE, BLKTRACE, FORMATS
+from replay.trace.formats.magic import BLKTRACE
+from replay.trace.formats.registry import BLKPARSE, FORMATS
 from replay.trace.formats.user_csv import OPERATIONS, OPTIONAL, REQUIRED
 from replay.trace.schema import TRACE_SCHEMA
 from replay.trace.unpack import MAGICS, MAX_RATIO

@@ -6,12 +6,11 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from replay.trace.blkparse import BlkparseBatches
 from replay.trace.captures import CaptureBatches
-from replay.trace.formats.base import FormatOptions
-from replay.trace.formats.batches import FormatBatches
-from replay.trace.formats.registry import BLKPARSE, BLKTRACE, BY_NAME, choose_format
+from replay.trace.formats.magic import BLKTRACE, is_blktrace
+from replay.trace.formats.options import FormatOptions
 from replay.trace.metadata import Summary
+from replay.trace.unpack import read_head
 
 
 class Opened(Protocol):
@@ -34,13 +33,6 @@ class Opened(Protocol):
     def sort_on_disk(self) -> None:
         """Read rows in any disorder next time."""
         ...
-
-
-class _Blkparse(BlkparseBatches):
-    """Text of blkparse: as its records."""
-
-    def sort_on_disk(self) -> None:
-        """Do nothing."""
 
 
 def open_rows(
@@ -72,12 +64,26 @@ def open_rows(
     TraceError
         The format cannot be told, or is not the one that the user said.
     """
+    if options == FormatOptions() and _are_blktrace(paths):
+        return CaptureBatches(paths, batch_rows=batch_rows)
+    # the others' readers: not imported for nothing
+    from replay.trace.formats.batches import FormatBatches
+    from replay.trace.formats.registry import BLKPARSE, BY_NAME, choose_format
+
     name = choose_format(paths, options)
     if name == BLKTRACE:
         return CaptureBatches(paths, batch_rows=batch_rows)
     # an empty file says nothing in any format
     filled = [path for path in paths if path.stat().st_size]
     if name == BLKPARSE:
+        from replay.trace.blkparse import BlkparseBatches
+
         pattern = options.blkparse_format
-        return _Blkparse(filled, pattern, batch_rows=batch_rows, on_read=on_read)
+        return BlkparseBatches(filled, pattern, batch_rows=batch_rows, on_read=on_read)
     return FormatBatches(filled, BY_NAME[name], options, batch_rows=batch_rows)
+
+
+def _are_blktrace(paths: Sequence[Path]) -> bool:
+    """Tell whether all that is not empty surely holds blktrace's records."""
+    heads = [head for head in map(read_head, paths) if head]
+    return bool(heads) and all(map(is_blktrace, heads))

@@ -23,7 +23,9 @@ from replay.trace.formats import (
     user_csv,
     vscsi,
 )
-from replay.trace.formats.base import Format, FormatOptions, complete_lines
+from replay.trace.formats.base import Format, complete_lines
+from replay.trace.formats.magic import BLKTRACE, is_blktrace
+from replay.trace.formats.options import FormatOptions
 from replay.trace.inputs import is_per_cpu
 from replay.trace.unpack import read_head
 
@@ -44,7 +46,6 @@ FORMATS: Final = (
 BY_NAME: Final = {format_.name: format_ for format_ in FORMATS}
 
 #: Read by the decoder of records.
-BLKTRACE: Final = "blktrace"
 BLKPARSE: Final = "blkparse"
 NAMES: Final = (BLKTRACE, BLKPARSE, *BY_NAME)
 
@@ -230,11 +231,6 @@ def recognise(head: bytes) -> list[str]:
     return [one.name for one in FORMATS if one.matches and one.matches(head)]
 
 
-def is_blktrace(head: bytes) -> bool:
-    """Tell records of blktrace by the first one's magic."""
-    return head[:4] in _MAGICS
-
-
 def is_blkparse(head: bytes) -> bool:
     """Tell blkparse's text: of the lines that are not comments most are events."""
     lines = [
@@ -249,11 +245,6 @@ def _is_text(head: bytes) -> bool:
     return b"\0" not in head and bool(head.strip())
 
 
-_MAGICS: Final = frozenset(
-    magic.to_bytes(4, order)
-    for magic in (0x65617407, 0x65617408)
-    for order in ("little", "big")
-)
 _EVENT: Final = re.compile(
     rb" *\d+,\d+ +\d+ +\d+ +\d+\.\d{9} +\d+ +(?:[0-9a-f]+,[0-9a-f]+ +)?"
     rb"(?:[ABCDFGIMPQRSTUWX]|UT|m) +F?[WDRN]F?A?S?M? "

@@ -1,0 +1,149 @@
+"""Arrow columns of numpy's, and of numbers that stand for texts.
+
+pyarrow has all of this, but `pyarrow.compute` makes a signature and a page of help for
+each of its functions, and ``pa.array`` imports ``numpy.ma``: both take as long as
+replaying a million requests. What every result needs is done without them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+#: Python goes through so many texts in less time than `pyarrow.compute` is imported.
+FEW: Final = 100_000
+
+
+def integers(
+    values: NDArray[np.integer[Any]],
+    type_: pa.DataType,
+    *,
+    absent: NDArray[np.bool_] | None = None,
+) -> pa.Array:
+    """Make a column of integers.
+
+    Parameters
+    ----------
+    values : ndarray of an integer type, shape (n,)
+        They fit the new type.
+    type_ : DataType
+        An integer type.
+    absent : ndarray of bool, shape (n,), or None
+        Which are null.
+
+    Returns
+    -------
+    Array
+        May share memory with ``values``.
+    """
+    data = np.ascontiguousarray(values, type_.to_pandas_dtype())
+    seen, n_absent = None, 0
+    if absent is not None and (n_absent := int(np.count_nonzero(absent))):
+        seen = pa.py_buffer(np.packbits(~absent, bitorder="little"))
+    buffers = [seen, pa.py_buffer(data)]
+    return pa.Array.from_buffers(type_, len(data), buffers, n_absent)
+
+
+class Words:
+    """Texts, to be looked up by their numbers.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Fewer than 2**31 bytes in UTF-8.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        encoded = [word.encode() for word in words]
+        self._bytes = np.frombuffer(b"".join(encoded), np.uint8)
+        self._lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        self._starts = np.cumsum(self._lengths) - self._lengths
+
+    def __call__(self, numbers: NDArray[np.integer[Any]]) -> pa.Array:
+        """Make a column of texts.
+
+        Parameters
+        ----------
+        numbers : ndarray of an integer type, shape (n,)
+            Positions in ``words``.
+
+        Returns
+        -------
+        StringArray
+            Of length n, without nulls.
+
+        Raises
+        ------
+        OverflowError
+            They take 2**31 bytes or more.
+        """
+        lengths = self._lengths[numbers]
+        ends = np.cumsum(lengths)
+        n_bytes = int(ends[-1]) if len(ends) else 0
+        if n_bytes > np.iinfo(np.int32).max:
+            raise OverflowError(f"{n_bytes} bytes of names are too many for a column")
+        offsets = np.zeros(len(lengths) + 1, np.int32)
+        offsets[1:] = ends
+        # where each byte comes from: its text's start, and how far into the text it is
+        source = np.arange(n_bytes) + np.repeat(
+            self._starts[numbers] - (ends - lengths), lengths
+        )
+        return pa.StringArray.from_buffers(
+            len(lengths), pa.py_buffer(offsets), pa.py_buffer(self._bytes[source])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A column of text as numbers.
+
+    Attributes
+    ----------
+    words : list of str
+        Each once, in the order of their first occurrence.
+    codes : ndarray of int64, shape (n_rows,)
+        Positions in ``words``.
+    """
+
+    words: list[str]
+    codes: NDArray[np.int64]
+
+    def taken(self, rows: NDArray[np.intp]) -> list[str]:
+        """Return the texts of a few rows."""
+        return [self.words[code] for code in self.codes[rows].tolist()]
+
+    def ranks(self) -> NDArray[np.int64]:
+        """Return each row's place among the words in their order, shape (n_rows,)."""
+        order = sorted(range(len(self.words)), key=self.words.__getitem__)
+        ranks = np.empty(len(order), np.int64)
+        ranks[order] = np.arange(len(order))
+        return ranks[self.codes]
+
+
+def coded(column: pa.ChunkedArray) -> Coded:
+    """Give each text of a column a number.
+
+    Parameters
+    ----------
+    column : ChunkedArray of string
+        Without nulls.
+
+    Returns
+    -------
+    Coded
+    """
+    if len(column) > FEW:
+        array = pa.chunked_array(column.chunks, pa.string()).combine_chunks()
+        encoded = array.dictionary_encode()
+        codes = encoded.indices.to_numpy().astype(np.int64)
+        return Coded(encoded.dictionary.to_pylist(), codes)
+    words: dict[str, int] = {}
+    codes = np.fromiter(
+        (words.setdefault(word, len(words)) for word in column.to_pylist()),
+        np.int64,
+        len(column),
+    )
+    return Coded(list(words), codes)

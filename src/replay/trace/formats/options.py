@@ -1,0 +1,22 @@
+"""What a user says about an input: nothing of weight is imported for it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormatOptions:
+    """What the user says about an input.
+
+    Attributes
+    ----------
+    name : str or None
+        A format's name; None is found by content.
+    columns : str or None
+        For ``csv``: what its columns hold (`replay.trace.formats.user_csv`).
+    blkparse_format : str or None
+        For ``blkparse``: the format string that its ``-f`` was given.
+    """
+
+    name: str | None = None
+    columns: str | None = None
+    blkparse_format: str | None = None

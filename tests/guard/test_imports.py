@@ -1,0 +1,53 @@
+"""What a command imports: a guard of its start that no busy machine disturbs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from captures import writes
+
+#: Slow to import, and nothing that a run of a recording needs.
+SLOW = {
+    "numpy.ma",
+    "numpy.random",
+    "pandas",
+    "pyarrow.acero",
+    "pyarrow.compute",
+    "pyarrow.dataset",
+    "replay.trace.blkparse",
+    "replay.trace.filters",
+    "replay.trace.formats.registry",
+    "rich.progress",
+    "tarfile",
+    "tomllib",
+    "zipfile",
+}
+CODE = """
+import sys
+from replay.cli import main
+main._leave = lambda: None
+try:
+    main.main()
+except SystemExit as ended:
+    assert not ended.code
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+def test_run_of_a_recording_imports_nothing_slow(tmp_path: Path) -> None:
+    # GIVEN a recording
+    recording = tmp_path / "loop0.blktrace.0"
+    recording.write_bytes(writes(3))
+    # WHEN it is replayed, with tables and summary
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, "run", "-q", recording, "-o", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # THEN tables are there, and what takes long to import was not needed for them
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "latency.parquet").exists()
+    imported = set(done.stderr.split())
+    assert "pyarrow.parquet" in imported
+    assert sorted(SLOW & imported) == []
