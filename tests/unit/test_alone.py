@@ -64,7 +64,7 @@ def columns_of(n_cgroups: int, *, gap_ns: int) -> Columns:
         {},
         {"policy": Policy.ROOT},
         {"policy": Policy.NAIVE, "backing_device": True},
-        {"backing_device": True},
+        {"backing_device": True, "max_sectors": 40},
         {"root_has_worker": True},
         {"keeps_idle": False},
         {"alloc_fail_threshold": 1 << 60},

@@ -199,15 +199,24 @@ cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
     cdef const Account *account
     cdef Charge *charge
     cdef Worker *worker
+    cdef int64_t *backing
     cdef int op
     if tally.n_requests[OP_READ] == 0 and tally.n_requests[OP_WRITE] == 0:
         return
     account = (<const Account *> sim.accounts.data) + index
     charge = (<Charge *> sim.charges.data) + tally.charge
     worker = (<Worker *> sim.workers.data) + tally.worker
-    io_tell(charge.io, tally)
+    charge.io[IO_RBYTES] += tally.nbytes[OP_READ]
+    charge.io[IO_RIOS] += tally.n_bios[OP_READ]
+    charge.io[IO_WBYTES] += tally.nbytes[OP_WRITE]
+    charge.io[IO_WIOS] += tally.n_bios[OP_WRITE]
     if sim.backing_io != NULL:
-        io_tell(sim.backing_io + <size_t> charge.payer * N_IO, tally)
+        # each is one bio there, see `ios_below`
+        backing = sim.backing_io + <size_t> charge.payer * N_IO
+        backing[IO_RBYTES] += tally.nbytes[OP_READ]
+        backing[IO_RIOS] += tally.n_requests[OP_READ]
+        backing[IO_WBYTES] += tally.nbytes[OP_WRITE]
+        backing[IO_WIOS] += tally.n_requests[OP_WRITE]
     if worker.idle_since_ns >= 0:
         worker.idle_since_ns = max(worker.idle_since_ns, tally.last_ns)
     for op in range(OP_READ, OP_WRITE + 1):
@@ -217,14 +226,6 @@ cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
         )
         tally.nbytes[op] = tally.n_bios[op] = 0
         tally.n_requests[op] = 0
-
-
-cdef inline void io_tell(int64_t *io, const Tally *tally) noexcept nogil:
-    """Add a tally's bytes and bios to the columns that `io_add` adds to."""
-    io[IO_RBYTES] += tally.nbytes[OP_READ]
-    io[IO_RIOS] += tally.n_bios[OP_READ]
-    io[IO_WBYTES] += tally.nbytes[OP_WRITE]
-    io[IO_WIOS] += tally.n_bios[OP_WRITE]
 
 
 cdef inline void rows_fold(Sim *sim) noexcept nogil:
@@ -324,6 +325,7 @@ cdef inline bint alone_row(
         or columns.issue_ns[i] != now
         or not 0 <= service_ns <= <int64_t> 0xFFFFFFFF
         or columns.n_bios[i] > 0xFFFF
+        or columns.nbytes[i] > sim.set.max_bytes
         or columns.queue_ns[i] > now
         or columns.complete_ns[i] >= max_time_ns()
     ):
