@@ -16,6 +16,7 @@ from replay.engine._latency_open cimport latencies_open
 from replay.engine._loop cimport run_rows, run_some
 from replay.engine._policies cimport is_kernel_pid
 from replay.engine._policies_load cimport devices_load, policies_load
+from replay.engine._queue_types cimport Wait
 from replay.engine._samples cimport samples_fold
 from replay.engine._sim cimport out_of_memory, sim_close, sim_open
 from replay.engine._streams cimport release_next
@@ -42,9 +43,9 @@ from replay.engine._types cimport (
     Group,
     Kill,
     Sim,
-    Wait,
     Worker,
 )
+from replay.engine._waits cimport waits_fold
 from replay.engine._writeback cimport files_sync
 
 from replay.engine.setup import ServiceModel
@@ -395,6 +396,7 @@ cdef class Engine:
             files_sync(sim)
         samples_fold(sim)
         alone_settle(sim)
+        waits_fold(sim)
         if out_of_memory(sim):
             raise MemoryError("the engine ran out of memory")
         if sim.timeline.interval_ns > 0:

@@ -7,7 +7,7 @@ from replay.engine._cost_period cimport run_period
 from replay.engine._cost_wait cimport limits_of
 from replay.engine._latency cimport latency_climb, latency_device, latency_timer
 from replay.engine._latency_types cimport LatencyDevice
-from replay.engine._server cimport request_at, wait_add
+from replay.engine._server cimport request_at
 from replay.engine._splits cimport rest_passes
 from replay.engine._stages cimport (
     issues_above,
@@ -29,6 +29,7 @@ from replay.engine._types cimport (
     Sim,
 )
 from replay.engine._workers cimport worker_at
+from replay.engine._waits cimport wait_add
 
 
 cdef inline void throttle_event(

@@ -16,8 +16,9 @@ from replay.engine._limit_events cimport limit_event
 from replay.engine._lock cimport shared_finished, shared_freeze, shared_thaw
 from replay.engine._memory cimport memory_touch
 from replay.engine._prefetch cimport prefetch_rows
+from replay.engine._queue_types cimport SharedLock
 from replay.engine._samples cimport samples_fold
-from replay.engine._server cimport request_at, server_leave, wait_add
+from replay.engine._server cimport request_at, server_leave
 from replay.engine._sim cimport out_of_memory
 from replay.engine._stages cimport (
     arrive,
@@ -66,9 +67,9 @@ from replay.engine._types cimport (
     SIM_TIME_RANGE,
     Columns,
     Request,
-    SharedLock,
     Sim,
 )
+from replay.engine._waits cimport wait_add
 from replay.engine._writeback cimport write_back_timer
 from replay.engine._workers cimport is_asynchronous, worker_at, workers_reap
 
@@ -166,22 +167,22 @@ cdef inline void end_request(Sim *sim, uint32_t slot, int64_t now) noexcept nogi
     stream_completes(sim, stream, now)
 
 
-cdef inline void lock_event(
-    Sim *sim, uint32_t device, uint32_t version, int64_t now
-) noexcept nogil:
-    """One or more holders of the shared lock are done."""
+cdef inline void lock_event(Sim *sim, uint32_t device, int64_t now) noexcept nogil:
+    """One or more holders of the shared lock are done, or will be later."""
     cdef SharedLock *lock = &sim.devices[device].shared
     cdef uint32_t slot
     cdef Request *request
-    if version != lock.version:
-        return
-    while True:
-        slot = shared_finished(sim, lock, now)
-        if slot == 0:
-            break
-        request = request_at(sim, slot)
-        request.lock_ns = request.device_ns = now - request.service_ns
-        complete(sim, slot, now)
+    if now != lock.event_ns:
+        return              # another one came before
+    if now == lock.finish_ns:
+        while True:
+            slot = shared_finished(sim, lock, now)
+            if slot == 0:
+                break
+            request = request_at(sim, slot)
+            request.lock_ns = request.device_ns = now - request.service_ns
+            complete(sim, slot, now)
+    lock.event_ns = -1
     schedule_lock(sim, device)
 
 
@@ -347,7 +348,7 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
     elif kind == EVENT_MEMORY:
         wake(sim, event.payload, event.when_ns)
     elif kind == EVENT_LOCK:
-        lock_event(sim, <uint32_t> sequence, event.payload, event.when_ns)
+        lock_event(sim, <uint32_t> sequence, event.when_ns)
     elif EVENT_THROTTLE <= kind <= EVENT_LATENCY:
         limit_event(sim, kind, sequence, event.payload, event.when_ns)
     elif kind == EVENT_ARRIVE:

@@ -2,29 +2,25 @@
 
 One type serves as worker, file lock, tag set and device. Whoever leaves is charged
 with what everybody waited since the last release: it conserves by construction.
+
+Of each cgroup that waits it is known how many requests do, and by how much they came
+late; so a release is one pass over a few bytes a cgroup, and a request that comes or
+goes touches its own cgroup alone.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc
+from libc.string cimport memcpy
 
-from replay.engine._arena cimport (
-    Arena,
-    arena_add,
-    keymap_get,
-    keymap_set,
-)
-from replay.engine._types cimport (
+from replay.engine._arena cimport arena_add
+from replay.engine._queue_types cimport (
     MAX_WAITING_CGROUPS,
-    N_RESOURCES,
-    Request,
     Server,
-    Sim,
     Wait,
+    WaitCell,
     Waiting,
 )
-
-cdef enum:
-    MAX_TABLE_CGROUPS = 256     # 1.5 MB, of which only what is used is ever touched
+from replay.engine._types cimport Account, Request, Sim
+from replay.engine._waits cimport wait_of, wait_row
 
 
 cdef inline Request *request_at(const Sim *sim, uint32_t slot) noexcept nogil:
@@ -32,71 +28,9 @@ cdef inline Request *request_at(const Sim *sim, uint32_t slot) noexcept nogil:
     return (<Request *> sim.requests.data) + slot
 
 
-cdef inline Waiting *waiting_at(const Sim *sim, uint32_t index) noexcept nogil:
-    """Return an entry of a queue's waiting cgroups."""
-    return (<Waiting *> sim.waiting.data) + index
-
-
-cdef inline bint waits_open(Sim *sim) noexcept nogil:
-    """Make the table of waits where there are few cgroups; tell if there was memory."""
-    cdef size_t n = sim.n_cgroups + 1       # and the one called n_cgroups, see below
-    if n > MAX_TABLE_CGROUPS:
-        return True
-    sim.wait_table = <uint32_t *> calloc(n * n * N_RESOURCES, sizeof(uint32_t))
-    return sim.wait_table != NULL
-
-
-cdef inline uint32_t wait_new(
-    Sim *sim, uint32_t waiting, uint32_t blocking, uint8_t resource
-) noexcept nogil:
-    """Make a Wait of two cgroups; return its index."""
-    cdef uint32_t index = arena_add(&sim.waits)
-    cdef Wait *wait = (<Wait *> sim.waits.data) + index
-    wait.waiting = waiting
-    wait.blocking = blocking
-    wait.resource = resource
-    return index
-
-
-cdef inline uint32_t wait_of(
-    Sim *sim, uint32_t waiting, uint32_t blocking, uint8_t resource
-) noexcept nogil:
-    """Return the index of the Wait of two cgroups on a resource; makes it."""
-    cdef uint64_t key
-    cdef uint32_t index
-    cdef uint32_t *place
-    if sim.wait_table != NULL:
-        place = sim.wait_table + (
-            (<size_t> waiting * (sim.n_cgroups + 1) + blocking) * N_RESOURCES + resource
-        )
-        if place[0] == 0:
-            place[0] = wait_new(sim, waiting, blocking, resource)
-        return place[0]
-    key = <uint64_t> resource << 56 | <uint64_t> waiting << 28 | blocking
-    index = keymap_get(&sim.wait_map, key)
-    if index == 0:
-        index = wait_new(sim, waiting, blocking, resource)
-        if index != 0:
-            keymap_set(&sim.wait_map, key, index)
-    return index
-
-
-cdef inline void wait_add(
-    Sim *sim,
-    uint32_t waiting,
-    uint32_t blocking,
-    uint8_t resource,
-    int64_t wait_ns,
-    int64_t count,
-) noexcept nogil:
-    """Charge a wait to the one that blocked; nothing if nobody waited."""
-    cdef Wait *wait
-    cdef uint32_t index
-    if wait_ns > 0:
-        index = wait_of(sim, waiting, blocking, resource)
-        wait = (<Wait *> sim.waits.data) + index
-        wait.wait_ns += wait_ns
-        wait.count += count
+cdef inline Waiting *lanes_of(const Sim *sim, const Server *server) noexcept nogil:
+    """Return a queue's waiting cgroups."""
+    return (<Waiting *> sim.waiting.data) + server.lanes
 
 
 cdef inline void server_open(
@@ -106,66 +40,109 @@ cdef inline void server_open(
     server.capacity = capacity
     server.in_use = 0
     server.head = server.tail = 0
-    server.waiting = 0
-    server.n_waiting = 0
+    server.lanes = 0
+    server.n_lanes = server.n_waiting = server.room = 0
     server.resource = resource
+    server.released_ns = 0
 
 
-cdef inline uint32_t waiting_entry(
-    Sim *sim, Server *server, uint32_t cgroup, int64_t now
+cdef inline uint32_t lane_find(
+    const Sim *sim, const Server *server, uint32_t cgroup
 ) noexcept nogil:
-    """Return the entry of a cgroup that begins to wait; makes it.
+    """Return the place of a cgroup that waits already; else `n_lanes`."""
+    cdef const Waiting *lanes = lanes_of(sim, server)
+    cdef uint32_t i
+    for i in range(server.n_lanes):
+        if lanes[i].cgroup == cgroup and lanes[i].count > 0:
+            return i
+    return server.n_lanes
+
+
+cdef inline bint lanes_grow(Sim *sim, Server *server) noexcept nogil:
+    """Make room for more waiting cgroups; tell whether there was memory for it."""
+    cdef uint32_t room = min(4 * server.room + 1, MAX_WAITING_CGROUPS + 1)
+    cdef uint32_t first = arena_add(&sim.waiting)
+    cdef uint32_t _i
+    for _i in range(1, room):
+        arena_add(&sim.waiting)
+    if sim.waiting.failed:
+        return False
+    # what it had is left behind: at most a third of what it has now
+    memcpy(
+        (<Waiting *> sim.waiting.data) + first,
+        lanes_of(sim, server),
+        server.n_lanes * sizeof(Waiting),
+    )
+    server.lanes = first
+    server.room = <uint8_t> room
+    return True
+
+
+cdef inline uint32_t lane_make(
+    Sim *sim, Server *server, uint32_t cgroup
+) noexcept nogil:
+    """Return a place for a cgroup that begins to wait, the first that is free."""
+    cdef uint32_t i = 0
+    cdef Waiting *lanes = lanes_of(sim, server)
+    while i < server.n_lanes and lanes[i].count > 0:
+        i += 1
+    if i == server.n_lanes:
+        if i == server.room:
+            if not lanes_grow(sim, server):
+                return 0
+            lanes = lanes_of(sim, server)
+        server.n_lanes += 1
+    lanes[i].cgroup = cgroup
+    lanes[i].count = lanes[i].wait = 0
+    lanes[i].late_ns = 0
+    server.n_waiting += 1
+    return i
+
+
+cdef inline uint32_t lane_of(
+    Sim *sim, Server *server, const Request *request
+) noexcept nogil:
+    """Return the place of a request's cgroup among those that wait; makes it.
 
     Beyond `MAX_WAITING_CGROUPS` distinct ones they wait as one, called n_cgroups: so
     the work at each release is bounded.
     """
-    cdef uint32_t index = server.waiting
-    cdef Waiting *entry
-    cdef bint others = False
-    while True:
-        while index != 0:
-            entry = waiting_at(sim, index)
-            if entry.cgroup == cgroup:
-                return index
-            index = entry.next
-        if others or server.n_waiting < MAX_WAITING_CGROUPS:
-            break
-        others = True
+    cdef Account *account = (<Account *> sim.accounts.data) + request.account
+    cdef uint32_t cgroup = request.issuer
+    cdef uint32_t place = account.lane
+    cdef const Waiting *lanes = lanes_of(sim, server)
+    if (
+        place < server.n_lanes
+        and lanes[place].cgroup == cgroup
+        and lanes[place].count > 0
+    ):
+        return place
+    place = lane_find(sim, server, cgroup)
+    if place == server.n_lanes and server.n_waiting >= MAX_WAITING_CGROUPS:
         cgroup = sim.n_cgroups
-        index = server.waiting
-    if sim.free_waiting != 0:
-        index = sim.free_waiting
-        sim.free_waiting = waiting_at(sim, index).next
-    else:
-        index = arena_add(&sim.waiting)
-    entry = waiting_at(sim, index)
-    entry.cgroup = cgroup
-    entry.count = 0
-    entry.wait = 0
-    entry.wait_ns = 0
-    entry.updated_ns = now
-    entry.next = server.waiting
-    server.waiting = index
-    server.n_waiting += 1
-    return index
+        place = lane_find(sim, server, cgroup)
+    if place == server.n_lanes:
+        place = lane_make(sim, server, cgroup)
+    if place > 0:
+        account.lane = <uint8_t> place
+    return place
 
 
 cdef inline bint server_enter(
     Sim *sim, Server *server, uint32_t slot, int64_t now
 ) noexcept nogil:
     """Take a place, or wait for one; tell which."""
-    cdef uint32_t index
-    cdef Waiting *entry
+    cdef Waiting *lane
     cdef Request *request = request_at(sim, slot)
     if server.in_use < server.capacity:
         server.in_use += 1
         return True
-    index = waiting_entry(sim, server, request.issuer, now)
-    entry = waiting_at(sim, index)
-    entry.wait_ns += entry.count * (now - entry.updated_ns)
-    entry.updated_ns = now
-    entry.count += 1
-    request.wait_entry = index
+    if server.head == 0:
+        server.released_ns = now
+    request.place = lane_of(sim, server, request)
+    lane = lanes_of(sim, server) + request.place
+    lane.count += 1
+    lane.late_ns += <uint64_t> (now - server.released_ns)
     request.next = 0
     if server.tail == 0:
         server.head = slot
@@ -175,42 +152,42 @@ cdef inline bint server_enter(
     return False
 
 
-cdef inline void server_charge(
-    Sim *sim, Server *server, uint32_t blocking, int64_t now
+cdef inline void lanes_charge(
+    Sim *sim, const Server *server, WaitCell *row, uint64_t passed_ns
 ) noexcept nogil:
-    """Charge all that wait for what they waited since the last release."""
-    cdef uint32_t index = server.waiting
-    cdef Waiting *entry
+    """Charge all that wait, in the table's row of who blocked them."""
+    cdef Waiting *lane = lanes_of(sim, server)
+    cdef WaitCell *cell
+    cdef int64_t wait_ns
+    cdef uint32_t i
+    for i in range(server.n_lanes):
+        # a free place adds 0
+        wait_ns = <int64_t> (lane[i].count * passed_ns - lane[i].late_ns)
+        cell = row + lane[i].cgroup
+        cell.wait_ns += wait_ns
+        cell.count += <int64_t> lane[i].count & -<int64_t> (wait_ns > 0)
+        lane[i].late_ns = 0
+
+
+cdef inline void lanes_charge_far(
+    Sim *sim, const Server *server, uint32_t blocking, uint64_t passed_ns
+) noexcept nogil:
+    """Charge all that wait where there is no table."""
+    cdef Waiting *lane = lanes_of(sim, server)
     cdef Wait *wait
-    while index != 0:
-        entry = waiting_at(sim, index)
-        entry.wait_ns += entry.count * (now - entry.updated_ns)
-        entry.updated_ns = now
-        if entry.wait_ns > 0:
-            wait = (<Wait *> sim.waits.data) + entry.wait
-            if entry.wait == 0 or wait.blocking != blocking:
-                entry.wait = wait_of(sim, entry.cgroup, blocking, server.resource)
-                wait = (<Wait *> sim.waits.data) + entry.wait
-            wait.wait_ns += entry.wait_ns
-            wait.count += entry.count
-            entry.wait_ns = 0
-        index = entry.next
-
-
-cdef inline void waiting_remove(
-    Sim *sim, Server *server, uint32_t index
-) noexcept nogil:
-    """Take an entry nobody waits in any more out of its queue."""
-    cdef uint32_t at = server.waiting
-    if at == index:
-        server.waiting = waiting_at(sim, index).next
-    else:
-        while waiting_at(sim, at).next != index:
-            at = waiting_at(sim, at).next
-        waiting_at(sim, at).next = waiting_at(sim, index).next
-    server.n_waiting -= 1
-    waiting_at(sim, index).next = sim.free_waiting
-    sim.free_waiting = index
+    cdef int64_t wait_ns
+    cdef uint32_t i
+    for i in range(server.n_lanes):
+        wait_ns = <int64_t> (lane[i].count * passed_ns - lane[i].late_ns)
+        lane[i].late_ns = 0
+        if wait_ns == 0:
+            continue
+        wait = (<Wait *> sim.waits.data) + lane[i].wait
+        if lane[i].wait == 0 or wait.blocking != blocking:
+            lane[i].wait = wait_of(sim, lane[i].cgroup, blocking, server.resource)
+            wait = (<Wait *> sim.waits.data) + lane[i].wait
+        wait.wait_ns += wait_ns
+        wait.count += lane[i].count
 
 
 cdef inline uint32_t server_leave(
@@ -218,18 +195,27 @@ cdef inline uint32_t server_leave(
 ) noexcept nogil:
     """Give a place back; return the slot that gets it, 0 if none waits."""
     cdef uint32_t slot = server.head
-    cdef Waiting *entry
+    cdef uint64_t passed_ns
+    cdef Waiting *lane
     cdef Request *request
     if slot == 0:
         server.in_use -= 1
         return 0
-    server_charge(sim, server, blocking, now)
+    passed_ns = <uint64_t> (now - server.released_ns)
+    if passed_ns > 0:
+        server.released_ns = now
+        if sim.wait_cells != NULL:
+            lanes_charge(
+                sim, server, wait_row(sim, blocking, server.resource), passed_ns
+            )
+        else:
+            lanes_charge_far(sim, server, blocking, passed_ns)
     request = request_at(sim, slot)
+    lane = lanes_of(sim, server) + request.place
+    lane.count -= 1
+    server.n_waiting -= lane.count == 0
     server.head = request.next
     if server.head == 0:
         server.tail = 0
-    entry = waiting_at(sim, request.wait_entry)
-    entry.count -= 1
-    if entry.count == 0:
-        waiting_remove(sim, server, request.wait_entry)
+        server.n_lanes = 0
     return slot

@@ -20,7 +20,8 @@ from replay.engine._latency_open cimport latencies_close
 from replay.engine._lock cimport shared_close, shared_open
 from replay.engine._pages cimport file_close, file_failed, file_open
 from replay.engine._samples cimport MIN_SAMPLES, samples_close, samples_open
-from replay.engine._server cimport server_open, waits_open
+from replay.engine._queue_types cimport Wait, Waiting
+from replay.engine._server cimport server_open
 from replay.engine._timeline cimport timeline_close
 from replay.engine._types cimport (
     N_IO,
@@ -39,10 +40,9 @@ from replay.engine._types cimport (
     Request,
     Sim,
     Task,
-    Wait,
-    Waiting,
     Worker,
 )
+from replay.engine._waits cimport waits_open
 
 cdef enum:
     # entries of a table by device and cgroup: 16 MiB, of which what is used is touched
@@ -97,7 +97,8 @@ cdef inline bint device_open(Sim *sim, Device *device) noexcept nogil:
     device.file.window.position = -1
     device.file.owner.memory = sim.set.laid_out_by
     device.file.owner.winner = -1
-    return shared_open(&device.shared) and file_open(&device.file, sim.set.cache_on)
+    shared_open(&device.shared)
+    return file_open(&device.file, sim.set.cache_on)
 
 
 cdef inline bint lists_open(Sim *sim) noexcept nogil:
@@ -214,7 +215,8 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.request_limits)
     timeline_close(sim)
     keymap_close(&sim.wait_map)
-    free(sim.wait_table)
+    free(sim.wait_cells)
+    free(sim.wait_rows)
     keymap_close(&sim.account_map)
     free(sim.account_table)
     free(sim.worker_table)

@@ -12,6 +12,7 @@ from replay.engine._latency cimport latency_climb, latency_device
 from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._lock cimport shared_enter, shared_next_finish
 from replay.engine._policies cimport policy_pick
+from replay.engine._queue_types cimport SharedLock
 from replay.engine._server cimport request_at, server_enter, server_leave
 from replay.engine._splits cimport rest_passes
 from replay.engine._streams cimport max_event_ns, push
@@ -26,7 +27,6 @@ from replay.engine._types cimport (
     OP_WRITE_ZEROES,
     POLICY_PER_CGROUP,
     Request,
-    SharedLock,
     Sim,
     Worker,
 )
@@ -73,11 +73,17 @@ cdef inline void serve(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
 
 
 cdef inline void schedule_lock(Sim *sim, uint32_t device) noexcept nogil:
-    """Announce when the shared lock's first holder is done; forget what was said."""
+    """Find out when the shared lock's first holder is done.
+
+    An event that comes too early asks again, so there is mostly one at a time.
+    """
     cdef SharedLock *lock = &sim.devices[device].shared
-    lock.version += 1
-    if lock.length > 0 and lock.frozen_ns < 0:
-        push(sim, shared_next_finish(lock), EVENT_LOCK, device, lock.version)
+    lock.finish_ns = -1
+    if lock.holders.length > 0 and lock.frozen_ns < 0:
+        lock.finish_ns = shared_next_finish(lock)
+        if lock.event_ns < 0 or lock.finish_ns < lock.event_ns:
+            lock.event_ns = lock.finish_ns
+            push(sim, lock.finish_ns, EVENT_LOCK, device, 0)
 
 
 cdef inline void take_lock(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:

@@ -7,7 +7,7 @@ throtl_trim_slice(), throtl_dispatch_tg(), throtl_pop_queued().
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from replay.engine._clock cimport jiffies_at, share_of, time_of_jiffy
-from replay.engine._server cimport request_at, wait_add
+from replay.engine._server cimport request_at
 from replay.engine._streams cimport push
 from replay.engine._throttle_types cimport Limit, LimitDirection, QueueNode
 from replay.engine._types cimport (
@@ -18,6 +18,7 @@ from replay.engine._types cimport (
     Request,
     Sim,
 )
+from replay.engine._waits cimport wait_add
 
 cdef enum:
     # a group's turn: so many reads, then so many writes

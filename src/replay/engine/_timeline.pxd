@@ -12,6 +12,7 @@ from libc.string cimport memset
 from replay.engine._arena cimport arena_add, arena_close, arena_open
 from replay.engine._histogram cimport Histogram
 from replay.engine._limits cimport PAGE_BYTES
+from replay.engine._queue_types cimport Wait
 from replay.engine._samples cimport samples_fold
 from replay.engine._timeline_state cimport (
     CELL_BLOCKED,
@@ -42,9 +43,9 @@ from replay.engine._types cimport (
     Group,
     LatencyBlock,
     Sim,
-    Wait,
     Worker,
 )
+from replay.engine._waits cimport waits_fold
 
 
 cdef inline int64_t most_cells() noexcept nogil:
@@ -198,6 +199,7 @@ cdef inline void timeline_cut(Sim *sim, int64_t now) noexcept nogil:
     cdef Timeline *timeline = &sim.timeline
     cdef int64_t *before = timeline.before
     samples_fold(sim)
+    waits_fold(sim)
     memset(timeline.now, 0, <size_t> sim.n_cgroups * N_CELLS * sizeof(int64_t))
     look_at_latency(sim)
     look_at_charges(sim)

@@ -31,6 +31,7 @@ from replay.engine._cache_types cimport File, PageLists, Protection
 from replay.engine._heap cimport Heap
 from replay.engine._histogram cimport SampleLog
 from replay.engine._latency_types cimport LatencyDevice
+from replay.engine._queue_types cimport Server, SharedLock, WaitCell
 from replay.engine._row_types cimport Columns
 from replay.engine._stream_types cimport Stream
 from replay.engine._throttle_types cimport Limit, QueueNode
@@ -90,7 +91,7 @@ cdef enum:
     RESOURCE_DEVICE = 3
     RESOURCE_THROTTLE = 4
     RESOURCE_MEMORY = 5
-    N_RESOURCES = 6     # the table of waits is so wide
+    N_RESOURCES = 6
 
 cdef enum:
     # rank of events at the same time
@@ -119,8 +120,6 @@ cdef enum SimStatus:
 cdef enum:
     NOT_REPLAYED = 0xFFFF
     NO_TASK = -1
-    MAX_WAITING_CGROUPS = 64    # see reference/queues.py
-    VIRTUAL_SHIFT = 8           # likewise
 
 cdef enum:
     # replay.engine.raw.IO_COLUMNS
@@ -155,7 +154,7 @@ cdef struct Request:
     uint32_t account
     uint32_t worker         # index in Sim.workers, 0 = none
     uint32_t next           # behind it in a queue, or the next free slot
-    uint32_t wait_entry     # its cgroup's entry in the queue it waits in
+    uint32_t place          # its cgroup's: in the queue it waits in, in a shared lock
     uint32_t oom_rounds     # that the present charge has failed
     uint32_t blocking       # cgroup whose limit the present sleep is for
     int32_t stream
@@ -170,33 +169,6 @@ cdef struct Request:
     bint shares_lock
     bint is_meta            # with limits alone
     bint holds_worker       # while it waits below for its cgroup's budget
-
-cdef struct Wait:
-    # how long one cgroup waited for another on a resource
-    uint32_t waiting
-    uint32_t blocking
-    uint8_t resource
-    int64_t wait_ns
-    int64_t count
-
-cdef struct Waiting:
-    # the requests of one cgroup that wait in one queue
-    uint32_t cgroup
-    uint32_t count
-    uint32_t next           # the queue's next cgroup, or the next free entry
-    uint32_t wait           # the Wait of the last blocker, a cache
-    int64_t wait_ns         # since the last release, up to updated_ns
-    int64_t updated_ns
-
-cdef struct Server:
-    # FIFO queue in front of `capacity` places
-    uint32_t capacity
-    uint32_t in_use
-    uint32_t head
-    uint32_t tail
-    uint32_t waiting        # first Waiting
-    uint32_t n_waiting
-    uint8_t resource
 
 cdef struct Worker:
     Server server
@@ -216,42 +188,6 @@ cdef struct Worker:
     int64_t stock_pages
     int64_t over_high       # pages charged above memory.high since it last slept for it
     bint in_stocked         # it stands in Sim.stocked
-
-cdef struct Holder:
-    # a request that shares the lock
-    uint64_t finish_v       # virtual time, see reference/queues.py
-    int64_t row
-    int64_t enter_ns
-    uint32_t slot
-    uint32_t place          # its cgroup's
-
-cdef struct Sharer:
-    # the requests of one cgroup that share a lock
-    uint32_t cgroup
-    uint32_t count
-    uint32_t partner        # the last that it was charged with
-    int64_t waited_ns       # of those that left
-    int64_t charged_ns      # of those and of the present ones
-    uint64_t frozen_sum     # of the times from which they wait for one that sleeps
-
-cdef struct SharerPair:
-    # what two sharers waited for one another since the last of them left
-    int64_t wait_ns
-    uint64_t rest           # in parts of 2**-8 ns
-    uint64_t updated_v
-    bint waited             # whether anything was charged to them yet
-
-cdef struct SharedLock:
-    Holder *holders         # a heap, first done first
-    Sharer *sharers         # by place; place 0 is for all that are not told apart
-    SharerPair *pairs       # a triangle, see _lock.pxd
-    uint32_t n_places       # up to the last that is taken
-    uint32_t length
-    uint32_t capacity
-    uint32_t version
-    uint64_t virtual_time
-    int64_t updated_ns
-    int64_t frozen_ns       # one sleeps with the lock held since then; -1 = none
 
 cdef struct Device:
     Server tags
@@ -276,6 +212,8 @@ cdef struct Account:
     # all that one issuer did on one device
     uint32_t issuer
     uint16_t device
+    uint8_t lane                # in the last queue of several cgroups, a cache
+    uint8_t lock_place          # in the last shared lock, a cache
     uint32_t latency[N_OPS]     # index of a LatencyBlock
     uint32_t worker             # that served it last, a cache
     uint32_t charge             # the last charge, a cache
@@ -434,11 +372,11 @@ cdef struct Sim:
     uint32_t free_request
     Arena workers
     Arena stocked           # uint32_t, workers that may have a stock
-    Arena waiting
-    uint32_t free_waiting
+    Arena waiting           # Waiting, in blocks: a queue's stand side by side
     Arena waits
     KeyMap wait_map
-    uint32_t *wait_table    # the same, by both cgroups and the resource; or NULL
+    WaitCell *wait_cells    # see _waits.pxd; NULL where there are too many cgroups
+    uint8_t *wait_rows      # which rows of them have changed
     Arena accounts
     KeyMap account_map
     # by device and issuer: twice the account's index, 1 more if it is ready (_alone.pxd);

@@ -33,9 +33,9 @@ def _struct(*fields: Any) -> np.dtype[Any]:
 
 _SERVER = _struct(
     *((name, "u4") for name in ("capacity", "in_use", "head", "tail")),
-    ("waiting", "u4"),
-    ("n_waiting", "u4"),
-    ("resource", "u1"),
+    ("lanes", "u4"),
+    *((name, "u1") for name in ("n_lanes", "n_waiting", "room", "resource")),
+    ("released_ns", "i8"),
 )
 
 _PAGE_LIST = _struct(
@@ -46,6 +46,8 @@ STRUCTS: Final = {
     "Account": _struct(
         ("issuer", "u4"),
         ("device", "u2"),
+        ("lane", "u1"),
+        ("lock_place", "u1"),
         ("latency", "u4", N_OPS),
         ("worker", "u4"),
         ("charge", "u4"),
