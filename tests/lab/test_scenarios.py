@@ -23,7 +23,9 @@ def test_a_scenario_is_valid_shell_with_its_settings_before_it(
 
 
 def test_what_is_no_scenario_or_setting_is_refused() -> None:
-    with pytest.raises(SystemExit, match="memory-lo: not a scenario: io-cost, io-max"):
+    with pytest.raises(
+        SystemExit, match="memory-lo: not a scenario: dirty-limit, io-cost"
+    ):
         script("memory-lo", [])
     with pytest.raises(SystemExit, match="48M: not NAME=VALUE"):
         script("memory-max", ["48M"])

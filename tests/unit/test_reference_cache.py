@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cases import PAGE, ROOT, A, B, C, pick, replayed, request, setup_of, write
@@ -256,22 +257,45 @@ def test_kernel_keeps_what_was_read_twice() -> None:
     assert below(raw)[A][0] == 202
 
 
-def test_dirty_pages_are_no_room_and_the_charge_fails() -> None:
-    # GIVEN a may hold 10 pages, all dirty; nobody to kill
+def test_reclaim_that_meets_dirty_pages_alone_has_them_written_back() -> None:
+    # GIVEN a may hold 10 pages, one of them the tree's, and writes 12
     raw = replayed(cached(limits={A: 10}), write(0, A, pages=12))
-    assert pick(raw, "errors", "errno", "count") == [(EIO, 1)]
-    assert pick(raw, "memory", "own_file", "max", "oom")[A] == (9, 18, 1)
-    assert pick(raw, "charges", "refused_bytes") == [3 * PAGE]
+    # THEN at the tenth the flusher writes nine in the name of the inode's owner, and
+    # priorities 2 to 0 drop 2, 3 and 4 of them; the others are written back at the end
+    assert below(raw) == {ROOT: (0, 0, 12, 2)}
+    assert pick(raw, "memory", "own_file", "max", "oom")[A] == (3, 1, 0)
+    assert pick(raw, "errors", "errno") == []
+
+
+def test_woken_flusher_writes_every_file_back() -> None:
+    # GIVEN b's dirty page on another device, c's on the same, and a that fills up
+    setup = cached(
+        parents=(-1, ROOT, ROOT, ROOT),
+        devices=np.array([7 << 20, 7 << 20 | 1], np.uint32),
+        limits={A: 10},
+        laid_out_by=-1,
+    )
+    rows = [
+        write(0, B, device=1),
+        write(2000, C, page=100),
+        write(4000, A, pages=12),
+        write(S, B, device=1),
+    ]
+    raw = replayed(setup, *rows)
+    # THEN a's nine pages go with c's, which owns the file, and the other three later
+    assert below(raw)[C] == (0, 0, 1 + 12, 1 + 1 + 1)
+    # AND b's page was written then: it is dirty once more
+    assert below(raw)[B] == (0, 0, 2, 2)
 
 
 def test_readahead_that_cannot_be_charged_is_left_out() -> None:
-    # GIVEN room for two pages and a node, page 0 dirty
-    setup = cached(limits={A: 3})
-    raw = replayed(setup, write(0, A), read(2000, A, page=1))
-    # THEN the window of page 1 (4 pages) has one that fits; the others are not read
-    assert pick(raw, "memory", "own_file")[A] == 2
-    assert below(raw)[A][:2] == (1, 1)
-    assert pick(raw, "errors", "errno") == []
+    # GIVEN no room at all
+    raw = replayed(cached(limits={A: 0}), read(0, A))
+    # THEN each of the window's 4 pages meets the limit twice, the second time with the
+    # stocks drained; the page that was asked for then asks the OOM killer
+    assert pick(raw, "memory", "own_file", "max", "oom")[A] == (0, 4 * 2 + 18, 1)
+    assert below(raw) == {}
+    assert pick(raw, "errors", "errno") == [EIO]
 
 
 def test_full_file_system_refuses_new_pages_alone() -> None:

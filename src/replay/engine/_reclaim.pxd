@@ -24,7 +24,7 @@ from replay.engine._protection cimport (
     protection_enter,
 )
 from replay.engine._types cimport Request, Sim
-from replay.engine._writeback cimport page_write_back
+from replay.engine._writeback cimport flushers_wake, page_write_back
 
 cdef enum:
     PRIORITY = 12               # DEF_PRIORITY
@@ -91,7 +91,10 @@ cdef inline bint inactive_is_low(const Sim *sim, uint32_t over) noexcept nogil:
 cdef inline void lists_shrink(
     Sim *sim, const Request *request, uint32_t cgroup, int priority, Reclaim *round
 ) noexcept nogil:
-    """Scan a cgroup's share of both lists, 32 pages at a time."""
+    """Scan a cgroup's share of both lists, 32 pages at a time.
+
+    Where all of a batch are dirty the flusher threads are woken.
+    """
     cdef PageList *pages = &sim.lists[cgroup].inactive
     cdef PageList *used = &sim.lists[cgroup].active
     cdef int64_t inactive = pages_to_scan(
@@ -101,13 +104,17 @@ cdef inline void lists_shrink(
         sim, used.length, cgroup, round.low_too, &round.low_held
     ) >> priority
     cdef int64_t freed = 0
-    cdef int64_t _i, n_pages
+    cdef int64_t _i, n_pages, before
     while inactive > 0 or active > 0:
         if inactive > 0:
             n_pages = min(inactive, CLUSTER)
             inactive -= n_pages
-            for _i in range(min(n_pages, pages.length)):
+            n_pages = min(n_pages, pages.length)
+            before = freed
+            for _i in range(n_pages):
                 freed += page_reclaim(sim, request, pages.oldest, round.over)
+            if freed == before and n_pages > 0:
+                flushers_wake(sim)
         if active > 0:
             n_pages = min(active, CLUSTER)
             active -= n_pages

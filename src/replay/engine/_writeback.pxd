@@ -203,6 +203,17 @@ cdef inline void file_sync(Sim *sim, uint32_t device, int64_t chunk) noexcept no
     file.dirty_leaves.length = 1
 
 
+cdef inline void flushers_wake(Sim *sim) noexcept nogil:
+    """Write back all that is dirty: reclaim met nothing else.
+
+    Source: mm/vmscan.c:shrink_inactive_list(),
+    fs/fs-writeback.c:wakeup_flusher_threads(), v6.1.
+    """
+    cdef uint32_t device
+    for device in range(sim.n_devices):
+        file_sync(sim, device, CHUNK_PAGES)
+
+
 cdef inline void files_sync(Sim *sim) noexcept nogil:
     """Write back all that is dirty, as ``sync`` does."""
     cdef uint32_t device

@@ -364,7 +364,15 @@ class PageCache:
             file.armed = True
             self.to_arm.append((file.dirtied_ns + EXPIRE_NS, device))
             return
-        dirty = sorted(file.dirty)
+        self._flush(device)
+
+    def wake_flushers(self) -> None:
+        """Write all that is dirty: reclaim met nothing else."""
+        for device in range(len(self.files)):
+            self._flush(device)
+
+    def _flush(self, device: int) -> None:
+        dirty = sorted(self.files[device].dirty)
         for first in range(0, len(dirty), CHUNK_PAGES):
             self.write_back(device, dirty[first : first + CHUNK_PAGES])
 

@@ -52,6 +52,9 @@ class Evicter(Protocol):
     def write_back(self, device: int, pages: list[int]) -> None:
         """Write dirty pages of a file to the disk."""
 
+    def wake_flushers(self) -> None:
+        """Write all dirty pages to the disk, in the flushers' rounds."""
+
 
 @dataclass
 class Lists:
@@ -255,10 +258,14 @@ class Reclaim:
         round_.freed += freed
 
     def _shrink_inactive(self, lists: Lists, n_pages: int, round_: Round) -> int:
-        """Drop the oldest pages; dirty ones become active, to go when clean."""
+        """Drop the oldest pages; dirty ones become active, to go when clean.
+
+        Where all are dirty the flusher threads are woken.
+        """
         assert self.cache is not None
         freed = 0
-        for page in list(lists.inactive)[:n_pages]:
+        taken = list(lists.inactive)[:n_pages]
+        for page in taken:
             page.referenced = False
             if page.dirty:
                 page.marked = True
@@ -266,6 +273,8 @@ class Reclaim:
             else:
                 self.cache.evict(page, round_.request, round_.over)
                 freed += 1
+        if taken and not freed:
+            self.cache.wake_flushers()
         return freed
 
     def _shrink_active(self, lists: Lists, n_pages: int) -> None:
