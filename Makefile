@@ -28,7 +28,7 @@ export REPLAY_SHARED ?= $(abspath ../shared)
 all: test
 
 # the same writer twice: charged to itself under its limit, and charged to the root
-demo: $(VENV)/built
+demo: $(if $(wildcard $(VENV)/ready),$(VENV)/built,$(VENV)/demo)
 	$(BIN)/replay run $(DEMO_TRACE) -s $(DEMO_SCENARIO)
 	$(BIN)/replay run $(DEMO_TRACE) -s $(DEMO_SCENARIO) --set driver.policy=root
 
@@ -115,6 +115,11 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
+
+# the package in place and what it needs, without the tools; a part of `ready`
+$(VENV)/demo: setup.py pyproject.toml $(COMPILED) | $(BIN)/python
+	REPLAY_BUILD=release $(PIP) install --editable .
+	touch $@
 
 # the tools, what the package needs, and the package in place: what runs is src/
 $(VENV)/ready: pyproject.toml | $(BIN)/python

@@ -1,6 +1,7 @@
 """``replay init`` and ``replay keys``: a scenario to begin with."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -54,14 +55,15 @@ def test_what_it_writes_changes_nothing_with_its_marks_or_without(
     assert count > 20
     assert tables(trace, opened, tmp_path) == found
     for line in text.splitlines():
-        assert len(line) <= 88 or line.startswith("## A scenario of ")
+        assert len(line) <= 88 or line.startswith(("## A scenario of ", "## Then: "))
 
 
 def test_a_limit_that_is_filled_in_works(top: Path, tmp_path: Path) -> None:
     # GIVEN the seed's recording
     trace = top / "traces" / "seed-unlimited"
     _, said = invoke("init", trace, "-o", tmp_path / "s.toml")
-    assert said.startswith(f"{tmp_path / 's.toml'}: for 'replay run {trace} -s ")
+    path = tmp_path / "s.toml"
+    assert said == f"{path}: edit it, then: replay run {trace} -s {path}\n"
     text = (tmp_path / "s.toml").read_text()
     assert 'comm = "dd", rss = "0" },  # 256 requests' in text
     # WHEN the limit is taken from its comment, and a size given
@@ -147,6 +149,25 @@ def test_public_formats_have_cgroups_by_name(tmp_path: Path) -> None:
     assert list(tomllib.loads(text)["cgroups"]) == ["/usr_0"]
     with replay.open_or_convert(path) as trace:
         assert outline(trace, str(path), Scenario.load()) == text
+
+
+def test_the_command_that_it_closes_with_works_as_it_stands(tmp_path: Path) -> None:
+    # GIVEN a table whose columns must be told, in a file whose name has blanks
+    trace = tmp_path / "my trace's table.csv"
+    trace.write_text("ts,off,len,rw,who\n1,2,3,r,a b\n")
+    ids = tmp_path / "the ids"
+    ids.write_text("2 /named\n")
+    columns = "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=who"
+    given = (trace, "--format", "csv", "--columns", columns, "--cgroups", ids)
+    path = tmp_path / "sc ü.toml"
+    _, said = invoke("init", *given, "-o", path)
+    # WHEN the command of the last line is taken apart as a shell does
+    command = shlex.split(said.partition(": edit it, then: ")[2])
+    assert command[:2] == ["replay", "run"]
+    # THEN it runs, and stands in the file as well
+    shown, _ = invoke(*command[1:])
+    assert "/named" in shown
+    assert shlex.join(command) in path.read_text("utf-8")
 
 
 def test_keys_are_listed_and_searched() -> None:

@@ -1,5 +1,6 @@
 """CSV whose columns the user names."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,8 +79,12 @@ def test_response_device_and_process_are_taken(tmp_path: Path) -> None:
             "time=ts:us,offset=off:B,size=len:B,op=rw:0=reed",
             "'reed' is not one of read",
         ),
-        ("time=nn:us,offset=off:B,size=len:B,op=rw", "has not the columns nn, off"),
-        ("time=1:us,offset=2:B,size=3:B,op=9", "has not the columns 1, 2, 3, 9"),
+        (
+            "time=nn:us,offset=off:B,size=len:B,op=rw",
+            "no column 'nn' (time=nn:us); the header has ts, off, len, rw: for example "
+            '--columns "time=ts:us,offset=off:B,size=len:B,op=rw"',
+        ),
+        ("time=1:us,offset=2:B,size=3:B,op=9", "has 4 columns, and no column 9"),
         ("time=ts:us,offset=ts:B,size=len:B,op=rw", "ts cannot be two things"),
     ],
 )
@@ -94,8 +99,50 @@ def test_columns_that_make_no_sense_are_refused(
 
 def test_csv_without_columns_is_refused_with_an_example(tmp_path: Path) -> None:
     path = write(tmp_path, "1,2\n")
-    with pytest.raises(TraceError, match="csv needs its columns: --columns"):
+    with pytest.raises(TraceError, match=r"csv needs to be told .* --columns"):
         read(path, "csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        (
+            "ts,offset,bytes,kind,tenant",
+            "time=ts:us,offset=offset:B,size=bytes:B,op=kind,cgroup=tenant",
+        ),
+        (
+            "startTime_ms;LBA;sectors;Operation;latency_ns",
+            "time=startTime_ms:ms,offset=LBA:sectors,size=sectors:sectors,"
+            "op=Operation,response=latency_ns:ns",
+        ),
+        ("a|b|c|rw", "time=COLUMN:us,offset=COLUMN:B,size=COLUMN:B,op=rw"),
+    ],
+)
+def test_a_csv_that_is_not_known_is_refused_with_columns_to_paste(
+    tmp_path: Path, header: str, columns: str
+) -> None:
+    # GIVEN a table with a header, of no known format
+    row = re.sub(r"[^,;|]+", "1", header.replace("_", ""))
+    path = write(tmp_path, f"{header}\n{row}\n")
+    # WHEN it is read as it is, or by --format csv
+    for name in (None, "csv"):
+        with pytest.raises(TraceError) as refusal:
+            read(path, name)
+        # THEN its own columns stand in what to say
+        assert f'--columns "{columns}"' in str(refusal.value)
+
+
+def test_columns_that_a_refusal_offers_are_taken(tmp_path: Path) -> None:
+    # GIVEN a column that is not there
+    path = write(tmp_path, "ts,off,len,rw,size\n1,2,3,r,4\n")
+    with pytest.raises(TraceError) as refusal:
+        read(path, columns="time=ts:ms,offset=off:KiB,size=bytes:B,op=rw")
+    # WHEN what the refusal offers is given
+    offered = re.search(r'--columns "(.*)"', str(refusal.value))
+    assert offered is not None
+    # THEN it is read, and what was right has stayed
+    assert offered[1] == "time=ts:ms,offset=off:KiB,size=size:B,op=rw"
+    read(path, columns=offered[1])
 
 
 def test_an_unknown_operation_is_refused_with_its_row(tmp_path: Path) -> None:

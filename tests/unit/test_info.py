@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from replay.report.info import info_page
-from replay.report.quality import quality_lines
+from replay.report.quality import heavy_losses, quality_lines
 from replay.report.text import render_text
 from replay.trace.file import open_trace
 from replay.trace.info import TraceInfo, trace_info, wall_clock_text
@@ -302,6 +302,57 @@ def test_files_above_the_highest_are_suspected() -> None:
     lost = msgspec.structs.replace(quality, lost={"0": 4000})
     for one, where in ((few, files(0)), (lost, files(0)), (quality, ["dump.bin"])):
         assert "missing" not in "".join(quality_lines(one, where))
+
+
+def test_damage_is_told_by_its_place_and_not_as_a_loss() -> None:
+    # GIVEN a file whose beginning is damaged
+    quality = Quality(
+        records=30,
+        events={"D": 15, "C": 15},
+        refused_bytes=333,
+        damage={"d/sda.blktrace.1": 0},
+        damaged_events=5,
+        unmatched={"complete": 1},
+        unfinished=1,
+    )
+    # WHEN it is put in words THEN place, bytes and events stand in one line
+    assert quality_lines(quality, files(0, 1)) == [
+        "damaged: d/sda.blktrace.1 at byte 0: 333 bytes skipped, which hold no valid "
+        "record; 5 events are missing with them; copy the file again if you can",
+        "1 issued request never completes: in flight at the end, or the completion "
+        "stood in the damage",
+        "1 event completed a request that was never seen to be issued: it may have "
+        "stood in the damage",
+    ]
+
+
+def test_heavy_losses_are_one_line_with_their_shares() -> None:
+    # GIVEN losses of which some are below a hundredth
+    quality = Quality(
+        records=900,
+        events={"Q": 300, "D": 300, "C": 300},
+        lost={"0": 100},
+        refused_bytes=9,
+        unfinished=3,
+        unmatched={"complete": 75, "issue_without_queue": 2},
+    )
+    # WHEN they are told THEN the larger ones are, the largest first
+    assert heavy_losses(quality, n_rows=300, n_bytes=50_000) == (
+        "Incomplete recording: 20 % of the requests lack their issue: left out (75), "
+        "10 % of the events lost while recording (100), "
+        "1 % of the requests never complete (3)"
+    )
+    # AND nothing is said of what a recording did not record, or lost little of
+    assert heavy_losses(Quality(records=9, unfinished=9, events={"D": 9}), 9, 9) is None
+    few = msgspec.structs.replace(quality, lost={"0": 8}, unmatched={}, unfinished=2)
+    assert heavy_losses(few, 300, 50_000) is None
+
+
+def test_damage_has_its_share_of_bytes_where_events_are_not_numbered() -> None:
+    quality = Quality(records=9, events={"request": 9}, refused_bytes=600)
+    (share, compressed) = (heavy_losses(quality, 9, size) for size in (1000, 100))
+    assert share == "Incomplete recording: 60 % of the bytes damaged (600)"
+    assert compressed == "Incomplete recording: 100 % of the bytes damaged (600)"
 
 
 def test_what_is_not_recorded_at_all_is_said_once() -> None:

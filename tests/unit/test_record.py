@@ -198,6 +198,41 @@ def test_gaps_in_sequence_are_lost_events_per_cpu() -> None:
     assert summary.quality.lost == {"0": 2}
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "cut", "missing"),
+    [
+        # the file's beginning is overwritten: what stood there is known by the numbers
+        (0, 3, False, 3),
+        # in the middle
+        (3, 6, False, 3),
+        # the file begins within a record: more is missing than the bytes can hold
+        (0, 4, True, 4),
+    ],
+)
+def test_events_that_stood_in_damage_were_not_lost_while_recording(
+    first: int, last: int, cut: bool, missing: int
+) -> None:
+    # GIVEN ten events of one CPU, of which some bytes are damaged or cut off
+    records = [event_bytes(Event("Q", 10 * n), n) for n in range(1, 11)]
+    damaged = b"\xff" * (20 if cut else sum(map(len, records[first:last])))
+    data = b"".join([*records[:first], damaged, *records[last:]])
+    # WHEN they are decoded
+    quality = decode([data])[1].quality
+    # THEN the damage is told by its place, with what was in it, and nothing as lost
+    assert quality.lost == {}
+    assert quality.damaged_events == missing
+    assert list(quality.damage.values()) == [sum(map(len, records[:first]))]
+    assert quality.refused_bytes == len(damaged)
+
+
+def test_a_gap_larger_than_the_damage_is_a_loss_for_the_rest() -> None:
+    # GIVEN a damaged record behind number 2, and then number 9
+    records = [event_bytes(Event("Q", 10 * n), n) for n in (1, 2, 3, 9)]
+    records[2] = b"\xff" * len(records[2])
+    quality = decode([b"".join(records)])[1].quality
+    assert (quality.damaged_events, quality.lost) == (1, {"0": 5})
+
+
 def test_times_that_go_back_are_clamped_and_counted() -> None:
     rows, summary = decode_events(
         [Event("Q", 100, 0), Event("Q", 50, 8), Event("Q", 120, 16)]

@@ -25,6 +25,7 @@ from replay.results.write import ResultSink
 
 SUMMARY = """\
 4 requests of 7:0, 7:1 recorded in 2.00 s, driver.policy = root; 1 failed
+Incomplete recording: 6 % of the events lost while recording (2)
 
 Who paid for whom
   / paid for /test.slice: 256.0 KiB of I/O (100 %), 200.0 KiB of memory

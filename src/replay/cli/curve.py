@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     help="Share of the pages to look at; of huge traces 0.01 will do.",
 )
 @click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Show the table of each cgroup, however many there are.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -50,6 +56,7 @@ def curve(
     overrides: tuple[str, ...],
     limits: str | None,
     sample: float,
+    every: bool,
     output: Path | None,
     overwrite: bool,
     format: "FormatOptions",
@@ -69,6 +76,7 @@ def curve(
     import json
 
     import replay
+    from replay.report.curve import curve_page
     from replay.vary.axes import parse_axis
 
     shown: list[int] = []
@@ -96,4 +104,4 @@ def curve(
         told = {"tmpfs": found.tmpfs, "notes": found.notes}
         click.echo(json.dumps({**told, "limits": found.table().to_pylist()}))
     else:
-        show(found)
+        show(curve_page(found, every=every))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli import options
+from replay.cli.hints import tell_rest_of_set
 from replay.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def info(
         ) as trace,
     ):
         facts = trace_info(trace)
+    tell_rest_of_set(inputs, quiet=quiet)
     if as_json:
         text = msgspec.json.format(msgspec.json.encode(facts), indent=2).decode()
         click.echo(text)

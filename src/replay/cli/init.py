@@ -1,5 +1,6 @@
 """``replay init``."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,23 +45,26 @@ def init(
     from replay.report.outline import outline
     from replay.scenario.load import Scenario
     from replay.trace.convert import open_or_convert
+    from replay.trace.formats.options import format_words
 
     if output is not None:
         check_target(output.resolve(), output, overwrite=overwrite)
     base = recorded_scenario(Path(inputs[0])) if len(inputs) == 1 else None
+    words = ["replay", "run", *inputs, *format_words(format)]
+    if cgroups is not None:
+        words += ["--cgroups", str(cgroups)]
+    command = shlex.join([*words, "-s", str(output or "SCENARIO.toml")])
     with (
         progress_bar("Reading", quiet=quiet) as progress,
         open_or_convert(
             inputs, cgroups=cgroups, progress=progress, format=format
         ) as trace,
     ):
-        text = outline(trace, " ".join(inputs), base or Scenario.load())
+        name = " ".join(inputs)
+        text = outline(trace, name, base or Scenario.load(), command=command)
     if output is None:
         click.echo(text, nl=False)
         return
     with replacing(output, overwrite=overwrite) as temporary:
         temporary.write_text(text, "utf-8")
-    how = " and how they are read" if format.name or format.columns else ""
-    message(
-        f"{output}: for 'replay run {' '.join(inputs)} -s {output}'{how}", quiet=quiet
-    )
+    message(f"{output}: edit it, then: {command}", quiet=quiet)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli import options
+from replay.cli.hints import tell_rest_of_set
 from replay.cli.progress import message, progress_bar
 from replay.cli.show import show
 
@@ -92,6 +93,7 @@ def run(
             format=format,
             filters=filters,
         )
+    tell_rest_of_set(inputs, quiet=quiet)
     if as_json:
         click.echo(result.to_json())
     else:

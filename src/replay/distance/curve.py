@@ -23,6 +23,7 @@ from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES, Policy
 from replay.errors import ScenarioError
 from replay.feed import parts
 from replay.output import replacing
+from replay.scenario.assumed import as_loop_device
 from replay.scenario.bind import Binding
 from replay.scenario.load import Scenario
 from replay.trace.convert import open_or_convert
@@ -186,24 +187,26 @@ def curve(
     else:
         wanted = Scenario.from_dict(given, overrides=overrides, assign=assign)
     if isinstance(trace, Trace):
-        return _curve(trace, wanted.bind(trace), list(limits), sample, progress)
+        return _curve(trace, wanted, list(limits), sample, progress)
     with open_or_convert(
         trace, cgroups=cgroups, progress=progress, format=format, filters=filters
     ) as opened:
-        return _curve(opened, wanted.bind(opened), list(limits), sample, progress)
+        return _curve(opened, wanted, list(limits), sample, progress)
 
 
 def _curve(
     trace: Trace,
-    binding: Binding,
+    wanted: Scenario,
     limits: list[int],
     sample: float,
     progress: Progress | None,
 ) -> Curve:
+    binding = wanted.bind(trace)
     setup = binding.setup
     if setup.direct_io:
         raise ScenarioError(
-            "driver.direct_io: direct I/O has no pages that a limit could take away"
+            "driver.direct_io: direct I/O has no pages that a limit could take away; "
+            f"{as_loop_device(wanted)}"
         )
     if setup.policy == Policy.ROOT:
         raise ScenarioError(

@@ -20,7 +20,7 @@ from replay.results.result import Result
 
 TOP_CGROUPS: Final = 20
 TOP_LINES: Final = 5
-_ISSUED: Final = ("rbytes", "wbytes", "dbytes")
+_ISSUED: Final = ("rbytes", "wbytes", "dbytes", "rios", "wios", "dios")
 _TOTAL: Final = "total"
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -55,7 +55,7 @@ class CgroupFacts:
     Attributes
     ----------
     issued : dict of str to int
-        ``rbytes wbytes dbytes`` that it submitted itself.
+        ``rbytes wbytes dbytes rios wios dios`` that it submitted itself.
     payers : list of (str, int)
         Who was charged for how many bytes of it, most first.
     memory_bytes : int

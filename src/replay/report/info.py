@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from replay.report.format import count_text, plain
-from replay.report.quality import quality_lines
+from replay.report.quality import heavy_losses, quality_lines
 from replay.trace.info import TraceInfo
 from replay.trace.metadata import ROW_EVENT, Process, Quality
 
@@ -61,11 +61,13 @@ def info_page(info: TraceInfo) -> RenderableType:
     files = f"{count_text(len(read), 'file')}, {count_text(n_bytes, 'byte')}"
     span = f"{count_text(info.requests, 'request')} in {_time(info.span_ns)} s"
     began = f", from {info.wall_clock}" if info.wall_clock else ""
+    heavy = heavy_losses(info.quality, info.requests, n_bytes)
     losses = quality_lines(info.quality, [one.path for one in read])
     lines = [*info.notes, *(losses or [_NO_LOSS]), *_hints(info)]
     return Group(
         Text(plain(info.path), "bold"),
         Text(span + began),
+        *([Text(heavy, "bold yellow")] if heavy else []),
         Text(f"read from {files}, as {plain(info.format)}"),
         "",
         _counts(info),

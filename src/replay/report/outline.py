@@ -35,7 +35,7 @@ _EXPLAINED: Final = "##"
 _HEAD: Final = """\
 ## A scenario of {name}: {requests} of {devices} in {span}.
 ## Lines that begin with one # say what holds without them: take it away to change one.
-## Then: replay run {name} -s THIS_FILE
+## Then: {command}
 """
 
 
@@ -49,7 +49,9 @@ class _Cgroup:
     nbytes: int
 
 
-def outline(trace: TraceLike, name: str, base: Scenario) -> str:
+def outline(
+    trace: TraceLike, name: str, base: Scenario, *, command: str | None = None
+) -> str:
     """Write a scenario of a trace.
 
     Parameters
@@ -61,6 +63,8 @@ def outline(trace: TraceLike, name: str, base: Scenario) -> str:
     base : Scenario
         What is known beside the trace, of the recorded machine for example; the
         default scenario if nothing is.
+    command : str or None
+        How it is used, for the reader of the file.
 
     Returns
     -------
@@ -81,6 +85,7 @@ def outline(trace: TraceLike, name: str, base: Scenario) -> str:
         devices += " as one" if len(summary.devices) > 1 else ""
     head = _HEAD.format(
         name=plain(name),
+        command=plain(command or f"replay run {name} -s SCENARIO.toml"),
         requests=count_text(summary.n_rows, "request"),
         devices=devices,
         span=time_text(summary.end_ns - summary.start_ns),

@@ -20,6 +20,13 @@ _UNMATCHED: Final = {
 }
 
 
+#: A loss that is this share of what it is of stands beside the headline.
+HEAVY: Final = 0.01
+#: So few are what a recording's begin and end explain, unless they are a tenth.
+_FEW: Final = 2
+#: Losses that the headline names, the largest first.
+_MOST_HEAVY: Final = 3
+
 #: As many issues or completions without the other, and such a share of all, are more
 #: than a recording's begin and end explain.
 _MANY: Final = 10
@@ -49,13 +56,8 @@ def quality_lines(quality: Quality, files: Iterable[str] = ()) -> list[str]:
         "there is missing, unless nothing was"
         for name, cpus in missing.items()
     ]
-    if lost := sum(quality.lost.values()):
-        by_cpu = sorted(quality.lost.items(), key=lambda one: (len(one[0]), one[0]))
-        where = ", ".join(f"{count:,} on CPU {cpu}" for cpu, count in by_cpu)
-        lines.append(
-            f"{count_text(lost, 'event')} lost while recording ({where}): give "
-            "blktrace more or larger buffers (-n, -b)"
-        )
+    lines += _lost(quality)
+    lines += _damage(quality)
     if quality.filtered:
         by_filter = ", ".join(
             f"{n:,} by {name}" for name, n in quality.filtered.items()
@@ -70,7 +72,11 @@ def quality_lines(quality: Quality, files: Iterable[str] = ()) -> list[str]:
         f"{count_text(count, unit)} {text}"
         for count, unit, text in (
             (quality.unfinished, "issued request", _unfinished(quality, absent)),
-            (quality.refused_bytes, "byte", "skipped: they hold no valid record"),
+            (
+                0 if quality.damage else quality.refused_bytes,
+                "byte",
+                "skipped: they hold no valid record",
+            ),
             (quality.truncated_bytes, "byte", "of a record cut off at a file's end"),
             (quality.unknown, "record", "of an unknown kind left out"),
             (quality.out_of_order, "record", _out_of_order(quality)),
@@ -83,6 +89,106 @@ def quality_lines(quality: Quality, files: Iterable[str] = ()) -> list[str]:
         if count
     ]
     return lines
+
+
+def heavy_losses(quality: Quality, n_rows: int, n_bytes: int) -> str | None:
+    """Say in one line what a recording lacks so much of that answers depend on it.
+
+    Parameters
+    ----------
+    quality : Quality
+    n_rows : int
+        Requests of the trace.
+    n_bytes : int
+        Of the files that were read.
+
+    Returns
+    -------
+    str or None
+        The largest shares first; None if none is of `HEAVY` or more.
+    """
+    lost = sum(quality.lost.values())
+    skipped = quality.refused_bytes + quality.truncated_bytes
+    unissued = quality.unmatched.get("complete", 0)
+    # with none at all it was not recorded, which is said elsewhere
+    open_ = quality.unfinished if _completes(quality) else 0
+    unqueued = quality.unmatched.get("issue_without_queue", 0)
+    n_events = quality.records + lost + quality.damaged_events
+    if not quality.events.get("Q"):
+        unqueued = 0
+    losses = [
+        (lost, n_events, "of the events lost while recording"),
+        (quality.unknown, quality.records, "of the records are of an unknown kind"),
+    ]
+    losses += [
+        (n, whole, text)
+        for n, whole, text in (
+            (open_, n_rows, "of the requests never complete"),
+            (unissued, n_rows + unissued, "of the requests lack their issue: left out"),
+            (quality.never_issued, n_rows, "of the requests are never issued"),
+            (unqueued, n_rows, "of the requests lack their queueing"),
+        )
+        if n > _FEW or n >= _SHARE * whole
+    ]
+    if quality.damaged_events:
+        losses.append((quality.damaged_events, n_events, "of the events damaged"))
+    else:
+        # of a compressed file the bytes are fewer than were skipped of it
+        losses.append((skipped, max(n_bytes, skipped), "of the bytes damaged"))
+    heavy = sorted(
+        ((n / whole, n, text) for n, whole, text in losses if n and n >= HEAVY * whole),
+        reverse=True,
+    )
+    if not heavy:
+        return None
+    parts = [
+        f"{share:.0%} {text} ({n:,})".replace("%", " %")
+        for share, n, text in heavy[:_MOST_HEAVY]
+    ]
+    if (more := len(heavy) - _MOST_HEAVY) > 0:
+        parts.append(f"{more} more: `replay info`")
+    return f"Incomplete recording: {', '.join(parts)}"
+
+
+def _completes(quality: Quality) -> bool:
+    return ROW_EVENT in quality.events or bool(quality.events.get("C"))
+
+
+def _lost(quality: Quality) -> list[str]:
+    """Tell of events that blktrace had no room for."""
+    lost = sum(quality.lost.values())
+    if not lost:
+        return []
+    by_cpu = sorted(quality.lost.items(), key=lambda one: (len(one[0]), one[0]))
+    where = ", ".join(f"{count:,} on CPU {cpu}" for cpu, count in by_cpu)
+    # where a text is damaged its records do not say
+    maybe = ""
+    if quality.refused_bytes and not quality.damage:
+        maybe = "; or they stood in what is damaged"
+    return [
+        f"{count_text(lost, 'event')} lost while recording ({where}): give blktrace "
+        f"more or larger buffers (-n, -b){maybe}"
+    ]
+
+
+def _damage(quality: Quality) -> list[str]:
+    """Tell of files that are damaged: where, and what was in it."""
+    if not quality.damage:
+        return []
+    places = [f"{plain(name)} at byte {at:,}" for name, at in quality.damage.items()]
+    shown = ", ".join(places[:_MOST_HEAVY])
+    if places[_MOST_HEAVY:]:
+        shown += f" and {count_text(len(places) - _MOST_HEAVY, 'more file')}"
+    missing = (
+        f"; {count_text(quality.damaged_events, 'event')} "
+        f"{'is' if quality.damaged_events == 1 else 'are'} missing with them"
+        if quality.damaged_events
+        else ""
+    )
+    return [
+        f"damaged: {shown}: {count_text(quality.refused_bytes, 'byte')} skipped, which "
+        f"hold no valid record{missing}; copy the file again if you can"
+    ]
 
 
 def _absent(
@@ -102,7 +208,7 @@ def _absent(
     # those above the highest, and of a set that is numbered anew, are not known to be
     halves = quality.unfinished + quality.unmatched.get("complete", 0)
     whole = max(quality.events.get("D", 0), quality.events.get("C", 0))
-    lost = sum(quality.lost.values())
+    lost = sum(quality.lost.values()) + quality.damaged_events
     if not present or halves - lost < max(_MANY, _SHARE * whole):
         return None
     names = ", ".join(
@@ -118,6 +224,8 @@ def _unfinished(quality: Quality, absent: str | None) -> str:
         return f"{verb}: {absent}"
     if ROW_EVENT not in quality.events and not quality.events.get("C"):
         return f"{verb}: there is no completion in the recording"
+    if quality.damage:
+        return f"{verb}: in flight at the end, or the completion stood in the damage"
     return f"{verb}: in flight when the recording ended, or the completion is lost"
 
 
@@ -128,6 +236,8 @@ def _unmatched(kind: str, quality: Quality, absent: str | None) -> str:
         return f"{text}: there is no queueing in the recording"
     if kind == "complete" and absent is not None:
         return f"{text}: {absent}"
+    if kind == "complete" and quality.damage:
+        return f"{text}: it may have stood in the damage"
     if kind == "complete" and not quality.events.get("D"):
         return f"{text}: there is no issue in the recording"
     return text

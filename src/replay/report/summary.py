@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -27,8 +28,10 @@ from replay.report.format import (
     size_text,
     time_text,
 )
+from replay.report.quality import heavy_losses
 from replay.report.timeline import timeline_line
 from replay.results.result import Result
+from replay.trace.metadata import NO_COMPLETIONS, ROW_EVENT, Quality
 
 #: Processes whose dependence is shown; run.json has more.
 TOP_PROCESSES = 5
@@ -66,12 +69,15 @@ def summary(result: Result) -> RenderableType:
         Readable at 80 columns. The first 20 cgroups by I/O, and how many more.
     """
     found = facts(result)
+    untimed = _untimed(result.info)
     return Group(
         _title(result.info),
-        *_answers(found),
+        *_incomplete(result.info),
+        *([Text(f"\n{untimed}")] if untimed else []),
+        *_answers(found, timed=not untimed),
         *_assigned(result.info.get("assign")),
         *_dependence(result.info.get("dependence")),
-        *_cgroups(found.cgroups),
+        *_cgroups(found.cgroups, timed=not untimed),
         *_timeline(result),
         *_notes(result.info),
     )
@@ -98,15 +104,54 @@ def _title(info: dict[str, Any]) -> Text:
     return Text(plain(line + (f"; {fates}" if fates else "")))
 
 
-def _answers(found: Facts) -> Iterable[RenderableType]:
+def _incomplete(info: dict[str, Any]) -> Iterable[RenderableType]:
+    """Tell beside the headline what the trace lacks so much of that answers depend."""
+    n_bytes = sum(
+        one["nbytes"] for one in info["trace"]["sources"] if one["role"] == "trace"
+    )
+    quality = msgspec.convert(info["quality"], Quality)
+    heavy = heavy_losses(quality, info["trace"]["rows"], n_bytes)
+    if heavy is not None:
+        yield Text(heavy, "bold yellow")
+
+
+def _untimed(info: dict[str, Any]) -> str | None:
+    """Say why nothing has a latency, and what can be asked all the same."""
+    if not info["counts"].get("unfinished"):
+        return None
+    model = info["scenario"].get("service")
+    if not isinstance(model, dict) or model.get("model") != "recorded":
+        return None
+    quality = msgspec.convert(info["quality"], Quality)
+    if ROW_EVENT not in quality.events:
+        if quality.events.get("C"):
+            return None
+        why = "No completion (C) is in the recording"
+        mend = "record C events as well"
+    else:
+        # of rows of which some say it the others are counted
+        if quality.unfinished:
+            return None
+        why = "The trace has no response times"
+        mend = "name their column if there is one (response=COLUMN:UNIT)"
+    return (
+        f"{why}: latency and who waits for whom are not known, only who issues and who "
+        f"pays. To know more {mend}, or give the device's times: --set "
+        "service.model=linear ([service]; 'replay calibrate' fits them to a trace that "
+        "has some)."
+    )
+
+
+def _answers(found: Facts, *, timed: bool) -> Iterable[RenderableType]:
     """Tell what happened; what did not, in one line."""
     nothing = []
     alone = [one.name for one in found.cgroups.items] == ["/"]
     # with one cgroup there is nobody to pay for, or to wait for
     own = "every request is the root's (/), and so is what is paid"
+    waited = OTHERS if timed and not alone else ""
     sections: list[tuple[str, Top[Any], Any, str]] = [
         ("Who paid for whom", found.paid, _paid, own if alone else OWN_IO),
-        ("Who waited behind whom", found.waited, _waited, "" if alone else OTHERS),
+        ("Who waited behind whom", found.waited, _waited, waited),
         ("Who was killed", found.kills, _killed, "nobody was killed"),
         ("What failed", found.errors, _failed, "no request failed"),
     ]
@@ -213,11 +258,12 @@ def _rule(rule: dict[str, Any]) -> str:
     return ", ".join(conditions) or "everything else"
 
 
-def _cgroups(top: Top[CgroupFacts]) -> Iterable[RenderableType]:
+def _cgroups(top: Top[CgroupFacts], *, timed: bool) -> Iterable[RenderableType]:
     if not top.items:
         return
     discards = any(cgroup.issued["dbytes"] for cgroup in top.items)
-    charged = _table("cgroup", "requests", "read", "written")
+    # requests are counted when they are done
+    charged = _table("cgroup", "requests" if timed else "ios", "read", "written")
     if discards:
         charged.add_column("discarded", justify="right", no_wrap=True)
     charged.add_column("paid by", overflow="fold")
@@ -229,7 +275,7 @@ def _cgroups(top: Top[CgroupFacts]) -> Iterable[RenderableType]:
         name, issued = plain(cgroup.name), cgroup.issued
         charged.add_row(
             Text(name),
-            count_text(cgroup.requests),
+            count_text(cgroup.requests) if timed else _ios(issued),
             size_text(issued["rbytes"]),
             size_text(issued["wbytes"]),
             *([size_text(issued["dbytes"])] if discards else []),
@@ -253,6 +299,12 @@ def _cgroups(top: Top[CgroupFacts]) -> Iterable[RenderableType]:
     if times.row_count:
         yield _heading("Latency of their requests")
         yield Padding(times, (0, 0, 0, 2), expand=False)
+
+
+def _ios(issued: dict[str, int]) -> str:
+    """Show the bios; nothing where they were not recorded."""
+    ios = sum(issued[name] for name in ("rios", "wios", "dios"))
+    return count_text(ios) if ios else "-"
 
 
 def _shares(ranked: list[tuple[str, int]], me: str, whole: int | None = None) -> Text:
@@ -296,7 +348,9 @@ def _timeline(result: Result) -> Iterable[RenderableType]:
 
 
 def _notes(info: dict[str, Any]) -> Iterable[RenderableType]:
-    notes = [*_losses(info["quality"]), *info["notes"]]
+    # what is told beside the headline, or has been given
+    told = [note for note in info["notes"] if NO_COMPLETIONS not in note]
+    notes = [*_losses(info["quality"]), *told]
     if notes:
         yield _heading("Estimates and losses")
         for note in notes:

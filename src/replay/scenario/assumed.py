@@ -56,12 +56,19 @@ def assumed_notes(
             f"is said of memory depends on it (driver.direct_io likewise){below}"
         )
     direct = scenario.driver.direct_io
-    if devices and not loops and asks and not passes and direct:
-        notes.append(
-            f"{device_text(devices[0])} is not a loop device: driver policies and "
-            "memory limits change nothing there; driver.direct_io = false and "
-            "backing.filesystem replay it as if it were one"
-        )
+    if devices and not loops and asks and not passes:
+        name = device_text(devices[0])
+        if direct:
+            notes.append(
+                f"{name} is not a loop device: driver policies and memory limits "
+                f"change nothing there; {as_loop_device(given)}"
+            )
+        elif given.backing.filesystem is None:
+            notes.append(
+                f"{name} is not a loop device and backing.filesystem is not given: the "
+                "page cache of a raw device is assumed; --set backing.filesystem=tmpfs "
+                "for a file on tmpfs, ext4 for one on a disk"
+            )
     piles_up = (
         scenario.driver.policy in ONE_QUEUE
         and scenario.trace.policy not in ONE_QUEUE
@@ -75,3 +82,27 @@ def assumed_notes(
             "own"
         )
     return notes
+
+
+def as_loop_device(given: Scenario) -> str:
+    """Say how any device's trace is replayed as if it were a loop device's.
+
+    Parameters
+    ----------
+    given : Scenario
+        As the user wrote it: what it says need not be said again.
+
+    Returns
+    -------
+    str
+        With the options to paste.
+    """
+    words = []
+    if given.driver.direct_io is not False:
+        words.append("--set driver.direct_io=false")
+    if given.backing.filesystem is None:
+        words.append("--set backing.filesystem=tmpfs")
+        which = " whose file lies on tmpfs (ext4: on a disk, with a page cache)"
+    else:
+        which = f" whose file lies on {given.backing.filesystem}"
+    return f"to replay it as a loop device{which} add {' '.join(words)}"

@@ -198,11 +198,7 @@ cdef class Decoder:
     @property
     def bytes_read(self) -> int:
         """Bytes of the sources that were read so far."""
-        cdef uint64_t n_bytes = 0
-        cdef uint32_t index
-        for index in range(self.n_sources):
-            n_bytes += self.sources[index].offset
-        return n_bytes
+        return sum([self.sources[index].offset for index in range(self.n_sources)])
 
     @property
     def n_ids(self) -> tuple[int, int]:
@@ -387,6 +383,7 @@ cdef class Decoder:
             "note_message": self.decode.facts.n_notes[2],
             "refused_bytes": refused,
             "truncated_bytes": truncated,
+            "damaged_events": self.decode.facts.n_damaged,
             "out_of_order": self.decode.facts.n_out_of_order + spikes,
             "names_dropped": self.decode.facts.n_names_dropped,
             "processes_dropped": self.decode.facts.n_processes_dropped,
@@ -484,13 +481,16 @@ cdef class Decoder:
 
     def lost(self) -> list[tuple[int, int, int]]:
         """Show gaps in sequence numbers: (device, cpu, events missing)."""
-        cdef uint32_t index
-        cdef uint64_t id
-        found = []
-        for index in range(self.decode.facts.tracked.n):
-            if self.decode.facts.track_lost[index]:
-                id = self.decode.facts.tracked.ids[index]
-                found.append(
-                    (id >> 32, id & 0xffffffff, self.decode.facts.track_lost[index])
-                )
-        return found
+        cdef const Facts* facts = &self.decode.facts
+        pairs = [facts.tracked.ids[index] for index in range(facts.tracked.n)]
+        lost = [facts.track_lost[index] for index in range(facts.tracked.n)]
+        found = zip(pairs, lost, strict=True)
+        return [(id >> 32, id & 0xffffffff, n_lost) for id, n_lost in found if n_lost]
+
+    def damage(self) -> list[tuple[str, int]]:
+        """Show the sources with refused bytes: (name, offset of the first)."""
+        return [
+            (self.names[index], self.sources[index].first_refused)
+            for index in range(self.n_sources)
+            if self.sources[index].refused_bytes
+        ]

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 from replay.trace._record cimport (
     KIND_EVENT, KIND_MESSAGE, KIND_PROCESS, KIND_TIMESTAMP, N_LETTERS, Record, load_u32
 )
-from replay.trace._source cimport Source
+from replay.trace._source cimport Source, source_claim
 from replay.trace._table cimport NIL, Slot
 
 
@@ -103,6 +103,8 @@ ctypedef struct Facts:
     IdMap tracked
     uint32_t* track_sequence
     uint64_t* track_lost
+    #: Events missing where a source is damaged; not in ``track_lost``.
+    uint64_t n_damaged
     NameNote* names
     uint32_t n_names
     uint64_t n_names_dropped
@@ -192,12 +194,14 @@ cdef inline void facts_sequence(
 ) noexcept nogil:
     """Follow the sequence numbers of one CPU of one device; count what is missing.
 
-    Numbers that go back (tracing was started again) are no loss.
+    Numbers that go back (tracing was started again) are no loss. What may have stood
+    where the file is damaged was recorded: it is counted apart.
     """
     cdef uint64_t id = <uint64_t>record.device << 32 | record.cpu
     cdef uint32_t index = source.tracked
     cdef uint32_t step
     cdef uint32_t n_before
+    cdef uint32_t n_damaged
     if source.tracked_id != id + 1:
         n_before = facts.tracked.n
         index = facts_id(facts, &facts.tracked, id, NIL)
@@ -206,10 +210,18 @@ cdef inline void facts_sequence(
         if facts.tracked.n != n_before:
             facts.track_sequence[index] = record.sequence
             facts.track_lost[index] = 0
+            # numbers begin with 1; a file that begins in the middle of a record was cut
+            if source.unclaimed_bytes and 0 < record.sequence < <uint32_t>0x80000000:
+                n_damaged = source_claim(source, record.sequence - 1)
+                if source.first_refused == 0:
+                    n_damaged = record.sequence - 1
+                facts.n_damaged += n_damaged
             return
     step = sequence_step(facts.track_sequence[index], record.sequence)
     if 1 < step < <uint32_t>0x80000000:
-        facts.track_lost[index] += step - 1
+        n_damaged = source_claim(source, step - 1)
+        facts.n_damaged += n_damaged
+        facts.track_lost[index] += step - 1 - n_damaged
     facts.track_sequence[index] = record.sequence
 
 

@@ -53,6 +53,10 @@ ctypedef struct Source:
     uint64_t last_ns
     uint64_t refused_bytes
     uint64_t truncated_bytes
+    #: Where the first of the refused bytes stands.
+    uint64_t first_refused
+    #: Of the refused bytes those that no missing event was yet found to be in.
+    uint64_t unclaimed_bytes
     uint64_t n_spikes
     #: Added to all times: this capture's clock began so much later than another's.
     uint64_t shift_ns
@@ -190,6 +194,36 @@ cdef inline void source_check_time(Source* source) noexcept nogil:
         source.n_spikes += 1
 
 
+cdef inline void source_refuse(Source* source, size_t at, size_t end) noexcept nogil:
+    """Count bytes that hold no valid record."""
+    if source.refused_bytes == 0:
+        source.first_refused = at
+    source.refused_bytes += end - at
+    source.unclaimed_bytes += end - at
+
+
+cdef inline uint32_t source_claim(Source* source, uint32_t n_events) noexcept nogil:
+    """Say how many of the events that are missing its damaged bytes may have held.
+
+    Parameters
+    ----------
+    source : Source*
+    n_events : uint32_t
+        Missing before the record at hand.
+
+    Returns
+    -------
+    uint32_t
+        At most ``n_events``. No bytes hold two events.
+    """
+    cdef size_t size = header_bytes(&source.format)
+    cdef uint64_t n_held = source.unclaimed_bytes // size
+    if n_held < n_events:
+        n_events = <uint32_t>n_held
+    source.unclaimed_bytes -= n_events * size
+    return n_events
+
+
 cdef inline void source_next(Source* source) noexcept nogil:
     """Read the next record into ``head``; clear ``live`` at the end of the data."""
     cdef size_t offset = source.offset
@@ -215,7 +249,7 @@ cdef inline void source_next(Source* source) noexcept nogil:
             return
         if status == READ_BAD and length and source_follows(source, after):
             # impossible fields in a record of the right length
-            source.refused_bytes += length
+            source_refuse(source, offset, after)
             offset = after
             continue
         found = source_resync(
@@ -223,13 +257,13 @@ cdef inline void source_next(Source* source) noexcept nogil:
         )
         if status == READ_OK and found >= after:
             # this record is whole, what follows it is not
-            source.refused_bytes += found - after
+            source_refuse(source, after, found)
             after = found
             break
         if status == READ_SHORT and found == source.size:
             source.truncated_bytes += left
         else:
-            source.refused_bytes += found - offset
+            source_refuse(source, offset, found)
         offset = found
     source.at = offset
     source.offset = after

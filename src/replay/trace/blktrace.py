@@ -348,6 +348,8 @@ def _quality(decoder: Decoder) -> Quality:
         unknown=counts["unknown"],
         refused_bytes=counts["refused_bytes"],
         truncated_bytes=counts["truncated_bytes"],
+        damage=dict(decoder.damage()),
+        damaged_events=counts["damaged_events"],
         lost=dict(lost),
         out_of_order=counts["out_of_order"],
         unmatched={name: counts[name] for name in UNMATCHED if counts[name]},

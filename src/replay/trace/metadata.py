@@ -10,6 +10,8 @@ import msgspec
 
 #: What a row of a format without events is called in `Quality.events`.
 ROW_EVENT: Final = "request"
+#: In the note of a format whose rows have no response times.
+NO_COMPLETIONS: Final = "does not say when a request completes"
 
 
 # gc=False below: a trace may have 100,000 of these, which hold no cycles; to look
@@ -68,6 +70,11 @@ class Quality(Struct, frozen=True, kw_only=True):
     counts the requests that a filter left out, by the first one that did, and
     ``filtered_bios`` their bios; ``unfinished`` and ``never_issued`` count rows that
     are there. All else is of the whole recording, filtered or not.
+
+    ``damage`` is where the first of the refused bytes stands, by file, and
+    ``damaged_events`` how many events are missing that these bytes can have held, or
+    that stood before them in a file that was cut; they are not among the ``lost``.
+    Both are known of blktrace's records only.
     """
 
     records: int = 0
@@ -76,6 +83,8 @@ class Quality(Struct, frozen=True, kw_only=True):
     unknown: int = 0
     refused_bytes: int = 0
     truncated_bytes: int = 0
+    damage: dict[str, int] = {}
+    damaged_events: int = 0
     lost: dict[str, int] = {}
     out_of_order: int = 0
     unmatched: dict[str, int] = {}

@@ -20,3 +20,27 @@ class FormatOptions:
     name: str | None = None
     columns: str | None = None
     blkparse_format: str | None = None
+
+
+def format_words(options: FormatOptions) -> list[str]:
+    """Write what the user said about an input as a command line has it.
+
+    Parameters
+    ----------
+    options : FormatOptions
+
+    Returns
+    -------
+    list of str
+        Options and values, not quoted.
+    """
+    return [
+        word
+        for option, value in (
+            ("--format", options.name),
+            ("--columns", options.columns),
+            ("--blkparse-format", options.blkparse_format),
+        )
+        if value is not None
+        for word in (option, value)
+    ]

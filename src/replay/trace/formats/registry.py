@@ -24,6 +24,7 @@ from replay.trace.formats import (
     vscsi,
 )
 from replay.trace.formats.base import Format, complete_lines
+from replay.trace.formats.guess import looks_like_header, suggest_columns
 from replay.trace.formats.magic import BLKTRACE, is_blktrace
 from replay.trace.formats.options import FormatOptions
 from replay.trace.inputs import is_per_cpu
@@ -50,6 +51,10 @@ BLKPARSE: Final = "blkparse"
 NAMES: Final = (BLKTRACE, BLKPARSE, *BY_NAME)
 
 _ASK: Final = "say which format it is by --format (`replay formats` lists them)"
+#: The same of a text that is like none of them: any table of requests can be read.
+_ASK_CSV: Final = (
+    f"{_ASK}; of any other CSV number its columns, as in {user_csv.NUMBERED}"
+)
 
 
 def check_options(options: FormatOptions) -> None:
@@ -189,7 +194,7 @@ def nearly(head: bytes) -> str:
         if len(best[1]) == 1 or one.doubt is None or one.doubt(head) is None
     ]
     if not formats:
-        return f"its content does not tell what it is: {_ASK}"
+        return _unknown(head)
     names = " or ".join(one.name for one in formats)
     line = formats[0].line
     assert line is not None
@@ -201,6 +206,21 @@ def nearly(head: bytes) -> str:
         f"row {bad + 1}: is not {names}, as most other rows are "
         f"({formats[0].columns}): {text!r}: mend it or take it out"
     )
+
+
+def _unknown(head: bytes) -> str:
+    """Ask what a text is that is like nothing known."""
+    text = complete_lines(head)[:1]
+    first = text[0].decode("utf-8", "backslashreplace") if text else ""
+    if names := looks_like_header(
+        first.removeprefix("\ufeff"), user_csv.DELIMITERS[:-1]
+    ):
+        return (
+            "is like no format that is known by its content; if it is a CSV say what "
+            f"its columns hold: {suggest_columns(names)} (check the units), else "
+            "--format NAME (`replay formats` lists them)"
+        )
+    return f"its content does not tell what it is: {_ASK_CSV}"
 
 
 def _damaged_binary(head: bytes) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 from replay.trace.formats.base import Format, Names
 from replay.trace.formats.rows import Rows
 from replay.trace.metadata import (
+    NO_COMPLETIONS,
     ROW_EVENT,
     Cgroup,
     Device,
@@ -204,7 +205,7 @@ def _notes(format_: Format, tallies: Tallies) -> list[str]:
         notes.append(f"Estimated: {format_.estimate}.")
     if tallies.n_complete == 0:
         notes.append(
-            f"{format_.name} does not say when a request completes, so service times "
-            'are not known: replay it with service.model = "linear".'
+            f"{format_.name} {NO_COMPLETIONS}, so service times are not known: replay "
+            "it with --set service.model=linear."
         )
     return notes

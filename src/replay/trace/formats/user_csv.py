@@ -25,6 +25,7 @@ from replay.trace.formats.base import (
     scaled,
 )
 from replay.trace.formats.fiu import MAX_PID, note_processes
+from replay.trace.formats.guess import looks_like_header, suggest_columns
 from replay.trace.formats.rows import SECTOR_BYTES, Rows, new_rows
 from replay.trace.formats.table import (
     INTEGER,
@@ -67,7 +68,10 @@ OPERATIONS: Final = {
 REQUIRED: Final = ("time", "offset", "size", "op")
 OPTIONAL: Final = ("response", "cgroup", "device", "pid", "process")
 DELIMITERS: Final = (",", ";", "|", "\t", " ")
+#: Columns that a refusal shows.
+MOST_SHOWN: Final = 12
 _EXAMPLE: Final = '--columns "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant"'
+NUMBERED: Final = '--columns "time=1:us,offset=2:B,size=3:B,op=4"'
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,32 @@ def parse_operations(text: str) -> dict[str, int]:
     return {word: OP_CODES[name] for word, name in names.items()}
 
 
+def ask_columns(head: bytes) -> str:
+    """Ask for ``--columns``, with what the header suggests.
+
+    Parameters
+    ----------
+    head : bytes
+        The file's first bytes.
+
+    Returns
+    -------
+    str
+        What to say behind the file's name.
+    """
+    lines = head.decode("utf-8", "backslashreplace").removeprefix("\ufeff").splitlines()
+    first = next((one for one in lines if one.strip() and one[0] != "#"), "")
+    if names := looks_like_header(first, DELIMITERS):
+        return (
+            "csv needs to be told its columns and their units: for example "
+            f"{suggest_columns(names)} (check the units; docs/formats.md has all)"
+        )
+    return (
+        "csv needs to be told its columns and their units, by their numbers if there "
+        f"is no header: for example {_EXAMPLE} or {NUMBERED}"
+    )
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a file's lines are split."""
@@ -195,18 +225,55 @@ def find_layout(reading: Reading, columns: dict[str, Column]) -> Layout:
             if len(set(fields)) < len(fields):
                 raise TraceError(f"{reading.path}: two columns have the same name")
             return Layout(delimiter, fields, skip + 1)
-    missing = lines[skip].strip()[:80]
-    raise TraceError(
-        f"{reading.path}: row {skip + 1}: {missing!r} has not the columns "
-        f"{', '.join(dict.fromkeys(sources))}: name them as the header does, or by "
-        "number from 1 where there is none"
+    raise TraceError(f"{reading.path}: {_missing(lines[skip], skip, columns)}")
+
+
+def _missing(line: str, skip: int, columns: dict[str, Column]) -> str:
+    """Say which columns are not there, which are, and how to name them."""
+    splits = [
+        [one.strip().strip('"') for one in line.split(delimiter)]
+        for delimiter in DELIMITERS
+    ]
+    sources = dict.fromkeys(column.source for column in columns.values())
+    # the delimiter by which most of them are there, else most columns
+    fields = max(splits, key=lambda one: (len(sources.keys() & set(one)), len(one)))
+    if all(re.fullmatch(r"[1-9]\d{0,3}", source) for source in sources):
+        most = max(sources, key=int)
+        return (
+            f"row {skip + 1} has {len(fields)} columns, and no column {most}: "
+            f"{line.strip()[:80]!r}"
+        )
+    items = {
+        field: f"{field}={one.source}{one.unit and ':'}{one.unit}"
+        for field, one in columns.items()
+    }
+    missing = {
+        field: item
+        for field, item in items.items()
+        if columns[field].source not in fields
+    }
+    names = " and ".join(
+        f"{columns[field].source!r} ({item})" for field, item in missing.items()
+    )
+    there = looks_like_header(line, DELIMITERS)
+    if not there:
+        return (
+            f"row {skip + 1}: {line.strip()[:80]!r} is no header with a column "
+            f"{names}: without a header number the columns from 1, as in "
+            f"{NUMBERED}"
+        )
+    shown = ", ".join(there[:MOST_SHOWN]) + (", …" if there[MOST_SHOWN:] else "")
+    right = [item for field, item in items.items() if field not in missing]
+    return (
+        f"row {skip + 1}: there is no column {names}; the header has {shown}: "
+        f"for example {suggest_columns(there, right)}"
     )
 
 
 def read(reading: Reading) -> Iterator[Rows]:
     """Read the rows of one file."""
     if reading.options.columns is None:
-        raise TraceError(f"{reading.path}: csv needs its columns: {_EXAMPLE}")
+        raise TraceError(f"{reading.path}: {ask_columns(reading.head)}")
     columns = parse_columns(reading.options.columns)
     operations = parse_operations(columns["op"].unit)
     layout = find_layout(reading, columns)

@@ -1,0 +1,127 @@
+"""What a newcomer is told where a trace cannot answer as it is."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from captures import write_set
+from replay.cli.main import cli
+from trace_builder import Event, cpu_files
+
+TABLE = "ts,off,len,rw,who\n0,0,4096,w,a\n100,4096,4096,w,b\n200,8192,4096,w,a\n"
+COLUMNS = "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=who"
+
+
+def invoke(*arguments: str | Path, code: int = 0) -> tuple[str, str]:
+    result = CliRunner().invoke(cli, [str(one) for one in arguments])
+    assert result.exit_code == code, result.output
+    return result.stdout, result.stderr
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> list[str]:
+    """A CSV without response times, and how it is read."""
+    path = tmp_path / "t.csv"
+    path.write_text(TABLE)
+    return [str(path), "--columns", COLUMNS]
+
+
+def without_completions(folder: Path, *, queued: bool) -> Path:
+    events = [Event(letter, 10 * n, 8 * n) for n in range(3) for letter in "QD"]
+    kept = [one for one in events if queued or one.letter == "D"]
+    write_set(folder, "sda", cpu0=cpu_files(kept)[0])
+    return folder / "sda"
+
+
+def test_rows_without_response_times_are_counted_and_the_way_on_is_named(
+    table: list[str],
+) -> None:
+    # WHEN a trace without response times is replayed
+    shown, _ = invoke("run", *table)
+    # THEN it says what is not known, does not answer that, and counts what was issued
+    assert "\nThe trace has no response times: latency and who waits for whom" in shown
+    assert "nobody waited" not in shown
+    assert re.search(r"\n  /a +2 +0 B  8\.0 KiB  itself", shown)
+    assert "Estimates and losses" not in shown
+    # AND what it says to give is enough
+    assert "--set service.model=linear" in shown
+    shown, _ = invoke("run", *table, "--set", "service.model=linear")
+    assert "response times" not in shown
+    assert "nobody waited for another" in shown
+    assert re.search(r"\n  /a +1\d\d us", shown)
+
+
+@pytest.mark.parametrize(("queued", "ios"), [(True, "3"), (False, "-")])
+def test_a_recording_without_completions_says_what_to_record(
+    tmp_path: Path, queued: bool, ios: str
+) -> None:
+    shown, _ = invoke("run", without_completions(tmp_path, queued=queued))
+    assert "\nNo completion (C) is in the recording: latency and " in shown
+    assert "record C events as well" in shown
+    assert re.search(rf"\n  / +{ios} ", shown)
+
+
+def test_a_memory_question_of_a_disks_trace_is_answered_by_what_is_offered(
+    table: list[str],
+) -> None:
+    # GIVEN a limit on the memory of who did not use a loop device
+    asked = [*table, "--set", "/a/memory.max=4K"]
+    shown, _ = invoke("run", *asked)
+    # WHEN the options of the one note are pasted
+    (offered,) = re.findall(r"not a loop device: .* add (--set.*)", shown)
+    shown, _ = invoke("run", *asked, *shlex.split(offered))
+    # THEN the limit is met, and nothing more is asked for
+    assert "What failed\n  /a: 1 request" in shown
+    assert "loop device" not in shown
+    # AND the same is offered where there is no answer without it, less what was given
+    _, said = invoke("curve", *table, code=1)
+    assert offered in said
+    _, said = invoke("curve", *table, "--set", "backing.filesystem=ext4", code=1)
+    assert said.endswith("on ext4 add --set driver.direct_io=false\n")
+    shown, _ = invoke("curve", *table, *shlex.split(offered))
+    assert shown.startswith("/a: 8.0 KiB")
+
+
+def test_a_page_cache_that_is_assumed_is_named(table: list[str]) -> None:
+    keys = ["--set", "/a/memory.max=4K", "--set", "driver.direct_io=false"]
+    shown, _ = invoke("run", *table, *keys)
+    assert "page cache of a raw device is assumed" in shown
+
+
+def test_one_file_of_a_set_is_read_alone_and_the_others_are_named(
+    tmp_path: Path,
+) -> None:
+    # GIVEN two CPUs' files, and another device's
+    events = [Event(letter, n, 8, cpu=n) for n, letter in enumerate("DC")]
+    first, second = cpu_files(events)
+    write_set(tmp_path, "sda", cpu0=first, cpu1=second)
+    write_set(tmp_path, "sdb", cpu0=first)
+    base = tmp_path / "sda"
+    for command in ("run", "info"):
+        # WHEN one of them is given THEN the other is named
+        _, said = invoke(command, f"{base}.blktrace.0")
+        assert f"{base}: 1 file of other CPUs not read: give {base} to" in said
+        # BUT nothing is said where all are read
+        for given in ([base], [f"{base}.blktrace.{n}" for n in (0, 1)]):
+            assert "not read" not in invoke(command, *given)[1]
+
+
+def test_many_cgroups_curves_begin_with_a_line_for_each(top: Path) -> None:
+    # GIVEN a recording of 24 cgroups
+    trace = top / "traces" / "workers-many"
+    # WHEN its curves are shown
+    shown, _ = invoke("curve", trace)
+    # THEN each of the first has a line, one has its table, and the way to all is named
+    assert shown.startswith("24 cgroups: ")
+    assert len(re.findall(r"^  /c\d+ +2\.5 MiB", shown, re.MULTILINE)) == 20
+    assert shown.count("holds all of it") == 1
+    assert "… and 4 more\n" in shown
+    assert "1 of 24 tables shown: --all shows each cgroup's" in shown
+    every, _ = invoke("curve", trace, "--all")
+    assert every.count("holds all of it") == 24
+    # AND limits that are asked for are its columns
+    shown, _ = invoke("curve", trace, "--limits", "1M,3M")
+    assert re.search(r"stopped at 1\.0 MiB  stopped at 3\.0 MiB\n", shown)
