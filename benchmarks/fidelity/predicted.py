@@ -56,7 +56,7 @@ def _io_max(lab: Lab) -> Iterator[Row]:
 def _memory_high(lab: Lab) -> Iterator[Row]:
     name, counted = "high-unlimited", "tmpfs-high"
     fitted = replay.calibrate(lab[name].trace).lines["write"]
-    service = {"base_ns": round(fitted.base_ns), "ns_per_byte": fitted.ns_per_byte}
+    service = {"base_ns": fitted.base_ns, "ns_per_byte": fitted.ns_per_byte}
     high = {"memory.high": "24M", "tasks": [{"comm": "dd", "rss": "1300K"}]}
     result = replay.run(
         lab[name].trace,

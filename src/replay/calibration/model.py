@@ -1,29 +1,27 @@
 """Find the device model under which a trace's replay comes nearest to its recording."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from replay.calibration.fit import Line, fit_line, iocost_terms
-from replay.calibration.samples import OPS, Samples, take_samples
+from replay.calibration.fit import Line, LineFit, iocost_terms
+from replay.calibration.samples import OPS, Piece, Samples, take_samples
+from replay.calibration.times import MEASURES, Times
 from replay.errors import ScenarioError
 from replay.replayer import run
+from replay.results.merge import merge_latency
+from replay.scenario.keys import MOST_BASE_NS, MOST_NS_PER_BYTE
 from replay.scenario.load import Scenario
 from replay.trace.convert import open_or_convert
 from replay.trace.file import Progress, Trace
 from replay.trace.formats.options import FormatOptions
 from replay.trace.schema import OP_CODES
-
-#: What ``[service]`` takes at most.
-MOST_NS_PER_BYTE: Final = 2000
-MOST_BASE_NS: Final = 10**12
-#: How latencies are compared: the mean (None) and ranks.
-MEASURES: Final = {"mean_ns": None, "p50_ns": 0.5, "p99_ns": 0.99}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Fit:
     Attributes
     ----------
     recorded, replayed : dict of str to int
-        ``mean_ns``, ``p50_ns`` and ``p99_ns``.
+        ``mean_ns``, ``p50_ns`` and ``p99_ns``, as the latency table has them.
     """
 
     recorded: dict[str, int]
@@ -123,8 +121,9 @@ def calibrate(
     completion when the wait for a place is taken out; a line for each operation is
     fitted to them. The trace is then replayed with each of these models. Of them the
     one is kept whose means, medians and 99th percentiles come nearest, by ratios.
-    The samples, and a row of each request while a model is tried, are held in memory:
-    about 300 bytes a request. A filtered trace will do for a long one.
+    What is known of each request, about 40 bytes, lies in temporary files (``TMPDIR``).
+    The replays take the memory of any with dependent arrivals, which look at the whole
+    trace beforehand: about 150 bytes a request for a moment, 50 meanwhile.
     """
     opened = (
         trace
@@ -144,54 +143,40 @@ def _calibrate(
     overrides: Sequence[str],
     device: str | None,
 ) -> Calibration:
-    given = [*overrides]
+    given = [*overrides, "arrivals.event=issue"]
     if device is not None:
         given.append(f'trace.devices=["{device}"]')
     as_taken = _load(scenario, given).bind(trace)
-    samples = take_samples(trace, as_taken)
-    given += [
-        f"driver.policy={as_taken.scenario.trace.policy}",
-        f"driver.direct_io={str(samples.parallel).lower()}",
-        "arrivals.event=issue",
-        # a process that waits for slower requests queues later
-        "arrivals.mode=dependent",
-        "service.model=linear",
-    ]
-    recorded = {
-        op: _measure(samples.complete_ns[mask] - samples.issue_ns[mask])
-        for op, mask in _by_op(samples).items()
-    }
-    best: Calibration | None = None
-    least = math.inf
-    for parallel in _candidates(samples):
-        service_ns = samples.service_ns(parallel or 1)
-        lines = {
-            op: fit_line(samples.nbytes[mask], samples.random[mask], service_ns[mask])
-            for op, mask in _by_op(samples).items()
-        }
-        for op, line in lines.items():
-            if line.ns_per_byte > MOST_NS_PER_BYTE or line.base_ns > MOST_BASE_NS:
-                raise ScenarioError(
-                    f"{trace.path}: {op}s of {samples.device} seem to take "
-                    f"{line.base_ns:,.0f} ns and {line.ns_per_byte:,.0f} ns a byte: no "
-                    "model of a device; is the trace of the device itself?"
-                )
-        model = _load(scenario, [*given, *service_keys(lines, parallel)])
-        replayed = _replayed(trace, model, list(recorded))
-        off = sum(
-            abs(math.log(max(1, replayed[op][name]) / max(1, recorded[op][name])))
-            for op in recorded
-            for name in MEASURES
-        )
-        if off < least:
-            least = off
-            best = Calibration(
-                trace=str(trace.path),
-                device=samples.device,
-                parallel=parallel,
-                lines=lines,
-                fits={op: Fit(recorded[op], replayed[op]) for op in recorded},
+    with take_samples(trace, as_taken) as samples:
+        given += [
+            f"driver.policy={as_taken.scenario.trace.policy}",
+            f"driver.direct_io={str(samples.parallel).lower()}",
+            # a process that waits for slower requests queues later
+            "arrivals.mode=dependent",
+            "service.model=linear",
+        ]
+        recorded = _recorded(samples)
+        best: Calibration | None = None
+        least = math.inf
+        for parallel in _candidates(samples):
+            lines = fit_lines(samples, parallel or 1)
+            _check(trace, samples.device, lines)
+            model = _load(scenario, [*given, *service_keys(lines, parallel)])
+            replayed = _replayed(trace, model, list(recorded))
+            off = sum(
+                abs(math.log(max(1, replayed[op][name]) / max(1, recorded[op][name])))
+                for op in recorded
+                for name in MEASURES
             )
+            if off < least:
+                least = off
+                best = Calibration(
+                    trace=str(trace.path),
+                    device=samples.device,
+                    parallel=parallel,
+                    lines=lines,
+                    fits={op: Fit(recorded[op], replayed[op]) for op in recorded},
+                )
     assert best is not None
     return best
 
@@ -211,11 +196,7 @@ def service_keys(lines: Mapping[str, Line], parallel: int | None) -> list[str]:
     """
     keys = [] if parallel is None else [f"service.parallel={parallel}"]
     for op, line in lines.items():
-        keys += [
-            f"service.{op}.base_ns={round(line.base_ns)}",
-            f"service.{op}.ns_per_byte={line.ns_per_byte:.6f}",
-            f"service.{op}.random_ns={round(line.random_ns)}",
-        ]
+        keys += [f"service.{op}.{name}={value}" for name, value in line.values.items()]
     return keys
 
 
@@ -238,37 +219,69 @@ def _candidates(samples: Samples) -> list[int | None]:
     return found
 
 
-def _by_op(samples: Samples) -> dict[str, NDArray[np.bool_]]:
-    masks = {op: samples.op == OP_CODES[op] for op in OPS}
-    return {op: mask for op, mask in masks.items() if mask.any()}
+def _by_op(piece: Piece) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield the operations, each with which samples are of it."""
+    for op in OPS:
+        yield op, piece.op == OP_CODES[op]
 
 
-def _measure(times_ns: NDArray[np.int64]) -> dict[str, int]:
-    """Return mean and nearest ranks, ns; 0 where nothing completed."""
-    if not len(times_ns):
-        return dict.fromkeys(MEASURES, 0)
-    ordered = np.sort(times_ns)
-    return {
-        name: int(ordered.mean())
-        if rank is None
-        else int(ordered[max(0, math.ceil(rank * len(ordered)) - 1)])
-        for name, rank in MEASURES.items()
-    }
+def _recorded(samples: Samples) -> dict[str, dict[str, int]]:
+    """Return the recorded times by operation, those that were seen."""
+    found: dict[str, Times] = {}
+    for piece in samples.pieces(1):
+        for op, mask in _by_op(piece):
+            if mask.any():
+                times = (piece.complete_ns - piece.issue_ns)[mask]
+                found.setdefault(op, Times()).add(times)
+    return {op: found[op].measures() for op in OPS if op in found}
+
+
+def fit_lines(samples: Samples, parallel: int) -> dict[str, Line]:
+    """Fit a line for each operation that was seen.
+
+    Parameters
+    ----------
+    samples : Samples
+    parallel : int
+        Requests that the device serves at once.
+
+    Returns
+    -------
+    dict of str to Line
+    """
+    fits = {op: LineFit() for op in OPS}
+    for piece in samples.pieces(parallel):
+        for op, mask in _by_op(piece):
+            fits[op].add(piece.nbytes[mask], piece.random[mask], piece.service_ns[mask])
+    found = {op: fit.line() for op, fit in fits.items()}
+    return {op: line for op, line in found.items() if line is not None}
+
+
+def _check(trace: Trace, device: str, lines: Mapping[str, Line]) -> None:
+    """Refuse what ``[service]`` does not take."""
+    for op, line in lines.items():
+        if (
+            line.ns_per_byte > MOST_NS_PER_BYTE
+            or max(line.base_ns, line.random_ns) > MOST_BASE_NS
+        ):
+            raise ScenarioError(
+                f"{trace.path}: {op}s of {device} seem to take "
+                f"{max(line.base_ns, line.random_ns):,} ns and {line.ns_per_byte:,.0f} "
+                "ns a byte: no model of a device; is the trace of the device itself?"
+            )
 
 
 def _replayed(
     trace: Trace, model: Scenario, ops: Sequence[str]
 ) -> dict[str, dict[str, int]]:
     """Replay a trace; return its totals by operation, all cgroups together."""
-    result = run(trace, model, requests=True)
-    table = result.requests
-    assert table is not None
-    rows = table["row"].to_numpy()
-    ends = table["completion_ns"].to_numpy(zero_copy_only=False)
-    seen = ~np.isnan(ends)
-    times = ends[seen].astype(np.int64)
-    times -= table["arrival_ns"].to_numpy(zero_copy_only=False)[seen].astype(np.int64)
-    codes = np.concatenate(
-        [np.asarray(batch["op"].indices) for batch in trace.batches()]
-    )[rows[seen]]
-    return {op: _measure(times[codes == OP_CODES[op]]) for op in ops}
+    result = run(trace, model)
+    of_total = pc.field("stage") == "total"
+    merged = merge_latency(
+        result.latency.filter(of_total), result.histograms.filter(of_total), by=["op"]
+    )
+    found = {row["op"]: row for row in merged.to_pylist()}
+    return {
+        op: {name: found[op][name] if op in found else 0 for name in MEASURES}
+        for op in ops
+    }

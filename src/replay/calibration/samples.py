@@ -1,11 +1,15 @@
 """Each request's size, place and time in the device, as a trace tells them."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.closing import Closing
 from replay.engine._service import Services
 from replay.engine.columns import Columns
 from replay.engine.setup import NOT_REPLAYED, Policy, ServiceModel
@@ -13,60 +17,143 @@ from replay.errors import ScenarioError
 from replay.feed import parts
 from replay.scenario.bind import Binding
 from replay.trace.file import Trace
+from replay.trace.kept import cannot_write
 from replay.trace.schema import OP_CODES
 
 #: What moves data, and so has a size that takes time.
 OPS: Final = ("read", "write")
+#: Samples that are looked at at a time.
+PIECE: Final = 1 << 16
+
+_TYPES: Final[dict[str, type[np.generic]]] = {
+    "op": np.int8,
+    "nbytes": np.int64,
+    "random": np.bool_,
+    "issue_ns": np.int64,
+    "complete_ns": np.int64,
+    "alone_ns": np.int64,
+    # in the end in the order of time
+    "done_ns": np.int64,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
-    """Completed reads and writes of one device, in the order of their issue.
+class Piece:
+    """Samples that follow each other.
 
     Attributes
     ----------
-    device : str
-        "254:32".
     op : ndarray of int8, shape (n,)
         Code of a read or a write.
     nbytes : ndarray of int64, shape (n,)
     random : ndarray of bool, shape (n,)
         It begins over 4,096 pages from where its cgroup's request before it ended.
     issue_ns, complete_ns : ndarray of int64, shape (n,)
-    alone_ns : ndarray of int64, shape (n,)
-        Recorded service, where one request is served at a time.
-    parallel : bool
-        Requests are served side by side; else one worker or lock serves them in turn.
+    service_ns : ndarray of int64, shape (n,)
+        Time in the device.
     """
 
-    device: str
     op: NDArray[np.int8]
     nbytes: NDArray[np.int64]
     random: NDArray[np.bool_]
     issue_ns: NDArray[np.int64]
     complete_ns: NDArray[np.int64]
-    alone_ns: NDArray[np.int64]
-    parallel: bool
+    service_ns: NDArray[np.int64]
+
+
+class Samples(Closing):
+    """Completed reads and writes of one device, in the order of their issue.
+
+    They lie in temporary files: about 40 bytes each, whose pages the kernel may take
+    back. A context manager: at its end they are gone.
+
+    Parameters
+    ----------
+    device : str
+        "254:32".
+    parallel : bool
+        Requests are served side by side; else one worker or lock serves them in turn.
+    """
+
+    def __init__(self, device: str, *, parallel: bool) -> None:
+        self.device = device
+        self.parallel = parallel
+        with ExitStack() as stack:
+            self._files = {
+                name: stack.enter_context(tempfile.TemporaryFile()) for name in _TYPES
+            }
+            self._stack = stack.pop_all()
+        self._columns: dict[str, NDArray[Any]] = {}
+
+    def add(self, **columns: NDArray[Any]) -> None:
+        """Take samples: all columns but ``done_ns``."""
+        for name, values in (*columns.items(), ("done_ns", columns["complete_ns"])):
+            self._files[name].write(values.astype(_TYPES[name]).data)
+
+    def finish(self) -> None:
+        """Make them ready to be looked at."""
+        for name, file in self._files.items():
+            file.flush()
+            kind = np.dtype(_TYPES[name])
+            n = file.tell() // kind.itemsize
+            self._columns[name] = (
+                np.memmap(file, kind, "r+", shape=(n,)) if n else np.empty(0, kind)
+            )
+        self._columns["done_ns"].sort()
+
+    def close(self) -> None:
+        """Forget them."""
+        self._columns.clear()
+        self._stack.close()
+
+    def __len__(self) -> int:
+        return len(self._columns["op"])
 
     def depth(self) -> int:
         """Return the most requests that were ever between issue and completion."""
-        done = np.sort(self.complete_ns)
-        before = np.searchsorted(done, self.issue_ns, side="right")
-        return int((np.arange(1, len(done) + 1) - before).max())
+        issue, done = self._columns["issue_ns"], self._columns["done_ns"]
+        most = 0
+        for start in range(0, len(self), PIECE):
+            end = min(start + PIECE, len(self))
+            before = np.searchsorted(done, issue[start:end], side="right")
+            most = max(most, int((np.arange(start + 1, end + 1) - before).max()))
+        return most
 
-    def service_ns(self, parallel: int) -> NDArray[np.int64]:
-        """Return each request's time in a device that serves so many at once.
+    def pieces(self, parallel: int) -> Iterator[Piece]:
+        """Go through them, with their time in a device that serves so many at once.
 
         A request begins when it is issued, or when the last but ``parallel`` of all
         requests before it completes, counted, whichever that is.
+
+        Parameters
+        ----------
+        parallel : int
+            At least 1; of no effect where they are served in turn.
+
+        Yields
+        ------
+        Piece
         """
-        if not self.parallel:
-            return self.alone_ns
-        begins = self.issue_ns.copy()
-        done = np.sort(self.complete_ns)
-        begins[parallel:] = np.maximum(begins[parallel:], done[:-parallel])
-        begins = np.minimum(begins, self.complete_ns)
-        return self.complete_ns - begins
+        done = self._columns["done_ns"]
+        for start in range(0, len(self), PIECE):
+            at = {
+                name: np.asarray(values[start : start + PIECE])
+                for name, values in self._columns.items()
+                if name not in ("alone_ns", "done_ns")
+            }
+            issue, complete = at["issue_ns"], at["complete_ns"]
+            if self.parallel:
+                begins = issue.copy()
+                # the first ones find a place
+                free = min(max(parallel - start, 0), len(begins))
+                first = start + free - parallel
+                before = done[first : first + len(begins) - free]
+                begins[free:] = np.maximum(begins[free:], before)
+                service_ns = complete - np.minimum(begins, complete)
+            else:
+                alone = self._columns["alone_ns"]
+                service_ns = np.asarray(alone[start : start + PIECE])
+            yield Piece(**at, service_ns=service_ns)
 
 
 def take_samples(trace: Trace, binding: Binding) -> Samples:
@@ -81,11 +168,14 @@ def take_samples(trace: Trace, binding: Binding) -> Samples:
     Returns
     -------
     Samples
+        To be closed.
 
     Raises
     ------
     ScenarioError
         More than one device, or nothing that was seen to complete.
+    OutputError
+        A temporary file cannot be written.
     """
     if len(binding.device_names) != 1:
         raise ScenarioError(
@@ -115,28 +205,22 @@ def take_samples(trace: Trace, binding: Binding) -> Samples:
             write_random_ns=1,
         )
     )
-    found = [
-        _of_part(part.columns, alone, places) for part in parts(trace, binding, None)
-    ]
-
-    def joined(name: str) -> NDArray[Any]:
-        return np.concatenate([values[name] for values in found])
-
-    if not found or not len(joined("op")):
-        raise ScenarioError(
-            f"{trace.path}: no read or write of {binding.device_names[0]} was seen to "
-            "complete: there is nothing to fit"
-        )
-    return Samples(
-        device=binding.device_names[0],
-        op=joined("op"),
-        nbytes=joined("nbytes"),
-        random=joined("random"),
-        issue_ns=joined("issue_ns"),
-        complete_ns=joined("complete_ns"),
-        alone_ns=joined("alone_ns"),
-        parallel=setup.trace_direct_io,
-    )
+    with ExitStack() as stack:
+        try:
+            samples = Samples(binding.device_names[0], parallel=setup.trace_direct_io)
+            stack.enter_context(samples)
+            for part in parts(trace, binding, PIECE):
+                samples.add(**_of_part(part.columns, alone, places))
+            samples.finish()
+        except OSError as error:
+            raise cannot_write(error) from error
+        if not len(samples):
+            raise ScenarioError(
+                f"{trace.path}: no read or write of {binding.device_names[0]} was seen "
+                "to complete: there is nothing to fit"
+            )
+        stack.pop_all()
+    return samples
 
 
 def _of_part(
@@ -152,7 +236,7 @@ def _of_part(
     wanted &= np.isin(columns.op, [OP_CODES[op] for op in OPS])
     return {
         "op": columns.op[wanted],
-        "nbytes": columns.nbytes[wanted].astype(np.int64),
+        "nbytes": columns.nbytes[wanted],
         "random": is_random[wanted] > 0,
         "issue_ns": columns.issue_ns[wanted],
         "complete_ns": columns.complete_ns[wanted],

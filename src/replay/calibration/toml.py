@@ -1,6 +1,7 @@
 """A device model as a part of a scenario, with how well it fits."""
 
-from replay.calibration.model import MEASURES, Calibration
+from replay.calibration.model import Calibration
+from replay.calibration.times import MEASURES
 from replay.report.format import count_text, plain, time_text
 
 
@@ -41,11 +42,8 @@ def calibration_toml(found: Calibration) -> str:
         lines += [f"#   {note}" for note in line.notes]
     lines += ["", "[service]", 'model = "linear"']
     for op, line in found.lines.items():
-        lines.append(
-            f"{op} = {{ base_ns = {round(line.base_ns)}, "
-            f"ns_per_byte = {_decimal(line.ns_per_byte)}, "
-            f"random_ns = {round(line.random_ns)} }}"
-        )
+        told = ", ".join(f"{name} = {value}" for name, value in line.values.items())
+        lines.append(f"{op} = {{ {told} }}")
     if found.parallel is not None:
         lines.append(f"parallel = {found.parallel}")
     lines += [
@@ -55,8 +53,3 @@ def calibration_toml(found: Calibration) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _decimal(value: float) -> str:
-    """Write a rate without an exponent."""
-    return f"{value:.6f}".rstrip("0").rstrip(".") or "0"

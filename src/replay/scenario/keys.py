@@ -17,9 +17,12 @@ CGROUP: Final = "cgroups.PATH."
 TASK: Final = "cgroups.PATH.tasks[]."
 
 _POLICY: Final = choice(*(row.name for row in POLICIES))
-# With this rate 4 GiB of one request still fit the engine's 64 bits.
-_RATE: Final = number(0, 2000)
-_BASE: Final = integer(0, 10**12)
+#: With this rate 4 GiB of one request still fit the engine's 64 bits.
+MOST_NS_PER_BYTE: Final = 2000
+#: Of ``base_ns`` and ``random_ns``.
+MOST_BASE_NS: Final = 10**12
+_RATE: Final = number(0, MOST_NS_PER_BYTE)
+_BASE: Final = integer(0, MOST_BASE_NS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class KeptRows(Closing):
                 self._writer = self._spill()
             self._writer.write_batch(batch)
         except OSError as error:
-            raise _cannot_write(error) from error
+            raise cannot_write(error) from error
 
     def finish(self, metadata: Metadata) -> None:
         """Take what is known at the end; no row follows.
@@ -103,7 +103,7 @@ class KeptRows(Closing):
             self._file.unlink()
             self._file.parent.rmdir()
         except OSError as error:
-            raise _cannot_write(error) from error
+            raise cannot_write(error) from error
 
     def batches(self, batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
         """Go through all rows, as `Trace.batches` does."""
@@ -143,7 +143,8 @@ class KeptRows(Closing):
         self.clear()
 
 
-def _cannot_write(error: OSError) -> OutputError:
+def cannot_write(error: OSError) -> OutputError:
+    """Return what to raise where a temporary file cannot be written."""
     where = tempfile.gettempdir()
     return OutputError(
         f"{where}: a temporary file cannot be written: {error.strerror or error}: make"
