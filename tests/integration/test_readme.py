@@ -11,7 +11,10 @@ README = TOP / "README.md"
 #: Pages whose checked blocks are run.
 PAGES = (
     README,
-    *(TOP / "docs" / f"{name}.md" for name in ("compare", "sweep", "curve")),
+    *(
+        TOP / "docs" / f"{name}.md"
+        for name in ("compare", "sweep", "curve", "calibrate")
+    ),
 )
 
 
