@@ -1,5 +1,6 @@
 """Random setups and request columns for the engine and the reference."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -290,3 +291,43 @@ def runs(draw: st.DrawFn, /, **fixed: Any) -> tuple[Setup, Columns]:
     """Return a setup and rows for it."""
     setup = draw(setups(**fixed))
     return setup, draw(columns_for(setup))
+
+
+@st.composite
+def lean_setups(draw: st.DrawFn) -> Setup:
+    """Return a setup in which a request waits for its worker alone.
+
+    What `replay.engine._lean` is for: memory without limits, or none that is charged.
+    """
+    policy = draw(
+        st.sampled_from([Policy.PER_CGROUP] * 3 + [Policy.ROOT, Policy.NAIVE])
+    )
+    setup = draw(
+        setups(
+            policy=policy,
+            trace_policy=policy,
+            direct_io=False,
+            trace_direct_io=False,
+            event=ArrivalEvent.ISSUE,
+            mode=ArrivalMode.RECORDED,
+            max_active=np.zeros(0, np.uint32),
+            keeps_idle=True,
+            tmpfs=draw(st.sampled_from([True, True, True, False])),
+            cached=False,
+            service=ServiceModel.RECORDED,
+            interval_ns=0,
+            fs_pages=NO_LIMIT,
+        )
+    )
+    none = np.full(len(setup.parent), NO_LIMIT, np.int64)
+    empty = {
+        name: getattr(setup, name)[:0]
+        for name in (
+            *("throttle_cgroup", "throttle_device", "throttle_rbps", "throttle_wbps"),
+            *("throttle_riops", "throttle_wiops", "task_cgroup", "task_rss"),
+            *("task_adj", "task_requests", "task_kernel", "cost_device"),
+            *("cost_coefficients", "cost_qos", "cost_weight", "latency_device"),
+            *("latency_target", "latency_requests", "latency_rotates"),
+        )
+    }
+    return replace(setup, memory_max=none, memory_high=none, **empty)

@@ -16,7 +16,7 @@ FILL = "*Services_*fill"
 BOUNDS = {
     "direct": 240,
     "direct, 2,000 cgroups": 500,
-    "tmpfs": 1780,
+    "tmpfs": 1500,
     "all stages": 1830,
 }
 

@@ -1,9 +1,10 @@
 from hypothesis import given
+from hypothesis import strategies as st
 
 from engines import difference, run_engine, run_reference
 from replay.engine.columns import Columns
 from replay.engine.setup import Setup
-from strategies import runs
+from strategies import columns_for, lean_setups, runs
 
 
 @given(runs())
@@ -17,3 +18,17 @@ def test_engine_and_reference_agree_event_by_event(run: tuple[Setup, Columns]) -
 
     # THEN every table is the same, the one with a row for each request included
     assert difference(reference, engine) is None
+
+
+@given(st.data())
+def test_engine_that_counts_requests_as_they_arrive_agrees_too(
+    data: st.DataObject,
+) -> None:
+    # GIVEN a setup in which requests wait for their worker alone, and rows in batches
+    setup = data.draw(lean_setups())
+    columns = data.draw(columns_for(setup, 60))
+    batch_rows = data.draw(st.sampled_from([1, 7, 1 << 16]))
+
+    # THEN neither the path without events nor the batches show
+    reference = run_reference(setup, columns)
+    assert difference(reference, run_engine(setup, columns, batch_rows)) is None

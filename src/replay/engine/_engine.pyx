@@ -13,6 +13,7 @@ from replay.engine._cache_types cimport PageLists
 from replay.engine._cost_types cimport CostRow
 from replay.engine._fill cimport groups_fill, tasks_fill
 from replay.engine._latency_open cimport latencies_open
+from replay.engine._lean cimport lean_open
 from replay.engine._loop cimport run_rows, run_some
 from replay.engine._policies cimport is_kernel_pid
 from replay.engine._policies_load cimport devices_load, policies_load
@@ -118,6 +119,7 @@ cdef class Engine:
         latencies_open(sim, setup)
         if not alone_open(sim):
             raise MemoryError
+        lean_open(sim, setup)
 
     cdef int _settings(self, setup, bint requests) except -1:
         cdef Sim *sim = &self.sim

@@ -8,17 +8,19 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine._accounts cimport account_of, count_completed, count_unissued
 from replay.engine._alone cimport alone_row, alone_settle, alone_settle_device
-from replay.engine._arena cimport arena_add
 from replay.engine._backcharge cimport stream_delay
 from replay.engine._cost cimport cost_begin, cost_done
 from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_first, heap_pop
+from replay.engine._lean cimport lean_end, lean_row
+from replay.engine._lean_workers cimport lean_timer
 from replay.engine._limit_events cimport limit_event
 from replay.engine._lock cimport shared_finished, shared_freeze, shared_thaw
 from replay.engine._memory cimport memory_touch
 from replay.engine._prefetch cimport prefetch_rows
 from replay.engine._queue_types cimport SharedLock
+from replay.engine._rows cimport enters_driver, row_replayed
 from replay.engine._samples cimport samples_fold
-from replay.engine._server cimport request_at, server_leave
+from replay.engine._server cimport request_at, request_new, server_leave
 from replay.engine._sim cimport out_of_memory
 from replay.engine._stages cimport (
     arrive,
@@ -55,12 +57,8 @@ from replay.engine._types cimport (
     EVENT_THROTTLE,
     FLAG_META,
     EVENT_TIMER,
-    N_OPS,
     NO_TASK,
-    NOT_REPLAYED,
-    OP_FLUSH,
     RESOURCE_MEMORY,
-    SIM_ID_RANGE,
     SIM_NO_MEMORY,
     SIM_OK,
     SIM_ORDER,
@@ -189,35 +187,6 @@ cdef inline void lock_event(Sim *sim, uint32_t device, int64_t now) noexcept nog
 # -- arrival --------------------------------------------------------------------------
 
 
-cdef inline uint32_t request_new(Sim *sim) noexcept nogil:
-    """Return a free slot; its fields are whatever the last request left."""
-    cdef uint32_t slot = sim.free_request
-    if slot != 0:
-        sim.free_request = request_at(sim, slot).next
-        return slot
-    return arena_add(&sim.requests)
-
-
-cdef inline bint enters_driver(
-    const Sim *sim, const Columns *columns, int64_t i
-) noexcept nogil:
-    """Tell whether the driver sees a row: it was issued, or did complete.
-
-    An empty flush bio never is: the driver sees the flush that is made for it, which
-    has no bio. Source: block/blk-flush.c:blk_insert_flush(), v6.1. A bio-based device
-    has no flush machinery: it gets the bio.
-    """
-    if columns.issue_ns[i] >= 0:
-        return True
-    if (
-        columns.op[i] == OP_FLUSH
-        and columns.n_bios[i] > 0
-        and not sim.set.pass_through
-    ):
-        return False
-    return sim.set.by_queue or columns.complete_ns[i] >= 0
-
-
 cdef inline void queue_row(
     Sim *sim, const Columns *columns, int64_t i, int64_t now, int32_t stream
 ) noexcept nogil:
@@ -228,28 +197,7 @@ cdef inline void queue_row(
     cdef uint32_t nbytes = columns.nbytes[i]
     cdef uint32_t slot
     cdef Request *request
-    if columns.device[i] == NOT_REPLAYED:
-        sim.counts.other_devices += 1
-        return
-    if (
-        columns.device[i] >= sim.n_devices
-        or columns.issuer[i] >= sim.n_cgroups
-        or columns.op[i] < 0
-        or columns.op[i] >= N_OPS
-        or task < NO_TASK
-        or task >= <int32_t> sim.n_tasks
-    ):
-        sim.status = SIM_ID_RANGE
-        sim.error_row = columns.row[i]
-        return
-    if (
-        queue_ns >= max_time_ns()
-        or issue_ns >= max_time_ns()
-        or columns.complete_ns[i] >= max_time_ns()
-        or columns.service_ns[i] >= max_time_ns()
-    ):
-        sim.status = SIM_TIME_RANGE
-        sim.error_row = columns.row[i]
+    if not row_replayed(sim, columns, i):
         return
     if task != NO_TASK and task_stopped(
         sim, task, now if stream >= 0 or queue_ns < 0 else queue_ns
@@ -336,6 +284,9 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
     if kind == EVENT_TIMER and sequence >= sim.n_devices:
         write_back_timer(sim, <uint32_t> sequence - sim.n_devices, event.when_ns)
         return
+    if kind == EVENT_TIMER and sim.set.lean:
+        lean_timer(sim, <uint32_t> sequence, event.when_ns)
+        return
     if kind == EVENT_TIMER:
         alone_settle_device(sim, <uint32_t> sequence)
         if workers_reap(sim, &sim.devices[sequence], event.when_ns):
@@ -373,6 +324,8 @@ cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
         run_event(sim)
         limit -= 1
     if sim.pending == 0:
+        if sim.set.lean:
+            lean_end(sim)
         samples_fold(sim)
         alone_settle(sim)
     if out_of_memory(sim):
@@ -407,7 +360,9 @@ cdef inline void run_rows(
                 run_event(sim)
             if now >= sim.timeline.cut_ns:
                 timeline_cut(sim, now)
-            if not sim.set.in_bulk or not alone_row(sim, columns, i, now):
+            if sim.set.lean:
+                lean_row(sim, columns, i, now)
+            elif not sim.set.in_bulk or not alone_row(sim, columns, i, now):
                 queue_row(sim, columns, i, now, -1)
         # scratch entries carry the rows until the next look (see _arena.pxd)
         if i & 255 == 255 and out_of_memory(sim):

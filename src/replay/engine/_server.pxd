@@ -28,6 +28,15 @@ cdef inline Request *request_at(const Sim *sim, uint32_t slot) noexcept nogil:
     return (<Request *> sim.requests.data) + slot
 
 
+cdef inline uint32_t request_new(Sim *sim) noexcept nogil:
+    """Return a free slot; its fields are whatever the last request left."""
+    cdef uint32_t slot = sim.free_request
+    if slot != 0:
+        sim.free_request = request_at(sim, slot).next
+        return slot
+    return arena_add(&sim.requests)
+
+
 cdef inline Waiting *lanes_of(const Sim *sim, const Server *server) noexcept nogil:
     """Return a queue's waiting cgroups."""
     return (<Waiting *> sim.waiting.data) + server.lanes

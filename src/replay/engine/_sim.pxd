@@ -17,6 +17,7 @@ from replay.engine._cache_types cimport Links, PageLists
 from replay.engine._heap cimport heap_close, heap_open
 from replay.engine._histogram cimport Histogram, Octave
 from replay.engine._latency_open cimport latencies_close
+from replay.engine._lean_types cimport lean_close, lean_failed
 from replay.engine._lock cimport shared_close, shared_open
 from replay.engine._pages cimport file_close, file_failed, file_open
 from replay.engine._samples cimport MIN_SAMPLES, samples_close, samples_open
@@ -75,6 +76,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         or sim.request_limits.failed
         or sim.links.failed
         or sim.timeline.rows.failed
+        or lean_failed(&sim.lean)
     ):
         return True
     for i in range(sim.n_devices):
@@ -214,6 +216,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.done)
     arena_close(&sim.request_limits)
     timeline_close(sim)
+    lean_close(&sim.lean)
     keymap_close(&sim.wait_map)
     free(sim.wait_cells)
     free(sim.wait_rows)

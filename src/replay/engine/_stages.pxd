@@ -205,7 +205,7 @@ cdef inline void dispatch(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     cdef uint32_t worker_index
     cdef Request *request = request_at(sim, slot)
     if sim.set.policy <= POLICY_PER_CGROUP:
-        worker_index = worker_pick(sim, slot, now)
+        worker_index = worker_pick(sim, request, now)
     else:
         worker_index = policy_pick(sim, slot, now)
     request.dispatch_ns = now

@@ -31,6 +31,7 @@ from replay.engine._cache_types cimport File, PageLists, Protection
 from replay.engine._heap cimport Heap
 from replay.engine._histogram cimport SampleLog
 from replay.engine._latency_types cimport LatencyDevice
+from replay.engine._lean_types cimport Lean
 from replay.engine._queue_types cimport Server, SharedLock, WaitCell
 from replay.engine._row_types cimport Columns
 from replay.engine._stream_types cimport Stream
@@ -310,6 +311,8 @@ cdef struct Settings:
     # page is touched. Such a request is counted when it is served, without an event.
     bint ends_alone
     bint in_bulk            # and so is counted with others, see _alone.pxd
+    # What a worker does itself ends when it would, whatever others do: see _lean.pxd.
+    bint lean
     uint64_t alloc_fail_threshold   # of 63 bits
     uint64_t alloc_fail_seed
     int64_t fs_pages
@@ -395,6 +398,7 @@ cdef struct Sim:
     Arena kills
     Arena done
     Heap heap
+    Lean lean
     int64_t pending         # events that a request waits for
     uint64_t attempts
     int64_t fs_used

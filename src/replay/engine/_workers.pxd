@@ -7,7 +7,7 @@ loop_free_idle_workers(), v6.1; the series' v14 is the same.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from replay.engine._arena cimport arena_add, keymap_put, keymap_get
-from replay.engine._server cimport request_at, server_open
+from replay.engine._server cimport server_open
 from replay.engine._types cimport (
     OP_FLUSH,
     OP_READ,
@@ -159,14 +159,15 @@ cdef inline uint32_t root_worker(
     return device.root_worker
 
 
-cdef inline uint32_t worker_pick(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+cdef inline uint32_t worker_pick(
+    Sim *sim, Request *request, int64_t now
+) noexcept nogil:
     """Choose the worker of a request, and with it who pays.
 
     A flush is built by the flush machinery without a bio and so has no cgroup. Where no
     worker can be made, the request is issued and charged as root. With policy `root`
     (v5.13) only direct I/O carried the block cgroup.
     """
-    cdef Request *request = request_at(sim, slot)
     cdef Account *account = (<Account *> sim.accounts.data) + request.account
     cdef uint32_t index = 0
     cdef uint32_t blkcg = sim.blkcg[request.issuer]

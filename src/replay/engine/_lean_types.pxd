@@ -1,0 +1,78 @@
+"""State of the lean path: see `_lean.pxd`."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+
+from replay.engine._arena cimport Arena, arena_close
+from replay.engine._heap cimport Heap, heap_close
+
+cdef struct LeanWorker:
+    # beside the Worker of the same index; what it counts is added there at the end
+    int64_t free_ns         # done with all that it was given; -1 = freed
+    int64_t busy_ns
+    int64_t commands
+    int64_t wait_ns         # of its one issuer, behind itself
+    int64_t wait_count
+    uint32_t issuer
+    uint32_t first          # ends of its commands that are not past, by time
+    uint32_t last
+    uint32_t n_ends
+    uint32_t serving        # slot of the command it is at, if its issuers are several
+    bint shared             # they are
+
+cdef struct LeanEnd:
+    int64_t done_ns
+    uint32_t next
+
+cdef struct LeanTouch:
+    # what a request does to pages once it is served
+    int64_t done_ns
+    int64_t row
+    uint64_t sector
+    uint32_t nbytes
+    uint32_t account
+    uint32_t issuer
+    uint32_t worker
+    uint32_t memory_payer
+    uint32_t next           # the next free one
+    uint16_t device
+    uint8_t op
+
+cdef struct LeanDevice:
+    int64_t idled_ns        # first idle moment seen since its timer ran out; -1 = none
+    bint watched            # a timer looks for such moments
+
+cdef struct Lean:
+    Arena workers
+    Arena ends
+    uint32_t free_end
+    LeanDevice *devices
+    uint32_t *n_issuers     # of each cgroup's worker
+    Arena touches
+    uint32_t free_touch
+    uint32_t n_frees        # touches that free pages
+    Heap order              # of touches
+    Arena settled           # LeanTouch that had nothing to do when they arrived
+    uint32_t most_settled
+
+
+cdef inline bint lean_failed(const Lean *lean) noexcept nogil:
+    """Tell whether any part of the state could not grow."""
+    return (
+        lean.workers.failed
+        or lean.ends.failed
+        or lean.touches.failed
+        or lean.settled.failed
+        or lean.order.failed
+    )
+
+
+cdef inline void lean_close(Lean *lean) noexcept nogil:
+    """Give the memory back."""
+    arena_close(&lean.workers)
+    arena_close(&lean.ends)
+    arena_close(&lean.touches)
+    arena_close(&lean.settled)
+    heap_close(&lean.order)
+    free(lean.devices)
+    free(lean.n_issuers)

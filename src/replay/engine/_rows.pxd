@@ -1,0 +1,65 @@
+"""What is asked of a row before it is replayed."""
+
+from libc.stdint cimport int32_t, int64_t
+
+from replay.engine._streams cimport max_time_ns
+from replay.engine._types cimport (
+    N_OPS,
+    NO_TASK,
+    NOT_REPLAYED,
+    OP_FLUSH,
+    SIM_ID_RANGE,
+    SIM_TIME_RANGE,
+    Columns,
+    Sim,
+)
+
+
+cdef inline bint row_replayed(
+    Sim *sim, const Columns *columns, int64_t i
+) noexcept nogil:
+    """Tell whether a row is one to replay; stops the run if it is beyond the setup."""
+    if columns.device[i] == NOT_REPLAYED:
+        sim.counts.other_devices += 1
+        return False
+    if (
+        columns.device[i] >= sim.n_devices
+        or columns.issuer[i] >= sim.n_cgroups
+        or columns.op[i] < 0
+        or columns.op[i] >= N_OPS
+        or columns.task[i] < NO_TASK
+        or columns.task[i] >= <int32_t> sim.n_tasks
+    ):
+        sim.status = SIM_ID_RANGE
+        sim.error_row = columns.row[i]
+        return False
+    if (
+        columns.queue_ns[i] >= max_time_ns()
+        or columns.issue_ns[i] >= max_time_ns()
+        or columns.complete_ns[i] >= max_time_ns()
+        or columns.service_ns[i] >= max_time_ns()
+    ):
+        sim.status = SIM_TIME_RANGE
+        sim.error_row = columns.row[i]
+        return False
+    return True
+
+
+cdef inline bint enters_driver(
+    const Sim *sim, const Columns *columns, int64_t i
+) noexcept nogil:
+    """Tell whether the driver sees a row: it was issued, or did complete.
+
+    An empty flush bio never is: the driver sees the flush that is made for it, which
+    has no bio. Source: block/blk-flush.c:blk_insert_flush(), v6.1. A bio-based device
+    has no flush machinery: it gets the bio.
+    """
+    if columns.issue_ns[i] >= 0:
+        return True
+    if (
+        columns.op[i] == OP_FLUSH
+        and columns.n_bios[i] > 0
+        and not sim.set.pass_through
+    ):
+        return False
+    return sim.set.by_queue or columns.complete_ns[i] >= 0
