@@ -5,7 +5,7 @@ import json
 import pytest
 
 import replay
-from recordings import TRACES, mean_totals, only
+from benchmarks.fidelity.recordings import TRACES, means, only
 
 SCENARIO = TRACES / "direct-splits.toml"
 NAMES = ("direct-splits", "direct-splits-iops")
@@ -35,7 +35,7 @@ def test_a_limit_of_ios_is_predicted_from_a_run_without() -> None:
     # THEN b's writes take what they took under that limit, 97.1 ms in the mean
     expected = json.loads((TRACES / NAMES[1] / "expected.json").read_text())
     kernel = expected["fio"]["write-b"]
-    mean_ns = mean_totals(result)["/b"]
+    mean_ns = means(result)["/b"]
     assert abs(mean_ns / kernel["mean_ns"] - 1) < 0.03
     assert (
         kernel["mean_ns"]
