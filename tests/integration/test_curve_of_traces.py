@@ -140,6 +140,29 @@ def test_the_command_shows_limits_and_writes_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ("64M", [1 << 26]),
+        ("0.5M,64M", [1 << 19, 1 << 26]),
+        ("max", "--limits 'max': 'max' is not a size such as"),
+        ("1M,1024K", "--limits '1M,1024K': 1M is there twice"),
+        ("1M..2M", "--limits '1M..2M': '1M..2M' is not a range such as"),
+    ],
+)
+def test_the_command_takes_one_limit_or_several(
+    limits: str, found: list[int] | str
+) -> None:
+    command = ["curve", str(SEED), "-s", str(BASE), "--limits", limits, "--json"]
+    done = CliRunner().invoke(cli, command)
+    if isinstance(found, str):
+        assert done.exit_code == 1
+        assert found in done.stderr
+        return
+    rows = json.loads(done.stdout)["limits"]
+    assert [row["memory_max_bytes"] for row in rows] == found
+
+
+@pytest.mark.parametrize(
     ("overrides", "said"),
     [
         (["driver.direct_io=true"], "direct I/O has no pages"),

@@ -2,6 +2,7 @@
 
 import errno
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from engines import run_engine
 from replay.distance._stack import Stack
 from replay.distance.cache import CacheCurve, distances_of
 from replay.distance.curve import TmpfsCurve, _Tmpfs
-from replay.engine.setup import PAGE_BYTES, Setup
+from replay.engine.setup import PAGE_BYTES, ArrivalEvent, Setup
 
 EVERY = 2**64 - 1
 PAGE = st.integers(0, 9)
@@ -105,6 +106,29 @@ def test_many_pages_grow_the_stack() -> None:
     assert counts(stack)[0] == 100_000
 
 
+@given(USES, st.integers(0, 8), st.integers(20, 60))
+def test_a_discard_of_far_more_than_there_is_drops_what_is_there(
+    uses: list[tuple[str, int, int]], first: int, n_more: int
+) -> None:
+    # GIVEN the same uses, WHEN pages are dropped at once and one by one
+    stacks = Stack(EVERY), Stack(EVERY)
+    for stack in stacks:
+        for kind, page, n_pages in uses:
+            if kind == "d":
+                stack.drop(page, n_pages)
+            else:
+                stack.use(page, n_pages, kind == "r")
+    stacks[0].drop(first, n_more)
+    for page in range(first, first + n_more):
+        stacks[1].drop(page, 1)
+    # THEN both hold the same, and a discard of all blocks there can be ends
+    stacks[0].drop(50, 2**51)
+    for stack in stacks:
+        for page in range(14):
+            stack.use(page, 1, True)
+    assert stacks[0].distances() == stacks[1].distances()
+
+
 def test_a_sample_of_the_pages_is_near_the_whole() -> None:
     # GIVEN uses of 20,000 pages, near ones more often
     random = np.random.default_rng(7)
@@ -191,6 +215,18 @@ def test_the_engine_stops_at_each_limit_where_the_curve_says(
         stopped = curve.stopped(limit * PAGE_BYTES)
         first = int(failed.min()) if len(failed) else None
         assert first == (None if stopped is None else stopped[0])
+
+
+@pytest.mark.parametrize(
+    ("event", "time_ns"), [(ArrivalEvent.ISSUE, 200), (ArrivalEvent.QUEUE, 150)]
+)
+def test_the_time_is_that_of_the_arrival(event: ArrivalEvent, time_ns: int) -> None:
+    # GIVEN a row that was queued before it was issued
+    row = write(200, page=64, pages=10) | {"queue_ns": 150}
+    assert columns_of([row]).queue_ns.tolist() == [150]
+    curve = stops_of(replace(setup_of(), event=event), [row])[1]
+    # THEN it is stopped when it arrives, as the scenario says
+    assert curve.stopped(0) == (0, time_ns)
 
 
 def test_a_row_that_needs_more_than_the_limit_is_named_with_its_time() -> None:

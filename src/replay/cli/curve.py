@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @click.option(
     "--limits",
     metavar="LIMITS",
-    help="Limits to show: 32M,64M or 16M..1G*2. [default: shares of what is needed]",
+    help="Limits to show: 64M or 32M,64M or 16M..1G*2. "
+    "[default: shares of what is needed]",
 )
 @click.option(
     "--sample",
@@ -77,14 +78,11 @@ def curve(
 
     import replay
     from replay.report.curve import curve_page
-    from replay.vary.axes import parse_axis
+    from replay.vary.axes import parse_sizes
 
     shown: list[int] = []
     if limits is not None:
-        axis = parse_axis(f"memory.max={limits}")
-        shown = [int(number) for number in axis.numbers if number is not None]
-        if not shown:
-            raise click.UsageError(f"--limits {limits}: give two sizes or a range.")
+        shown = parse_sizes("--limits", limits)
     with progress_bar("Reading", quiet=quiet) as progress:
         found = replay.curve(
             inputs[0] if len(inputs) == 1 else list(inputs),

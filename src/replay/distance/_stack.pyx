@@ -191,18 +191,32 @@ cdef class Stack:
         )
 
     def drop(self, uint64_t key, int64_t n_pages):
-        """Forget pages: they were discarded."""
+        """Forget pages: they were discarded.
+
+        Parameters
+        ----------
+        key : int
+            Of the first page; the others have the next keys.
+        n_pages : int
+            May be far more than there are.
+        """
         cdef int64_t i
-        cdef uint32_t index
-        cdef Page *page
-        for i in range(n_pages):
-            index = keymap_get(&self.map, key + <uint64_t> i)
-            if index == 0:
-                continue
-            page = (<Page *> self.pages.data) + index
-            if page.time != 0:
-                self._make_hole(page.time)
-                page.time = 0
+        cdef uint32_t slot
+        with nogil:
+            if n_pages <= self.map.length:
+                for i in range(n_pages):
+                    self._drop(keymap_get(&self.map, key + <uint64_t> i))
+            else:
+                for slot in range(self.map.mask + 1):
+                    if self.map.slots[slot].key - key < <uint64_t> n_pages:
+                        self._drop(self.map.slots[slot].value)
+
+    cdef void _drop(self, uint32_t index) noexcept nogil:
+        """Forget a page by its index, 0 for none."""
+        cdef Page *page = (<Page *> self.pages.data) + index
+        if index != 0 and page.time != 0:
+            self._make_hole(page.time)
+            page.time = 0
 
     @property
     def n_needed(self):

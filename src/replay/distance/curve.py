@@ -19,7 +19,7 @@ from replay.distance.cache import (
 )
 from replay.distance.stops import TmpfsFile, Usage
 from replay.engine.columns import NO_TASK, Columns
-from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES, Policy
+from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES, ArrivalEvent, Policy
 from replay.errors import ScenarioError
 from replay.feed import parts
 from replay.output import replacing
@@ -62,7 +62,7 @@ class TmpfsCurve:
     rows, pages : list of int
         A row and what is charged behind it, whenever that is more than ever before.
     times : list of int
-        When these rows arrive, ns since the trace's start.
+        When these rows arrive (``arrivals.event``), ns since the trace's start.
     """
 
     cgroup: str
@@ -246,7 +246,10 @@ class _Tmpfs:
 
     def add(self, columns: Columns) -> None:
         """Charge the pages of rows."""
-        arrival = np.where(columns.issue_ns < 0, columns.queue_ns, columns.issue_ns)
+        arrival, other = columns.issue_ns, columns.queue_ns
+        if self._setup.event == ArrivalEvent.QUEUE:
+            arrival, other = other, arrival
+        arrival = np.where(arrival < 0, other, arrival)
         for row, time_ns, device, op, sector, nbytes, issuer, task in zip(
             columns.row.tolist(),
             arrival.tolist(),

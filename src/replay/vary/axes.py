@@ -111,15 +111,35 @@ def parse_axis(text: str) -> Axis:
             f"--vary {text!r}: is not KEY=VALUES, as in /a/memory.max=32M,64M or "
             "driver.policy=root,per-cgroup"
         )
-    step = Axis(key, ()).step
-    values: list[str] = []
-    for item in _split(given):
-        values += _expanded(text, item, step)
-        if len(values) > MOST:
-            raise ScenarioError(f"--vary {text!r}: more than {MOST:,} values")
-    if twice := [value for value, n in Counter(values).items() if n > 1]:
-        raise ScenarioError(f"--vary {text!r}: {twice[0]} is there twice")
+    values = _values(f"--vary {text!r}", given, Axis(key, ()).step)
     return _with_numbers(Axis(key, tuple(values)))
+
+
+def parse_sizes(option: str, text: str) -> list[int]:
+    """Understand sizes: one, several, or ranges of whole pages.
+
+    Parameters
+    ----------
+    option : str
+        What the user gave them to, such as ``--limits``.
+    text : str
+        ``64M``, ``32M,64M``, ``16M..1G*2``.
+
+    Returns
+    -------
+    list of int
+        Bytes, in the order given.
+
+    Raises
+    ------
+    ScenarioError
+        One is no size, a range has no end, or a size is there twice.
+    """
+    said = f"{option} {text!r}"
+    sizes = [int(_number(said, one)) for one in _values(said, text, PAGE_BYTES)]
+    if twice := [size for size, n in Counter(sizes).items() if n > 1]:
+        raise ScenarioError(f"{said}: {format_size(twice[0])} is there twice")
+    return sizes
 
 
 def points(axes: Sequence[Axis], *, in_step: bool = False) -> list[tuple[str, ...]]:
@@ -183,27 +203,38 @@ def _split(text: str) -> Iterator[str]:
     yield text[start:].strip()
 
 
-def _expanded(text: str, item: str, step: int) -> Iterator[str]:
+def _values(said: str, given: str, step: int) -> list[str]:
+    """Give all values of a list; errors begin with what was said."""
+    values: list[str] = []
+    for item in _split(given):
+        values += _expanded(said, item, step)
+        if len(values) > MOST:
+            raise ScenarioError(f"{said}: more than {MOST:,} values")
+    if twice := [value for value, n in Counter(values).items() if n > 1]:
+        raise ScenarioError(f"{said}: {twice[0]} is there twice")
+    return values
+
+
+def _expanded(said: str, item: str, step: int) -> Iterator[str]:
     """Give the values of an item: itself, or those of its range."""
     if not item:
-        raise ScenarioError(f"--vary {text!r}: a value is empty")
+        raise ScenarioError(f"{said}: a value is empty")
     if ".." not in item:
         yield item
         return
     found = _RANGE.search(item)
     if found is None or found["step"] is None or _RANGE.search(item, found.end()):
         raise ScenarioError(
-            f"--vary {text!r}: {item!r} is not a range such as 16M..512M*1.25 or "
-            "16M..64M+8M"
+            f"{said}: {item!r} is not a range such as 16M..512M*1.25 or 16M..64M+8M"
         )
-    low, high = (_number(text, found[name]) for name in ("low", "high"))
-    by, change = found["step"][0], _number(text, found["step"][1:])
+    low, high = (_number(said, found[name]) for name in ("low", "high"))
+    by, change = found["step"][0], _number(said, found["step"][1:])
     whole = all(number.denominator == 1 for number in (low, high)) and not (
         by == "+" and change.denominator != 1
     )
     if low > high or (by == "*" and (change <= 1 or low <= 0)) or change <= 0:
         raise ScenarioError(
-            f"--vary {text!r}: {item!r} has no end: it goes up, from more than 0 by a "
+            f"{said}: {item!r} has no end: it goes up, from more than 0 by a "
             "factor above 1, or by a step above 0"
         )
     if by == "+":
@@ -211,7 +242,7 @@ def _expanded(text: str, item: str, step: int) -> Iterator[str]:
     else:
         n_steps = math.log(high / low) / math.log1p(float(change - 1))
     if n_steps > MOST:
-        raise ScenarioError(f"--vary {text!r}: more than {MOST:,} values")
+        raise ScenarioError(f"{said}: more than {MOST:,} values")
     written: list[str] = []
     number = low
     while number < high:
@@ -240,14 +271,14 @@ def _rounded(number: Fraction, whole: bool, step: int) -> int | float:
     return int(number) // step * step if number >= step else int(number)
 
 
-def _number(text: str, shown: str) -> Fraction:
+def _number(said: str, shown: str) -> Fraction:
     try:
         if "." in shown:
             unit = shown[-1] if shown[-1].isalpha() else ""
             return Fraction(shown.removesuffix(unit)) * parse_size(f"1{unit}")
         return Fraction(parse_size(shown))
     except ValueError as error:
-        raise ScenarioError(f"--vary {text!r}: {shown!r} {error}") from None
+        raise ScenarioError(f"{said}: {shown!r} {error}") from None
 
 
 def _with_numbers(axis: Axis) -> Axis:
