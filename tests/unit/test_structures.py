@@ -92,6 +92,26 @@ def test_percentile_is_within_one_percent_of_the_nearest_rank(
     assert abs(histogram.percentile(thousandths) - exact) <= exact / 100
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.integers(1, 2**12), st.integers(1, 2**63 - 1)),
+            st.sampled_from([1, 2, 13, 254, 255, 600]),
+        )
+    )
+)
+def test_histogram_holds_all_that_was_counted(values: list[tuple[int, int]]) -> None:
+    # GIVEN few values or many, near each other or far, and one again and again
+    histogram, oracle = HistogramHarness(), dict[int, int]()
+    for value, times in values:
+        for _ in range(times):
+            histogram.add(value)
+        middle = HistogramHarness.midpoint(value)
+        oracle[middle] = oracle.get(middle, 0) + times
+    # THEN each bucket comes once, in order, with all of its values
+    assert histogram.buckets() == sorted(oracle.items())
+
+
 @given(st.integers(0, 2**63 - 1))
 def test_bucket_stands_within_one_percent_of_its_values(value: int) -> None:
     assert abs(HistogramHarness.midpoint(value) - value) <= value / 100

@@ -20,13 +20,17 @@ from libc.stdlib cimport free
 from replay.engine._alone_types cimport Alone, AloneRow, Tally
 from replay.engine._arena cimport allocate, arena_add, arena_close, arena_open
 from replay.engine._histogram cimport (
+    NEAR,
     SUB,
+    WIDE,
     Histogram,
-    Octave,
+    Places,
     bucket_of,
     histogram_add,
-    histogram_extend,
+    histogram_count,
+    places_of,
 )
+from replay.engine._prefetch cimport PREFETCH_ACCOUNTS, prefetch
 from replay.engine._streams cimport max_time_ns
 from replay.engine._types cimport (
     IO_RBYTES,
@@ -61,6 +65,10 @@ cdef enum:
     # accounts whose tallies and histograms fit the caches together
     NEAR_SHIFT = 7
     MAX_PARTS = 1 << 11
+    # rows ahead of which a row's lines are fetched
+    TALLY_AHEAD = 24
+    HISTOGRAM_AHEAD = 16
+    OCTAVE_AHEAD = 8
     # in an entry of Sim.account_table, below the account's index
     READY = 1
 
@@ -129,46 +137,54 @@ cdef inline void rows_grow(Sim *sim) noexcept nogil:
 cdef inline void row_count_first(
     Sim *sim, Tally *tally, const AloneRow *row
 ) noexcept nogil:
-    """Count a latency where the histogram or its octave may not be there yet."""
+    """Count a latency where there may be no place for it yet."""
     cdef Account *account = (<Account *> sim.accounts.data) + row.account
     cdef LatencyBlock *block
     if account.latency[row.op] == 0:
         account.latency[row.op] = arena_add(&sim.blocks)
     block = (<LatencyBlock *> sim.blocks.data) + account.latency[row.op]
     if row.service_ns > 0:
-        histogram_add(
-            &sim.histograms, &sim.octaves, &block.stages[STAGE_DEVICE], row.service_ns
-        )
+        histogram_add(&sim.histograms, &block.stages[STAGE_DEVICE], row.service_ns)
         tally.histogram[row.op] = block.stages[STAGE_DEVICE]
+
+
+cdef inline void rows_prefetch(
+    const Tally *tallies, const Places *places, const AloneRow *rows
+) noexcept nogil:
+    """Fetch what rows a little behind the first will touch, each link ahead of the next."""
+    cdef const AloneRow *row = &rows[OCTAVE_AHEAD]
+    cdef const Histogram *one = &places.heads[tallies[row.account].histogram[row.op]]
+    cdef uint32_t near = bucket_of(row.service_ns) // SUB - one.base
+    if one.is_spread and near < NEAR and not one.words[near] & WIDE:
+        prefetch(&places.octaves[one.words[near]])
+    row = &rows[HISTOGRAM_AHEAD]
+    prefetch(&places.heads[tallies[row.account].histogram[row.op]])
+    prefetch(&tallies[rows[TALLY_AHEAD].account])
 
 
 cdef inline void rows_count(Sim *sim, const AloneRow *rows, uint32_t n) noexcept nogil:
     """Count requests in their accounts' tallies and histograms."""
     cdef Tally *tallies = <Tally *> sim.alone.tallies.data
-    cdef Histogram *histograms = <Histogram *> sim.histograms.data
-    cdef Octave *octaves = <Octave *> sim.octaves.data
     cdef const AloneRow *row
     cdef Tally *tally
-    cdef Histogram *histogram
-    cdef uint32_t i, bucket, octave
+    cdef Places places = places_of(&sim.histograms)
+    cdef uint32_t n_ahead = n if sim.accounts.length >= PREFETCH_ACCOUNTS else 0
+    cdef uint32_t i
     for i in range(n):
+        if i + TALLY_AHEAD < n_ahead:
+            rows_prefetch(tallies, &places, &rows[i])
         row = &rows[i]
         tally = &tallies[row.account]
         tally.nbytes[row.op] += row.nbytes
         tally.n_bios[row.op] += row.n_bios
         tally.n_requests[row.op] += 1
         tally.last_ns = row.start_ns
-        # what is not there yet has index 0, and the scratch entries have no octaves
-        histogram = &histograms[tally.histogram[row.op]]
-        bucket = bucket_of(row.service_ns)
-        octave = histogram.octaves[bucket // SUB]
-        if octave == 0 or row.service_ns == 0:
+        # what is not there yet has index 0, and there is no place in the scratch entry
+        if row.service_ns == 0 or not histogram_count(
+            &places, tally.histogram[row.op], row.service_ns
+        ):
             row_count_first(sim, tally, row)
-            histograms = <Histogram *> sim.histograms.data
-            octaves = <Octave *> sim.octaves.data
-            continue
-        octaves[octave].counts[bucket % SUB] += 1
-        histogram_extend(histogram, row.service_ns)
+            places = places_of(&sim.histograms)
 
 
 cdef inline void rows_sort(Alone *alone, uint32_t n_accounts) noexcept nogil:

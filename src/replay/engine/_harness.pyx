@@ -1,7 +1,6 @@
 """The engine's C structures for the tests, each against a Python oracle."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memset
 
 from replay.engine._arena cimport (
     Arena,
@@ -25,14 +24,13 @@ from replay.engine._heap cimport (
     heap_push,
 )
 from replay.engine._histogram cimport (
-    N_OCTAVES,
-    Histogram,
-    Octave,
+    Histograms,
     bucket_midpoint,
     bucket_of,
-    counts_percentile,
     histogram_add,
-    histogram_merge,
+    histogram_at,
+    histograms_close,
+    histograms_open,
 )
 from replay.engine._pages cimport (
     file_close,
@@ -44,6 +42,13 @@ from replay.engine._pages cimport (
     word_at,
     word_owner,
     word_put,
+)
+from replay.engine._reading cimport (
+    Reading,
+    reading_close,
+    reading_of,
+    reading_open,
+    reading_percentile,
 )
 
 
@@ -112,39 +117,51 @@ cdef class MapHarness:
 cdef class HistogramHarness:
     """One histogram."""
 
-    cdef Arena histograms
-    cdef Arena octaves
+    cdef Histograms all
+    cdef Reading reading
     cdef uint32_t index
     cdef int64_t n_zeros
 
     def __cinit__(self):
-        arena_open(&self.histograms, sizeof(Histogram))
-        arena_open(&self.octaves, sizeof(Octave))
+        histograms_open(&self.all)
+        if not reading_open(&self.reading):
+            raise MemoryError
 
     def __dealloc__(self):
-        arena_close(&self.histograms)
-        arena_close(&self.octaves)
+        histograms_close(&self.all)
+        reading_close(&self.reading)
 
     def add(self, int64_t value):
         """Count a value >= 0."""
         if value == 0:
             self.n_zeros += 1
         else:
-            histogram_add(&self.histograms, &self.octaves, &self.index, value)
+            histogram_add(&self.all, &self.index, value)
+
+    def buckets(self):
+        """Return what stands for the values above 0, and how many of them."""
+        self._read()
+        return [
+            (
+                bucket_midpoint(self.reading.buckets[i].number),
+                self.reading.buckets[i].count,
+            )
+            for i in range(self.reading.length)
+        ]
 
     def percentile(self, int64_t thousandths):
         """Return the value of the nearest rank; there are values."""
-        cdef Histogram merged
-        cdef Octave counts[N_OCTAVES]
-        memset(&merged, 0, sizeof(Histogram))
-        memset(counts, 0, N_OCTAVES * sizeof(Octave))
-        histogram_merge(
-            &merged,
-            counts,
-            (<Histogram *> self.histograms.data) + self.index,
-            &self.octaves,
+        self._read()
+        return reading_percentile(&self.reading, self.n_zeros, thousandths)
+
+    cdef int _read(self) except -1:
+        reading_of(
+            &self.reading,
+            &self.all,
+            histogram_at(&self.all, self.index),
+            histogram_at(&self.all, 0),
         )
-        return counts_percentile(counts, self.n_zeros, merged.count, thousandths)
+        return 0
 
     @staticmethod
     def midpoint(uint64_t value):

@@ -6,19 +6,17 @@ account by account where those are many too, so that what is touched next to eac
 lies near each other. Sums, extremes and buckets do not depend on the order.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free
 
 from replay.engine._arena cimport allocate, arena_add
 from replay.engine._histogram cimport (
-    SUB,
-    Histogram,
-    Octave,
+    Places,
     Sample,
     SampleLog,
-    bucket_of,
     histogram_add,
-    histogram_extend,
+    histogram_count,
+    places_of,
 )
 from replay.engine._types cimport (
     N_STAGES,
@@ -88,37 +86,29 @@ cdef inline void sample_count(Sim *sim, const Sample *one) noexcept nogil:
     block = (<LatencyBlock *> sim.blocks.data) + index
     block.count += is_of_device(one)
     if one.value_ns > 0:
-        histogram_add(
-            &sim.histograms, &sim.octaves, &block.stages[one.stage], one.value_ns
-        )
+        histogram_add(&sim.histograms, &block.stages[one.stage], one.value_ns)
 
 
 cdef inline void samples_count(Sim *sim, const Sample *samples, uint32_t n) noexcept nogil:
-    """Count values; nearly all are like an earlier one, whose octave is there."""
+    """Count values; nearly all have their place already."""
     cdef const Sample *one
-    cdef const LatencyBlock *block
-    cdef Histogram *histogram
+    cdef LatencyBlock *block
     cdef Account *accounts = <Account *> sim.accounts.data
     cdef LatencyBlock *blocks = <LatencyBlock *> sim.blocks.data
-    cdef Histogram *histograms = <Histogram *> sim.histograms.data
-    cdef Octave *octaves = <Octave *> sim.octaves.data
-    cdef uint32_t i, bucket, octave
+    cdef Places places = places_of(&sim.histograms)
+    cdef uint32_t i
     for i in range(n):
         one = &samples[i]
         block = &blocks[accounts[one.account].latency[one.op]]
-        # what is not there yet has index 0, and the scratch entries have no octaves
-        histogram = &histograms[block.stages[one.stage]]
-        bucket = bucket_of(<uint64_t> one.value_ns)
-        octave = histogram.octaves[bucket // SUB]
-        if octave == 0 or one.value_ns == 0:
-            sample_count(sim, one)
-            blocks = <LatencyBlock *> sim.blocks.data
-            histograms = <Histogram *> sim.histograms.data
-            octaves = <Octave *> sim.octaves.data
+        # what is not there yet has index 0, and there is no place in the scratch entry
+        if one.value_ns > 0 and histogram_count(
+            &places, block.stages[one.stage], one.value_ns
+        ):
+            block.count += is_of_device(one)
             continue
-        blocks[accounts[one.account].latency[one.op]].count += is_of_device(one)
-        octaves[octave].counts[bucket % SUB] += 1
-        histogram_extend(histogram, one.value_ns)
+        sample_count(sim, one)
+        blocks = <LatencyBlock *> sim.blocks.data
+        places = places_of(&sim.histograms)
 
 
 cdef inline void samples_sort(SampleLog *log, uint32_t n_accounts) noexcept nogil:

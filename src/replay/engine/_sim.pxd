@@ -15,7 +15,11 @@ from replay.engine._cost_open cimport costs_close
 from replay.engine._cost_types cimport RequestLimits
 from replay.engine._cache_types cimport Links, PageLists
 from replay.engine._heap cimport heap_close, heap_open
-from replay.engine._histogram cimport Histogram, Octave
+from replay.engine._histogram cimport (
+    histograms_close,
+    histograms_failed,
+    histograms_open,
+)
 from replay.engine._latency_open cimport latencies_close
 from replay.engine._lean_types cimport lean_close, lean_failed
 from replay.engine._lock cimport shared_close, shared_open
@@ -67,8 +71,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         or sim.charges.failed
         or sim.charge_map.failed
         or sim.blocks.failed
-        or sim.histograms.failed
-        or sim.octaves.failed
+        or histograms_failed(&sim.histograms)
         or sim.failures.failed
         or sim.failure_map.failed
         or sim.kills.failed
@@ -140,8 +143,7 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     arena_open(&sim.accounts, sizeof(Account))
     arena_open(&sim.charges, sizeof(Charge))
     arena_open(&sim.blocks, sizeof(LatencyBlock))
-    arena_open(&sim.histograms, sizeof(Histogram))
-    arena_open(&sim.octaves, sizeof(Octave))
+    histograms_open(&sim.histograms)
     arena_open(&sim.failures, sizeof(Failure))
     arena_open(&sim.kills, sizeof(Kill))
     arena_open(&sim.done, sizeof(Done))
@@ -209,8 +211,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.charges)
     samples_close(&sim.samples)
     arena_close(&sim.blocks)
-    arena_close(&sim.histograms)
-    arena_close(&sim.octaves)
+    histograms_close(&sim.histograms)
     arena_close(&sim.failures)
     arena_close(&sim.kills)
     arena_close(&sim.done)

@@ -2,15 +2,15 @@
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.string cimport memset
 
 from replay.engine._arena cimport Arena, arena_add, arena_close, arena_open
-from replay.engine._histogram cimport (
-    N_OCTAVES,
-    Histogram,
-    Octave,
-    counts_percentile,
-    histogram_merge,
+from replay.engine._histogram cimport Histogram, histogram_at
+from replay.engine._reading cimport (
+    Reading,
+    reading_close,
+    reading_of,
+    reading_open,
+    reading_percentile,
 )
 from replay.engine._types cimport (
     N_OPS,
@@ -49,42 +49,31 @@ cdef inline bytes arena_bytes(const Arena *arena):
     )
 
 
-cdef inline void latency_fill(
-    const Sim *sim, LatencyRow *row, const LatencyBlock *block, int stage, Octave *counts
-) noexcept nogil:
-    """Fill in one stage's row; ``counts`` is room for N_OCTAVES octaves."""
-    cdef Histogram merged
-    cdef int64_t n_zeros
-    memset(&merged, 0, sizeof(Histogram))
-    memset(counts, 0, N_OCTAVES * sizeof(Octave))
-    histogram_merge(&merged, counts, histogram_of(sim, block, stage), &sim.octaves)
-    if stage == STAGE_DEVICE:
-        stage = STAGE_DEVICE_WAITED
-        histogram_merge(&merged, counts, histogram_of(sim, block, stage), &sim.octaves)
-    elif stage == STAGE_TOTAL:
-        stage = STAGE_DEVICE
-        histogram_merge(&merged, counts, histogram_of(sim, block, stage), &sim.octaves)
-    n_zeros = block.count - merged.count
-    row.count = block.count
-    row.sum_ns = merged.sum_ns
-    row.min_ns = 0 if n_zeros > 0 else merged.min_ns
-    row.max_ns = merged.max_ns
-    row.p50_ns = counts_percentile(counts, n_zeros, merged.count, 500)
-    row.p90_ns = counts_percentile(counts, n_zeros, merged.count, 900)
-    row.p99_ns = counts_percentile(counts, n_zeros, merged.count, 990)
-    row.p999_ns = counts_percentile(counts, n_zeros, merged.count, 999)
-
-
 cdef inline const Histogram *histogram_of(
     const Sim *sim, const LatencyBlock *block, int stage
 ) noexcept nogil:
     """Return a histogram of a block; the scratch entry, which is empty, for none."""
-    return (<const Histogram *> sim.histograms.data) + block.stages[stage]
+    return histogram_at(&sim.histograms, block.stages[stage])
 
 
-# adds the rows of one stage of one operation of an account
+cdef inline void stage_read(
+    const Sim *sim, Reading *reading, const LatencyBlock *block, int stage
+) noexcept nogil:
+    """Read the values above 0 of one stage, which lie in one or two histograms.
+
+    A request that waited nowhere is counted under its device alone, for `total` too.
+    """
+    cdef const Histogram *other = histogram_at(&sim.histograms, 0)
+    if stage == STAGE_DEVICE:
+        other = histogram_of(sim, block, STAGE_DEVICE_WAITED)
+    elif stage == STAGE_TOTAL:
+        other = histogram_of(sim, block, STAGE_DEVICE)
+    reading_of(reading, &sim.histograms, histogram_of(sim, block, stage), other)
+
+
+# adds the rows of one stage of one operation of an account, whose values were read
 ctypedef void (*StageRows)(
-    const Sim *sim, Arena *rows, const StageKey *key, const LatencyBlock *block
+    Arena *rows, const StageKey *key, int64_t n_zeros, const Reading *reading
 ) noexcept nogil
 
 
@@ -99,6 +88,9 @@ cdef inline bytes stage_bytes(const Sim *sim, size_t row_bytes, StageRows add):
     cdef int op, stage
     cdef const Account *account
     cdef const LatencyBlock *block
+    cdef Reading reading
+    if not reading_open(&reading):
+        raise MemoryError
     arena_open(&rows, row_bytes)
     try:
         with nogil:
@@ -116,23 +108,31 @@ cdef inline bytes stage_bytes(const Sim *sim, size_t row_bytes, StageRows add):
                             <uint8_t> op,
                             <uint8_t> stage,
                         )
-                        add(sim, &rows, &key, block)
+                        stage_read(sim, &reading, block, stage)
+                        add(&rows, &key, block.count - reading.count, &reading)
         if rows.failed:
             raise MemoryError
         return arena_bytes(&rows)
     finally:
         arena_close(&rows)
+        reading_close(&reading)
 
 
 cdef inline void latency_row(
-    const Sim *sim, Arena *rows, const StageKey *key, const LatencyBlock *block
+    Arena *rows, const StageKey *key, int64_t n_zeros, const Reading *reading
 ) noexcept nogil:
     """Add the row of one stage."""
-    cdef Octave counts[N_OCTAVES]
     cdef uint32_t index = arena_add(rows)
     cdef LatencyRow *row = (<LatencyRow *> rows.data) + index
     row.key = key[0]
-    latency_fill(sim, row, block, key.stage, counts)
+    row.count = n_zeros + reading.count
+    row.sum_ns = reading.sum_ns
+    row.min_ns = 0 if n_zeros > 0 else reading.min_ns
+    row.max_ns = reading.max_ns
+    row.p50_ns = reading_percentile(reading, n_zeros, 500)
+    row.p90_ns = reading_percentile(reading, n_zeros, 900)
+    row.p99_ns = reading_percentile(reading, n_zeros, 990)
+    row.p999_ns = reading_percentile(reading, n_zeros, 999)
 
 
 cdef inline bytes latency_bytes(Sim *sim):

@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from replay.engine._arena cimport arena_add, arena_close, arena_open
-from replay.engine._histogram cimport Histogram
+from replay.engine._histogram cimport histogram_at
 from replay.engine._limits cimport PAGE_BYTES
 from replay.engine._queue_types cimport Wait
 from replay.engine._samples cimport samples_fold
@@ -91,7 +91,7 @@ cdef inline int64_t stage_sum(
     const Sim *sim, const LatencyBlock *block, int stage
 ) noexcept nogil:
     """Return the time that a block's requests spent in a stage."""
-    return ((<const Histogram *> sim.histograms.data) + block.stages[stage]).sum_ns
+    return histogram_at(&sim.histograms, block.stages[stage]).sum_ns
 
 
 cdef inline void look_at_latency(Sim *sim) noexcept nogil:

@@ -29,7 +29,7 @@ from replay.engine._cost_types cimport CostDevice
 from replay.engine._count_types cimport Counts, Failure, Kill
 from replay.engine._cache_types cimport File, PageLists, Protection
 from replay.engine._heap cimport Heap
-from replay.engine._histogram cimport SampleLog
+from replay.engine._histogram cimport Histograms, SampleLog
 from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._lean_types cimport Lean
 from replay.engine._queue_types cimport Server, SharedLock, WaitCell
@@ -391,8 +391,7 @@ cdef struct Sim:
     KeyMap charge_map
     SampleLog samples
     Arena blocks
-    Arena histograms
-    Arena octaves
+    Histograms histograms
     Arena failures
     KeyMap failure_map
     Arena kills
