@@ -154,6 +154,11 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "task_requests": np.array([task[2] for task in tasks], np.int64),
         "task_kernel": np.array([task[3] for task in tasks], np.bool_),
     }
+    weights = st.lists(
+        st.sampled_from([1, 100, 100, 300, 1000]), min_size=n, max_size=n
+    )
+    if draw(st.booleans()):
+        values["bfq_weight"] = np.array(draw(weights), np.uint32)
     values |= draw(cost_models(n, n_devices))
     values |= draw(latency_targets(n, n_devices))
     return Setup(**(values | fixed))

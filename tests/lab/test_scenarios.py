@@ -24,7 +24,7 @@ def test_a_scenario_is_valid_shell_with_its_settings_before_it(
 
 def test_what_is_no_scenario_or_setting_is_refused() -> None:
     with pytest.raises(
-        SystemExit, match="memory-lo: not a scenario: dirty-limit, io-cost"
+        SystemExit, match="memory-lo: not a scenario: dirty-limit, io-bfq"
     ):
         script("memory-lo", [])
     with pytest.raises(SystemExit, match="48M: not NAME=VALUE"):

@@ -31,7 +31,7 @@ PACKAGES: Final = (
     "kmod",
     "e2fsprogs",
 )
-MODULES: Final = ("virtio_pci", "virtio_blk", "loop", "ext4")
+MODULES: Final = ("virtio_pci", "virtio_blk", "loop", "ext4", "bfq", "null_blk")
 PROGRAMS: Final = ("blktrace", "fio", "mkfs.ext4", "losetup")
 UNUSED: Final = ("test", "tests", "idlelib", "tkinter", "site-packages", "ensurepip")
 #: What `replay` imports, and what of it the guest needs not.

@@ -21,8 +21,11 @@ def _lines(*settings: str) -> str:
     return rf"{line}(?:\n{line})*"
 
 
-_WEIGHT: Final = "(?:[1-9][0-9]{0,3}|10000)"
-_WEIGHT_LINE: Final = rf"(?:(?:default|{_DEVICE}) )?{_WEIGHT}"
+def _weights(weight: str) -> str:
+    """Make the form of a file with a weight for all devices, and lines for some."""
+    line = rf"(?:(?:default|{_DEVICE}) )?{weight}"
+    return rf"{line}(?:\n{line})*"
+
 
 #: File: its controller, whether only the root has it, what says nothing, its form.
 _FORMS: Final[dict[str, tuple[str, bool, str, str]]] = {
@@ -37,7 +40,13 @@ _FORMS: Final[dict[str, tuple[str, bool, str, str]]] = {
         "io",
         False,
         "default 100",
-        rf"{_WEIGHT_LINE}(?:\n{_WEIGHT_LINE})*",
+        _weights("(?:[1-9][0-9]{0,3}|10000)"),
+    ),
+    "io.bfq.weight": (
+        "io",
+        False,
+        "default 100",
+        _weights("(?:[1-9][0-9]{0,2}|1000)"),
     ),
     "io.latency": ("io", False, "", _lines(f"target={_COUNT}")),
     "io.cost.model": (

@@ -17,6 +17,7 @@ LIMITS: Final = (
     "memory.oom.group",
     "io.max",
     "io.weight",
+    "io.bfq.weight",
     "io.latency",
     "io.cost.model",
     "io.cost.qos",

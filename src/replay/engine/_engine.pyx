@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
 from replay.engine._alone cimport alone_open, alone_settle
+from replay.engine._bfq_open cimport bfq_open
 from replay.engine._buckets cimport BucketRow, buckets_bytes
 from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
@@ -115,6 +116,7 @@ cdef class Engine:
         groups_fill(sim, setup)
         tasks_fill(sim, setup)
         self._limits(setup)
+        bfq_open(sim, setup)
         costs_open(sim, setup)
         latencies_open(sim, setup)
         if not alone_open(sim):

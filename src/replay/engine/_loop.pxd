@@ -24,6 +24,7 @@ from replay.engine._server cimport request_at, request_new, server_leave
 from replay.engine._sim cimport out_of_memory
 from replay.engine._stages cimport (
     arrive,
+    device_leave,
     dispatch,
     next_command,
     schedule_lock,
@@ -85,7 +86,7 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     if sim.set.issue_limits:
         cost_done(sim, slot, now)
     if sim.set.device_on:
-        successor = server_leave(sim, &sim.devices[device].device, issuer, now)
+        successor = device_leave(sim, device, issuer, now)
         if successor != 0:
             served_from(sim, successor, now)
     if request.holds_lock:

@@ -137,22 +137,29 @@ cdef inline uint32_t lane_of(
     return place
 
 
-cdef inline bint server_enter(
+cdef inline void waits_from(
     Sim *sim, Server *server, uint32_t slot, int64_t now
 ) noexcept nogil:
-    """Take a place, or wait for one; tell which."""
+    """Count a request that begins to wait in a queue."""
     cdef Waiting *lane
     cdef Request *request = request_at(sim, slot)
-    if server.in_use < server.capacity:
-        server.in_use += 1
-        return True
-    if server.head == 0:
+    if server.n_waiting == 0:
         server.released_ns = now
     request.place = lane_of(sim, server, request)
     lane = lanes_of(sim, server) + request.place
     lane.count += 1
     lane.late_ns += <uint64_t> (now - server.released_ns)
-    request.next = 0
+
+
+cdef inline bint server_enter(
+    Sim *sim, Server *server, uint32_t slot, int64_t now
+) noexcept nogil:
+    """Take a place, or wait for one; tell which."""
+    if server.in_use < server.capacity:
+        server.in_use += 1
+        return True
+    waits_from(sim, server, slot, now)
+    request_at(sim, slot).next = 0
     if server.tail == 0:
         server.head = slot
     else:
@@ -199,32 +206,42 @@ cdef inline void lanes_charge_far(
         wait.count += lane[i].count
 
 
+cdef inline void server_charge(
+    Sim *sim, Server *server, uint32_t blocking, int64_t now
+) noexcept nogil:
+    """Charge all that wait for what they waited since the last release."""
+    cdef uint64_t passed_ns = <uint64_t> (now - server.released_ns)
+    if passed_ns == 0:
+        return
+    server.released_ns = now
+    if sim.wait_cells != NULL:
+        lanes_charge(sim, server, wait_row(sim, blocking, server.resource), passed_ns)
+    else:
+        lanes_charge_far(sim, server, blocking, passed_ns)
+
+
+cdef inline void waits_no_more(
+    Sim *sim, Server *server, uint32_t slot
+) noexcept nogil:
+    """Count a request that has waited; all waits up to now are charged already."""
+    cdef Waiting *lane = lanes_of(sim, server) + request_at(sim, slot).place
+    lane.count -= 1
+    server.n_waiting -= lane.count == 0
+    if server.n_waiting == 0:
+        server.n_lanes = 0
+
+
 cdef inline uint32_t server_leave(
     Sim *sim, Server *server, uint32_t blocking, int64_t now
 ) noexcept nogil:
     """Give a place back; return the slot that gets it, 0 if none waits."""
     cdef uint32_t slot = server.head
-    cdef uint64_t passed_ns
-    cdef Waiting *lane
-    cdef Request *request
     if slot == 0:
         server.in_use -= 1
         return 0
-    passed_ns = <uint64_t> (now - server.released_ns)
-    if passed_ns > 0:
-        server.released_ns = now
-        if sim.wait_cells != NULL:
-            lanes_charge(
-                sim, server, wait_row(sim, blocking, server.resource), passed_ns
-            )
-        else:
-            lanes_charge_far(sim, server, blocking, passed_ns)
-    request = request_at(sim, slot)
-    lane = lanes_of(sim, server) + request.place
-    lane.count -= 1
-    server.n_waiting -= lane.count == 0
-    server.head = request.next
+    server_charge(sim, server, blocking, now)
+    server.head = request_at(sim, slot).next
     if server.head == 0:
         server.tail = 0
-        server.n_lanes = 0
+    waits_no_more(sim, server, slot)
     return slot

@@ -11,6 +11,7 @@ from replay.engine._arena cimport (
     keymap_close,
     keymap_open,
 )
+from replay.engine._bfq_open cimport bfq_close
 from replay.engine._cost_open cimport costs_close
 from replay.engine._cost_types cimport RequestLimits
 from replay.engine._cache_types cimport Links, PageLists
@@ -188,6 +189,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
         for i in range(sim.n_devices + 1):
             free(sim.limit_of[i])
     free(sim.limit_of)
+    bfq_close(sim)
     costs_close(sim)
     latencies_close(sim)
     free(sim.limits)

@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from replay.engine._accounts cimport count_charged, count_completed
 from replay.engine._alone cimport alone_ready
 from replay.engine._backcharge cimport backcharge
+from replay.engine._bfq cimport bfq_enter, bfq_leave
 from replay.engine._cost cimport bio_cgroup, cost_device, cost_enter
 from replay.engine._cost_types cimport RequestLimits
 from replay.engine._cost_wait cimport limits_of
@@ -61,13 +62,29 @@ cdef inline void served_from(Sim *sim, uint32_t slot, int64_t now) noexcept nogi
     push(sim, done_ns, EVENT_COMPLETE, request.row, slot)
 
 
+cdef inline bint device_enter(
+    Sim *sim, unsigned int device, uint32_t slot, int64_t now
+) noexcept nogil:
+    """Take a place of the device, or wait for one; tell which."""
+    if sim.bfq != NULL:
+        return bfq_enter(sim, device, slot, now)
+    return server_enter(sim, &sim.devices[device].device, slot, now)
+
+
+cdef inline uint32_t device_leave(
+    Sim *sim, unsigned int device, uint32_t issuer, int64_t now
+) noexcept nogil:
+    """Give a place of the device back; return the slot that gets it, 0 if none waits."""
+    if sim.bfq != NULL:
+        return bfq_leave(sim, device, issuer, now)
+    return server_leave(sim, &sim.devices[device].device, issuer, now)
+
+
 cdef inline void serve(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Wait for a place in the device, then be served."""
     cdef Request *request = request_at(sim, slot)
     request.device_ns = now
-    if sim.set.device_on and not server_enter(
-        sim, &sim.devices[request.device].device, slot, now
-    ):
+    if sim.set.device_on and not device_enter(sim, request.device, slot, now):
         return
     served_from(sim, slot, now)
 

@@ -25,6 +25,7 @@ from libc.stdint cimport (
 
 from replay.engine._alone_types cimport Alone
 from replay.engine._arena cimport Arena, KeyMap
+from replay.engine._bfq_types cimport BfqDisk
 from replay.engine._cost_types cimport CostDevice
 from replay.engine._count_types cimport Counts, Failure, Kill
 from replay.engine._cache_types cimport File, PageLists, Protection
@@ -362,6 +363,7 @@ cdef struct Sim:
     QueueNode *queue_nodes  # four for each limit, behind an unused one
     uint32_t passed_first   # requests that a dispatch let through the last limit
     uint32_t passed_last
+    BfqDisk *bfq            # of each device, or NULL: the disk does not run it
     CostDevice *costs
     CostDevice **cost_at    # by device + 1 (0: the one below), or NULL
     uint32_t n_costs

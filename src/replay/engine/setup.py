@@ -198,6 +198,8 @@ class Setup:
         Requests of the device's queue (``nr_requests``).
     latency_rotates : ndarray of bool, shape (n_latencies,)
         It is a disk that turns: the mean counts.
+    bfq_weight : ndarray of uint32, shape (n_cgroups,) or (0,)
+        ``io.bfq.weight``, 1 to 1000, of a disk below that runs bfq; empty: it does not.
     hz : int
         Jiffies a second.
     boot_ns : int
@@ -316,6 +318,9 @@ class Setup:
     )
     latency_rotates: NDArray[np.bool_] = field(
         default_factory=lambda: np.zeros(0, np.bool_)
+    )
+    bfq_weight: NDArray[np.uint32] = field(
+        default_factory=lambda: np.zeros(0, np.uint32)
     )
     hz: int = 250
     boot_ns: int = 0

@@ -29,6 +29,7 @@ from replay.scenario.notes import (
 )
 from replay.scenario.processes import ProcessTable
 from replay.scenario.resolve import NO_CGROUP, Resolver
+from replay.scenario.schedulers import scheduler_notes
 from replay.scenario.tasks import Task, TaskList, count_pairs, make_tasks
 from replay.scenario.tree import ROOT, Tree, build_tree, check_path
 from replay.trace.metadata import Metadata, Summary
@@ -195,6 +196,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
     notes += capped(limit_notes(scenario, devices), "more io.max lines have no effect")
     notes += cost_notes(scenario, devices)
     notes += latency_notes(scenario, devices)
+    notes += scheduler_notes(scenario)
     return Binding(
         setup=make_setup(
             scenario, tree, cgroups, devices, tasks, processes, summary.start_ns

@@ -30,6 +30,7 @@ from replay.scenario.policies import (
     WITH_VARIANTS,
 )
 from replay.scenario.processes import ProcessTable, is_kernel_thread
+from replay.scenario.schedulers import bfq_weights
 from replay.scenario.sizes import limit_pages, whole_pages
 from replay.scenario.tasks import Task
 from replay.scenario.tree import ROOT, Tree
@@ -208,6 +209,7 @@ def make_setup(
         **flat_limits(scenario, tree, devices),
         **flat_costs(scenario, tree, devices),
         **flat_latencies(scenario, tree, devices),
+        bfq_weight=bfq_weights(scenario, tree),
         throttle_waits_for_io=driver.kernel >= (6, 12, 0),
         throttle_meta_debt=driver.kernel >= (6, 12, 0),
         boot_ns=start_ns % NS_PER_S,

@@ -202,6 +202,11 @@ KEYS: Final = (
         "cuts from",
     ),
     Key(
+        "backing.scheduler", choice("none", "bfq"), "none", "",
+        "who is served next of those that wait for one of service.parallel places of "
+        "the device below: who came first, or by io.bfq.weight and sectors",
+    ),
+    Key(
         "backing.max_sectors_kb", integer(4, 1 << 20), 1280, "KiB",
         "largest read or write that the device below takes at once "
         "(queue/max_sectors_kb); it splits what is longer, and each part counts as an "
@@ -337,6 +342,12 @@ KEYS: Final = (
         f"{CGROUP}io.weight", kinds.IO_WEIGHT, 100, "",
         "share of a device with a cost model, among siblings that use it; a line "
         "for a device or for all (default N)",
+        root=False, controller="io",
+    ),
+    Key(
+        f"{CGROUP}io.bfq.weight", kinds.IO_BFQ_WEIGHT, 100, "",
+        "share of the device below, if backing.scheduler is bfq, among siblings that "
+        "wait for it; a line for a device or for all (default N)",
         root=False, controller="io",
     ),
     Key(

@@ -312,7 +312,7 @@ def device_lines(example: str, **settings: Callable[[str], str]) -> Kind:
     return Kind(f'text such as "{example}", or a table by device', parse, show)
 
 
-def _weights(value: object) -> WeightLines:
+def _weights(value: object, most: int) -> WeightLines:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     found: dict[int | None, int] = {None: 100}
@@ -323,8 +323,8 @@ def _weights(value: object) -> WeightLines:
             # a device's own weight is taken back
             found.pop(_device(name), None)
             continue
-        if re.fullmatch(r"[0-9]{1,5}", rest) is None or not 1 <= int(rest) <= 10000:
-            raise ValueError(f"{shown(rest)} is not a weight from 1 to 10000")
+        if re.fullmatch(r"[0-9]{1,5}", rest) is None or not 1 <= int(rest) <= most:
+            raise ValueError(f"{shown(rest)} is not a weight from 1 to {most}")
         found[None if name == "default" else _device(name)] = int(rest)
     order = sorted(found, key=lambda device: -1 if device is None else device)
     return tuple((device, found[device]) for device in order)
@@ -426,6 +426,12 @@ def _cost_qos(value: object) -> DeviceLines:
 
 
 IO_COST_QOS: Final = Kind(_IO_COST_QOS.text, _cost_qos, _IO_COST_QOS.show)
-IO_WEIGHT: Final = Kind(
-    'integer, 1 to 10000, or text such as "default 100"', _weights, _show_weights
-)
+
+
+def _weight(most: int) -> Kind:
+    text = f'integer, 1 to {most}, or text such as "default 100"'
+    return Kind(text, lambda value: _weights(value, most), _show_weights)
+
+
+IO_WEIGHT: Final = _weight(10_000)
+IO_BFQ_WEIGHT: Final = _weight(1000)

@@ -71,6 +71,7 @@ class BackingValues:
     device: int | None
     cost_profile: str
     nr_requests: int
+    scheduler: str
     max_sectors_kb: int
 
 
@@ -140,6 +141,7 @@ class CgroupValues:
     memory_oom_group: bool
     io_max: DeviceLines
     io_weight: WeightLines
+    io_bfq_weight: WeightLines
     io_latency: DeviceLines
     io_cost_model: DeviceLines
     io_cost_qos: DeviceLines

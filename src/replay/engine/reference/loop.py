@@ -1,10 +1,12 @@
 """The event loop: arrivals, stages, completions, in a total order."""
 
 import heapq
+from collections.abc import Sequence
 
 from replay.engine.columns import NO_TASK, Columns
 from replay.engine.raw import Raw
 from replay.engine.reference import tables
+from replay.engine.reference.bfq import BfqServer
 from replay.engine.reference.dispatch import Dispatcher, Worker
 from replay.engine.reference.events import IN_VAIN, LIMITS, Kind
 from replay.engine.reference.limits import Limits
@@ -68,10 +70,13 @@ class Reference:
         self.device_is_on = linear and not setup.tmpfs
         make = [Resource.TAG, Resource.LOCK, Resource.DEVICE]
         capacity = [setup.tags, 1, setup.parallel]
+        self.servers: Sequence[Server]
         self.tags, self.locks, self.servers = (
             [Server(c, r, others, self.interference) for _ in setup.devices]
             for c, r in zip(capacity, make, strict=True)
         )
+        if self.device_is_on and len(setup.bfq_weight):
+            self.servers = [BfqServer(setup, self.interference) for _ in setup.devices]
         self.shared = [
             SharedLock(Resource.LOCK, others, self.interference) for _ in setup.devices
         ]

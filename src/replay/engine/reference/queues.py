@@ -41,7 +41,8 @@ class Server:
         self.others = others
         self.interference = interference
         self.in_use = 0
-        self.queue: deque[tuple[Request, int]] = deque()
+        self.queue: deque[Request] = deque()
+        self.keys: dict[int, int] = {}  # as whom each one waits, by row
         # Waiting cgroup -> [how many, sum of the times from which they wait for the
         # present holder]: at each release their wait is how_many * now - sum.
         self.waiting: dict[int, list[int]] = {}
@@ -51,14 +52,19 @@ class Server:
         if self.in_use < self.capacity:
             self.in_use += 1
             return True
+        self.wait(request, now)
+        return False
+
+    def wait(self, request: Request, now: int) -> None:
+        """Wait for a place, from now on."""
         key = request.issuer
         if key not in self.waiting and len(self.waiting) >= MAX_WAITING_CGROUPS:
             key = self.others
         entry = self.waiting.setdefault(key, [0, 0])
         entry[0] += 1
         entry[1] += now
-        self.queue.append((request, key))
-        return False
+        self.queue.append(request)
+        self.keys[request.row] = key
 
     def leave(self, request: Request, now: int) -> Request | None:
         """Give a place back; return the request that gets it, if one waits.
@@ -69,16 +75,21 @@ class Server:
             wait_ns = entry[0] * now - entry[1]
             self.interference.add(key, request.issuer, self.resource, wait_ns, entry[0])
             entry[1] = entry[0] * now
-        if not self.queue:
+        successor = self.next_waiting()
+        if successor is None:
             self.in_use -= 1
             return None
-        successor, key = self.queue.popleft()
+        key = self.keys.pop(successor.row)
         entry = self.waiting[key]
         entry[0] -= 1
         entry[1] -= now
         if entry[0] == 0:
             del self.waiting[key]
         return successor
+
+    def next_waiting(self) -> Request | None:
+        """Take out the one that came first."""
+        return self.queue.popleft() if self.queue else None
 
 
 @dataclass
