@@ -41,6 +41,15 @@ cdef inline int64_t jiffies_at(const Sim *sim, int64_t now) noexcept nogil:
     return first_jiffy(sim) + share_of(now + sim.set.boot_ns, sim.set.hz, 1000000000)
 
 
+cdef inline int64_t jiffies_now(Sim *sim, int64_t now) noexcept nogil:
+    """Return the kernel's tick count; most ask within the tick of the last one."""
+    if not sim.jiffy_from_ns <= now < sim.jiffy_end_ns:
+        sim.jiffy = jiffies_at(sim, now)
+        sim.jiffy_from_ns = time_of_jiffy(sim, sim.jiffy)
+        sim.jiffy_end_ns = time_of_jiffy(sim, sim.jiffy + 1)
+    return sim.jiffy
+
+
 cdef inline int64_t time_of_jiffy(const Sim *sim, int64_t jiffies) noexcept nogil:
     """Return when a tick comes."""
     return ticks_ns(jiffies - first_jiffy(sim), sim.set.hz) - sim.set.boot_ns

@@ -6,7 +6,7 @@ throtl_trim_slice(), throtl_dispatch_tg(), throtl_pop_queued().
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
-from replay.engine._clock cimport jiffies_at, share_of, time_of_jiffy
+from replay.engine._clock cimport jiffies_now, share_of, time_of_jiffy
 from replay.engine._server cimport request_at
 from replay.engine._streams cimport push
 from replay.engine._throttle_types cimport Limit, LimitDirection, QueueNode
@@ -49,19 +49,41 @@ cdef inline int64_t size_of(const Request *request) noexcept nogil:
     return DISCARD_BYTES if request.op == OP_DISCARD else request.nbytes
 
 
+cdef inline void slice_look(
+    const Sim *sim, LimitDirection *one, int64_t jiffies
+) noexcept nogil:
+    """Work out what a slice allows by now, unless that is known."""
+    cdef int64_t slice_jiffies = sim.set.hz // 10
+    cdef int64_t elapsed = jiffies - one.start
+    if one.at == jiffies and one.at_start == one.start:
+        return
+    one.at = jiffies
+    one.at_start = one.start
+    one.bytes_jiffies = round_to_slice(sim, elapsed if elapsed else slice_jiffies)
+    one.ios_jiffies = round_to_slice(sim, elapsed + 1)
+    one.over_jiffies = elapsed // slice_jiffies * slice_jiffies
+    one.next_end = round_to_slice(sim, jiffies + slice_jiffies)
+    if one.bps != NO_LIMIT:
+        one.bytes_allowed = share_of(one.bps, one.bytes_jiffies, sim.set.hz)
+    if one.iops != NO_LIMIT:
+        one.ios_allowed = share_of(one.iops, one.ios_jiffies, sim.set.hz)
+
+
 cdef inline int64_t bytes_wait(
     const Sim *sim, const LimitDirection *one, const Request *request, int64_t jiffies
 ) noexcept nogil:
     """Return the wait that the byte limit demands, in jiffies."""
-    cdef int64_t elapsed = jiffies - one.start
-    cdef int64_t whole = round_to_slice(sim, elapsed if elapsed else sim.set.hz // 10)
     cdef int64_t extra
     if one.bps == NO_LIMIT or request.next_page > 0:
         return 0
-    extra = one.bytes + size_of(request) - share_of(one.bps, whole, sim.set.hz)
+    extra = one.bytes + size_of(request) - one.bytes_allowed
     if extra <= 0:
         return 0
-    return max(1, share_of(extra, sim.set.hz, one.bps)) + whole - elapsed
+    return (
+        max(1, share_of(extra, sim.set.hz, one.bps))
+        + one.bytes_jiffies
+        - (jiffies - one.start)
+    )
 
 
 cdef inline int64_t ios_of(
@@ -77,15 +99,11 @@ cdef inline int64_t ios_wait(
     const Sim *sim, const LimitDirection *one, const Request *request, int64_t jiffies
 ) noexcept nogil:
     """Return the wait that the limit of I/Os demands, in jiffies."""
-    cdef int64_t elapsed = jiffies - one.start
-    cdef int64_t whole = round_to_slice(sim, elapsed + 1)
-    if one.iops == NO_LIMIT:
+    cdef int64_t wait
+    if one.iops == NO_LIMIT or one.ios + ios_of(one, request) <= one.ios_allowed:
         return 0
-    if one.ios + ios_of(one, request) <= share_of(one.iops, whole, sim.set.hz):
-        return 0
-    if sim.set.waits_for_io:
-        return max(whole - elapsed, sim.set.hz // one.iops + 1)
-    return whole - elapsed
+    wait = one.ios_jiffies - (jiffies - one.start)
+    return max(wait, sim.set.hz // one.iops + 1) if sim.set.waits_for_io else wait
 
 
 cdef inline int64_t limit_wait(
@@ -100,8 +118,9 @@ cdef inline int64_t limit_wait(
         one.bytes = one.ios = 0
         one.start = jiffies
         one.end = jiffies + slice_jiffies
-    elif one.end < jiffies + slice_jiffies:
-        one.end = round_to_slice(sim, jiffies + slice_jiffies)
+    slice_look(sim, one, jiffies)
+    if one.end < jiffies + slice_jiffies:
+        one.end = one.next_end
     wait = max(
         bytes_wait(sim, one, request, jiffies), ios_wait(sim, one, request, jiffies)
     )
@@ -122,12 +141,12 @@ cdef inline void limit_trim(
     const Sim *sim, LimitDirection *one, int64_t jiffies
 ) noexcept nogil:
     """Forget whole slices that are over, and what was allowed in them."""
-    cdef int64_t slice_jiffies = sim.set.hz // 10
     cdef int64_t over, bytes_trim = 0, ios_trim = 0
     if not one.start <= jiffies <= one.end:
         return
-    one.end = round_to_slice(sim, jiffies + slice_jiffies)
-    over = (jiffies - one.start) // slice_jiffies * slice_jiffies
+    slice_look(sim, one, jiffies)
+    one.end = one.next_end
+    over = one.over_jiffies
     if over == 0:
         return
     if one.bps != NO_LIMIT:
@@ -222,7 +241,7 @@ cdef inline bint throttle_enter(
     cdef bint was_empty
     if index < 0:
         return True
-    jiffies = jiffies_at(sim, now)
+    jiffies = jiffies_now(sim, now)
     while index >= 0:
         one = &sim.limits[index].directions[rw]
         if one.first != 0 or limit_wait(sim, one, request, jiffies) > 0:
@@ -291,7 +310,7 @@ cdef inline void pass_on(
 
 cdef inline void throttle_dispatch(Sim *sim, int32_t index, int64_t now) noexcept nogil:
     """Let a group's bios go that may, and those of the groups above."""
-    cdef int64_t jiffies = jiffies_at(sim, now)
+    cdef int64_t jiffies = jiffies_now(sim, now)
     cdef Limit *limit
     cdef LimitDirection *one
     cdef int rw, left

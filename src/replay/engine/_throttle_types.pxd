@@ -19,6 +19,15 @@ cdef struct LimitDirection:
     uint32_t first          # QueueNode whose turn it is, 0 = nothing waits
     uint32_t last
     bint counts_bios        # a request counts as its bios, not as one
+    # what the slice allows, worked out once for a jiffy; 0 = for none yet
+    int64_t at
+    int64_t at_start
+    int64_t bytes_jiffies
+    int64_t bytes_allowed
+    int64_t ios_jiffies
+    int64_t ios_allowed
+    int64_t over_jiffies    # whole slices since the start
+    int64_t next_end
 
 cdef struct Limit:
     # an io.max line: a cgroup and a device

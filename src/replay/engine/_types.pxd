@@ -361,6 +361,9 @@ cdef struct Sim:
     Limit *limits
     int32_t **limit_of      # by device + 1 (0: the one below), then cgroup; or NULL
     QueueNode *queue_nodes  # four for each limit, behind an unused one
+    int64_t jiffy           # of the last time that was asked for
+    int64_t jiffy_from_ns
+    int64_t jiffy_end_ns
     uint32_t passed_first   # requests that a dispatch let through the last limit
     uint32_t passed_last
     BfqDisk *bfq            # of each device, or NULL: the disk does not run it
