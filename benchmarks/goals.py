@@ -71,7 +71,19 @@ GOALS: Final = (
         peer="peer.libcachesim",
         least=1,
     ),
-    Goal(what="engine, all stages on", case="engine.all-stages", least=4),
+    *(
+        Goal(
+            what=f"engine, all stages on, {what}",
+            case=f"engine.all-stages.{case}",
+            least=4,
+        )
+        for what, case in (
+            ("tmpfs", "tmpfs"),
+            ("direct I/O", "direct"),
+            ("page cache", "page-cache"),
+            ("tmpfs, 15 times what is served", "overloaded"),
+        )
+    ),
     Goal(
         what="100,000 cgroups against 10, direct I/O: at most twice the time",
         case="engine.direct.per-cgroup.100000-cgroups",

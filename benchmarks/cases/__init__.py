@@ -9,6 +9,7 @@ from benchmarks.cases.memory import MEMORY
 from benchmarks.cases.peers import PEERS
 from benchmarks.cases.read import READ
 from benchmarks.cases.registry import Case
+from benchmarks.cases.stages import STAGES
 from benchmarks.cases.startup import STARTUP
 
 CASES: list[Case] = [
@@ -16,6 +17,7 @@ CASES: list[Case] = [
     *FORMATS,
     *FEED,
     *ENGINE,
+    *STAGES,
     *PEERS,
     *COMMANDS,
     *MEMORY,

@@ -110,7 +110,7 @@ def _streams(name: str, bench: Bench) -> Result:
     )
 
 
-def _case(
+def engine_case(
     name: str,
     what: str,
     *scenarios: Mapping[str, Any],
@@ -119,7 +119,24 @@ def _case(
     peer: str = "",
     slow: bool = False,
 ) -> Case:
-    """Make a case; sections of several scenarios are joined."""
+    """Make a case of the engine; sections of several scenarios are joined.
+
+    Parameters
+    ----------
+    name, what : str
+        The name goes behind ``engine.``.
+    *scenarios : mapping
+    cgroups, gib : int
+        As in `shape_of`.
+    peer : str
+        Case that it is held against.
+    slow : bool
+        Whether a quick run leaves it out.
+
+    Returns
+    -------
+    Case
+    """
     scenario: dict[str, Any] = {}
     for one in scenarios:
         for section, values in one.items():
@@ -142,30 +159,23 @@ def _policy(name: str) -> dict[str, Any]:
     return {"driver": {"policy": name}, "trace": {"policy": name}}
 
 
-ALL_STAGES: Final[dict[str, Any]] = {
-    "driver": {"policy": "per-cgroup", "direct_io": False},
-    "arrivals": {"event": "queue"},
-    "service": {"model": "linear"},
-    "cgroups": {"/bench.slice": {"memory.max": "2T"}},
-}
-
 ENGINE: list[Case] = [
     *(
-        _case(f"direct.{name}", f"{name}, direct I/O", DIRECT, _policy(name))
+        engine_case(f"direct.{name}", f"{name}, direct I/O", DIRECT, _policy(name))
         for name in ("root", "naive", "per-cgroup")
     ),
     *(
-        _case(f"tmpfs-1GiB.{name}", f"{name}, tmpfs, 1 GiB", _policy(name))
+        engine_case(f"tmpfs-1GiB.{name}", f"{name}, tmpfs, 1 GiB", _policy(name))
         for name in ("root", "naive", "per-cgroup")
     ),
-    _case(
+    engine_case(
         "tmpfs-100GiB.per-cgroup",
         "per-cgroup, tmpfs, 100 GiB",
         gib=100,
         peer="engine.tmpfs-1GiB.per-cgroup",
     ),
     *(
-        _case(
+        engine_case(
             f"direct.per-cgroup.{cgroups}-cgroups",
             "per-cgroup, direct I/O",
             DIRECT,
@@ -176,7 +186,7 @@ ENGINE: list[Case] = [
         for cgroups in (1000, 100_000)
     ),
     *(
-        _case(
+        engine_case(
             f"tmpfs-1GiB.per-cgroup.{cgroups}-cgroups",
             "per-cgroup, tmpfs, 1 GiB",
             cgroups=cgroups,
@@ -185,25 +195,24 @@ ENGINE: list[Case] = [
         )
         for cgroups in (1000, 100_000)
     ),
-    _case(
+    engine_case(
         "dependent.direct",
         "per-cgroup, direct I/O, dependent arrivals",
         DIRECT,
         {"arrivals": {"mode": "dependent"}},
     ),
-    _case(
+    engine_case(
         "dependent.tmpfs-1GiB",
         "per-cgroup, tmpfs, 1 GiB, dependent arrivals",
         {"arrivals": {"mode": "dependent"}},
     ),
     Case(name="engine.streams", run=_streams),
-    _case(
+    engine_case(
         "queue.direct",
         "as direct, arrivals by Q",
         DIRECT,
         {"arrivals": {"event": "queue"}},
     ),
-    _case("linear.direct", "per-cgroup, direct I/O, linear", DIRECT, LINEAR),
-    _case("linear.tmpfs-1GiB", "per-cgroup, tmpfs, 1 GiB, linear", LINEAR),
-    _case("all-stages", "queue, tags, lock, memory.max, linear, tmpfs", ALL_STAGES),
+    engine_case("linear.direct", "per-cgroup, direct I/O, linear", DIRECT, LINEAR),
+    engine_case("linear.tmpfs-1GiB", "per-cgroup, tmpfs, 1 GiB, linear", LINEAR),
 ]

@@ -60,6 +60,7 @@ def test_peer_that_did_not_run_is_not_named() -> None:
         "engine.direct.per-cgroup",
         "engine.dependent.direct",
         "engine.all-stages",
+        "engine.lock.overloaded",
     ],
 )
 def test_case_runs_on_a_small_trace(
