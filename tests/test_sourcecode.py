@@ -156,3 +156,32 @@ def test_stubs_are_what_the_compiled_modules_hold() -> None:
     command += ["--ignore-unused-allowlist", *map(dotted, MODULES)]
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def rooms_told() -> dict[str, set[str]]:
+    """Rooms of docs/architecture.md, each with those that it uses."""
+    text = (TOP / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|.*\|([^|]*)\|$", text, re.MULTILINE)
+    return {room: set(re.findall(r"`(\w+)`", uses)) for room, uses in rows}
+
+
+def test_rooms_use_what_the_architecture_says() -> None:
+    source = TOP / "src" / "replay"
+    told = rooms_told()
+    # GIVEN the page, THEN it has every room
+    assert set(told) == {path.parent.name for path in source.glob("*/__init__.py")}
+    # AND no room imports another than it says
+    strange = []
+    for path in source_files():
+        if not path.is_relative_to(source) or path.parent == source:
+            continue
+        room = path.relative_to(source).parts[0]
+        used = re.findall(
+            r"^\s*(?:from|import) replay\.(\w+)", path.read_text(), re.MULTILINE
+        )
+        strange += [
+            f"{path.relative_to(source)}: {other}"
+            for other in used
+            if other in told and other not in told[room] | {room}
+        ]
+    assert strange == []
