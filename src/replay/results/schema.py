@@ -197,7 +197,8 @@ _SPECS: Final = (
             "Stages, in the order a request passes them: "
             + "; ".join(f"`{name}` {text}" for name, text in _STAGES)
             + ". They sum to `total`, completion minus arrival. Mean: floor(sum / "
-            "count). Percentiles: nearest rank, within 1 %."
+            "count). Percentiles: nearest rank, the middle of its bucket: within 1 %, "
+            "so that one may lie beyond `max_ns`, or below `min_ns`, by 0.8 %."
         ),
         schema=pa.schema(
             [
