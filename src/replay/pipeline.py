@@ -7,17 +7,16 @@ is otherwise wrong at the end, it is thrown away and the recording is read once 
 Where a scenario needs the rows more than once they are kept instead.
 """
 
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from queue import Full, Queue
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from replay.decoding import NO_IDS, Batch, Reading
 from replay.engine._engine import Engine
 from replay.engine.layout import raw_tables
 from replay.engine.raw import Raw
@@ -26,19 +25,13 @@ from replay.errors import ReplayError
 from replay.feed import RowFeed
 from replay.scenario.bind import Binding
 from replay.scenario.load import Scenario
-from replay.trace.blktrace import BlktraceBatches
 from replay.trace.formats.order import Disordered
 from replay.trace.kept import KeptRows
 from replay.trace.metadata import Metadata
 from replay.trace.recording import Recording
 
-#: Batches that are decoded ahead of the engine by a second thread.
-_AHEAD: Final = 3
 #: Batches that are kept in case that the run begins anew: some 32 MB.
 _KEPT: Final = 8
-_POLL_S: Final = 0.1
-#: Of rows whose ids are not followed.
-_NO_IDS: Final = (-1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +85,6 @@ class RowsAgain:
                 yield batch.slice(start, step)
 
 
-class _Batch(NamedTuple):
-    rows: pa.RecordBatch
-    #: Devices and cgroups up to here.
-    n_ids: tuple[int, int] = _NO_IDS
-    #: What a scenario can be bound to: not with every batch.
-    so_far: Metadata | None = None
-
-
 class _UnknownError(Exception):
     """What is asked for is known at the end only."""
 
@@ -115,29 +100,23 @@ class _SoFar:
 
 
 def read_and_replay(
-    recording: Recording,
+    reading: Reading,
     kept: KeptRows,
     scenario: Scenario,
     *,
     batch_rows: int | None = None,
-    threads: int = 1,
-    guess: bool = True,
 ) -> tuple[KeptRows | RowsAgain, Guess | None]:
     """Read a recording to its end, and replay it meanwhile if that is possible.
 
     Parameters
     ----------
-    recording : Recording
-        Not read yet.
+    reading : Reading
+        None of its rows was read yet. Without ``follow`` it is only read.
     kept : KeptRows
         Takes its rows, where they are needed more than once.
     scenario : Scenario
     batch_rows : int or None
         Rows handed to the engine at once.
-    threads : int
-        With 2 or more a second thread decodes.
-    guess : bool
-        False only reads.
 
     Returns
     -------
@@ -152,42 +131,38 @@ def read_and_replay(
         A temporary file cannot be written.
     """
     try:
-        return _read_once(recording, kept, scenario, batch_rows, threads, guess)
+        return _read_once(reading, kept, scenario, batch_rows)
     except Disordered:
         # again, with the rows sorted on disk
         kept.clear()
-        recording.rows.sort_on_disk()
-        return _read_once(recording, kept, scenario, batch_rows, threads, guess)
+        reading.recording.rows.sort_on_disk()
+        with reading.again() as again:
+            return _read_once(again, kept, scenario, batch_rows)
 
 
 def _read_once(
-    recording: Recording,
+    reading: Reading,
     kept: KeptRows,
     scenario: Scenario,
     batch_rows: int | None,
-    threads: int,
-    guess: bool,
 ) -> tuple[KeptRows | RowsAgain, Guess | None]:
-    run = _Run(scenario, batch_rows) if guess else None
+    recording = reading.recording
+    run = _Run(scenario, batch_rows) if reading.follow else None
     keeps = True
-    with ExitStack() as stack:
-        batches = _decoded(recording, follow=guess)
-        if threads > 1:
-            batches = stack.enter_context(_in_thread(batches))
-        for number, batch in enumerate(batches, start=1):
-            recording.advanced()
-            if keeps:
-                kept.add(batch.rows)
-            if run is None:
-                continue
-            try:
-                run.take(batch, kept.first(number) if keeps else None)
-            except (_UnknownError, ReplayError):
-                # with the whole trace it is known, or refused in words true of it
-                run = None
-            if keeps and run is not None and number == _KEPT:
-                keeps = False
-                kept.clear()
+    for number, batch in enumerate(reading.batches, start=1):
+        recording.advanced()
+        if keeps:
+            kept.add(batch.rows)
+        if run is None:
+            continue
+        try:
+            run.take(batch, kept.first(number) if keeps else None)
+        except (_UnknownError, ReplayError):
+            # with the whole trace it is known, or refused in words true of it
+            run = None
+        if keeps and run is not None and number == _KEPT:
+            keeps = False
+            kept.clear()
     recording.ended()
     metadata = recording.describe(recording.rows.summary)
     result = None
@@ -200,78 +175,23 @@ def _read_once(
     return kept, result
 
 
-def _decoded(recording: Recording, *, follow: bool) -> Iterator[_Batch]:
-    """Decode a recording; say what is known so far of one whose ids are followed."""
-    rows = recording.rows
-    if not follow or not isinstance(rows, BlktraceBatches):
-        yield from map(_Batch, rows)
-        return
-    known = (0, 0)
-    for number, batch in enumerate(rows, start=1):
-        so_far = None
-        # after 1, 2, 4, 8 ... batches: what is replayed in vain stays in bounds
-        if number & (number - 1) == 0 and rows.n_ids != known:
-            known = rows.n_ids
-            so_far = recording.describe(rows.so_far())
-        yield _Batch(batch, rows.n_ids, so_far)
-
-
-@contextmanager
-def _in_thread(batches: Iterator[_Batch]) -> Iterator[Iterator[_Batch]]:
-    """Iterate a little ahead in another thread, which ends with the block."""
-    queue: Queue[_Batch | BaseException | None] = Queue(_AHEAD)
-    stopped = False
-
-    def put(item: _Batch | BaseException | None) -> None:
-        while not stopped:
-            try:
-                queue.put(item, timeout=_POLL_S)
-            except Full:
-                continue
-            return
-
-    def iterate() -> None:
-        try:
-            for batch in batches:
-                put(batch)
-                if stopped:
-                    return
-            put(None)
-        except BaseException as error:
-            put(error)
-
-    def taken() -> Iterator[_Batch]:
-        while (item := queue.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    thread = threading.Thread(target=iterate, daemon=True)
-    thread.start()
-    try:
-        yield taken()
-    finally:
-        stopped = True
-        thread.join()
-
-
 class _Run:
     """An engine that is given batches as they come, bound to what is known so far."""
 
     def __init__(self, scenario: Scenario, batch_rows: int | None) -> None:
         self._scenario = scenario
         self._batch_rows = batch_rows
-        self._n_ids = _NO_IDS
+        self._n_ids = NO_IDS
         self._binding: Binding | None = None
         self._feed: RowFeed | None = None
         self._engine: Engine | None = None
 
-    def take(self, batch: _Batch, so_far: list[pa.RecordBatch] | None) -> None:
+    def take(self, batch: Batch, so_far: list[pa.RecordBatch] | None) -> None:
         """Replay a batch.
 
         Parameters
         ----------
-        batch : _Batch
+        batch : Batch
         so_far : list of RecordBatch or None
             All batches with this one, if they are there.
 

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import hand_made as made
 import replay
 from captures import write_set, writes
 from replay.cli.main import cli
+from replay.cli.meanwhile import importing_meanwhile
 from replay.errors import ScenarioError
 from replay.results.write import ResultSink
 from replay.trace.filters import Filters
@@ -77,6 +79,10 @@ def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> N
     )
     assert done.exit_code == 0, done.output
     assert (library.trace, library.scenario) == (["a", "b"], Path("s.toml"))
+    # told of nobody, but that the work has begun
+    progress = library.options.pop("progress")
+    assert callable(progress)
+    progress(1, 2)
     assert library.options == {
         "overrides": ("driver.policy=root", "/test.slice/memory.max=64M"),
         "assign": Path("rules.toml"),
@@ -97,7 +103,6 @@ def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> N
         ),
         "interval": "1s",
         "threads": 2,
-        "progress": None,
     }
     assert pq.read_metadata(tmp_path / "out" / "requests.parquet").num_rows == 4
 
@@ -248,3 +253,22 @@ def test_interval_is_asked_of_the_library(library: Library) -> None:
     assert library.options["interval"] == "100ms"
     call("run", "seed")
     assert library.options["interval"] is None
+
+
+def test_imports_meanwhile_begin_with_the_work_and_end_with_it() -> None:
+    # GIVEN two modules to be imported, one of which there is not
+    sys.modules.pop("colorsys", None)
+    told: list[tuple[int, int]] = []
+    # WHEN the work is told of, in two threads
+    with importing_meanwhile(
+        lambda done, total: told.append((done, total)), "no_such", "colorsys", threads=2
+    ) as progress:
+        assert progress is not None
+        progress(1, 2)
+        progress(2, 2)
+    # THEN the other one is imported at the end, and the bar was told all the same
+    assert "colorsys" in sys.modules
+    assert told == [(1, 2), (2, 2)]
+    # AND one thread does nothing of it
+    with importing_meanwhile(None, "no_such", threads=1) as nothing:
+        assert nothing is None

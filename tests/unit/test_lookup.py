@@ -25,3 +25,17 @@ def test_lookup_without_keys_finds_nothing() -> None:
     lookup = Lookup(np.empty(0, np.uint64), np.empty(0, np.int32), -1)
     assert lookup(np.array([0, 5])).tolist() == [-1, -1]
     assert lookup(np.empty(0, np.uint32)).tolist() == []
+
+
+@pytest.mark.parametrize("last", [9, 2**40])
+@pytest.mark.parametrize("key", [0, 5, -1])
+def test_column_of_one_key_is_looked_up_as_any_other(last: int, key: int) -> None:
+    # GIVEN rows that all have one key, known or not
+    lookup = Lookup(
+        np.array([0, last], dtype=np.uint64), np.array([1, 2], np.uint16), 7
+    )
+    # WHEN they are looked up, and one by one among others
+    found = lookup(np.full(3, key, np.int32))
+    # THEN the values and their type are the same
+    assert found.tolist() == [lookup(np.array([0, key, 1], np.int32))[1]] * 3
+    assert found.dtype == np.uint16

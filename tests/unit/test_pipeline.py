@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import replay
-from replay import pipeline, replayer
+from replay import pipeline, play
 from replay.errors import OutputError, TraceError
 from replay.trace import convert as convert_module
 from replay.trace.kept import KeptRows
@@ -32,13 +32,13 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def replays(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names what was replayed after it had been read."""
     seen: list[str] = []
-    whole = replayer._replay
+    whole = play._replay
 
     def spy(trace: Any, *others: Any) -> Any:
         seen.append(type(trace).__name__)
         return whole(trace, *others)
 
-    monkeypatch.setattr(replayer, "_replay", spy)
+    monkeypatch.setattr(play, "_replay", spy)
     return seen
 
 
@@ -199,7 +199,7 @@ def test_an_output_that_exists_is_refused_before_anything_is_read(
     def read(*_: Any, **__: Any) -> Iterator[None]:
         raise AssertionError("it was read")
 
-    monkeypatch.setattr(replayer, "read_and_replay", read)
+    monkeypatch.setattr(play, "read_and_replay", read)
     with pytest.raises(OutputError, match="exists already"):
         replay.run(source, output=tmp_path / "out")
 

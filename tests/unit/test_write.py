@@ -10,9 +10,10 @@ import pytest
 import hand_made as made
 from replay.errors import OutputError
 from replay.results import write
+from replay.results.directory import OutputDirectory
 from replay.results.read import StoredTables, open_results
 from replay.results.schema import OPTIONAL, RUN_FILE, TABLES
-from replay.results.write import OutputDirectory, RequestsWriter, ResultSink
+from replay.results.write import RequestsWriter, ResultSink
 
 #: Of a result that was asked for its requests.
 FILES = {

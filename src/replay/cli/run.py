@@ -7,12 +7,16 @@ import click
 
 from replay.cli import options
 from replay.cli.hints import tell_rest_of_set
+from replay.cli.meanwhile import importing_meanwhile
 from replay.cli.progress import message, progress_bar
 from replay.cli.show import show
 
 if TYPE_CHECKING:
     from replay.trace.filters import Filters
     from replay.trace.formats.options import FormatOptions
+
+#: What writes tables and summary.
+_AT_THE_END = ("pyarrow.parquet", "replay.report.text", "replay.report.summary")
 
 
 @click.command
@@ -76,7 +80,10 @@ def run(
     import replay
     from replay.report.format import count_text
 
-    with progress_bar("Replaying", quiet=quiet) as progress:
+    with (
+        progress_bar("Replaying", quiet=quiet) as bar,
+        importing_meanwhile(bar, *_AT_THE_END, threads=threads) as progress,
+    ):
         result = replay.run(
             inputs[0] if len(inputs) == 1 else list(inputs),
             scenario,

@@ -271,7 +271,7 @@ def _memory(raw: Columns, names: Names, lookup: _Lookup) -> list[pa.Array]:
         lookup.cgroup(np.arange(n_cgroups)),
         *(integers(column * PAGE_BYTES, pa.int64()) for column in pages),
         *_numbers(raw, _EVENTS),
-        *(pa.array(np.ascontiguousarray(one)) for one in (refaults, activations)),
+        *(integers(one, pa.int64()) for one in (refaults, activations)),
     ]
 
 

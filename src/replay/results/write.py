@@ -1,10 +1,9 @@
 """Results to disk: written beside their place and renamed, never half a result."""
 
 import json
-import secrets
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -14,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from replay.engine.raw import RAW_COLUMNS
-from replay.errors import OutputError
+from replay.results.directory import OutputDirectory, named
 from replay.results.info import labels
 from replay.results.read import StoredTables
 from replay.results.result import Result
@@ -39,122 +38,6 @@ _REQUEST_STORAGE: Final[dict[str, Any]] = {
     "use_dictionary": [n for n in _REQUEST_SCHEMA.names if n not in _NUMBERS],
     "column_encoding": dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED"),
 }
-_OUR_FILES: Final = frozenset([RUN_FILE, *(spec.file for spec in TABLES.values())])
-
-
-@contextmanager
-def _named(output: Path) -> Iterator[None]:
-    """Turn a failure to write into one line that names the output."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        raise OutputError(f"{output}: cannot be written: {reason}") from error
-
-
-class OutputDirectory:
-    """A directory that appears when all of it is there.
-
-    A context manager: inside it, `path` is a new directory beside ``target``; `commit`
-    renames it into place. Left without a commit, whatever the reason, it is removed
-    and ``target`` is as it was.
-
-    Parameters
-    ----------
-    target : Path
-        Its parent must exist.
-    overwrite : bool
-        Replace the result that is there. Only a result is ever replaced: a directory
-        that holds anything else is refused.
-
-    Raises
-    ------
-    OutputError
-        ``target`` exists, is no result, or cannot be written.
-    """
-
-    def __init__(self, target: Path, *, overwrite: bool = False) -> None:
-        self.target = target
-        # what a symbolic link points to is replaced, not the link
-        self._place = target.resolve()
-        self._overwrite = overwrite
-        self._suffix = secrets.token_hex(4)
-        self.path = self._beside("partial")
-
-    def check(self) -> None:
-        """Refuse a target that may not be written, before any work is done.
-
-        Raises
-        ------
-        OutputError
-            As when it is entered.
-        """
-        with _named(self.target):
-            self._check()
-
-    def __enter__(self) -> Self:
-        with _named(self.target):
-            self._check()
-            self.path.mkdir()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-
-    def commit(self) -> None:
-        """Put the directory in its place.
-
-        Raises
-        ------
-        OutputError
-            Something has appeared at ``target`` meanwhile, or it cannot be renamed.
-        """
-        old = self._beside("old")
-        with _named(self.target):
-            self._check()
-            if not self._place.exists():
-                self.path.rename(self._place)
-                return
-            try:
-                self._place.rename(old)
-                self.path.rename(self._place)
-            finally:
-                # also when Ctrl-C came between the two
-                if old.exists() and not self._place.exists():
-                    old.rename(self._place)
-                shutil.rmtree(old, ignore_errors=True)
-
-    def _beside(self, kind: str) -> Path:
-        return self._place.with_name(f".{self._place.name}.{self._suffix}.{kind}")
-
-    def _check(self) -> None:
-        """Refuse a target that may not be written, before any work is done."""
-        shown = self.target
-        if not self._place.exists():
-            if not self._place.parent.is_dir():
-                raise OutputError(
-                    f"{shown}: there is no directory {self._place.parent}: make it"
-                )
-            return
-        if not self._place.is_dir():
-            raise OutputError(f"{shown}: is not a directory: name another output")
-        if not self._overwrite:
-            raise OutputError(
-                f"{shown}: exists already: use --overwrite or name another output"
-            )
-        found = {path.name for path in self._place.iterdir()}
-        strange = sorted(found - _OUR_FILES)
-        if strange or (found and RUN_FILE not in found):
-            what = f"holds {strange[0]!r}" if strange else f"has no {RUN_FILE}"
-            raise OutputError(
-                f"{shown}: is not a result alone ({what}), so it is not overwritten: "
-                "name another output"
-            )
 
 
 class RequestsWriter:
@@ -182,7 +65,7 @@ class RequestsWriter:
             import pyarrow.parquet as pq
 
             path = directory.path / TABLES["requests"].file
-            with _named(directory.target):
+            with named(directory.target):
                 self._file = pq.ParquetWriter(path, _REQUEST_SCHEMA, **_REQUEST_STORAGE)
         self._buffer = _new_buffer()
         self._used = 0
@@ -225,7 +108,7 @@ class RequestsWriter:
         if self._file is None or self._directory is None:
             table = pa.Table.from_batches(self._batches, _REQUEST_SCHEMA)
             return table.replace_schema_metadata(metadata)
-        with _named(self._directory.target):
+        with named(self._directory.target):
             self._file.add_key_value_metadata(metadata)
             self._file.close()
         return None
@@ -244,7 +127,7 @@ class RequestsWriter:
             self._batches.append(batch)
             self._buffer = _new_buffer()
         else:
-            with _named(self._directory.target):
+            with named(self._directory.target):
                 self._file.write_batch(batch, row_group_size=ROW_GROUP)
         self._used = 0
 
@@ -352,7 +235,7 @@ def write_result(result: Result, outdir: Path, *, overwrite: bool = False) -> No
             # it may be larger than memory
             names.remove("requests")
             file = TABLES["requests"].file
-            with _named(outdir):
+            with named(outdir):
                 shutil.copyfile(stored.directory / file, directory.path / file)
         _write_files(directory, {name: stored[name] for name in names}, result.info)
         directory.commit()
@@ -364,7 +247,7 @@ def _write_files(
     import pyarrow.parquet as pq
 
     text = json.dumps(info, indent=2, ensure_ascii=False) + "\n"
-    with _named(directory.target):
+    with named(directory.target):
         for name, table in tables.items():
             file = directory.path / TABLES[name].file
             storage = (

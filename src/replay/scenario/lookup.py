@@ -46,6 +46,12 @@ class Lookup:
         -------
         ndarray of the values' type, shape (n,)
         """
+        # one device, no cgroup: one key, as often as not
+        if len(keys) and keys[0] == keys[-1] and (keys == keys[0]).all():
+            return np.full(len(keys), self._values_of(keys[:1])[0])
+        return self._values_of(keys)
+
+    def _values_of(self, keys: NDArray[Any]) -> NDArray[Any]:
         if keys.dtype != np.uint64:
             # sign extension makes a negative key larger than any that is looked for
             keys = keys.astype(np.int64).view(np.uint64)

@@ -1,0 +1,129 @@
+"""The directory of a result: it appears when all of it is there, or not at all."""
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from replay.errors import OutputError
+from replay.results.schema import RUN_FILE, TABLES
+
+_OUR_FILES: Final = frozenset([RUN_FILE, *(spec.file for spec in TABLES.values())])
+
+
+@contextmanager
+def named(output: Path) -> Iterator[None]:
+    """Turn a failure to write into one line that names the output."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise OutputError(f"{output}: cannot be written: {reason}") from error
+
+
+class OutputDirectory:
+    """A directory that appears when all of it is there.
+
+    A context manager: inside it, `path` is a new directory beside ``target``; `commit`
+    renames it into place. Left without a commit, whatever the reason, it is removed
+    and ``target`` is as it was.
+
+    Parameters
+    ----------
+    target : Path
+        Its parent must exist.
+    overwrite : bool
+        Replace the result that is there. Only a result is ever replaced: a directory
+        that holds anything else is refused.
+
+    Raises
+    ------
+    OutputError
+        ``target`` exists, is no result, or cannot be written.
+    """
+
+    def __init__(self, target: Path, *, overwrite: bool = False) -> None:
+        self.target = target
+        # what a symbolic link points to is replaced, not the link
+        self._place = target.resolve()
+        self._overwrite = overwrite
+        self._suffix = secrets.token_hex(4)
+        self.path = self._beside("partial")
+
+    def check(self) -> None:
+        """Refuse a target that may not be written, before any work is done.
+
+        Raises
+        ------
+        OutputError
+            As when it is entered.
+        """
+        with named(self.target):
+            self._check()
+
+    def __enter__(self) -> Self:
+        with named(self.target):
+            self._check()
+            self.path.mkdir()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def commit(self) -> None:
+        """Put the directory in its place.
+
+        Raises
+        ------
+        OutputError
+            Something has appeared at ``target`` meanwhile, or it cannot be renamed.
+        """
+        old = self._beside("old")
+        with named(self.target):
+            self._check()
+            if not self._place.exists():
+                self.path.rename(self._place)
+                return
+            try:
+                self._place.rename(old)
+                self.path.rename(self._place)
+            finally:
+                # also when Ctrl-C came between the two
+                if old.exists() and not self._place.exists():
+                    old.rename(self._place)
+                shutil.rmtree(old, ignore_errors=True)
+
+    def _beside(self, kind: str) -> Path:
+        return self._place.with_name(f".{self._place.name}.{self._suffix}.{kind}")
+
+    def _check(self) -> None:
+        """Refuse a target that may not be written, before any work is done."""
+        shown = self.target
+        if not self._place.exists():
+            if not self._place.parent.is_dir():
+                raise OutputError(
+                    f"{shown}: there is no directory {self._place.parent}: make it"
+                )
+            return
+        if not self._place.is_dir():
+            raise OutputError(f"{shown}: is not a directory: name another output")
+        if not self._overwrite:
+            raise OutputError(
+                f"{shown}: exists already: use --overwrite or name another output"
+            )
+        found = {path.name for path in self._place.iterdir()}
+        strange = sorted(found - _OUR_FILES)
+        if strange or (found and RUN_FILE not in found):
+            what = f"holds {strange[0]!r}" if strange else f"has no {RUN_FILE}"
+            raise OutputError(
+                f"{shown}: is not a result alone ({what}), so it is not overwritten: "
+                "name another output"
+            )
