@@ -1,9 +1,15 @@
 """The group: imported lazily, one line for what is refused, exit codes as said."""
 
+import errno
+import json
+import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import click
 import pytest
@@ -106,6 +112,117 @@ def test_an_interrupt_exits_with_130(
     result = runner.invoke(main.cli, ["trouble"])
     assert result.exit_code == 130
     assert result.stderr == "Interrupted: nothing was written.\n"
+
+
+RUN = "from replay.cli.main import main; main()"
+
+
+@pytest.mark.parametrize("arguments", [["keys"], ["--help"], ["run", "--help"]])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_an_output_that_cannot_be_written_is_one_line(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    said = "Error: cannot write the output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    # GIVEN a pipe that nobody reads any more
+    reading, writing = os.pipe()
+    os.close(reading)
+    # WHEN a command writes to it
+    with os.fdopen(writing, "w") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, "keys"],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    # THEN it ends without a word
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EIO, "Input/output error", "a\nb"), "a\\nb: Input/output error"),
+        (MemoryError(), "not enough memory"),
+        (
+            UnicodeEncodeError("utf-8", "dir/\udcff", 4, 5, "surrogates not allowed"),
+            "'dir/\\udcff': this name is not in the locale's encoding or not UTF-8: "
+            "rename it, or set LC_ALL=C.UTF-8",
+        ),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(
+    runner: CliRunner, command: types.ModuleType, error: Exception, said: str
+) -> None:
+    command.trouble = raising(error)  # type: ignore[attr-defined]
+    result = runner.invoke(main.cli, ["trouble"])
+    assert (result.exit_code, result.stderr) == (1, f"Error: {said}\n")
+
+
+def test_a_trace_whose_name_is_no_text_is_read_and_named(
+    top: Path, tmp_path: Path
+) -> None:
+    # GIVEN a recording in a directory whose name is not UTF-8
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/tr\xff \xc3\xa4")
+    shutil.copytree(top / "traces" / "seed-unlimited", folder)
+    # WHEN it is used, in a locale that has not the rest of the name either
+    for locale in ({}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
+        for arguments in (
+            ["run", folder, "-o", "out", "--overwrite"],
+            ["info", folder],
+        ):
+            done = subprocess.run(
+                [sys.executable, "-c", RUN, *map(os.fsencode, arguments)],
+                cwd=tmp_path,
+                env={**os.environ, **locale},
+                capture_output=True,
+                check=False,
+            )
+            # THEN it is, and it is named by what can be printed
+            assert done.returncode == 0, done.stderr
+        info = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
+        assert info["trace"]["path"].endswith("/tr\\xff ä")
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"), [("replay ru", "run"), ("replay run --int", "--interval")]
+)
+def test_the_shell_completes_commands_and_options(words: str, completed: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN],
+        env={
+            **os.environ,
+            "_REPLAY_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"plain,{completed}\n", done.stderr
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_examples_of_the_help_are_understood(name: str) -> None:
+    # GIVEN a command's examples
+    command = main.cli.get_command(click.Context(main.cli), name)
+    assert command is not None
+    for line in (command.epilog or "").splitlines()[2:]:
+        _, called, *arguments = shlex.split(line.partition(" > ")[0])
+        # THEN they call it, by options that it has
+        assert called == name
+        command.make_context(name, arguments)
 
 
 def test_a_termination_unwinds_and_exits_with_143() -> None:

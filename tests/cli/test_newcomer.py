@@ -125,3 +125,59 @@ def test_many_cgroups_curves_begin_with_a_line_for_each(top: Path) -> None:
     # AND limits that are asked for are its columns
     shown, _ = invoke("curve", trace, "--limits", "1M,3M")
     assert re.search(r"stopped at 1\.0 MiB  stopped at 3\.0 MiB\n", shown)
+
+
+MSR = "".join(
+    f"{128166372003061629 + 10_000 * n},{'ab'[n % 2]},0,Write,{4096 * n},4096,1000\n"
+    for n in range(40)
+)
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Path:
+    """Forty writes to two volumes, of a trace that names no process."""
+    path = tmp_path / "msr.csv"
+    path.write_text(MSR)
+    return path
+
+
+def test_an_io_limit_is_found_by_what_the_messages_offer(volumes: Path) -> None:
+    # GIVEN who writes a rate as they would a size, and no device
+    _, said = invoke("run", volumes, "--set", "/a_0/io.max=wbps=4K", code=1)
+    assert "is not MAJOR:MINOR, for example" in said
+    _, said = invoke("run", volumes, "--set", "/a_0/io.max=0:1 wbps=4K", code=1)
+    assert said.endswith("in digits: write 4096\n")
+    # WHEN the limit is right, but the devices are taken as one and arrive behind it
+    asked: list[str | Path] = ["run", volumes, "--set", "/a_0/io.max=0:1 wbps=4096"]
+    shown, _ = invoke(*asked)
+    assert "40 requests of all devices as one" in shown
+    (offered,) = re.findall(r"such as (--set .*)", shown)
+    asked += shlex.split(offered)
+    shown, _ = invoke(*asked)
+    (offered,) = re.findall(r"it acts with (--set .*)", shown)
+    # THEN what two notes offer makes it act
+    shown, _ = invoke(*asked, *shlex.split(offered))
+    assert "throttle" in shown
+    assert "has no effect" not in shown
+
+
+def test_limits_that_kill_nobody_are_told_by_what_fails(volumes: Path) -> None:
+    keys = ["--set", "driver.direct_io=false", "--set", "backing.filesystem=tmpfs"]
+    # WHEN a limit fails requests of processes that are not known
+    shown, _ = invoke("run", volumes, *keys, "--set", "/a_0/memory.max=16K")
+    # THEN it is said why nobody is killed
+    assert "What failed" in shown
+    assert "the trace names no process and the scenario no tasks: nobody can" in shown
+    # AND a sweep, which looks at kills, names what to look at instead
+    sweep: list[str | Path] = [
+        "sweep",
+        volumes,
+        *keys,
+        "--vary",
+        "/a_0/memory.max=16K..256K*2",
+    ]
+    shown, _ = invoke(*sweep, "-j", "1")
+    assert "kills=0 holds at every value" in shown
+    (offered,) = re.findall(r"requests fail: (--keep \S+) finds", shown)
+    shown, _ = invoke(*sweep, "-j", "1", *offered.split())
+    assert "smallest /a_0/memory.max with errors=0" in shown

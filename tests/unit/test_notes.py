@@ -56,7 +56,7 @@ def test_limit_that_says_nothing_is_not_noted() -> None:
         (["backing.filesystem=raw", "backing.size=1G"], "backing.size = 1G"),
         (["driver.policy=root"], "trace.policy is not given"),
         (["/test.slice/io.max=8:0 wbps=5"], "neither replayed nor backing.device"),
-        (["/test.slice/io.max=7:0 wbps=5"], "arrivals.event = queue"),
+        (["/test.slice/io.max=7:0 wbps=5"], "--set arrivals.event=queue"),
         (
             ["/test.slice/io.max=8:0 wbps=5", "backing.device=8:0"],
             "below the page cache of tmpfs is no device",

@@ -150,7 +150,7 @@ def refusal(text: str) -> str:
             # the kernel would read 4M as 4
             '[cgroups."/a"]\nio.max = "8:0 wbps=4M"',
             'lab.toml: cgroups."/a".io.max: "wbps=4M": "4M" is not a whole number of '
-            "at least 1, in digits",
+            "at least 1, in digits: write 4194304",
         ),
         (
             '[cgroups."/a"]\nio.max = "8:0 wbs=4"',

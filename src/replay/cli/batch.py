@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from replay.trace.formats.options import FormatOptions
 
 
-@click.command
+@click.command(
+    epilog=options.examples(
+        "batch 'fleet/*/capture' -s today.toml -s tomorrow.toml -o tables",
+        "batch --pairs pairs.csv --policy root --policy per-cgroup -o tables",
+    )
+)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option(
     "-s",

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from replay.trace.formats.options import FormatOptions
 
 
-@click.command
+@click.command(
+    epilog=options.examples(
+        "calibrate capture > service.toml",
+    )
+)
 @click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
 @options.scenario
 @options.set_key

@@ -7,9 +7,14 @@ import click
 from replay.capture.live import CGROUPS
 from replay.capture.saved import read_tree
 from replay.capture.toml import scenario_toml
+from replay.cli import options
 
 
-@click.command
+@click.command(
+    epilog=options.examples(
+        "cgroups > machine.toml",
+    )
+)
 @click.argument(
     "directory",
     metavar="[DIR]",

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 DIFFERS = 3
 
 
-@click.command
+@click.command(
+    epilog=options.examples(
+        "compare before after",
+        "compare before after --fail-if 'p99>10%' --fail-if 'kills>0'",
+        "compare fleet --scenario '*:root' --scenario '*:per-cgroup'",
+    )
+)
 @click.argument(
     "outdirs",
     nargs=-1,
@@ -46,7 +52,7 @@ DIFFERS = 3
     multiple=True,
     metavar="CHANGE",
     help="Exit with 3 if a cgroup's measure changed so: p99>10%, kills>0, "
-    "charged_bytes@/a<-1M. May be given again. docs/compare.md lists the measures.",
+    "charged@/a<-1M. May be given again. docs/compare.md lists the measures.",
 )
 @click.option(
     "-o",

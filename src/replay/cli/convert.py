@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from replay.trace.metadata import Metadata
 
 
-@click.command
+@click.command(
+    epilog=options.examples(
+        "convert capture -o trace.arrow",
+        "convert trace.arrow -o writes.parquet --to parquet --op write",
+        "convert log.txt.gz --format fio-iolog -o trace.arrow",
+    )
+)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "-o",

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from replay.trace.formats.options import FormatOptions
 
 
-@click.command
+@click.command(
+    epilog=options.examples(
+        "curve capture -s scenario.toml",
+        "curve capture --set backing.filesystem=ext4 --limits 16M..1G*2",
+    )
+)
 @click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
 @options.scenario
 @options.set_key

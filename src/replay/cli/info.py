@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from replay.trace.formats.options import FormatOptions
 
 
-@click.command
+@click.command(
+    epilog=options.examples(
+        "info capture",
+        "info capture/sda --json",
+    )
+)
 @click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
 @options.input_format
 @options.cgroups

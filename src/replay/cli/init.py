@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from replay.trace.formats.options import FormatOptions
 
 
-@click.command
+@click.command(
+    epilog=options.examples(
+        "init capture -o scenario.toml",
+    )
+)
 @click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
 @click.option(
     "-o",

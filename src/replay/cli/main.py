@@ -4,6 +4,7 @@
 """
 
 import atexit
+import errno
 import gc
 import importlib
 import os
@@ -94,6 +95,19 @@ class LazyGroup(click.Group):
         except ReplayError as error:
             # a file's name may hold anything; the message is one line
             raise click.ClickException(plain(str(error))) from error
+        except OSError as error:
+            # whoever reads the output may have gone: click ends quietly then
+            if error.errno == errno.EPIPE:
+                raise
+            raise click.ClickException(plain(_told(error))) from error
+        except UnicodeEncodeError as error:
+            part = error.object[max(error.start - 20, 0) : error.end + 20]
+            raise click.ClickException(
+                f"{part!r}: this name is not in the locale's encoding or not UTF-8: "
+                "rename it, or set LC_ALL=C.UTF-8"
+            ) from error
+        except MemoryError as error:
+            raise click.ClickException("not enough memory") from error
         except KeyboardInterrupt:
             click.echo("Interrupted: nothing was written.", err=True)
             ctx.exit(INTERRUPTED)
@@ -112,7 +126,18 @@ def cli() -> None:
 
     Begin with 'replay info TRACE', then 'replay run TRACE'. 'replay COMMAND --help'
     tells more.
+
+    Exit codes: 0 done; 1 refused or failed, one line says why; 2 wrong usage; 3
+    'compare --fail-if' found a change; 130 interrupted.
     """
+
+
+def _told(error: OSError) -> str:
+    """Say what the system refused; of standard output it gives no name."""
+    reason = error.strerror or str(error)
+    if error.filename is None and error.errno == errno.ENOSPC:
+        return f"cannot write the output: {reason}"
+    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def main() -> None:
@@ -126,6 +151,9 @@ def main() -> None:
     sys.meta_path.insert(0, _NoPandas())
     try:
         cli(prog_name="replay")
+    except OSError as error:
+        # what click prints itself, of a command or for its help
+        sys.exit(f"Error: {plain(_told(error))}")
     except SystemExit as ended:
         if ended.code in (None, 0) and threading.active_count() == 1:
             _leave()

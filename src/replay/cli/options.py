@@ -9,6 +9,13 @@ import click
 
 _FILE: Final = click.Path(path_type=Path)
 
+
+def examples(*lines: str) -> str:
+    r"""Write command lines for the end of a command's help, as they stand."""
+    # click leaves a paragraph that begins with this alone
+    return "\n".join(["\b", "Examples:", *(f"  replay {line}" for line in lines)])
+
+
 cgroups = click.option(
     "--cgroups",
     type=_FILE,

@@ -14,7 +14,12 @@ from replay.errors import CaptureError
 from replay.report.format import count_text, plain, size_text
 
 
-@click.command
+@click.command(
+    epilog=options.examples(
+        "record loop0 --seconds 60 -o capture",
+        "record loop0 sda -o capture",
+    )
+)
 @click.argument("devices", nargs=-1, required=True, metavar="DEV...")
 @click.option(
     "-o",

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 _AT_THE_END = ("pyarrow.parquet", "replay.report.text", "replay.report.summary")
 
 
-@click.command
+@click.command(
+    epilog=options.examples(
+        "run capture",
+        "run capture -s scenario.toml --set driver.policy=root -o tables",
+        "run capture --set /test.slice/memory.max=64M",
+        "run t.csv --columns time=ts:us,offset=at:B,size=n:B,op=rw,cgroup=who",
+    )
+)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @options.scenario
 @options.set_key

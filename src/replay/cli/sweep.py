@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from replay.trace.formats.options import FormatOptions
 
 
-@click.command
+@click.command(
+    epilog=options.examples(
+        "sweep capture -s base.toml --vary /test.slice/memory.max=16M..512M*2",
+        "sweep capture --vary driver.policy=root,per-cgroup -o table.parquet",
+        "sweep capture --vary '/b/io.max=7:0 wbps=16M..256M*2' --keep 'p99@/b<100ms'",
+    )
+)
 @click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
 @options.scenario
 @click.option(
@@ -79,15 +85,11 @@ def sweep(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Replay a trace under many values of a scenario's keys.
+    """Replay a trace under many values of a scenario's keys.
 
     TRACE is a trace file or anything that 'replay convert' reads. The answer is where
     the outcome changes: the smallest memory.max without a kill, the smallest io.max
     that keeps a percentile.
-
-    \b
-    replay sweep TRACE -s BASE --vary /test.slice/memory.max=16M..512M*2
-    replay sweep TRACE --vary driver.policy=root,per-cgroup -o table.parquet
     """
     if overwrite and output is None and plot is None:
         raise click.UsageError("--overwrite needs an output: give -o or --plot.")

@@ -94,7 +94,8 @@ def _title(info: dict[str, Any]) -> Text:
         for name, text in _FATES
         if counts.get(name)
     )
-    line = f"{requests} of {', '.join(trace['devices'][:4]) or 'no device'}"
+    devices = ", ".join(trace["devices"][:4]) or "no device"
+    line = f"{requests} of {'all devices as one' if devices == 'all' else devices}"
     if len(trace["devices"]) > 4:
         line += f" and {len(trace['devices']) - 4} more devices"
     line += f" recorded in {time_text(trace['span_ns'])}"
@@ -127,16 +128,18 @@ def _untimed(info: dict[str, Any]) -> str | None:
         if quality.events.get("C"):
             return None
         why = "No completion (C) is in the recording"
-        mend = "record C events as well"
+        mend = "record C events as well, or "
     else:
         # of rows of which some say it the others are counted
         if quality.unfinished:
             return None
         why = "The trace has no response times"
-        mend = "name their column if there is one (response=COLUMN:UNIT)"
+        mend = ""
+        if info["trace"].get("format") == "csv":
+            mend = "name their column if there is one (response=COLUMN:UNIT), or "
     return (
         f"{why}: latency and who waits for whom are not known, only who issues and who "
-        f"pays. To know more {mend}, or give the device's times: --set "
+        f"pays. To know more {mend}give the device's times: --set "
         "service.model=linear ([service]; 'replay calibrate' fits them to a trace that "
         "has some)."
     )

@@ -1,6 +1,6 @@
 """A sweep for a person: the answer first, then the points."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -36,8 +36,11 @@ def sweep_page(found: Sweep) -> RenderableType:
     if n_added:
         text += f", {n_added} more to find where it changes"
     parts: list[RenderableType] = [Text(plain(text))]
+    errors = {
+        sum(int(str(row["errors"])) for row in point.rows()) for point in found.points
+    }
     for knee in found.knees:
-        parts += [Text(), *_knee(knee)]
+        parts += [Text(), *_knee(knee, errors)]
     parts += [Text(), _points(found)]
     refused = [point for point in found.points if point.error is not None]
     if refused:
@@ -52,7 +55,7 @@ def sweep_page(found: Sweep) -> RenderableType:
     return Group(*parts)
 
 
-def _knee(knee: Knee) -> Iterable[RenderableType]:
+def _knee(knee: Knee, errors: Collection[int]) -> Iterable[RenderableType]:
     kept = " and ".join(knee.conditions)
     where = ", ".join(f"{key} = {value}" for key, value in knee.others.items())
     head = f"{where}: " if where else ""
@@ -62,6 +65,11 @@ def _knee(knee: Knee) -> Iterable[RenderableType]:
         said = "holds at every value" if held else "holds at no value"
         yield _bold(f"{head}{kept} {said} of {knee.key}")
         yield _line(f"looked at {_some(values)}")
+        if held and knee.conditions == ("kills=0",) and len(errors) > 1:
+            yield _line(
+                "nobody is killed, but requests fail: --keep errors=0 finds from "
+                "where on none does"
+            )
         return
     which = "smallest" if knee.smallest else "largest"
     yield _bold(f"{head}{which} {knee.key} with {kept}: {knee.holds}")

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from replay.results.schema import SCHEMA_VERSION
 from replay.results.tables import Columns
+from replay.trace.called import path_text
 from replay.trace.metadata import Metadata
 
 
@@ -77,10 +78,11 @@ def run_info(
         "scenario": dict(scenario),
         "scenario_sha256": identity(scenario),
         "trace": {
-            "path": str(trace),
+            "path": path_text(trace),
             "sha256": trace_identity(metadata),
             "sources": msgspec.to_builtins(metadata.sources),
             "writer": metadata.writer,
+            "format": summary.format,
             "rows": summary.n_rows,
             "devices": list(devices),
             "span_ns": summary.end_ns - summary.start_ns,

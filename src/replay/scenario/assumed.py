@@ -42,6 +42,15 @@ def assumed_notes(
             f"{given.driver.policy}, too{unheard}; a trace of Linux 5.14 or later is "
             "per-cgroup"
         )
+    limited = any(cgroup.memory_max is not None for cgroup in scenario.cgroups)
+    nobody = not any(cgroup.tasks for cgroup in scenario.cgroups) and not any(
+        one.pid for one in summary.processes
+    )
+    if limited and nobody and summary.n_rows and not scenario.driver.direct_io:
+        notes.append(
+            "the trace names no process and the scenario no tasks: nobody can be "
+            "killed at memory.max, so what does not fit fails"
+        )
     disks = [one.device for one in summary.devices if not is_loop(one.device)]
     asks = scenario.driver.policy != "per-cgroup" or any(
         cgroup.memory_max is not None or cgroup.memory_high is not None

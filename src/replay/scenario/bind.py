@@ -16,7 +16,7 @@ from replay.scenario.flat import FlatCgroups, make_setup
 from replay.scenario.instances import instance_paths
 from replay.scenario.kernel import is_loop
 from replay.scenario.latencies import latency_notes
-from replay.scenario.limits import limit_notes
+from replay.scenario.limits import ALL_AS_ONE, limit_notes
 from replay.scenario.load import Scenario
 from replay.scenario.lookup import Lookup
 from replay.scenario.notes import (
@@ -185,7 +185,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         notes += found.notes
     if one_device and len(devices) != 1:
         names = [ALL_DEVICES]
-        devices = [0]
+        devices = [ALL_AS_ONE]
     else:
         names = [device_text(device) for device in devices]
     if unknown and not path_of_id.keys() - {0, ROOT_ID}:

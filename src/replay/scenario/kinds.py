@@ -211,7 +211,14 @@ def _flag(value: object) -> bool:
 
 def _count(text: str) -> str:
     if re.fullmatch(r"[0-9]{1,19}", text) is None or int(text) == 0:
-        raise ValueError("is not a whole number of at least 1, in digits")
+        size = re.fullmatch(r"([1-9][0-9]{0,5})([KMGT])i?B?", text)
+        # the kernel's sscanf would read 4M as 4
+        digits = (
+            f": write {int(size[1]) << 10 * (1 + 'KMGT'.index(size[2]))}"
+            if size
+            else ""
+        )
+        raise ValueError(f"is not a whole number of at least 1, in digits{digits}")
     return text
 
 
@@ -221,7 +228,6 @@ def _whole(text: str) -> str:
 
 
 def _count_or_max(text: str) -> str:
-    # The kernel's sscanf would read 4M as 4, so such a text is better refused.
     return text if text == "max" else _count(text)
 
 
@@ -289,7 +295,12 @@ def device_lines(example: str, **settings: Callable[[str], str]) -> Kind:
     def parse(value: object) -> DeviceLines:
         found: dict[int, dict[str, str]] = {}
         for name, rest in _pairs(value):
-            device = found.setdefault(_device(name), {})
+            try:
+                device = found.setdefault(_device(name), {})
+            except ValueError:
+                raise ValueError(
+                    f"{shown(name)} is not MAJOR:MINOR, for example {shown(example)}"
+                ) from None
             for word in rest.split():
                 key, equals, text = word.partition("=")
                 if key not in settings or not equals:

@@ -10,6 +10,9 @@ from replay.scenario.load import Scenario
 from replay.scenario.tree import Tree
 from replay.trace.schema import device_text
 
+#: Stands for all of a trace's devices where they are replayed as one.
+ALL_AS_ONE: Final = 0
+
 #: Names in an ``io.max`` line, and the column each belongs to.
 RATES: Final = {
     "rbps": "throttle_rbps",
@@ -107,7 +110,13 @@ def _effect_note(
 ) -> str | None:
     at = place_of(scenario, devices, device)
     if at is None:
-        return f"{line} has no effect: it is neither replayed nor backing.device"
+        text = f"{line} has no effect: it is neither replayed nor backing.device"
+        if list(devices) == [ALL_AS_ONE]:
+            text += (
+                "; all devices are replayed as one: name those to replay, such as "
+                f"--set 'trace.devices=[\"{device_text(device)}\"]'"
+            )
+        return text
     if at == BACKING_DEVICE and not scenario.driver.direct_io:
         if scenario.backing.filesystem == "tmpfs":
             return f"{line} has no effect: below the page cache of tmpfs is no device"
@@ -118,7 +127,7 @@ def _effect_note(
     if at != BACKING_DEVICE and scenario.arrivals.event == "issue":
         return (
             f"{line} has no effect: requests arrive behind it; it acts with "
-            "arrivals.event = queue"
+            "--set arrivals.event=queue"
         )
     if at == BACKING_DEVICE and scenario.service.model == "recorded":
         return (

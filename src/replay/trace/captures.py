@@ -19,6 +19,7 @@ import pyarrow as pa
 from replay.errors import TraceError
 from replay.trace._blktrace import Decoder
 from replay.trace.blktrace import BlktraceBatches, Source, summary_of
+from replay.trace.called import path_text
 from replay.trace.formats.order import Disordered
 from replay.trace.inputs import capture_name, map_file
 from replay.trace.metadata import Summary
@@ -65,7 +66,9 @@ class CaptureBatches(BlktraceBatches):
     """
 
     def __init__(self, paths: Sequence[Path], *, batch_rows: int) -> None:
-        self._files = [Source(name=str(path), data=bytes_of(path)) for path in paths]
+        self._files = [
+            Source(name=path_text(path), data=bytes_of(path)) for path in paths
+        ]
         self._notes: list[str] = []
         self._refused = self._truncated = 0
         self._split = False

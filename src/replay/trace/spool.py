@@ -21,6 +21,7 @@ from typing import IO, Final, Protocol
 
 from replay.closing import Closing
 from replay.errors import OutputError, TraceError
+from replay.trace.called import path_text
 from replay.trace.unpack import FREE_BYTES, MAX_RATIO, Unpacked
 
 STDIN: Final = "-"
@@ -56,7 +57,7 @@ class Spool(Closing):
 
     def shown(self, path: str | Path) -> str:
         """Return what a path is called for the user."""
-        return self._names.get(str(path), str(path))
+        return self._names.get(str(path)) or path_text(path)
 
     def told(self, text: str) -> str:
         """Replace paths of the spool in a message."""

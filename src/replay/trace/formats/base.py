@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from replay.errors import TraceError
+from replay.trace.called import path_text
 from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.rows import SECTOR_BYTES, Rows
 from replay.trace.metadata import ProcessName
@@ -151,7 +152,7 @@ class Reading:
     @property
     def stem(self) -> str:
         """The file's name without directory and endings."""
-        return PurePath(self.path).name.split(".", 1)[0] or "trace"
+        return path_text(PurePath(self.path).name).split(".", 1)[0] or "trace"
 
     def refuse(self, row: int, text: str) -> NoReturn:
         """Refuse the file for one of its rows.
