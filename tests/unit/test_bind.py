@@ -360,6 +360,25 @@ def test_dead_cgroup_is_charged_as_its_ancestor_but_keeps_its_pages() -> None:
     assert (setup.laid_out_by, setup.task_cgroup.tolist()) == (1, [1])
 
 
+def test_dirty_keys_are_the_kernels_and_reach_the_engine() -> None:
+    setup = bound(make_trace(), {}).setup
+    assert (setup.dirty_background_ratio, setup.dirty_ratio) == (10, 20)
+    assert (setup.dirty_background_bytes, setup.dirty_bytes) == (0, 0)
+    assert (setup.dirty_expire_ns, setup.dirty_writeback_ns) == (30 * 10**9, 5 * 10**9)
+    machine = {
+        "dirty_background_ratio": 3,
+        "dirty_background_bytes": "1M",
+        "dirty_ratio": 7,
+        "dirty_bytes": 8192,
+        "dirty_expire_centisecs": 100,
+        "dirty_writeback_centisecs": 0,
+    }
+    setup = bound(make_trace(), {"machine": machine}).setup
+    assert (setup.dirty_background_ratio, setup.dirty_ratio) == (3, 7)
+    assert (setup.dirty_background_bytes, setup.dirty_bytes) == (1 << 20, 8192)
+    assert (setup.dirty_expire_ns, setup.dirty_writeback_ns) == (10**9, 0)
+
+
 def test_protection_and_oom_keys_reach_the_engine() -> None:
     memory = {"min": "8K", "low": "max", "oom": {"group": 1}}
     task = {"comm": "dd", "oom_score_adj": -500}

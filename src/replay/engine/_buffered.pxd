@@ -73,6 +73,7 @@ from replay.engine._workers cimport worker_at
 from replay.engine._workingset cimport refault
 from replay.engine._writeback cimport (
     Round,
+    dirty_balance,
     file_sync,
     page_dirty,
     round_end,
@@ -401,7 +402,7 @@ cdef inline void buffered_free(Sim *sim, Request *request) noexcept nogil:
             sim, device, index, word_of(base), word_mask(first, end, base), &round
         )
         base += WORD_PAGES
-    round_end(sim, &file.owner, &round)
+    round_end(sim, file, &round)
     first = start + (request.sector % SECTORS != 0)
     end = start + length // PAGE_BYTES
     base = first >> WORD_SHIFT << WORD_SHIFT
@@ -455,6 +456,7 @@ cdef inline int64_t buffered_touch(
     int64_t
         Until when the worker sleeps with all that it holds; then call again. -1: done.
     """
+    cdef int64_t until
     if request.op == OP_FLUSH:
         file_sync(sim, request.device, sim.devices[request.device].file.n_dirty)
     elif request.nbytes == 0:
@@ -462,7 +464,10 @@ cdef inline int64_t buffered_touch(
     elif request.op == OP_READ:
         return buffered_read(sim, request, now)
     elif request.op == OP_WRITE:
-        return buffered_write(sim, request, now)
+        until = buffered_write(sim, request, now)
+        if until < 0 and sim.set.dirty.balanced:
+            dirty_balance(sim)
+        return until
     elif request.op == OP_DISCARD or request.op == OP_WRITE_ZEROES:
         buffered_free(sim, request)
     return -1

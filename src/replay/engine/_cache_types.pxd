@@ -56,6 +56,19 @@ cdef struct PageLists:
     uint64_t age            # pages dropped or activated, with descendants
     int64_t refaults        # dropped pages that it read again
     int64_t activations     # of those
+    int64_t dirty           # pages that are, with descendants
+    int64_t to_write        # dirty pages of files that are written back in its name
+    int64_t written         # pages that were
+
+cdef struct DirtySettings:
+    # vm.dirty_*
+    int64_t background_bytes
+    int64_t background_share    # in 4096ths of what may be dirty
+    int64_t limit_bytes
+    int64_t limit_share
+    int64_t expire_ns
+    int64_t interval_ns         # of the flusher threads, 0: they never wake by time
+    bint balanced               # the machine's threshold may be known
 
 cdef struct Protection:
     # memory.min and memory.low of a cgroup; pages

@@ -12,6 +12,7 @@ from replay.engine._columns cimport Batch
 from replay.engine._cost_open cimport cost_bytes, costs_open
 from replay.engine._cache_types cimport PageLists
 from replay.engine._cost_types cimport CostRow
+from replay.engine._dirty cimport dirty_load
 from replay.engine._fill cimport groups_fill, tasks_fill
 from replay.engine._latency_open cimport latencies_open
 from replay.engine._lean cimport lean_open
@@ -138,6 +139,7 @@ cdef class Engine:
         sim.set.cache_on = setup.cached and not setup.direct_io
         sim.set.laid_out = setup.laid_out
         sim.set.reclaim_lru = sim.set.cache_on and setup.reclaim_lru
+        dirty_load(sim, setup)
         sim.set.page_at_once = setup.lock_per_page
         sim.set.readahead_pages = setup.readahead_pages
         sim.set.file_pages = setup.file_pages

@@ -28,7 +28,12 @@ from replay.engine._arena cimport Arena, KeyMap
 from replay.engine._bfq_types cimport BfqDisk
 from replay.engine._cost_types cimport CostDevice
 from replay.engine._count_types cimport Counts, Failure, Kill
-from replay.engine._cache_types cimport File, PageLists, Protection
+from replay.engine._cache_types cimport (
+    DirtySettings,
+    File,
+    PageLists,
+    Protection,
+)
 from replay.engine._heap cimport Heap
 from replay.engine._histogram cimport Histograms, SampleLog
 from replay.engine._latency_types cimport LatencyDevice
@@ -301,6 +306,7 @@ cdef struct Settings:
     bint cache_on           # on a disk, and goes through the page cache
     bint laid_out
     bint reclaim_lru
+    DirtySettings dirty
     bint page_at_once       # up to 6.14 every page is a read call of its own
     int64_t readahead_pages
     int64_t max_sectors     # of the largest request of the device below
@@ -358,6 +364,7 @@ cdef struct Sim:
     uint32_t *preorder_end
     Arena links
     uint64_t uses
+    int64_t written         # pages written back
     Limit *limits
     int32_t **limit_of      # by device + 1 (0: the one below), then cgroup; or NULL
     QueueNode *queue_nodes  # four for each limit, behind an unused one

@@ -18,6 +18,7 @@ from replay.engine._cache cimport (
     word_of,
 )
 from replay.engine._cache_types cimport CacheLeaf, File, InodeOwner
+from replay.engine._dirty cimport dirty_count, global_background, is_over_background
 from replay.engine._limits cimport PAGE_BYTES
 from replay.engine._pages cimport (
     LEAF_SHIFT,
@@ -31,7 +32,6 @@ from replay.engine._streams cimport push
 from replay.engine._types cimport EVENT_TIMER, IO_WBYTES, IO_WIOS, Sim
 
 cdef enum:
-    EXPIRE_SECONDS = 30         # vm.dirty_expire_centisecs
     CHUNK_PAGES = 13312
     BANDWIDTH = 25600           # INIT_BW, pages a second
     TIME_SHIFT = 13             # WB_FRN_TIME_SHIFT
@@ -52,11 +52,6 @@ cdef struct Round:
     int64_t length          # of the run of pages so far
     uint64_t behind         # the page behind it
     int64_t max_sectors     # of a bio
-
-
-cdef inline int64_t expire_ns() noexcept nogil:
-    """Return how long a file may be dirty."""
-    return <int64_t> EXPIRE_SECONDS * 1000000000
 
 
 cdef inline void round_open(const Sim *sim, Round *round) noexcept nogil:
@@ -89,7 +84,7 @@ cdef inline void round_add(
         round.candidate -= 1
 
 
-cdef inline void round_end(Sim *sim, InodeOwner *owner, Round *round) noexcept nogil:
+cdef inline void round_end(Sim *sim, File *file, Round *round) noexcept nogil:
     """Count a round's I/O for the inode's owner, and switch the owner if need be.
 
     Who is foreign in more than 8 of the last 16 slots of an eighth of a second of I/O
@@ -98,8 +93,11 @@ cdef inline void round_end(Sim *sim, InodeOwner *owner, Round *round) noexcept n
     """
     cdef int64_t winner, most, time_, average, slots
     cdef int64_t *io
+    cdef InodeOwner *owner = &file.owner
     if round.pages == 0:
         return
+    sim.lists[owner.memory].written += round.pages
+    sim.written += round.pages
     io = backing_of(sim, sim.blkcg[owner.memory])
     if io != NULL:
         io[IO_WBYTES] += round.pages * PAGE_BYTES
@@ -127,6 +125,8 @@ cdef inline void round_end(Sim *sim, InodeOwner *owner, Round *round) noexcept n
         if winner != owner.memory:
             owner.history |= (<uint32_t> 1 << slots) - 1
         if popcount(owner.history) > SWITCH:
+            sim.lists[owner.memory].to_write -= file.n_dirty
+            sim.lists[winner].to_write += file.n_dirty
             owner.memory = winner
             owner.winner = -1
             owner.average = 0
@@ -155,6 +155,7 @@ cdef inline void word_clean(
         dirty &= dirty - 1
         owner = page_owner(file, index, page)
         round_add(round, &file.owner, page, owner)
+        dirty_count(sim, owner, file.owner.memory, -1)
         page_cleaned(sim, device, index, page, owner)
 
 
@@ -165,7 +166,7 @@ cdef inline void page_write_back(
     cdef Round round
     round_open(sim, &round)
     word_clean(sim, device, index, word_of(page), bit_of(page), &round)
-    round_end(sim, &sim.devices[device].file.owner, &round)
+    round_end(sim, &sim.devices[device].file, &round)
 
 
 cdef inline int number_compare(const void *a, const void *b) noexcept nogil:
@@ -175,12 +176,17 @@ cdef inline int number_compare(const void *a, const void *b) noexcept nogil:
     return (left > right) - (left < right)
 
 
-cdef inline void file_sync(Sim *sim, uint32_t device, int64_t chunk) noexcept nogil:
-    """Write all of a file back, in rounds of at most so many pages."""
+cdef inline void file_write(
+    Sim *sim, uint32_t device, int64_t chunk, bint background
+) noexcept nogil:
+    """Write a file back, in rounds of at most so many pages.
+
+    All of it, or in the background until it is no more too much.
+    """
     cdef File *file = &sim.devices[device].file
     cdef uint64_t *numbers = <uint64_t *> file.dirty_leaves.data
     cdef uint32_t n = file.dirty_leaves.length
-    cdef uint32_t i, index, word
+    cdef uint32_t i, index, word, kept
     cdef uint64_t some, dirty
     cdef Round round
     if file.n_dirty == 0:
@@ -194,13 +200,26 @@ cdef inline void file_sync(Sim *sim, uint32_t device, int64_t chunk) noexcept no
             dirty = cache_at(file, index).dirty[word]
             while dirty != 0:
                 if round.pages == chunk:
-                    round_end(sim, &file.owner, &round)
+                    round_end(sim, file, &round)
                     round_open(sim, &round)
+                    if background and not is_over_background(
+                        sim, <uint32_t> file.owner.memory
+                    ):
+                        cache_at(file, index).listed_dirty = True
+                        for kept in range(i, n):
+                            numbers[kept - i + 1] = numbers[kept]
+                        file.dirty_leaves.length = n - i + 1
+                        return
                 some = low_bits(dirty, chunk - round.pages)
                 word_clean(sim, device, index, word, some, &round)
                 dirty &= ~some
-    round_end(sim, &file.owner, &round)
+    round_end(sim, file, &round)
     file.dirty_leaves.length = 1
+
+
+cdef inline void file_sync(Sim *sim, uint32_t device, int64_t chunk) noexcept nogil:
+    """Write all of a file back, in rounds of at most so many pages."""
+    file_write(sim, device, chunk, False)
 
 
 cdef inline void flushers_wake(Sim *sim) noexcept nogil:
@@ -221,6 +240,16 @@ cdef inline void files_sync(Sim *sim) noexcept nogil:
         file_sync(sim, device, sim.devices[device].file.n_dirty)
 
 
+cdef inline void write_back_arm(
+    Sim *sim, uint32_t device, int64_t now
+) noexcept nogil:
+    """Set when the flusher thread looks at a file."""
+    cdef int64_t when_ns = now + sim.set.dirty.interval_ns
+    if sim.set.dirty.interval_ns > 0:
+        sim.devices[device].file.armed = True
+        push(sim, when_ns, EVENT_TIMER, sim.n_devices + device, 0)
+
+
 cdef inline void page_dirty(
     Sim *sim, uint32_t device, uint32_t index, uint64_t page, int64_t now
 ) noexcept nogil:
@@ -234,9 +263,9 @@ cdef inline void page_dirty(
     if file.n_dirty == 0:
         file.dirtied_ns = now
         if not file.armed:
-            file.armed = True
-            push(sim, now + expire_ns(), EVENT_TIMER, sim.n_devices + device, 0)
+            write_back_arm(sim, device, now)
     file.n_dirty += 1
+    dirty_count(sim, page_owner(file, index, page), file.owner.memory, 1)
     if not leaf.listed_dirty:
         leaf.listed_dirty = True
         entry = arena_add(&file.dirty_leaves)
@@ -246,19 +275,37 @@ cdef inline void page_dirty(
 cdef inline void write_back_timer(
     Sim *sim, uint32_t device, int64_t now
 ) noexcept nogil:
-    """Write a file back that has been dirty for 30 s."""
+    """The flusher thread looks at a file: is it dirty for too long, or too much?
+
+    Source: fs/fs-writeback.c:wb_do_writeback(), wb_check_old_data_flush(),
+    wb_check_background_flush(), v6.1.
+    """
     cdef File *file = &sim.devices[device].file
     file.armed = False
     if file.n_dirty == 0:
         return
-    if file.dirtied_ns + expire_ns() > now:
-        file.armed = True
-        push(
-            sim,
-            file.dirtied_ns + expire_ns(),
-            EVENT_TIMER,
-            sim.n_devices + device,
-            0,
-        )
+    if file.dirtied_ns + sim.set.dirty.expire_ns <= now:
+        file_sync(sim, device, CHUNK_PAGES)
         return
-    file_sync(sim, device, CHUNK_PAGES)
+    if is_over_background(sim, <uint32_t> file.owner.memory):
+        file_write(sim, device, CHUNK_PAGES, True)
+    if file.n_dirty > 0:
+        write_back_arm(sim, device, now)
+
+
+cdef inline void dirty_balance(Sim *sim) noexcept nogil:
+    """A worker has dirtied pages: above the machine's threshold the root's go.
+
+    A worker's own cgroup is the root, and it is that one's flusher that it wakes.
+    Source: mm/page-writeback.c:balance_dirty_pages(), v6.1.
+    """
+    cdef uint32_t device
+    cdef int64_t background
+    if sim.lists[0].to_write == 0:
+        return
+    background = global_background(sim)
+    if background < 0 or sim.lists[0].dirty <= background:
+        return
+    for device in range(sim.n_devices):
+        if sim.devices[device].file.owner.memory == 0 and is_over_background(sim, 0):
+            file_write(sim, device, CHUNK_PAGES, True)

@@ -125,7 +125,17 @@ STRUCTS: Final = {
     "PageLists": _struct(
         ("inactive", _PAGE_LIST),
         ("active", _PAGE_LIST),
-        *((name, "i8") for name in ("age", "refaults", "activations")),
+        *(
+            (name, "i8")
+            for name in (
+                "age",
+                "refaults",
+                "activations",
+                "dirty",
+                "to_write",
+                "written",
+            )
+        ),
     ),
     "TimelineRow": _struct(
         ("interval", "i8"),

@@ -149,6 +149,11 @@ class Setup:
     reclaim_lru : bool
         A charge that meets a limit drops the oldest page of the cache, one for one, and
         pages alone are charged; else what the kernel does.
+    dirty_background_ratio, dirty_background_bytes, dirty_ratio, dirty_bytes : int
+        ``vm.dirty_*``: above what the flusher threads write back, and what caps that;
+        percent, or bytes if not 0.
+    dirty_expire_ns, dirty_writeback_ns : int
+        How long pages may be dirty, and how often that is looked at; 0: never.
     fs_pages : int
         Size of the file system in pages, `NO_LIMIT` for none.
     laid_out_by : int
@@ -262,6 +267,12 @@ class Setup:
     readahead_pages: int = 32
     file_pages: int = NO_LIMIT
     reclaim_lru: bool = False
+    dirty_background_ratio: int = 10
+    dirty_background_bytes: int = 0
+    dirty_ratio: int = 20
+    dirty_bytes: int = 0
+    dirty_expire_ns: int = 30 * 10**9
+    dirty_writeback_ns: int = 5 * 10**9
     fs_pages: int = NO_LIMIT
     laid_out_by: int = -1
     max_sectors: int = 2560

@@ -44,6 +44,7 @@ NO_TAGS: Final = 2**31
 MOST_ACTIVE: Final = 512
 MINOR_MASK: Final = (1 << 20) - 1
 NS_PER_S: Final = 10**9
+NS_PER_CENTISECOND: Final = 10**7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +198,7 @@ def make_setup(
         readahead_pages=limit_pages(backing.readahead),
         file_pages=whole_pages(backing.file_size),
         reclaim_lru=backing.reclaim == "lru",
+        **_dirty(scenario),
         max_sectors=backing.max_sectors_kb * 2,
         fs_pages=NO_LIMIT if backing.filesystem == "raw" else size,
         laid_out_by=owner,
@@ -274,6 +276,19 @@ def _protection(nbytes: int | None) -> int:
     """Return the pages of ``memory.min`` or ``memory.low``."""
     pages = limit_pages(nbytes)
     return ALL_PAGES if pages == NO_LIMIT else pages
+
+
+def _dirty(scenario: Scenario) -> dict[str, int]:
+    """Return the fields of ``vm.dirty_*``."""
+    machine = scenario.machine
+    return {
+        "dirty_background_ratio": machine.dirty_background_ratio,
+        "dirty_background_bytes": machine.dirty_background_bytes,
+        "dirty_ratio": machine.dirty_ratio,
+        "dirty_bytes": machine.dirty_bytes,
+        "dirty_expire_ns": machine.dirty_expire_centisecs * NS_PER_CENTISECOND,
+        "dirty_writeback_ns": machine.dirty_writeback_centisecs * NS_PER_CENTISECOND,
+    }
 
 
 def _write_errno(policy: str, true_errno: bool) -> int:

@@ -23,6 +23,7 @@ MOST_NS_PER_BYTE: Final = 2000
 MOST_BASE_NS: Final = 10**12
 _RATE: Final = number(0, MOST_NS_PER_BYTE)
 _BASE: Final = integer(0, MOST_BASE_NS)
+_BYTES: Final = size(unlimited=False, most=2**62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +260,35 @@ KEYS: Final = (
     Key(
         "machine.memory_recursiveprot", kinds.BOOLEAN, True, "",
         "whether cgroup2 is mounted with memory_recursiveprot, as systemd does",
+    ),
+    Key(
+        "machine.dirty_background_ratio", integer(0, 100), 10, "percent",
+        "vm.dirty_background_ratio: above this part of what may be dirty the flusher "
+        "threads write a disk's page cache back. The machine's own threshold needs "
+        "machine.memory; a cgroup's goes by what its limits leave it",
+    ),
+    Key(
+        "machine.dirty_background_bytes", _BYTES, "0", "bytes",
+        "vm.dirty_background_bytes: instead of the ratio, if not 0; what it is for a "
+        "cgroup needs machine.memory",
+    ),
+    Key(
+        "machine.dirty_ratio", integer(1, 100), 20, "percent",
+        "vm.dirty_ratio: half of it is the background threshold, where that would not "
+        "be below it. Nobody is slowed for dirtying: see docs/model.md",
+    ),
+    Key(
+        "machine.dirty_bytes", _BYTES, "0", "bytes",
+        "vm.dirty_bytes: instead of the ratio, if not 0",
+    ),
+    Key(
+        "machine.dirty_expire_centisecs", integer(0, 2**31 - 1), 3000, "1/100 s",
+        "vm.dirty_expire_centisecs: how long pages may be dirty until the flusher "
+        "threads write them back",
+    ),
+    Key(
+        "machine.dirty_writeback_centisecs", integer(0, 2**31 - 1), 500, "1/100 s",
+        "vm.dirty_writeback_centisecs: how often the flusher threads look; 0: never",
     ),
     Key(
         f"{ASSIGN}pid", integer(0, 2**31 - 1), None, "",

@@ -101,6 +101,12 @@ class MachineValues:
     cpus: int
     memory: int | None
     memory_recursiveprot: bool
+    dirty_background_ratio: int
+    dirty_background_bytes: int
+    dirty_ratio: int
+    dirty_bytes: int
+    dirty_expire_centisecs: int
+    dirty_writeback_centisecs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from replay.engine.reference.dirty import ROOT, Dirty
 from replay.engine.reference.readahead import Extent, Window, read_ahead, within
 from replay.engine.reference.reclaim import Page
 from replay.engine.reference.request import Request
@@ -17,7 +18,6 @@ from replay.engine.reference.tree import PageTree
 from replay.engine.reference.workingset import Shadow
 from replay.engine.reference.writeback import (
     CHUNK_PAGES,
-    EXPIRE_NS,
     NOBODY,
     Owner,
     n_bios,
@@ -64,6 +64,7 @@ class PageCache:
         self.memory = memory
         self.lists = memory.reclaim
         self.lists.cache = self
+        self.dirty = Dirty(setup, memory, self.lists)
         self.files = [File(Owner(setup.laid_out_by)) for _ in setup.devices]
         self.fs_used = 0
         #: ``io.stat`` of the device below, by block cgroup.
@@ -86,7 +87,10 @@ class PageCache:
         elif request.op == READ:
             return self._read(request, now)
         elif request.op == WRITE:
-            return self._write(request, now)
+            until = self._write(request, now)
+            if until is None:
+                self._balance()
+            return until
         elif request.op in FREES:
             self._free(request)
         return None
@@ -246,9 +250,9 @@ class PageCache:
         if not file.dirty:
             file.dirtied_ns = now
             if not file.armed:
-                file.armed = True
-                self.to_arm.append((now + EXPIRE_NS, request.device))
+                self._arm(request.device, now)
         file.dirty.add(page.index)
+        self.dirty.count(page.owner, file.owner.memory, 1)
 
     # -- pages ------------------------------------------------------------------
 
@@ -355,16 +359,45 @@ class PageCache:
     # -- write-back -------------------------------------------------------------
 
     def timer(self, device: int, now: int) -> None:
-        """Write a file back that has been dirty for 30 s."""
+        """Look at a file as the flusher does: is it dirty for too long or too much.
+
+        Source: fs/fs-writeback.c:wb_do_writeback(), wb_check_old_data_flush(),
+        wb_check_background_flush(), v6.1.
+        """
         file = self.files[device]
         file.armed = False
         if not file.dirty:
             return
-        if file.dirtied_ns + EXPIRE_NS > now:
-            file.armed = True
-            self.to_arm.append((file.dirtied_ns + EXPIRE_NS, device))
+        if file.dirtied_ns + self.setup.dirty_expire_ns <= now:
+            self._flush(device)
             return
-        self._flush(device)
+        self._write_background(device)
+        if file.dirty:
+            self._arm(device, now)
+
+    def _arm(self, device: int, now: int) -> None:
+        if self.setup.dirty_writeback_ns:
+            self.files[device].armed = True
+            self.to_arm.append((now + self.setup.dirty_writeback_ns, device))
+
+    def _write_background(self, device: int) -> None:
+        """Write rounds of a file for as long as its owner's wait for too much."""
+        file = self.files[device]
+        while file.dirty and self.dirty.is_over(file.owner.memory):
+            self.write_back(device, sorted(file.dirty)[:CHUNK_PAGES])
+
+    def _balance(self) -> None:
+        """Write the root's files above the machine's threshold: pages became dirty.
+
+        A worker's own cgroup is the root, and it is that one's flusher that it wakes.
+        Source: mm/page-writeback.c:balance_dirty_pages(), v6.1.
+        """
+        background = self.dirty.global_background()
+        if background is None or self.dirty.pages[ROOT] <= background:
+            return
+        for device, file in enumerate(self.files):
+            if file.owner.memory == ROOT:
+                self._write_background(device)
 
     def wake_flushers(self) -> None:
         """Write all that is dirty: reclaim met nothing else."""
@@ -388,7 +421,14 @@ class PageCache:
         io_payer = int(self.setup.blkcg[file.owner.memory])
         self.backing[io_payer,]["wbytes"] += len(pages) * PAGE_BYTES
         self.backing[io_payer,]["wios"] += n_bios(pages, self.setup.max_sectors)
+        writer = file.owner.memory
+        self.dirty.written[writer] += len(pages)
+        for index in pages:
+            self.dirty.count(file.pages[index].owner, writer, -1)
         file.owner.account([file.pages[index] for index in pages])
+        left = len(file.dirty) - len(pages)
+        self.dirty.to_write[writer] -= left
+        self.dirty.to_write[file.owner.memory] += left
         for index in pages:
             page = file.pages[index]
             page.dirty = False

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from replay.engine.reference.reclaim import Page
 from replay.engine.reference.splits import begins_part
 
-#: vm.dirty_expire_centisecs: a file dirty for so long is written back.
-EXPIRE_NS = 30 * 10**9
 #: Pages of one round of the flusher: half of what a disk of 100 MB/s writes in a
 #: second (INIT_BW, the first guess of every disk's speed), in steps of 4 MiB.
 CHUNK_PAGES = 13_312
