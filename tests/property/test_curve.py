@@ -1,15 +1,16 @@
 """Curves of a page cache against the engine, run at every limit."""
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cases import ROOT, SECOND, columns_of, replayed, request, setup_of
 from replay.distance.cache import CacheCurve, CacheWalk
-from replay.distance.disk import OnDisk
 from replay.engine.raw import Raw
-from replay.engine.setup import PAGE_BYTES, Policy, Setup
+from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES, Policy, Setup
 
 #: A parent of two, and one beside it.
 PARENTS = (-1, 0, 1, 1, 0)
@@ -146,21 +147,39 @@ def test_children_may_share_pages_under_their_parents_limit(
     st.lists(st.tuples(st.booleans(), st.integers(0, 9000), st.integers(1, 9000))),
     st.tuples(st.integers(0, 9000), st.integers(1, 9000)),
 )
-def test_runs_of_what_is_on_the_disk(
+def test_what_is_on_the_disk(
     laid_out: bool, done: list[tuple[bool, int, int]], asked: tuple[int, int]
 ) -> None:
     # GIVEN writes and discards, also across words of the bitmap
-    disk, there = OnDisk(laid_out=laid_out), [laid_out] * 18_000
-    for writes, first, n_pages in done:
-        last = first + n_pages - 1
-        (disk.write if writes else disk.free)(first, last)
-        there[first : last + 1] = [writes] * n_pages
-    # THEN the runs of a range say of each of its pages what became of it
-    first, n_pages = asked
-    found = [
-        (page + more, is_there)
-        for page, alike, is_there in disk.runs(first, first + n_pages - 1)
-        for more in range(alike)
+    rows = [
+        request(at, 2, "write" if writes else "discard", page=page, pages=n_pages)
+        for at, (writes, page, n_pages) in enumerate(done)
     ]
-    expected = [(page, there[page]) for page in range(first, first + n_pages)]
-    assert found == expected
+    walk = CacheWalk(Bound(setup(laid_out)), 1.0)  # type: ignore[arg-type]
+    walk.add(columns_of(rows))
+    there = [laid_out] * 18_000
+    for writes, first, n_pages in done:
+        there[first : first + n_pages] = [writes] * n_pages
+    # THEN each page of the file is there or not, and none of another file is touched
+    first, n_pages = asked
+    for page in range(first, first + n_pages):
+        assert walk._walk.is_on_disk(0, page) is there[page]
+        assert walk._walk.is_on_disk(1, page) is laid_out
+
+
+def test_rows_without_pages_and_of_other_devices_use_none() -> None:
+    # GIVEN rows that are not replayed, of no bytes, of no page as a whole, flushes
+    rows = [
+        request(0, 2, "read", device=NOT_REPLAYED),
+        request(1, 2, "read", nbytes=0),
+        request(2, 2, "discard", sector=1, nbytes=4096 + 6 * 512),
+        request(3, 2, "flush"),
+        request(4, ROOT, "read"),
+    ]
+    walk = CacheWalk(Bound(setup(False)), 1.0)  # type: ignore[arg-type]
+    walk.add(columns_of(rows))
+    assert walk.curves() == []
+    # AND of columns that do not fit each other nothing is read
+    columns = columns_of(rows)
+    with pytest.raises(ValueError, match="columns differ in length"):
+        walk.add(replace(columns, issuer=columns.issuer[:-1]))

@@ -1,6 +1,5 @@
 """Stack distances of a page cache: what every limit would have read again."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.distance._stack import Stack
-from replay.distance.disk import OnDisk
+from replay.distance._walk import Walk
 from replay.engine.columns import Columns
-from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES
+from replay.engine.setup import PAGE_BYTES
 from replay.scenario.bind import Binding
 from replay.trace.schema import OP_CODES
 
-SECTOR_BYTES: Final = 512
 READ: Final = OP_CODES["read"]
 WRITE: Final = OP_CODES["write"]
 FREES: Final = frozenset([OP_CODES["discard"], OP_CODES["write_zeroes"]])
@@ -107,63 +105,24 @@ class CacheWalk:
     """Feeds every cgroup's stack, and its ancestors', with the pages it uses."""
 
     def __init__(self, binding: Binding, sample: float) -> None:
+        setup = binding.setup
         self._names = binding.cgroup_names
-        self._css = binding.setup.memory_css
-        self._parent = binding.setup.parent
         self._sample = sample
-        self._threshold = min(round(sample * 2**64), 2**64 - 1)
-        self._stacks: dict[int, Stack] = {}
-        laid_out = bool(binding.setup.laid_out)
-        self._files = [OnDisk(laid_out=laid_out) for _ in binding.setup.devices]
-        self._holes = False
+        kinds = np.zeros(128, np.uint8)
+        kinds[[READ, WRITE, *FREES]] = [1, 2, *(3 for _ in FREES)]
+        self._walk = Walk(
+            setup.memory_css,
+            setup.parent,
+            kinds,
+            min(round(sample * 2**64), 2**64 - 1),
+            bool(setup.laid_out),
+        )
 
     def add(self, columns: Columns) -> None:
         """Use the pages of rows."""
-        css = self._css
-        for device, op, sector, nbytes, issuer in zip(
-            columns.device.tolist(),
-            columns.op.tolist(),
-            columns.sector.tolist(),
-            columns.nbytes.tolist(),
-            columns.issuer.tolist(),
-            strict=True,
-        ):
-            if device == NOT_REPLAYED or not nbytes:
-                continue
-            start, end = sector * SECTOR_BYTES, sector * SECTOR_BYTES + nbytes
-            first, last = start // PAGE_BYTES, (end - 1) // PAGE_BYTES
-            key = device << 52
-            file = self._files[device]
-            if op in FREES:
-                first, last = -(-start // PAGE_BYTES), end // PAGE_BYTES - 1
-                if first > last:
-                    continue
-                file.free(first, last)
-                for stack in self._stacks.values():
-                    stack.drop(key + first, last - first + 1)
-                continue
-            if op == READ:
-                uses = [
-                    (page, n_pages, True, there)
-                    for page, n_pages, there in file.runs(first, last)
-                ]
-                self._holes |= not all(there for *_, there in uses)
-            elif op == WRITE:
-                head, tail = start % PAGE_BYTES, end % PAGE_BYTES
-                uses = list(_written(file, first, last, head=head, tail=tail))
-                file.write(first, last)
-            else:
-                continue
-            cgroup = int(css[issuer])
-            while cgroup > 0:
-                stack = self._stacks.get(cgroup) or self._made(cgroup)
-                for page, n_pages, needed, there in uses:
-                    stack.use(key + page, n_pages, needed, there)
-                cgroup = int(self._parent[cgroup])
-
-    def _made(self, cgroup: int) -> Stack:
-        self._stacks[cgroup] = Stack(self._threshold)
-        return self._stacks[cgroup]
+        self._walk.add(
+            columns.device, columns.op, columns.sector, columns.nbytes, columns.issuer
+        )
 
     def curves(self) -> list[CacheCurve]:
         """Return what was found."""
@@ -175,7 +134,7 @@ class CacheWalk:
                 n_pages=stack.n_pages,
                 sample=self._sample,
             )
-            for cgroup, stack in self._stacks.items()
+            for cgroup, stack in self._walk.stacks.items()
         ]
 
     def notes(self) -> list[str]:
@@ -185,31 +144,16 @@ class CacheWalk:
             "holds are the file's: no read-ahead, no dirty pages, no page tree",
             "a page that several cgroups use counts for each of them",
         ]
-        if self._holes:
+        if self._walk.holes:
             notes.append(
                 "reads of what was never written, or discarded, find holes: what is "
                 "read from the disk leaves them out (backing.laid_out_by)"
             )
         if self._sample < 1:
-            least = min((s.n_pages for s in self._stacks.values()), default=0)
+            least = min((s.n_pages for s in self._walk.stacks.values()), default=0)
             error = 100 / max(least, 1) ** 0.5
             notes.append(
                 f"sampled {100 * self._sample:g} % of the pages: at least {least:,} of "
                 f"each cgroup, a standard error of the share of at most {error:.1f} %"
             )
         return notes
-
-
-def _written(
-    file: OnDisk, first: int, last: int, *, head: int, tail: int
-) -> Iterator[tuple[int, int, bool, bool]]:
-    """Yield pages of a write: what it leaves of a page has to be there first."""
-    parts = {first: head, last: tail} if first < last else {first: head or tail}
-    for page, part in parts.items():
-        if part:
-            ((_, _, there),) = file.runs(page, page)
-            yield page, 1, True, there
-        else:
-            yield page, 1, False, False
-        if page == first and last - first > 1:
-            yield first + 1, last - first - 1, False, False

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from replay.distance.cache import (
     FREES,
-    SECTOR_BYTES,
     WRITE,
     CacheCurve,
     CacheWalk,
@@ -34,6 +33,7 @@ from replay.trace.formats.options import FormatOptions
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+SECTOR_BYTES: Final = 512
 #: Limits that are shown, as shares of what a cgroup needs for nothing to happen.
 SHARES: Final = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
 
