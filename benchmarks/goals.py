@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.cases.registry import SIZES
 from benchmarks.measure import Result
 
 
@@ -21,6 +22,8 @@ class Goal:
         Least ratio, or least million a second.
     most_bytes : float
         Most memory instead; 0 for none.
+    beside : tuple of (str, str, str)
+        Ratios that are shown and not judged: what is other, case and peer.
     """
 
     what: str
@@ -28,20 +31,31 @@ class Goal:
     peer: str = ""
     least: float = 0
     most_bytes: float = 0
+    beside: tuple[tuple[str, str, str], ...] = ()
 
 
 GOALS: Final = (
-    Goal(
-        what="trace files to result tables, one core, against `blkparse -d` and `btt`",
-        case="run.records-untagged",
-        peer="peer.blkparse-btt",
-        least=25,
-    ),
-    Goal(
-        what="the same on two cores",
-        case="run.records-untagged-2-threads",
-        peer="peer.blkparse-btt",
-        least=40,
+    *(
+        Goal(
+            what=f"trace files to result tables, {words}, {cores}, against "
+            "`blkparse -d` and `btt`, 40 million events",
+            case=f"run.records-untagged{mode}{more}.{max(SIZES)}",
+            peer=f"peer.blkparse-btt.{max(SIZES)}",
+            least=least,
+            beside=tuple(
+                (
+                    f"{events // 10**6} M",
+                    f"run.records-untagged{mode}{more}.{events}",
+                    f"peer.blkparse-btt.{events}",
+                )
+                for events in SIZES[:-1]
+            ),
+        )
+        for mode, words in (
+            ("-direct", "direct I/O (latencies and charges; `btt` tells latencies)"),
+            ("", "tmpfs (every page of 64 GiB accounted for, too)"),
+        )
+        for more, cores, least in (("", "one core", 25), ("-2-threads", "two", 40))
     ),
     Goal(
         what="convert, against `blkparse -d`",
@@ -133,12 +147,26 @@ def goals(results: Sequence[Result]) -> str:
         if result is None or (goal.peer and goal.peer not in by_name):
             continue
         found, wanted, reached = _measured(goal, result, by_name.get(goal.peer))
+        found += _beside(goal, by_name)
         lines.append(f"| {goal.what} | {wanted} | {found} | {_word(reached)} |")
     if not lines:
         return ""
     return "\n".join(
         ["| goal | wanted | measured | |", "|---|---:|---:|---|", *lines, ""]
     )
+
+
+def _beside(goal: Goal, by_name: dict[str, Result]) -> str:
+    shown = [
+        f"{what}: {_ratio(by_name[case], by_name[peer]):.1f} x"
+        for what, case, peer in goal.beside
+        if case in by_name and peer in by_name
+    ]
+    return f" ({', '.join(shown)})" if shown else ""
+
+
+def _ratio(result: Result, peer: Result) -> float:
+    return peer.ns(peer.median) / result.ns(result.median)
 
 
 def _word(reached: bool) -> str:
@@ -152,7 +180,7 @@ def _measured(goal: Goal, result: Result, peer: Result | None) -> tuple[str, str
         wanted = f"{goal.most_bytes / 1e6:.0f} MB"
         return f"{found / 1e6:.0f} MB", f"under {wanted}", found < goal.most_bytes
     if peer is not None:
-        ratio = peer.ns(peer.median) / result.ns(result.median)
+        ratio = _ratio(result, peer)
         return f"{ratio:.2f} x", f"{goal.least:.2g} x", ratio >= goal.least
     rate = 1e3 / result.ns(result.median)
     return f"{rate:.1f} M/s", f"{goal.least:g} M/s", rate >= goal.least

@@ -1,6 +1,7 @@
 """The cases, in the order in which they run and are shown."""
 
 from benchmarks.cases.batch import BATCH
+from benchmarks.cases.cold import COLD
 from benchmarks.cases.commands import COMMANDS
 from benchmarks.cases.engine import ENGINE
 from benchmarks.cases.feed import FEED
@@ -14,6 +15,7 @@ from benchmarks.cases.startup import STARTUP
 
 CASES: list[Case] = [
     *READ,
+    *COLD,
     *FORMATS,
     *FEED,
     *ENGINE,

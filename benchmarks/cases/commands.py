@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks.cases.registry import Bench, Case
+from benchmarks.cases.registry import SIZES, Bench, Case
 from benchmarks.measure import Result, repeat, replay, run
 
 #: What btt tells of is latency: no page of a backing file is accounted for.
@@ -24,7 +24,7 @@ def _measure(
     output = bench.scratch / "tables"
     spent = repeat(
         lambda: run(replay("run", source, "-o", output, *options)),
-        bench.repeats,
+        bench.repeats_of(count),
         before=partial(shutil.rmtree, output, ignore_errors=True),
     )
     shutil.rmtree(output)
@@ -42,8 +42,9 @@ def _run_records(
     peer: str,
     direct: bool,
     threads: int,
+    events: int | None,
 ) -> Result:
-    directory, events = bench.recording(cgroups=cgroups, tagged=tagged)
+    directory, n_events = bench.recording(cgroups=cgroups, tagged=tagged, events=events)
     words = f"{'' if tagged else 'un'}tagged recording"
     if tagged:
         words += f" of {cgroups:,} cgroups"
@@ -55,7 +56,7 @@ def _run_records(
         name,
         bench,
         directory,
-        events,
+        n_events,
         f"replay run of the {words}, tables written",
         peer,
         (*(DIRECT if direct else ()), "--threads", str(threads)),
@@ -81,6 +82,7 @@ def _records_case(
     peer: str = "",
     direct: bool = False,
     threads: int = 1,
+    events: int | None = None,
     slow: bool = False,
 ) -> Case:
     return Case(
@@ -92,6 +94,7 @@ def _records_case(
             peer=peer,
             direct=direct,
             threads=threads,
+            events=events,
         ),
         slow=slow,
     )
@@ -100,12 +103,15 @@ def _records_case(
 COMMANDS: list[Case] = [
     *(
         _records_case(
-            f"records-untagged{'-direct' if direct else ''}{more}",
+            f"records-untagged{'-direct' if direct else ''}{more}.{events}",
             tagged=False,
-            peer="peer.blkparse-btt",
+            peer=f"peer.blkparse-btt.{events}",
             direct=direct,
             threads=threads,
+            events=events,
+            slow=events > min(SIZES),
         )
+        for events in SIZES
         for direct in (True, False)
         for threads, more in ((1, ""), (2, "-2-threads"))
     ),

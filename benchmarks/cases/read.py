@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 import replay
-from benchmarks.cases.registry import Bench, Case
-from benchmarks.measure import Result, drop_cache, repeat, run
+from benchmarks.cases.registry import SIZES, Bench, Case
+from benchmarks.measure import Result, repeat, run
 from benchmarks.traces import trace_files
 from replay.trace.blktrace import BlktraceBatches, Source
 from replay.trace.inputs import map_file
@@ -51,24 +51,17 @@ def _read(name: str, bench: Bench) -> Result:
 
 
 def _convert(
-    name: str, bench: Bench, *, tagged: bool, threads: int, peer: str, cold: bool
+    name: str, bench: Bench, *, tagged: bool, threads: int, peer: str
 ) -> Result:
     directory, events = bench.recording(tagged=tagged)
     output = bench.scratch / "converted.arrow"
-    paths = trace_files(directory)
 
     def work() -> None:
         replay.convert(directory, output, threads=threads, overwrite=True).close()
-        if cold:
-            drop_cache([output])
 
-    spent = repeat(
-        work, bench.repeats, before=partial(drop_cache, paths) if cold else None
-    )
+    spent = repeat(work, bench.repeats)
     output.unlink()
     words = f"{'' if tagged else 'un'}tagged, {threads} thread{'s'[: threads - 1]}"
-    if cold:
-        words += ", cold and synced"
     return Result(
         case=name,
         what=f"recording to trace file, {words}",
@@ -86,9 +79,10 @@ def _beside(
     what: str,
     tagged: bool,
     commands: Callable[[Path, Path], list[list[str | Path]]],
+    events: int | None = None,
 ) -> Result:
     """Time programs one after another, on a recording, in a directory of their own."""
-    directory, events = bench.recording(tagged=tagged)
+    directory, n_events = bench.recording(tagged=tagged, events=events)
     own = bench.scratch / "peer"
 
     def before() -> None:
@@ -99,9 +93,9 @@ def _beside(
         for command in commands(directory, own):
             run(command, directory=own)
 
-    spent = repeat(work, bench.repeats, before=before)
+    spent = repeat(work, bench.repeats_of(n_events), before=before)
     shutil.rmtree(own)
-    return Result(case=name, what=what, unit="event", count=events, spent=spent)
+    return Result(case=name, what=what, unit="event", count=n_events, spent=spent)
 
 
 def _blkparse(directory: Path, own: Path) -> list[list[str | Path]]:
@@ -115,38 +109,16 @@ def _btt(directory: Path, own: Path) -> list[list[str | Path]]:
     ]
 
 
-def _cp(name: str, bench: Bench) -> Result:
-    directory, events = bench.recording(tagged=False)
-    paths = trace_files(directory)
-    own = bench.scratch / "copied"
-
-    def work() -> None:
-        own.mkdir(exist_ok=True)
-        run(["cp", *paths, own])
-        drop_cache(trace_files(own))
-
-    spent = repeat(work, bench.repeats, before=partial(drop_cache, paths))
-    shutil.rmtree(own)
-    return Result(
-        case=name,
-        what="cp of the same bytes, cold and synced",
-        unit="event",
-        count=events,
-        spent=spent,
-    )
-
-
 def _convert_case(
     name: str,
     *,
     tagged: bool = False,
     threads: int = 1,
     peer: str = "peer.blkparse",
-    cold: bool = False,
 ) -> Case:
     return Case(
         name=f"convert.{name}",
-        run=partial(_convert, tagged=tagged, threads=threads, peer=peer, cold=cold),
+        run=partial(_convert, tagged=tagged, threads=threads, peer=peer),
     )
 
 
@@ -170,19 +142,22 @@ READ: list[Case] = [
         ),
         needs=("blkparse",),
     ),
-    Case(
-        name="peer.blkparse-btt",
-        run=partial(
-            _beside,
-            what="blkparse -d, then btt: the untagged recording",
-            tagged=False,
-            commands=_btt,
-        ),
-        needs=("blkparse", "btt"),
+    *(
+        Case(
+            name=f"peer.blkparse-btt.{events}",
+            run=partial(
+                _beside,
+                what="blkparse -d, then btt: the untagged recording",
+                tagged=False,
+                commands=_btt,
+                events=events,
+            ),
+            needs=("blkparse", "btt"),
+            slow=events > min(SIZES),
+        )
+        for events in SIZES
     ),
-    Case(name="peer.cp", run=_cp, needs=("cp",)),
     _convert_case("untagged"),
     _convert_case("untagged-2-threads", threads=2),
     _convert_case("tagged", tagged=True, peer=""),
-    _convert_case("cold", peer="peer.cp", cold=True),
 ]

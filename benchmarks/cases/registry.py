@@ -4,10 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
+from typing import Final
 
 from benchmarks.measure import Result
 from benchmarks.shape import Shape, requests_for
 from benchmarks.traces import records_of, rows_of
+
+#: Events of the recordings that are brought to tables, whatever --events says: a trace
+#: of a few minutes of a busy disk has 10 to 100 million.
+SIZES: Final = (4_000_000, 10_000_000, 40_000_000)
+#: Beyond it a repeat takes minutes: fewer of them.
+LARGE: Final = 10_000_000
+FEW: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +48,10 @@ class Bench:
         wanted = requests_for(self.events if events is None else events)
         shape = Shape(requests=wanted, cgroups=cgroups, tagged=tagged)
         return records_of(self.root, shape)
+
+    def repeats_of(self, events: int) -> int:
+        """Return how often a command is measured on so many events."""
+        return self.repeats if events <= LARGE else min(self.repeats, FEW)
 
     def rows(self, shape: Shape) -> Path:
         """Return the trace file of a shape."""

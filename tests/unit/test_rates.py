@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import rates
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, cold
+from benchmarks.cases.registry import Bench
 from benchmarks.goals import GOALS, goals
 from benchmarks.measure import Result, Spent, peak_of, python, run
 from benchmarks.table import HEADINGS, table
@@ -126,6 +127,36 @@ def test_goals_say_what_was_measured_and_whether_it_is_reached() -> None:
         ("under 300 MB", "120 MB", "reached"),
     ]
     assert goals([result("something.else", 1)]) == ""
+
+
+def test_goal_names_the_size_it_is_judged_at_and_shows_smaller_ones() -> None:
+    # GIVEN tables 30 times as fast at 40 million events, and 10 times at 4 million
+    goal = GOALS[0]
+    _, case, peer = goal.beside[0]
+    found = [
+        *(result(goal.case, 1e-6), result(goal.peer, 30e-6)),
+        *(result(case, 1e-6), result(peer, 10e-6)),
+    ]
+    # WHEN the goals are laid out
+    line = cells(goals(found).splitlines()[2])
+    # THEN the large one is judged, and the small one stands beside it
+    assert "40 million events" in line[0]
+    assert line[1:] == ["25 x", "30.00 x (4 M: 10.0 x)", "reached"]
+
+
+def test_cold_conversion_and_copy_are_measured_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN two pairs at least
+    monkeypatch.setattr(cold, "PAIRS", 2)
+    bench = Bench(root=tmp_path, scratch=tmp_path, events=3000, requests=1, repeats=1)
+    # WHEN both cases run
+    copied, converted = (case.run(case.name, bench) for case in cold.COLD)
+    # THEN each has its repeats, and what was written is gone
+    assert len(copied.spent) == len(converted.spent) == 2
+    assert copied.count == converted.count > 2500
+    assert converted.peer == copied.case
+    assert [path.name[:7] for path in tmp_path.iterdir()] == ["records"]
 
 
 def test_every_goal_is_of_a_case_that_exists() -> None:
