@@ -15,7 +15,7 @@ from replay.engine._cost_types cimport CostRow
 from replay.engine._dirty cimport dirty_load
 from replay.engine._fill cimport groups_fill, tasks_fill
 from replay.engine._latency_open cimport latencies_open
-from replay.engine._lean cimport lean_open
+from replay.engine._lean cimport lean_open, lean_rows
 from replay.engine._loop cimport run_rows, run_some
 from replay.engine._policies cimport is_kernel_pid
 from replay.engine._policies_load cimport devices_load, policies_load
@@ -294,7 +294,10 @@ cdef class Engine:
         cdef Batch batch = Batch(columns, service_ns)
         self._check()
         with nogil:
-            run_rows(&self.sim, &batch.at, 0, batch.at.n_rows)
+            if self.sim.set.lean:
+                lean_rows(&self.sim, &batch.at)
+            else:
+                run_rows(&self.sim, &batch.at, 0, batch.at.n_rows)
         self._check()
 
     def follow(self, batches, services, streams):

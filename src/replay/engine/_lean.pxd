@@ -8,37 +8,62 @@ without a place in `Sim.requests`. What remains are who touches a page first
 tables are those of the events in `_loop.pxd`.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc
 
 from replay.engine._accounts cimport (
+    account_find,
     account_of,
     count_charged,
     count_completed,
-    io_add,
+    count_unissued,
 )
 from replay.engine._arena cimport arena_open
 from replay.engine._heap cimport heap_open
-from replay.engine._lean_pages cimport MIN_SETTLED, lean_touch, touches_run
+from replay.engine._lean_pages cimport (
+    row_settles,
+    row_touches,
+    settled_open,
+    settled_reopen,
+    touches_run,
+)
+from replay.engine._lean_rows cimport (
+    MIN_ROWS,
+    nowhere_make,
+    row_hold,
+    rows_fold,
+    rows_open,
+)
 from replay.engine._lean_types cimport (
     Lean,
+    LeanCommand,
     LeanDevice,
-    LeanEnd,
     LeanTouch,
     LeanWorker,
     lean_failed,
 )
 from replay.engine._lean_workers cimport (
+    lean_at,
     lean_begin,
     lean_pick,
-    lean_timers_end,
+    lean_timers,
     lean_workers_end,
+    usual_payer,
+    usual_worker,
 )
+from replay.engine._prefetch cimport prefetch_rows
 from replay.engine._rows cimport enters_driver, row_replayed
-from replay.engine._streams cimport max_event_ns
+from replay.engine._sim cimport out_of_memory
+from replay.engine._streams cimport max_event_ns, max_time_ns
 from replay.engine._types cimport (
+    NO_TASK,
+    OP_WRITE,
     POLICY_PER_CGROUP,
     SIM_END_RANGE,
+    SIM_NO_MEMORY,
+    SIM_OK,
+    SIM_ORDER,
+    SIM_TIME_RANGE,
     Account,
     Columns,
     Request,
@@ -82,14 +107,19 @@ cdef inline int lean_open(Sim *sim, setup) except -1:
     if not sim.set.lean:
         return 0
     arena_open(&lean.workers, sizeof(LeanWorker))
-    arena_open(&lean.ends, sizeof(LeanEnd))
+    arena_open(&lean.ends, sizeof(int64_t))
     arena_open(&lean.touches, sizeof(LeanTouch))
-    arena_open(&lean.settled, sizeof(LeanTouch))
     heap_open(&lean.order)
-    lean.most_settled = MIN_SETTLED
+    lean.nowhere = nowhere_make(sim)
+    lean.timer_ns = max_event_ns()
     lean.devices = <LeanDevice *> calloc(sim.n_devices, sizeof(LeanDevice))
     lean.n_issuers = <uint32_t *> calloc(sim.n_cgroups, sizeof(uint32_t))
-    if lean.devices == NULL or lean.n_issuers == NULL or lean_failed(lean):
+    if (
+        lean.devices == NULL
+        or lean.n_issuers == NULL
+        or not rows_open(lean, MIN_ROWS)
+        or lean_failed(lean)
+    ):
         raise MemoryError
     for i in range(sim.n_devices):
         lean.devices[i].idled_ns = -1
@@ -98,42 +128,97 @@ cdef inline int lean_open(Sim *sim, setup) except -1:
     return 0
 
 
-cdef inline void lean_row(
-    Sim *sim, const Columns *columns, int64_t i, int64_t now
+cdef inline bint row_usual(
+    const Sim *sim,
+    const Columns *columns,
+    int64_t i,
+    int64_t now,
+    LeanCommand *command,
 ) noexcept nogil:
-    """A row arrives: all of it is counted, but for the pages that it touches first."""
+    """Find who serves a row that is like most; tell whether it is one.
+
+    A read or write that was seen from its issue to its end, of an account whose worker
+    and charge are there.
+    """
+    cdef uint32_t issuer = columns.issuer[i]
+    cdef uint32_t device = columns.device[i]
+    cdef const Account *account
+    if (
+        device >= sim.n_devices
+        or issuer >= sim.n_cgroups
+        or <uint8_t> columns.op[i] > OP_WRITE
+        or columns.task[i] != NO_TASK
+        or columns.issue_ns[i] != now
+        or not 0 <= columns.service_ns[i] <= <int64_t> 0xFFFFFFFF
+        or columns.n_bios[i] > 0xFFFF
+        or columns.queue_ns[i] > now
+        or columns.complete_ns[i] >= max_time_ns()
+    ):
+        return False
+    command.account = account_find(sim, issuer, device)
+    command.worker = usual_worker(sim, command.account, device)
+    command.io_payer = usual_payer(sim, issuer)
+    command.memory_payer = sim.memory_css[command.io_payer]
+    account = (<const Account *> sim.accounts.data) + command.account
+    # what is not there yet has index 0
+    return (
+        command.worker != 0
+        and lean_at(sim, command.worker).free_ns >= 0
+        and account.charge != 0
+        and account.charge_payer == command.io_payer
+    )
+
+
+cdef inline bint row_odd(
+    Sim *sim, const Columns *columns, int64_t i, int64_t now, LeanCommand *command
+) noexcept nogil:
+    """Find who serves any row; tell whether the driver sees it.
+
+    Stops the run if it is beyond the setup.
+    """
     cdef Request request
-    cdef int64_t begin, done_ns
     if not row_replayed(sim, columns, i):
-        return
+        return False
+    sim.end_ns = max(sim.end_ns, now)
     request.row = columns.row[i]
     request.device = columns.device[i]
-    request.op = <unsigned char> columns.op[i]
-    request.sector = columns.sector[i]
+    request.op = <uint8_t> columns.op[i]
     request.nbytes = columns.nbytes[i]
     request.n_bios = columns.n_bios[i]
     request.issuer = columns.issuer[i]
-    request.service_ns = max(0, columns.service_ns[i])
     request.account = account_of(sim, request.issuer, request.device)
     if not enters_driver(sim, columns, i):
-        sim.end_ns = max(sim.end_ns, now)
         sim.counts.unissued += 1
-        io_add(
-            ((<Account *> sim.accounts.data) + request.account).unissued,
-            request.op,
-            request.nbytes,
-            request.n_bios,
-        )
-        return
+        count_unissued(sim, &request)
+        return False
+    command.account = request.account
+    command.worker = lean_pick(sim, &request, now)
+    command.io_payer = request.io_payer
+    command.memory_payer = request.memory_payer
+    return True
+
+
+cdef inline void row_count(
+    Sim *sim,
+    const Columns *columns,
+    int64_t i,
+    const LeanCommand *command,
+    int64_t now,
+    int64_t begin,
+    int64_t done_ns,
+) noexcept nogil:
+    """Count one row by itself."""
+    cdef Request request
     sim.counts.requests += 1
-    lean_pick(sim, &request, now)
+    request.row = columns.row[i]
+    request.device = columns.device[i]
+    request.op = <uint8_t> columns.op[i]
+    request.nbytes = columns.nbytes[i]
+    request.n_bios = columns.n_bios[i]
+    request.issuer = columns.issuer[i]
+    request.account = command.account
+    request.io_payer = command.io_payer
     count_charged(sim, &request)
-    begin = lean_begin(sim, &request, now)
-    done_ns = begin + request.service_ns
-    if done_ns >= max_event_ns():
-        sim.status = SIM_END_RANGE
-        return
-    sim.end_ns = max(sim.end_ns, done_ns)
     request.known = columns.service_ns[i] >= 0
     request.error = 0
     request.arrival_ns = request.tag_ns = request.dispatch_ns = now
@@ -141,11 +226,72 @@ cdef inline void lean_row(
     request.served_ns = done_ns
     request.memory_ns = 0
     count_completed(sim, &request, done_ns)
-    lean_touch(sim, &request, now, done_ns)
+
+
+cdef inline void lean_row(
+    Sim *sim, const Columns *columns, int64_t i, int64_t now
+) noexcept nogil:
+    """A row arrives: all of it is counted, but for the pages that it touches first."""
+    cdef LeanCommand command
+    cdef bint usual = row_usual(sim, columns, i, now, &command)
+    cdef int64_t service_ns = max(0, columns.service_ns[i])
+    cdef int64_t begin, done_ns
+    sim.lean.settled_ns[i] = 0
+    if not usual and not row_odd(sim, columns, i, now, &command):
+        return
+    begin = lean_begin(
+        sim, command.worker, columns.device[i], command.account, service_ns, now
+    )
+    done_ns = begin + service_ns
+    if done_ns >= max_event_ns():
+        sim.status = SIM_END_RANGE
+        return
+    sim.end_ns = max(sim.end_ns, done_ns)
+    if usual and begin - now <= <int64_t> 0xFFFFFFFF:
+        row_hold(sim, columns, i, command.account, <uint32_t> (begin - now))
+    else:
+        row_count(sim, columns, i, &command, now, begin, done_ns)
+    if not usual or not row_settles(sim, columns, i, done_ns):
+        row_touches(
+            sim, columns, i, command.worker, command.memory_payer, now, done_ns
+        )
+
+
+cdef inline void lean_rows(Sim *sim, const Columns *columns) noexcept nogil:
+    """Replay the rows of a batch in their order, as `run_rows` does."""
+    cdef int64_t i, now
+    if not settled_open(&sim.lean, columns.n_rows):
+        sim.status = SIM_NO_MEMORY
+        return
+    for i in range(columns.n_rows):
+        now = columns.issue_ns[i] if columns.issue_ns[i] >= 0 else columns.queue_ns[i]
+        if now < sim.last_ns or columns.row[i] < 0:
+            sim.status = SIM_ORDER
+        elif now >= max_time_ns():
+            sim.status = SIM_TIME_RANGE
+        else:
+            sim.last_ns = now
+            prefetch_rows(sim, columns, i)
+            if now >= sim.lean.timer_ns:
+                lean_timers(sim, now)
+            lean_row(sim, columns, i, now)
+        # as there: scratch entries carry the rows until the next look
+        if i & 255 == 255 and out_of_memory(sim):
+            sim.status = SIM_NO_MEMORY
+        if sim.status != SIM_OK:
+            if sim.error_row < 0:
+                sim.error_row = columns.row[i]
+            return
+    # what may still find its pages gone needs the batch no more
+    settled_reopen(sim, columns, columns.n_rows, sim.last_ns)
+    if out_of_memory(sim):
+        sim.status = SIM_NO_MEMORY
 
 
 cdef inline void lean_end(Sim *sim) noexcept nogil:
     """All rows were given: what was put off is done."""
-    lean_timers_end(sim)
+    # those at the end itself come behind the last request
+    lean_timers(sim, sim.end_ns - 1)
+    rows_fold(sim)
     touches_run(sim, max_event_ns())
     lean_workers_end(sim)

@@ -6,12 +6,15 @@ even that, unless they are freed before it is served: it is settled at once. The
 stand in order, and are carried out many at a time.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport realloc
 
+from replay.engine._accounts cimport account_find
 from replay.engine._arena cimport arena_add
 from replay.engine._cache_types cimport File, Leaf
 from replay.engine._heap cimport Event, heap_first, heap_pop, heap_push
 from replay.engine._lean_types cimport Lean, LeanTouch
+from replay.engine._lean_workers cimport usual_payer, usual_worker
 from replay.engine._limits cimport PAGE_BYTES, PAGE_SHIFT
 from replay.engine._memory cimport SECTORS_PER_PAGE_SHIFT, memory_touch
 from replay.engine._pages cimport WORD_PAGES, WORD_SHIFT, leaf_get, word_at
@@ -20,6 +23,7 @@ from replay.engine._types cimport (
     OP_DISCARD,
     OP_WRITE,
     OP_WRITE_ZEROES,
+    Columns,
     Request,
     Sim,
 )
@@ -27,7 +31,6 @@ from replay.engine._types cimport (
 cdef enum:
     # touches that are held before those of the past are carried out
     HELD_TOUCHES = 256
-    MIN_SETTLED = 256
 
 
 cdef inline LeanTouch *touch_at(const Lean *lean, uint32_t index) noexcept nogil:
@@ -35,78 +38,37 @@ cdef inline LeanTouch *touch_at(const Lean *lean, uint32_t index) noexcept nogil
     return (<LeanTouch *> lean.touches.data) + index
 
 
-cdef inline void touch_fill(
-    LeanTouch *touch, const Request *request, int64_t done_ns
+cdef inline void touch_order(
+    Sim *sim,
+    const Columns *columns,
+    int64_t i,
+    uint32_t worker,
+    uint32_t memory_payer,
+    int64_t done_ns,
 ) noexcept nogil:
-    """Note what a request will touch."""
-    touch.done_ns = done_ns
-    touch.row = request.row
-    touch.sector = request.sector
-    touch.nbytes = request.nbytes
-    touch.account = request.account
-    touch.issuer = request.issuer
-    touch.worker = request.worker
-    touch.memory_payer = request.memory_payer
-    touch.device = request.device
-    touch.op = request.op
-
-
-cdef inline LeanTouch *touch_order(
-    Lean *lean, int64_t done_ns, int64_t row
-) noexcept nogil:
-    """Make room for a touch at its place in the order."""
+    """Put what a row does to pages at its place in the order."""
+    cdef Lean *lean = &sim.lean
     cdef Event event
+    cdef LeanTouch *touch
     cdef uint32_t index = lean.free_touch
     if index != 0:
         lean.free_touch = touch_at(lean, index).next
     else:
         index = arena_add(&lean.touches)
     event.when_ns = done_ns
-    event.rank = <uint64_t> row
+    event.rank = <uint64_t> columns.row[i]
     event.payload = index
     heap_push(&lean.order, event)
-    return touch_at(lean, index)
-
-
-cdef inline bint pages_present(
-    const File *file, uint64_t sector, uint32_t nbytes
-) noexcept nogil:
-    """Tell whether all pages of a write are there."""
-    cdef uint64_t first = sector >> SECTORS_PER_PAGE_SHIFT
-    cdef uint64_t end = first + (
-        ((sector & 7) * 512 + nbytes + PAGE_BYTES - 1) >> PAGE_SHIFT
-    )
-    cdef uint64_t base = first >> WORD_SHIFT << WORD_SHIFT
-    cdef Leaf *leaf
-    while base < end:
-        leaf = leaf_get(file, base)
-        if leaf == NULL or word_mask(first, end, base) & ~word_at(leaf, base).present:
-            return False
-        base += WORD_PAGES
-    return True
-
-
-cdef inline void settled_shrink(Lean *lean, int64_t now) noexcept nogil:
-    """Forget the settled writes that are served; hold more if they are many."""
-    cdef LeanTouch *settled = <LeanTouch *> lean.settled.data
-    cdef uint32_t kept = 1
-    cdef uint32_t i
-    for i in range(1, lean.settled.length):
-        settled[kept] = settled[i]
-        kept += settled[i].done_ns > now
-    lean.settled.length = kept
-    if kept * 2 > lean.most_settled:
-        lean.most_settled *= 2
-
-
-cdef inline void settled_reopen(Lean *lean, int64_t now) noexcept nogil:
-    """Pages are to be freed: what was settled and is not served may find them gone."""
-    cdef LeanTouch *settled = <LeanTouch *> lean.settled.data
-    cdef uint32_t i
-    for i in range(1, lean.settled.length):
-        if settled[i].done_ns > now:
-            touch_order(lean, settled[i].done_ns, settled[i].row)[0] = settled[i]
-    lean.settled.length = 1
+    touch = touch_at(lean, index)
+    touch.row = columns.row[i]
+    touch.sector = columns.sector[i]
+    touch.nbytes = columns.nbytes[i]
+    touch.issuer = columns.issuer[i]
+    touch.account = account_find(sim, columns.issuer[i], columns.device[i])
+    touch.worker = worker
+    touch.memory_payer = memory_payer
+    touch.device = columns.device[i]
+    touch.op = <uint8_t> columns.op[i]
 
 
 cdef inline void touches_run(Sim *sim, int64_t until) noexcept nogil:
@@ -136,27 +98,103 @@ cdef inline void touches_run(Sim *sim, int64_t until) noexcept nogil:
         lean.free_touch = event.payload
 
 
-cdef inline void lean_touch(
-    Sim *sim, const Request *request, int64_t now, int64_t done_ns
+cdef inline bint pages_present(
+    const File *file, uint64_t sector, uint32_t nbytes
 ) noexcept nogil:
-    """A request that is served at `done_ns` touches its pages then."""
+    """Tell whether all pages of a write are there."""
+    cdef uint64_t first = sector >> SECTORS_PER_PAGE_SHIFT
+    cdef uint64_t end = first + (
+        ((sector & 7) * 512 + nbytes + PAGE_BYTES - 1) >> PAGE_SHIFT
+    )
+    cdef uint64_t base = first >> WORD_SHIFT << WORD_SHIFT
+    cdef Leaf *leaf
+    while base < end:
+        leaf = leaf_get(file, base)
+        if leaf == NULL or word_mask(first, end, base) & ~word_at(leaf, base).present:
+            return False
+        base += WORD_PAGES
+    return True
+
+
+cdef inline bint settled_open(Lean *lean, int64_t n_rows) noexcept nogil:
+    """A batch comes: make room for it; tell whether there was memory for that."""
+    cdef int64_t *larger
+    lean.n_reopened = 0
+    if n_rows > lean.max_settled:
+        larger = <int64_t *> realloc(
+            lean.settled_ns, <size_t> n_rows * sizeof(int64_t)
+        )
+        if larger == NULL:
+            return False
+        lean.settled_ns = larger
+        lean.max_settled = n_rows
+    return True
+
+
+cdef inline void settled_reopen(
+    Sim *sim, const Columns *columns, int64_t end, int64_t now
+) noexcept nogil:
+    """Pages may be freed: what was settled and is not served may find them gone.
+
+    Such a write's worker is still the one that its account always has.
+    """
     cdef Lean *lean = &sim.lean
-    cdef uint32_t index
-    if not sim.set.pages_on or request.nbytes == 0:
+    cdef int64_t i
+    cdef uint32_t worker
+    for i in range(lean.n_reopened, end):
+        if lean.settled_ns[i] > now:
+            worker = usual_worker(
+                sim,
+                account_find(sim, columns.issuer[i], columns.device[i]),
+                columns.device[i],
+            )
+            touch_order(
+                sim,
+                columns,
+                i,
+                worker,
+                sim.memory_css[usual_payer(sim, columns.issuer[i])],
+                lean.settled_ns[i],
+            )
+    lean.n_reopened = end
+
+
+cdef inline void row_touches(
+    Sim *sim,
+    const Columns *columns,
+    int64_t i,
+    uint32_t worker,
+    uint32_t memory_payer,
+    int64_t now,
+    int64_t done_ns,
+) noexcept nogil:
+    """A row that is served at `done_ns` touches its pages then, in order."""
+    cdef Lean *lean = &sim.lean
+    if not sim.set.pages_on or columns.nbytes[i] == 0:
         return
-    if request.op == OP_DISCARD or request.op == OP_WRITE_ZEROES:
-        settled_reopen(lean, now)
+    if columns.op[i] == OP_DISCARD or columns.op[i] == OP_WRITE_ZEROES:
+        settled_reopen(sim, columns, i, now)
         lean.n_frees += 1
-    elif request.op != OP_WRITE:
+    elif columns.op[i] != OP_WRITE:
         return
-    elif lean.n_frees == 0 and pages_present(
-        &sim.devices[request.device].file, request.sector, request.nbytes
-    ):
-        if lean.settled.length > lean.most_settled:
-            settled_shrink(lean, now)
-        index = arena_add(&lean.settled)
-        touch_fill((<LeanTouch *> lean.settled.data) + index, request, done_ns)
-        return
-    touch_fill(touch_order(lean, done_ns, request.row), request, done_ns)
+    touch_order(sim, columns, i, worker, memory_payer, done_ns)
     if lean.n_frees > 0 or lean.order.length > HELD_TOUCHES:
         touches_run(sim, now)
+
+
+cdef inline bint row_settles(
+    Sim *sim, const Columns *columns, int64_t i, int64_t done_ns
+) noexcept nogil:
+    """Tell whether a read or write has no page to touch, and remember a write."""
+    if (
+        columns.op[i] != OP_WRITE
+        or not sim.set.pages_on
+        or columns.nbytes[i] == 0
+    ):
+        return True
+    if sim.lean.n_frees > 0 or not pages_present(
+        &sim.devices[columns.device[i]].file, columns.sector[i], columns.nbytes[i]
+    ):
+        return False
+    sim.lean.settled_ns[i] = done_ns
+    return True

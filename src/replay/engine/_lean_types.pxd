@@ -13,20 +13,34 @@ cdef struct LeanWorker:
     int64_t commands
     int64_t wait_ns         # of its one issuer, behind itself
     int64_t wait_count
+    # ends of its commands, in a ring of Lean.ends: from the first that may not be past
+    uint32_t ring
+    uint32_t room           # a power of two
+    uint32_t first          # counts on and on, as the next one
+    uint32_t end
     uint32_t issuer
-    uint32_t first          # ends of its commands that are not past, by time
-    uint32_t last
-    uint32_t n_ends
     uint32_t serving        # slot of the command it is at, if its issuers are several
     bint shared             # they are
 
-cdef struct LeanEnd:
-    int64_t done_ns
-    uint32_t next
+cdef struct LeanRow:
+    # a request, not yet counted
+    uint32_t account
+    uint32_t charge
+    uint32_t nbytes
+    uint32_t service_ns
+    uint32_t wait_ns
+    uint16_t n_bios
+    uint8_t op              # OP_READ or OP_WRITE
+
+cdef struct LeanCommand:
+    # who serves a row, and who pays
+    uint32_t account
+    uint32_t worker
+    uint32_t io_payer
+    uint32_t memory_payer
 
 cdef struct LeanTouch:
     # what a request does to pages once it is served
-    int64_t done_ns
     int64_t row
     uint64_t sector
     uint32_t nbytes
@@ -44,16 +58,24 @@ cdef struct LeanDevice:
 
 cdef struct Lean:
     Arena workers
-    Arena ends
-    uint32_t free_end
+    Arena ends              # int64_t, times
     LeanDevice *devices
+    int64_t timer_ns        # of the first timer
     uint32_t *n_issuers     # of each cgroup's worker
+    LeanRow *rows
+    LeanRow *sorted         # as many: room to sort them
+    uint32_t n_rows
+    uint32_t max_rows
+    uint32_t nowhere        # index of a Histogram that nobody looks at
     Arena touches
     uint32_t free_touch
     uint32_t n_frees        # touches that free pages
     Heap order              # of touches
-    Arena settled           # LeanTouch that had nothing to do when they arrived
-    uint32_t most_settled
+    # by the place in the batch: when a write is served that had nothing to do when it
+    # arrived; 0 = another one
+    int64_t *settled_ns
+    int64_t max_settled
+    int64_t n_reopened      # rows of the batch that were looked through
 
 
 cdef inline bint lean_failed(const Lean *lean) noexcept nogil:
@@ -62,7 +84,6 @@ cdef inline bint lean_failed(const Lean *lean) noexcept nogil:
         lean.workers.failed
         or lean.ends.failed
         or lean.touches.failed
-        or lean.settled.failed
         or lean.order.failed
     )
 
@@ -72,7 +93,9 @@ cdef inline void lean_close(Lean *lean) noexcept nogil:
     arena_close(&lean.workers)
     arena_close(&lean.ends)
     arena_close(&lean.touches)
-    arena_close(&lean.settled)
     heap_close(&lean.order)
     free(lean.devices)
     free(lean.n_issuers)
+    free(lean.rows)
+    free(lean.sorted)
+    free(lean.settled_ns)

@@ -12,8 +12,8 @@ it: it is armed by the first, and runs a minute later.
 from libc.stdint cimport int64_t, uint32_t
 
 from replay.engine._arena cimport arena_add
-from replay.engine._heap cimport heap_first, heap_pop
-from replay.engine._lean_types cimport Lean, LeanDevice, LeanEnd, LeanWorker
+from replay.engine._heap cimport Event, heap_first, heap_pop
+from replay.engine._lean_types cimport Lean, LeanDevice, LeanWorker
 from replay.engine._server cimport (
     request_at,
     request_new,
@@ -23,7 +23,8 @@ from replay.engine._server cimport (
 from replay.engine._streams cimport max_event_ns, push
 from replay.engine._types cimport (
     EVENT_TIMER,
-    OP_FLUSH,
+    POLICY_PER_CGROUP,
+    POLICY_ROOT,
     RESOURCE_WORKER,
     Account,
     Device,
@@ -41,6 +42,10 @@ from replay.engine._workers cimport (
 )
 
 
+cdef enum:
+    FIRST_ENDS = 8
+
+
 cdef inline LeanWorker *lean_at(const Sim *sim, uint32_t index) noexcept nogil:
     """Return what the lean path knows of a worker."""
     return (<LeanWorker *> sim.lean.workers.data) + index
@@ -51,23 +56,46 @@ cdef inline void lean_watch(Sim *sim, uint32_t device, int64_t now) noexcept nog
     sim.lean.devices[device].watched = now + idle_ns() < max_event_ns()
     if sim.lean.devices[device].watched:
         push(sim, now + idle_ns(), EVENT_TIMER, device, 0)
+        sim.lean.timer_ns = min(sim.lean.timer_ns, now + idle_ns())
+
+
+cdef inline uint32_t usual_worker(
+    const Sim *sim, uint32_t account, unsigned int device
+) noexcept nogil:
+    """Return the worker that an account's reads and writes had last, 0 for none."""
+    if sim.set.policy == POLICY_PER_CGROUP:
+        return ((<Account *> sim.accounts.data) + account).worker
+    return sim.devices[device].root_worker
+
+
+cdef inline uint32_t usual_payer(const Sim *sim, uint32_t issuer) noexcept nogil:
+    """Return in whose name its usual worker does the I/O."""
+    return 0 if sim.set.policy == POLICY_ROOT else sim.blkcg[issuer]
+
+
+cdef inline void ends_grow(Lean *lean, LeanWorker *worker) noexcept nogil:
+    """Make room for the ends of more commands; the old place is left behind."""
+    cdef uint32_t room = max(<uint32_t> FIRST_ENDS, 2 * worker.room)
+    cdef uint32_t ring = arena_add(&lean.ends)
+    cdef int64_t *ends
+    cdef uint32_t i, _i
+    for _i in range(1, room):
+        arena_add(&lean.ends)
+    if lean.ends.failed:
+        worker.first = worker.end   # the run stops soon
+        return
+    ends = <int64_t *> lean.ends.data
+    for i in range(worker.first, worker.end):
+        ends[ring + (i & (room - 1))] = ends[worker.ring + (i & (worker.room - 1))]
+    worker.ring = ring
+    worker.room = room
 
 
 cdef inline uint32_t lean_pick(Sim *sim, Request *request, int64_t now) noexcept nogil:
-    """Choose the worker of a request, and with it who pays."""
-    cdef const Account *account = (<Account *> sim.accounts.data) + request.account
-    cdef uint32_t index = account.worker
+    """Choose the worker of any request, and with it who pays."""
+    cdef uint32_t index = worker_pick(sim, request, now)
+    cdef uint32_t device = request.device
     cdef LeanWorker *worker
-    if (
-        index != 0
-        and lean_at(sim, index).free_ns >= 0
-        and request.op != OP_FLUSH
-    ):
-        request.io_payer = sim.blkcg[request.issuer]
-        request.memory_payer = sim.memory_css[request.io_payer]
-        request.worker = index
-        return index
-    index = worker_pick(sim, request, now)
     worker_at(sim, index).commands -= 1     # counted here, as all others
     if index < sim.lean.workers.length:
         return index
@@ -80,55 +108,40 @@ cdef inline uint32_t lean_pick(Sim *sim, Request *request, int64_t now) noexcept
         worker_at(sim, index).kind != WORKER_IDLES
         or sim.lean.n_issuers[worker_at(sim, index).cgroup] != 1
     )
-    if (
-        sim.devices[request.device].timer_ns < 0
-        and not sim.lean.devices[request.device].watched
-    ):
-        lean_watch(sim, request.device, now)
+    ends_grow(&sim.lean, worker)
+    if sim.devices[device].timer_ns < 0 and not sim.lean.devices[device].watched:
+        lean_watch(sim, device, now)
     return index
 
 
-cdef inline void ends_drop(Lean *lean, LeanWorker *worker) noexcept nogil:
-    """Forget all ends of a worker's commands."""
-    if worker.first != 0:
-        ((<LeanEnd *> lean.ends.data) + worker.last).next = lean.free_end
-        lean.free_end = worker.first
-        worker.first = worker.last = worker.n_ends = 0
+cdef inline void ends_pass(
+    const Lean *lean, LeanWorker *worker, int64_t now
+) noexcept nogil:
+    """Forget the ends that are past; one to come is there.
 
-
-cdef inline void ends_pass(Lean *lean, LeanWorker *worker, int64_t now) noexcept nogil:
-    """Forget the ends that are past; one to come remains."""
-    cdef LeanEnd *ends = <LeanEnd *> lean.ends.data
-    cdef uint32_t index = worker.first
-    cdef uint32_t following
-    while ends[index].done_ns <= now:
-        following = ends[index].next
-        ends[index].next = lean.free_end
-        lean.free_end = index
-        worker.n_ends -= 1
-        index = following
-    worker.first = index
+    That is one or two at most arrivals: so many are looked at without a branch.
+    """
+    cdef const int64_t *ring = (<const int64_t *> lean.ends.data) + worker.ring
+    cdef uint32_t mask = worker.room - 1
+    cdef uint32_t first = worker.first
+    first += ring[first & mask] <= now
+    first += ring[first & mask] <= now
+    first += ring[first & mask] <= now
+    while ring[first & mask] <= now:
+        first += 1
+    worker.first = first
 
 
 cdef inline void ends_add(
-    Lean *lean, LeanWorker *worker, int64_t done_ns
+    Lean *lean, LeanWorker *worker, int64_t done_ns, bint lasts
 ) noexcept nogil:
-    """Note the end of a worker's last command."""
-    cdef uint32_t index = lean.free_end
-    cdef LeanEnd *end
-    if index != 0:
-        lean.free_end = ((<LeanEnd *> lean.ends.data) + index).next
-    else:
-        index = arena_add(&lean.ends)
-    end = (<LeanEnd *> lean.ends.data) + index
-    end.done_ns = done_ns
-    end.next = 0
-    if worker.first == 0:
-        worker.first = index
-    else:
-        ((<LeanEnd *> lean.ends.data) + worker.last).next = index
-    worker.last = index
-    worker.n_ends += 1
+    """Note the end of a worker's last command, if it takes any time."""
+    if worker.end - worker.first == worker.room:
+        ends_grow(lean, worker)
+    (<int64_t *> lean.ends.data)[
+        worker.ring + (worker.end & (worker.room - 1))
+    ] = done_ns
+    worker.end += lasts
 
 
 cdef inline void line_leave(
@@ -151,50 +164,60 @@ cdef inline void line_enter(
     Sim *sim,
     uint32_t index,
     LeanWorker *worker,
-    const Request *request,
+    uint32_t account,
     int64_t now,
     int64_t until,
 ) noexcept nogil:
     """Stand in the queue of a worker of several issuers, which is free at `until`."""
     cdef uint32_t slot = request_new(sim)
-    request_at(sim, slot).issuer = request.issuer
-    request_at(sim, slot).account = request.account
-    request_at(sim, slot).served_ns = until
+    cdef Request *request = request_at(sim, slot)
+    request.account = account
+    request.issuer = ((<Account *> sim.accounts.data) + account).issuer
+    request.served_ns = until
     if server_enter(sim, &worker_at(sim, index).server, slot, now):
         worker.serving = slot
 
 
-cdef inline int64_t lean_begin(
-    Sim *sim, const Request *request, int64_t now
-) noexcept nogil:
-    """Give a command to its worker; return when it begins."""
-    cdef Lean *lean = &sim.lean
-    cdef LeanWorker *worker = lean_at(sim, request.worker)
-    cdef LeanDevice *device = &lean.devices[request.device]
-    cdef int64_t begin = max(now, worker.free_ns)
-    cdef int64_t until = begin + request.service_ns
-    worker.busy_ns += request.service_ns
-    if worker.shared:
-        line_leave(sim, request.worker, worker, now)
-        if until > now:
-            line_enter(sim, request.worker, worker, request, now, until)
-    elif worker.free_ns > now:
-        ends_pass(lean, worker, now)
-        worker.wait_ns += begin - now
-        worker.wait_count += worker.n_ends
-    else:
-        ends_drop(lean, worker)
+cdef inline void lean_idled(Sim *sim, uint32_t index, int64_t free_ns) noexcept nogil:
+    """A worker idled from `free_ns` on, and no timer is armed: note the first of them."""
+    cdef LeanDevice *device = &sim.lean.devices[worker_at(sim, index).device]
     if (
-        worker.free_ns <= now
-        and sim.devices[request.device].timer_ns < 0
-        and worker.commands > 0
-        and worker_at(sim, request.worker).kind == WORKER_IDLES
-        and not 0 <= device.idled_ns <= worker.free_ns
+        worker_at(sim, index).kind == WORKER_IDLES
+        and lean_at(sim, index).commands > 0
+        and not 0 <= device.idled_ns <= free_ns
     ):
-        device.idled_ns = worker.free_ns
-    if until > begin and not worker.shared:
+        device.idled_ns = free_ns
+
+
+cdef inline int64_t lean_begin(
+    Sim *sim,
+    uint32_t index,
+    unsigned int device,
+    uint32_t account,
+    int64_t service_ns,
+    int64_t now,
+) noexcept nogil:
+    """Give a command to its worker; return when it begins, as soon as that is free."""
+    cdef Lean *lean = &sim.lean
+    cdef LeanWorker *worker = lean_at(sim, index)
+    cdef int64_t begin = max(now, worker.free_ns)
+    cdef int64_t until = begin + service_ns
+    if worker.free_ns <= now and sim.devices[device].timer_ns < 0:
+        lean_idled(sim, index, worker.free_ns)
+    if worker.shared:
+        line_leave(sim, index, worker, now)
+        if until > now:
+            line_enter(sim, index, worker, account, now, until)
+    else:
+        if worker.free_ns > now:
+            ends_pass(lean, worker, now)
+            worker.wait_ns += begin - now
+            worker.wait_count += worker.end - worker.first
+        else:
+            worker.first = worker.end
         # who comes later waits for it; what takes no time nobody waits for
-        ends_add(lean, worker, until)
+        ends_add(lean, worker, until, service_ns > 0)
+    worker.busy_ns += service_ns
     worker.commands += 1
     worker.free_ns = until
     return begin
@@ -243,15 +266,15 @@ cdef inline void lean_timer(Sim *sim, uint32_t index, int64_t now) noexcept nogi
         lean_watch(sim, index, now)
 
 
-cdef inline void lean_timers_end(Sim *sim) noexcept nogil:
-    """Run the timers before the last request is served."""
-    cdef uint32_t index
-    cdef int64_t when_ns
-    while sim.heap.length > 0 and heap_first(&sim.heap).when_ns < sim.end_ns:
-        when_ns = heap_first(&sim.heap).when_ns
-        index = <uint32_t> heap_first(&sim.heap).rank
-        heap_pop(&sim.heap)
-        lean_timer(sim, index, when_ns)
+cdef inline void lean_timers(Sim *sim, int64_t until) noexcept nogil:
+    """Run the timers up to a time: no other event is ever pending."""
+    cdef Event event
+    while sim.heap.length > 0 and heap_first(&sim.heap).when_ns <= until:
+        event = heap_pop(&sim.heap)
+        lean_timer(sim, <uint32_t> event.rank, event.when_ns)
+    sim.lean.timer_ns = max_event_ns()
+    if sim.heap.length > 0:
+        sim.lean.timer_ns = heap_first(&sim.heap).when_ns
 
 
 cdef inline void lean_workers_end(Sim *sim) noexcept nogil:

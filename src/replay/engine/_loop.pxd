@@ -11,8 +11,7 @@ from replay.engine._alone cimport alone_row, alone_settle, alone_settle_device
 from replay.engine._backcharge cimport stream_delay
 from replay.engine._cost cimport cost_begin, cost_done
 from replay.engine._heap cimport RANK_KIND_SHIFT, Event, heap_first, heap_pop
-from replay.engine._lean cimport lean_end, lean_row
-from replay.engine._lean_workers cimport lean_timer
+from replay.engine._lean cimport lean_end
 from replay.engine._limit_events cimport limit_event
 from replay.engine._lock cimport shared_finished, shared_freeze, shared_thaw
 from replay.engine._memory cimport memory_touch
@@ -285,9 +284,6 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
     if kind == EVENT_TIMER and sequence >= sim.n_devices:
         write_back_timer(sim, <uint32_t> sequence - sim.n_devices, event.when_ns)
         return
-    if kind == EVENT_TIMER and sim.set.lean:
-        lean_timer(sim, <uint32_t> sequence, event.when_ns)
-        return
     if kind == EVENT_TIMER:
         alone_settle_device(sim, <uint32_t> sequence)
         if workers_reap(sim, &sim.devices[sequence], event.when_ns):
@@ -361,9 +357,7 @@ cdef inline void run_rows(
                 run_event(sim)
             if now >= sim.timeline.cut_ns:
                 timeline_cut(sim, now)
-            if sim.set.lean:
-                lean_row(sim, columns, i, now)
-            elif not sim.set.in_bulk or not alone_row(sim, columns, i, now):
+            if not sim.set.in_bulk or not alone_row(sim, columns, i, now):
                 queue_row(sim, columns, i, now, -1)
         # scratch entries carry the rows until the next look (see _arena.pxd)
         if i & 255 == 255 and out_of_memory(sim):

@@ -1,0 +1,169 @@
+"""Requests of the lean path, counted many at once.
+
+What a request adds to its charge and to its histograms does not depend on the order, so
+it is written down in a few bytes and counted with others, those of near accounts
+together. Sums, extremes and buckets are those of `count_charged` and `count_completed`.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+
+from replay.engine._arena cimport allocate, arena_add
+from replay.engine._histogram cimport (
+    SUB,
+    Histogram,
+    Octave,
+    bucket_of,
+    histogram_add,
+    histogram_extend,
+)
+from replay.engine._lean_types cimport Lean, LeanRow
+from replay.engine._near cimport are_far, near_sort
+from replay.engine._types cimport (
+    IO_RBYTES,
+    IO_RIOS,
+    SIM_SUM_RANGE,
+    STAGE_DEVICE,
+    STAGE_DEVICE_WAITED,
+    STAGE_DISPATCH,
+    STAGE_TOTAL,
+    Account,
+    Charge,
+    Columns,
+    LatencyBlock,
+    Sim,
+)
+
+cdef enum:
+    # rows that are held, for few accounts (12 KiB) and at most (24 MiB, twice)
+    MIN_ROWS = 1 << 9
+    MAX_ROWS = 1 << 20
+    ROWS_AN_ACCOUNT = 8
+
+
+cdef inline bint rows_open(Lean *lean, uint32_t capacity) noexcept nogil:
+    """Make room for rows; tell whether there was memory for it."""
+    lean.n_rows = 0
+    lean.max_rows = capacity
+    lean.rows = <LeanRow *> allocate(capacity * sizeof(LeanRow))
+    lean.sorted = <LeanRow *> allocate(capacity * sizeof(LeanRow))
+    return lean.rows != NULL and lean.sorted != NULL
+
+
+cdef inline void rows_grow(Sim *sim) noexcept nogil:
+    """Hold more rows if there are more accounts; there are none now."""
+    cdef uint32_t capacity = sim.lean.max_rows
+    cdef Lean larger = sim.lean
+    while capacity < MAX_ROWS and capacity < ROWS_AN_ACCOUNT * sim.accounts.length:
+        capacity *= 2
+    if capacity == sim.lean.max_rows:
+        return
+    if not rows_open(&larger, capacity):
+        free(larger.rows)       # the smaller one does as well
+        free(larger.sorted)
+        return
+    free(sim.lean.rows)
+    free(sim.lean.sorted)
+    sim.lean = larger
+
+
+cdef inline uint32_t nowhere_make(Sim *sim) noexcept nogil:
+    """Make a histogram for what is not counted: where a 0 goes without a branch."""
+    cdef uint32_t index = 0
+    histogram_add(&sim.histograms, &sim.octaves, &index, 1)
+    return index
+
+
+cdef inline void time_add(
+    Sim *sim, LatencyBlock *block, int stage, int64_t value_ns
+) noexcept nogil:
+    """Count a stage's time; zeros follow from the number of requests."""
+    cdef Histogram *histogram
+    # 0 goes nowhere, without a branch: nobody can tell ahead which service takes no time
+    cdef uint32_t nowhere = sim.lean.nowhere
+    cdef uint32_t index = nowhere ^ (
+        (block.stages[stage] ^ nowhere) & -<uint32_t> (value_ns > 0)
+    )
+    cdef uint32_t bucket = bucket_of(<uint64_t> value_ns)
+    cdef uint32_t octave
+    # what is not there yet has index 0, and the scratch entries have no octaves
+    histogram = (<Histogram *> sim.histograms.data) + index
+    octave = histogram.octaves[bucket // SUB]
+    if octave == 0:
+        histogram_add(&sim.histograms, &sim.octaves, &block.stages[stage], value_ns)
+        return
+    ((<Octave *> sim.octaves.data) + octave).counts[bucket % SUB] += 1
+    histogram_extend(histogram, value_ns)
+
+
+cdef inline void rows_count(Sim *sim, const LeanRow *rows, uint32_t n) noexcept nogil:
+    """Count requests in their charges and histograms."""
+    cdef const LeanRow *row
+    cdef Account *account
+    cdef LatencyBlock *block
+    cdef int64_t *io
+    cdef int64_t total_ns = 0
+    cdef int64_t took_ns
+    cdef uint32_t i
+    for i in range(n):
+        row = &rows[i]
+        account = (<Account *> sim.accounts.data) + row.account
+        if account.latency[row.op] == 0:
+            account.latency[row.op] = arena_add(&sim.blocks)
+        block = (<LatencyBlock *> sim.blocks.data) + account.latency[row.op]
+        block.count += 1
+        # a read's columns, or behind each of them a write's: as in `io_add`
+        io = ((<Charge *> sim.charges.data) + row.charge).io + row.op
+        io[IO_RBYTES] += row.nbytes
+        io[IO_RIOS] += row.n_bios
+        took_ns = <int64_t> row.wait_ns + row.service_ns
+        total_ns += took_ns
+        if row.wait_ns == 0:
+            time_add(sim, block, STAGE_DEVICE, took_ns)
+            continue
+        time_add(sim, block, STAGE_DEVICE_WAITED, row.service_ns)
+        time_add(sim, block, STAGE_DISPATCH, row.wait_ns)
+        time_add(sim, block, STAGE_TOTAL, took_ns)
+    sim.counts.requests += n
+    sim.counts.completed += n
+    sim.total_ns += total_ns
+    if sim.total_ns >= <int64_t> 1 << 62:
+        sim.status = SIM_SUM_RANGE
+
+
+cdef inline void rows_fold(Sim *sim) noexcept nogil:
+    """Count all requests that are held."""
+    cdef Lean *lean = &sim.lean
+    cdef const LeanRow *rows = lean.rows
+    cdef uint32_t n = lean.n_rows
+    if are_far(sim.accounts.length):
+        near_sort(
+            <const uint8_t *> lean.rows,
+            <uint8_t *> lean.sorted,
+            n,
+            sizeof(LeanRow),
+            0,      # `account` is the first field
+            sim.accounts.length,
+        )
+        rows = lean.sorted
+    rows_count(sim, rows, n)
+    lean.n_rows = 0
+    rows_grow(sim)
+
+
+cdef inline void row_hold(
+    Sim *sim, const Columns *columns, int64_t i, uint32_t account, uint32_t wait_ns
+) noexcept nogil:
+    """Write a read or write down, to be counted to its account's last charge."""
+    cdef Lean *lean = &sim.lean
+    cdef LeanRow *row = lean.rows + lean.n_rows
+    row.account = account
+    row.charge = ((<const Account *> sim.accounts.data) + account).charge
+    row.nbytes = columns.nbytes[i]
+    row.service_ns = <uint32_t> columns.service_ns[i]
+    row.wait_ns = wait_ns
+    row.n_bios = <uint16_t> columns.n_bios[i]
+    row.op = <uint8_t> columns.op[i]
+    lean.n_rows += 1
+    if lean.n_rows == lean.max_rows:
+        rows_fold(sim)
