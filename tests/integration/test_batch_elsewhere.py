@@ -15,9 +15,10 @@ import replay
 from elsewhere import dask_cluster, s3_server, wait_for
 from replay.dataset import journal as journal_module
 from replay.dataset import lock as lock_module
+from replay.dataset.generation import Pairs
 from replay.dataset.journal import Journal, Parts
-from replay.dataset.layout import Layout, Manifest, write_manifest
-from replay.dataset.lock import locked
+from replay.dataset.layout import Layout, Manifest, read_manifest, write_manifest
+from replay.dataset.lock import Held, locked
 from replay.dataset.places import Place
 from replay.dataset.publish import publish, recover
 from replay.dataset.rows import FAILED, SCHEMAS, STATE_NAMES, State, records
@@ -185,8 +186,15 @@ def test_a_batch_that_was_taken_for_dead_does_not_go_on(bucket: str) -> None:
     assert layout.lock.read() == theirs
 
 
+@pytest.mark.parametrize(
+    ("lock", "said"),
+    [
+        (b'{"token": "new", "beat": 1, "holder": "a third"}', "a third is at work on"),
+        (b"", "another batch took it over meanwhile and has ended"),
+    ],
+)
 def test_a_batch_that_was_taken_for_dead_writes_nothing_more(
-    bucket: str, monkeypatch: pytest.MonkeyPatch
+    bucket: str, monkeypatch: pytest.MonkeyPatch, lock: bytes, said: str
 ) -> None:
     upload(bucket)
     inputs, output = f"{bucket}/in", f"{bucket}/out"
@@ -201,18 +209,32 @@ def test_a_batch_that_was_taken_for_dead_writes_nothing_more(
         if done > len(NAMES) and not seen:
             layout.lock.write(b'{"token": "dead", "beat": 7, "holder": "me"}')
             replay.batch(inputs, output=output, policies=POLICIES, jobs=1)
-            layout.lock.write(b'{"token": "new", "beat": 1, "holder": "a third"}')
+            if lock:
+                layout.lock.write(lock)
             seen.append(objects(layout))
 
     # WHEN it goes on, THEN it is told so, and there is nothing new of it
-    with pytest.raises(OutputError, match="a third is at work on it"):
+    with pytest.raises(OutputError, match=said):
         replay.batch(inputs, output=output, policies=POLICIES, progress=lose, jobs=1)
     assert objects(layout) == seen[0]
+    assert (layout.lock.read() if lock else layout.lock.find() or b"") == lock
     layout.lock.remove()
     # AND the tables are those of an undisturbed batch
     whole = f"{bucket}/whole"
     replay.batch(inputs, output=whole, policies=POLICIES, jobs=1)
     assert_equal(output, whole)
+
+
+def test_tables_of_another_batch_are_not_replaced(bucket: str) -> None:
+    # GIVEN a batch that believes to hold the dataset, and tables that came meanwhile
+    layout = Layout(Place.of(f"{bucket}/out"))
+    before = Manifest(generation=4)
+    write_manifest(layout.manifest, Manifest(generation=7))
+    Pairs.read(layout, 0).write(layout.pairs(4))
+    # WHEN it publishes, THEN it is told so, and they stay
+    with pytest.raises(OutputError, match="another batch has changed it meanwhile"):
+        publish(layout, before, Held())
+    assert read_manifest(layout.root).generation == 7
 
 
 def objects(layout: Layout) -> set[str]:

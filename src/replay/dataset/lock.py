@@ -127,42 +127,52 @@ class _Lease(Held):
             if seen != first:
                 break
         if seen and seen != first:
-            raise _held(self._layout, json.dumps(seen.get("holder")).encode())
+            raise _held(self._layout, json.dumps(seen.get("holder", "")).encode())
         self.taken_over = bool(seen)
         self._write()
         # two may have come to this point at once: the last one to write has it
         time.sleep(self._beat_s / 5)
-        now = self._read()
-        if now.get("token") != self._token:
-            raise _held(self._layout, json.dumps(now.get("holder")).encode())
+        self._check_token()
         self._thread.start()
 
     def check(self) -> None:
         """Make sure of it, and say once more that this batch lives."""
-        seen = self._read()
-        if seen.get("token") != self._token:
-            raise _held(self._layout, json.dumps(seen.get("holder", "")).encode())
+        self._check_token()
         self._write()
 
     def release(self) -> None:
         self._done.set()
         self._thread.join()
         # a store that is gone now takes the lock for one of the dead
-        with suppress(OSError):
-            if self._read().get("token") == self._token:
-                self._layout.lock.remove()
+        with suppress(OSError, OutputError):
+            self._check_token()
+            self._layout.lock.remove()
 
     def _renew(self) -> None:
         while not self._done.wait(self._beat_s):
             try:
-                if self._read().get("token", self._token) != self._token:
-                    # it was taken for dead: the other one's word stays
-                    return
+                self._check_token()
                 self._write()
+            except OutputError:
+                # it was taken for dead: the other one's word stays, and so does it if
+                # the other one has ended
+                return
             except Exception:
                 # each store has errors of its own. It may be back for the next beat; if
                 # not, writing results fails
                 continue
+
+    def _check_token(self) -> None:
+        """Raise OutputError if the lock is not this batch's."""
+        with self._writing:
+            seen = self._read()
+        if not seen:
+            raise OutputError(
+                f"{self._layout.root}: another batch took it over meanwhile and has "
+                "ended: run the same command again"
+            )
+        if seen.get("token") != self._token:
+            raise _held(self._layout, json.dumps(seen.get("holder", "")).encode())
 
     def _write(self) -> None:
         with self._writing:
@@ -171,11 +181,15 @@ class _Lease(Held):
             self._layout.lock.write(json.dumps(told).encode())
 
     def _read(self) -> dict[str, object]:
+        """Read what stands there; nothing if there is no lock."""
         try:
             found = json.loads(self._layout.lock.read())
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
             return {}
-        return found if isinstance(found, dict) else {}
+        except ValueError:
+            # where a file is seen while it is written it is whole soon
+            return {"token": "half written"}
+        return found if isinstance(found, dict) else {"token": "strange"}
 
 
 def _me() -> str:

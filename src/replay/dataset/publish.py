@@ -64,6 +64,12 @@ def publish(layout: Layout, manifest: Manifest, held: Held) -> Manifest:
             raise
     # that took a while
     held.check()
+    there = decode_manifest(layout.manifest.read(), layout.manifest).generation
+    if there != manifest.generation:
+        raise OutputError(
+            f"{layout.root}: another batch has changed it meanwhile: run the same "
+            "command again"
+        )
     if layout.root.local is not None:
         write_manifest(layout.coming, coming)
         _put_in_place(layout)
