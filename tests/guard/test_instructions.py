@@ -46,13 +46,14 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     assert done.returncode == 0, done.stderr[-2000:]
     # a dump between any two calls and one at the end; those of nothing are left out
     dumps = sorted(directory.glob("out.*"), key=lambda path: int(path.suffix[1:]))
-    found = [n for n in map(_total, [*dumps, directory / "out"]) if n > 0]
+    found = [n for n in map(total_of, [*dumps, directory / "out"]) if n > 0]
     if not found:
         pytest.skip("the compiled engine has no symbols")
     return {name: total // N_REQUESTS for name, total in zip(CASES, found, strict=True)}
 
 
-def _total(dump: Path) -> int:
+def total_of(dump: Path) -> int:
+    """Return the instructions that callgrind counted in a file."""
     for line in dump.read_text().splitlines():
         if line.startswith(("summary:", "totals:")):
             return int(line.split()[1])
