@@ -56,6 +56,8 @@ extensions = [
 ]
 
 setup(
+    # a compiler for each processor: installing is mostly waiting for them
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
         extensions,
         include_path=["src"],
