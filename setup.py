@@ -65,5 +65,5 @@ setup(
         # coverage reads the C beside its source; else it stays out of the tree
         build_dir=None if PROFILE == "coverage" else f"build/cython/{PROFILE}",
         annotate=PROFILE == "debug",
-    )
+    ),
 )

@@ -91,6 +91,13 @@ def test_wrong_usage_exits_with_2(runner: CliRunner, arguments: list[str]) -> No
     assert "Usage: " in result.stderr
 
 
+def test_a_command_that_is_mistyped_is_named(runner: CliRunner) -> None:
+    result = runner.invoke(main.cli, ["rnu", "trace"])
+    assert result.exit_code == 2
+    assert result.stderr.endswith("No such command 'rnu'. Did you mean 'run'?\n")
+    assert "mean" not in runner.invoke(main.cli, ["xyzzy"]).stderr
+
+
 def test_a_refusal_is_one_line_on_stderr(
     runner: CliRunner, command: types.ModuleType
 ) -> None:

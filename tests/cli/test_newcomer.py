@@ -85,6 +85,20 @@ def test_a_memory_question_of_a_disks_trace_is_answered_by_what_is_offered(
     assert shown.startswith("/a: 8.0 KiB")
 
 
+def test_requests_of_nobody_are_told_by_what_to_name(table: list[str]) -> None:
+    whose = [table[0], "--columns", COLUMNS.removesuffix(",cgroup=who")]
+    shown, _ = invoke("run", *whose)
+    assert "all are the root's; name the column that says whose it is (cgroup=" in shown
+
+
+def test_nothing_replayed_is_no_answer(table: list[str]) -> None:
+    shown, _ = invoke("run", *table, "--op", "read")
+    assert shown.startswith("0 requests of no device recorded in ")
+    assert "Nothing was replayed" in shown
+    assert "Every cgroup paid" not in shown
+    assert "Filtered by --op read: 0 of 3 requests" in shown
+
+
 def test_a_page_cache_that_is_assumed_is_named(table: list[str]) -> None:
     keys = ["--set", "/a/memory.max=4K", "--set", "driver.direct_io=false"]
     shown, _ = invoke("run", *table, *keys)

@@ -69,6 +69,9 @@ def summary(result: Result) -> RenderableType:
         Readable at 80 columns. The first 20 cgroups by I/O, and how many more.
     """
     found = facts(result)
+    if not result.info["trace"]["rows"]:
+        nothing = Text("\nNothing was replayed, so there is nothing to tell.")
+        return Group(_title(result.info), nothing, *_notes(result.info))
     untimed = _untimed(result.info)
     return Group(
         _title(result.info),
@@ -95,7 +98,9 @@ def _title(info: dict[str, Any]) -> Text:
         if counts.get(name)
     )
     devices = ", ".join(trace["devices"][:4]) or "no device"
-    line = f"{requests} of {'all devices as one' if devices == 'all' else devices}"
+    if devices == "all":
+        devices = "all devices as one" if rows else "no device"
+    line = f"{requests} of {devices}"
     if len(trace["devices"]) > 4:
         line += f" and {len(trace['devices']) - 4} more devices"
     line += f" recorded in {time_text(trace['span_ns'])}"

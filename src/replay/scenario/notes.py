@@ -214,9 +214,12 @@ def trace_notes(
     ids = {cgroup.id for cgroup in summary.cgroups if cgroup.n_requests}
     notes = []
     if ids <= {0} and summary.n_rows and not assigns:
+        better = "record with the blk_cgroup option on"
+        if summary.format == "csv":
+            better = "name the column that says whose it is (cgroup=COLUMN)"
         notes.append(
-            "no request carries a cgroup id: all are the root's; record with the "
-            "blk_cgroup option on, or name their cgroups by [[assign]]"
+            f"no request carries a cgroup id: all are the root's; {better}, or name "
+            "their cgroups by [[assign]]"
         )
     unqueued = summary.quality.unmatched.get("issue_without_queue", 0)
     if unqueued:
