@@ -6,6 +6,7 @@ from libc.stdlib cimport calloc
 from replay.engine._cache_types cimport Protection
 from replay.engine._limits cimport preorder_fill
 from replay.engine._types cimport Group, Sim, Task
+from replay.engine._victims cimport victims_fill
 
 
 cdef inline int groups_fill(Sim *sim, object setup) except -1:
@@ -83,4 +84,6 @@ cdef inline int tasks_fill(Sim *sim, object setup) except -1:
         task.kernel = kernel[i] != 0
         task.killed_ns = -1
         task.reap_ns = -1
+    if sim.n_tasks > 0:
+        victims_fill(sim)
     return 0

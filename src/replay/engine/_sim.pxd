@@ -54,6 +54,8 @@ cdef enum:
     # entries of a table by device and cgroup: 16 MiB, of which what is used is touched
     MAX_TABLE = 1 << 22
 
+from replay.engine._victims cimport victims_close, victims_open
+
 
 cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
     """Tell whether any part of the state could not grow."""
@@ -111,12 +113,17 @@ cdef inline bint lists_open(Sim *sim) noexcept nogil:
     """Make the lists of page cache; tell whether there was memory for them."""
     arena_open(&sim.links, sizeof(Links))
     sim.lists = <PageLists *> calloc(sim.n_cgroups, sizeof(PageLists))
+    return sim.lists != NULL
+
+
+cdef inline bint preorder_open(Sim *sim) noexcept nogil:
+    """Make room for the order of cgroups; tell whether there was memory for it."""
     sim.preorder = <uint32_t *> calloc(sim.n_cgroups, 3 * sizeof(uint32_t))
     if sim.preorder == NULL:
         return False
     sim.preorder_at = sim.preorder + sim.n_cgroups
     sim.preorder_end = sim.preorder_at + sim.n_cgroups
-    return sim.lists != NULL
+    return True
 
 
 cdef inline bint tables_open(Sim *sim) noexcept nogil:
@@ -170,6 +177,10 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
             return False
     if sim.set.cache_on and not lists_open(sim):
         return False
+    if (sim.set.cache_on or sim.n_tasks > 0) and not preorder_open(sim):
+        return False
+    if not victims_open(sim):
+        return False
     for i in range(sim.n_devices):
         if not device_open(sim, &sim.devices[i]):
             return False
@@ -201,6 +212,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     free(sim.lists)
     free(sim.protection)
     free(sim.preorder)
+    victims_close(sim)
     arena_close(&sim.links)
     free(sim.streams)
     heap_close(&sim.heap)

@@ -8,6 +8,13 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from replay.engine._arena cimport arena_add
 from replay.engine._limits cimport PAGE_BYTES, ceil_pages, is_below, memory_count
 from replay.engine._types cimport Group, Kill, Request, Sim, Task
+from replay.engine._victims cimport (
+    dying_add,
+    dying_count,
+    dying_pop,
+    victim_below,
+    victim_set,
+)
 
 cdef enum:
     # OOM_REAPER_DELAY
@@ -32,6 +39,7 @@ cdef inline void killable_count(Sim *sim, const Task *task, int n) noexcept nogi
     cdef int32_t at = <int32_t> task.cgroup
     if task.adj == NEVER:
         return
+    victim_set(sim, <uint32_t> (task - sim.tasks), n > 0)
     while at >= 0:
         sim.groups[at].n_killable += n
         at = sim.groups[at].parent
@@ -68,7 +76,7 @@ cdef inline void task_completes(Sim *sim, int32_t index, int64_t nbytes) noexcep
     if task.killed_ns >= 0:
         if task.in_flight_bytes == 0 and task.reap_ns >= 0:
             task.reap_ns = -1   # it could exit
-            sim.n_dying -= 1
+            dying_count(sim, task, -1)
         if task.reap_ns < 0:
             task_shrink(
                 sim, task, min(task.resident, ceil_pages(task.in_flight_bytes))
@@ -103,15 +111,15 @@ cdef inline bint task_stopped(
 
 cdef inline void tasks_reap(Sim *sim, int64_t now) noexcept nogil:
     """Give back what killed tasks held, once the reaper has come to them."""
-    cdef uint32_t i
     cdef Task *task
-    if sim.n_dying == 0:
-        return
-    for i in range(sim.n_tasks):
-        task = &sim.tasks[i]
-        if 0 <= task.reap_ns <= now:
+    while sim.victims.first_dying != 0:
+        task = &sim.tasks[sim.victims.first_dying - 1]
+        if task.reap_ns > now:
+            return
+        dying_pop(sim)
+        if task.reap_ns >= 0:
             task.reap_ns = -1
-            sim.n_dying -= 1
+            dying_count(sim, task, -1)
             task_shrink(
                 sim, task, min(task.resident, ceil_pages(task.in_flight_bytes))
             )
@@ -119,17 +127,16 @@ cdef inline void tasks_reap(Sim *sim, int64_t now) noexcept nogil:
 
 cdef inline int64_t dying_until(const Sim *sim, int32_t over) noexcept nogil:
     """Return when a killed task below a limit gives its memory back, -1 for none."""
-    cdef int64_t until = -1
-    cdef uint32_t i
+    cdef uint32_t index = sim.victims.first_dying
     cdef const Task *task
-    if sim.n_dying == 0:
+    if sim.n_dying == 0 or sim.victims.n_dying[over] == 0:
         return -1
-    for i in range(sim.n_tasks):
-        task = &sim.tasks[i]
+    while index != 0:
+        task = &sim.tasks[index - 1]
         if task.reap_ns >= 0 and is_below(sim, <int32_t> task.cgroup, over):
-            if until < 0 or task.reap_ns < until:
-                until = task.reap_ns
-    return until
+            return task.reap_ns
+        index = task.next_dying
+    return -1
 
 
 cdef inline bint is_killable(const Task *task) noexcept nogil:
@@ -172,7 +179,7 @@ cdef inline void task_kill(
     kill_count(sim, <int32_t> task.cgroup)
     if task.in_flight_bytes > 0:
         task.reap_ns = now + reaper_ns()
-        sim.n_dying += 1
+        dying_add(sim, victim)
     else:
         task_shrink(sim, task, 0)
 
@@ -197,25 +204,15 @@ cdef inline bint oom_kill(
     bint
         Whether there was one.
     """
-    cdef int64_t share = sim.groups[over].limit // 1000
     cdef int64_t usage = sim.groups[over].usage
-    cdef int64_t score
-    cdef int64_t most = 0
-    cdef int32_t victim = -1
+    cdef int32_t victim
     cdef int32_t group = -1
     cdef int32_t at
     cdef uint32_t i
     cdef const Task *task
     if sim.groups[over].n_killable == 0:
         return False
-    for i in range(sim.n_tasks):
-        task = &sim.tasks[i]
-        if not is_killable(task) or not is_below(sim, <int32_t> task.cgroup, over):
-            continue
-        score = task.rss + task.adj * share
-        if victim < 0 or score >= most:
-            victim = <int32_t> i
-            most = score
+    victim = victim_below(sim, over)
     if victim < 0:
         return False
     at = <int32_t> sim.tasks[victim].cgroup
@@ -233,8 +230,10 @@ cdef inline bint oom_kill(
         sim.groups[at].oom_group_kill += 1
         at = sim.groups[at].parent
     kill_count(sim, <int32_t> sim.tasks[victim].cgroup)
-    for i in range(sim.n_tasks):
+    i = sim.victims.first_task[group]
+    while sim.groups[group].n_killable > 0:
         task = &sim.tasks[i]
         if is_killable(task) and is_below(sim, <int32_t> task.cgroup, group):
             task_kill(sim, i, over, usage, request, now)
+        i += 1
     return True

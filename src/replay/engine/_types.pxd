@@ -43,6 +43,7 @@ from replay.engine._row_types cimport Columns
 from replay.engine._stream_types cimport Stream
 from replay.engine._throttle_types cimport Limit, QueueNode
 from replay.engine._timeline_state cimport Timeline
+from replay.engine._victim_types cimport Victims
 
 cdef enum:
     # positions in replay.trace.schema.OPS
@@ -274,6 +275,7 @@ cdef struct Task:
     int64_t reap_ns         # when the reaper comes to it, -1 = it came or never will
     int64_t in_flight_bytes
     int64_t resident
+    uint32_t next_dying     # task + 1, see _victims.pxd
 
 cdef struct Done:
     # a row of the `requests` table
@@ -355,6 +357,7 @@ cdef struct Sim:
     const int32_t *kernel_pids
     Group *groups
     Task *tasks
+    Victims victims
     Device *devices
     int64_t *backing_io     # n_cgroups x N_IO, or NULL
     Protection *protection  # of each cgroup, or NULL: none has any
