@@ -10,12 +10,10 @@ from libc.stdlib cimport free
 
 from replay.engine._arena cimport allocate, arena_add
 from replay.engine._histogram cimport (
-    SUB,
-    Histogram,
-    Octave,
-    bucket_of,
+    Places,
     histogram_add,
-    histogram_extend,
+    histogram_count,
+    places_of,
 )
 from replay.engine._lean_types cimport Lean, LeanRow
 from replay.engine._near cimport are_far, near_sort
@@ -70,30 +68,27 @@ cdef inline void rows_grow(Sim *sim) noexcept nogil:
 cdef inline uint32_t nowhere_make(Sim *sim) noexcept nogil:
     """Make a histogram for what is not counted: where a 0 goes without a branch."""
     cdef uint32_t index = 0
-    histogram_add(&sim.histograms, &sim.octaves, &index, 1)
+    histogram_add(&sim.histograms, &index, 1)
     return index
 
 
 cdef inline void time_add(
-    Sim *sim, LatencyBlock *block, int stage, int64_t value_ns
+    Sim *sim, Places *places, LatencyBlock *block, int stage, int64_t value_ns
 ) noexcept nogil:
     """Count a stage's time; zeros follow from the number of requests."""
-    cdef Histogram *histogram
     # 0 goes nowhere, without a branch: nobody can tell ahead which service takes no time
     cdef uint32_t nowhere = sim.lean.nowhere
     cdef uint32_t index = nowhere ^ (
         (block.stages[stage] ^ nowhere) & -<uint32_t> (value_ns > 0)
     )
-    cdef uint32_t bucket = bucket_of(<uint64_t> value_ns)
-    cdef uint32_t octave
-    # what is not there yet has index 0, and the scratch entries have no octaves
-    histogram = (<Histogram *> sim.histograms.data) + index
-    octave = histogram.octaves[bucket // SUB]
-    if octave == 0:
-        histogram_add(&sim.histograms, &sim.octaves, &block.stages[stage], value_ns)
+    # what is not there yet has index 0, and there is no place in the scratch entry
+    if histogram_count(places, index, value_ns):
         return
-    ((<Octave *> sim.octaves.data) + octave).counts[bucket % SUB] += 1
-    histogram_extend(histogram, value_ns)
+    if value_ns > 0:
+        histogram_add(&sim.histograms, &block.stages[stage], value_ns)
+    else:
+        histogram_add(&sim.histograms, &sim.lean.nowhere, value_ns)
+    places[0] = places_of(&sim.histograms)
 
 
 cdef inline void rows_count(Sim *sim, const LeanRow *rows, uint32_t n) noexcept nogil:
@@ -101,6 +96,7 @@ cdef inline void rows_count(Sim *sim, const LeanRow *rows, uint32_t n) noexcept 
     cdef const LeanRow *row
     cdef Account *account
     cdef LatencyBlock *block
+    cdef Places places = places_of(&sim.histograms)
     cdef int64_t *io
     cdef int64_t total_ns = 0
     cdef int64_t took_ns
@@ -119,11 +115,11 @@ cdef inline void rows_count(Sim *sim, const LeanRow *rows, uint32_t n) noexcept 
         took_ns = <int64_t> row.wait_ns + row.service_ns
         total_ns += took_ns
         if row.wait_ns == 0:
-            time_add(sim, block, STAGE_DEVICE, took_ns)
+            time_add(sim, &places, block, STAGE_DEVICE, took_ns)
             continue
-        time_add(sim, block, STAGE_DEVICE_WAITED, row.service_ns)
-        time_add(sim, block, STAGE_DISPATCH, row.wait_ns)
-        time_add(sim, block, STAGE_TOTAL, took_ns)
+        time_add(sim, &places, block, STAGE_DEVICE_WAITED, row.service_ns)
+        time_add(sim, &places, block, STAGE_DISPATCH, row.wait_ns)
+        time_add(sim, &places, block, STAGE_TOTAL, took_ns)
     sim.counts.requests += n
     sim.counts.completed += n
     sim.total_ns += total_ns
