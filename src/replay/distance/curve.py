@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from replay.distance.cache import (
     FREES,
@@ -250,21 +251,26 @@ class _Tmpfs:
         if self._setup.event == ArrivalEvent.QUEUE:
             arrival, other = other, arrival
         arrival = np.where(arrival < 0, other, arrival)
-        for row, time_ns, device, op, sector, nbytes, issuer, task in zip(
-            columns.row.tolist(),
-            arrival.tolist(),
-            columns.device.tolist(),
-            columns.op.tolist(),
-            columns.sector.tolist(),
-            columns.nbytes.tolist(),
-            columns.issuer.tolist(),
-            columns.task.tolist(),
+        replayed = columns.device != NOT_REPLAYED
+        begins, ends = self._tasks(np.where(replayed, columns.task, NO_TASK))
+        # nothing else changes what is charged: a read is not looked at
+        moves = replayed & (columns.nbytes > 0)
+        moves &= np.isin(columns.op, [WRITE, *FREES])
+        moves[[*begins, *ends]] = True
+        at = np.flatnonzero(moves)
+        for position, row, time_ns, device, op, sector, nbytes, issuer in zip(
+            at.tolist(),
+            columns.row[at].tolist(),
+            arrival[at].tolist(),
+            columns.device[at].tolist(),
+            columns.op[at].tolist(),
+            columns.sector[at].tolist(),
+            columns.nbytes[at].tolist(),
+            columns.issuer[at].tolist(),
             strict=True,
         ):
-            if device == NOT_REPLAYED:
-                continue
-            if task != NO_TASK:
-                self._begin(task)
+            if position in begins:
+                self._add_rss(begins[position], 1)
             start, end = sector * SECTOR_BYTES, sector * SECTOR_BYTES + nbytes
             if op == WRITE and nbytes:
                 payer = self._css[issuer]
@@ -283,19 +289,30 @@ class _Tmpfs:
                         self._usage.add(payer, -pages)
                     for payer in payers:
                         self._usage.add(payer, 0, -1)
-            if task != NO_TASK:
-                self._end(task)
+            if position in ends:
+                self._add_rss(ends[position], -1)
 
-    def _begin(self, task: int) -> None:
-        if self._left[task] == int(self._setup.task_requests[task]):
-            rss = int(self._setup.task_rss[task])
-            self._usage.add(int(self._setup.task_cgroup[task]), rss)
+    def _tasks(self, task: NDArray[np.int32]) -> tuple[dict[int, int], dict[int, int]]:
+        """Return the tasks that begin and that end, by the position of that row."""
+        begins: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        found, first, n_rows = np.unique(task, return_index=True, return_counts=True)
+        last = len(task) - 1 - np.unique(task[::-1], return_index=True)[1]
+        for one, begin, end, n in zip(
+            found.tolist(), first.tolist(), last.tolist(), n_rows.tolist(), strict=True
+        ):
+            if one == NO_TASK:
+                continue
+            if self._left[one] == self._setup.task_requests[one]:
+                begins[begin] = one
+            self._left[one] -= n
+            if self._left[one] == 0:
+                ends[end] = one
+        return begins, ends
 
-    def _end(self, task: int) -> None:
-        self._left[task] -= 1
-        if self._left[task] == 0:
-            rss = int(self._setup.task_rss[task])
-            self._usage.add(int(self._setup.task_cgroup[task]), -rss)
+    def _add_rss(self, task: int, sign: int) -> None:
+        rss = int(self._setup.task_rss[task])
+        self._usage.add(int(self._setup.task_cgroup[task]), sign * rss)
 
     def curves(self) -> list[TmpfsCurve]:
         """Return what was found."""
