@@ -278,7 +278,7 @@ def _protection(nbytes: int | None) -> int:
     return ALL_PAGES if pages == NO_LIMIT else pages
 
 
-def _dirty(scenario: Scenario) -> dict[str, int]:
+def _dirty(scenario: Scenario) -> dict[str, Any]:
     """Return the fields of ``vm.dirty_*``."""
     machine = scenario.machine
     return {
