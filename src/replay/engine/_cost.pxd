@@ -27,7 +27,6 @@ from replay.engine._cost_types cimport (
     CostDevice,
     CostGroup,
     CostNow,
-    RequestLimits,
     ahead_of,
     cost_of,
 )
@@ -300,13 +299,13 @@ cdef inline uint32_t bio_cgroup(const Sim *sim, const Request *request) noexcept
 
 
 cdef inline void cost_begin(Sim *sim, uint32_t slot) noexcept nogil:
-    """Make room for what a new request costs: nothing yet."""
-    cdef RequestLimits *costs
+    """Make room for what limits note of a new request; it costs nothing yet."""
+    cdef Request *request = request_at(sim, slot)
+    request.cost[ABOVE] = request.cost[BELOW] = 0
+    if sim.n_latencies == 0:
+        return
     while sim.request_limits.length <= slot and not sim.request_limits.failed:
         arena_add(&sim.request_limits)
-    if slot < sim.request_limits.length:
-        costs = (<RequestLimits *> sim.request_limits.data) + slot
-        costs.cost[ABOVE] = costs.cost[BELOW] = 0
 
 
 cdef inline void cost_done(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:

@@ -49,7 +49,7 @@ cdef enum:
     WHOLE = 1 << 16         # a share of the whole device
     PER_US = 137438         # virtual time of a us, rounded as the kernel has it
     PER_NS = 137
-    ABOVE = 0               # positions in RequestLimits.cost
+    ABOVE = 0               # positions in Request.cost
     BELOW = 1
 
 cdef struct CostNow:
@@ -139,9 +139,8 @@ cdef struct CostDevice:
     int64_t forgive_usage
 
 cdef struct RequestLimits:
-    # above and below: of the device while it waits, then of its group's own time
-    int64_t cost[2]
-    int64_t issued_ns[2]    # when it came to io.latency
+    # with io.latency alone; above and below
+    int64_t issued_ns[2]    # when it came to it
     int32_t waits_at        # cgroup where it waits for a place in flight, -1: for budget
 
 cdef struct CostRow:

@@ -21,7 +21,7 @@ from replay.engine._cost_types cimport (
     mul_div,
 )
 from replay.engine._cost_weights cimport change_weights, refresh_shares
-from replay.engine._server cimport request_at
+from replay.engine._server cimport request_at, request_prefetch
 from replay.engine._streams cimport push
 from replay.engine._types cimport (
     EVENT_COST,
@@ -63,7 +63,7 @@ cdef inline int64_t *request_cost(
     const Sim *sim, const CostDevice *device, uint32_t slot
 ) noexcept nogil:
     """Return where a request's cost on a device stands."""
-    return &limits_of(sim, slot).cost[BELOW if device.place < 0 else ABOVE]
+    return &request_at(sim, slot).cost[BELOW if device.place < 0 else ABOVE]
 
 
 cdef inline void cost_commit(
@@ -180,6 +180,7 @@ cdef inline void kick(
         if budget < 0:
             break
         group.head = request_at(sim, slot).next
+        request_prefetch(sim, group.head)
         if group.head == 0:
             group.tail = 0
         cost_commit(sim, device, group, slot, absolute, cost)

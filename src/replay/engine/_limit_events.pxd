@@ -61,7 +61,7 @@ cdef inline bint goes_on(Sim *sim, uint32_t slot, bint above, int64_t now) noexc
     cdef const Request *request = request_at(sim, slot)
     cdef uint32_t cgroup = bio_cgroup(sim, request) if above else request.io_payer
     cdef LatencyDevice *device = latency_device(sim, request.device if above else -1)
-    cdef int32_t waited_at = limits_of(sim, slot).waits_at
+    cdef int32_t waited_at = -1 if device == NULL else limits_of(sim, slot).waits_at
     wait_add(
         sim,
         request.issuer,

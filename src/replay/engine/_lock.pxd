@@ -165,16 +165,10 @@ cdef inline uint32_t shared_place(
 ) noexcept nogil:
     """Return the place of a request's cgroup: the first that is free if it has none."""
     cdef Account *account = (<Account *> sim.accounts.data) + request.account
+    # where its cgroup stood last is where it stands, if it does
     cdef uint32_t place = account.lock_place
-    cdef uint64_t left = lock.live
     if lock.sharers[place].count > 0 and lock.sharers[place].cgroup == request.issuer:
         return place
-    while left != 0:
-        place = <uint32_t> lowest_bit(left)
-        if lock.sharers[place].cgroup == request.issuer:
-            account.lock_place = <uint8_t> place
-            return place
-        left &= left - 1
     if ~lock.live == 0:
         if lock.sharers[OTHERS_PLACE].count == 0:
             sharer_begin(lock, OTHERS_PLACE, sim.n_cgroups)

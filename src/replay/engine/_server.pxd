@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from replay.engine._arena cimport arena_add
+from replay.engine._prefetch cimport prefetch
 from replay.engine._queue_types cimport (
     MAX_WAITING_CGROUPS,
     Server,
@@ -35,6 +36,14 @@ cdef inline uint32_t request_new(Sim *sim) noexcept nogil:
         sim.free_request = request_at(sim, slot).next
         return slot
     return arena_add(&sim.requests)
+
+
+cdef inline void request_prefetch(const Sim *sim, uint32_t slot) noexcept nogil:
+    """Fetch ahead a request whose turn comes soon: a long queue is in no cache."""
+    cdef const uint8_t *at = <const uint8_t *> request_at(sim, slot)
+    prefetch(at)
+    prefetch(at + 64)
+    prefetch(at + 128)
 
 
 cdef inline Waiting *lanes_of(const Sim *sim, const Server *server) noexcept nogil:

@@ -179,10 +179,12 @@ cdef inline bint issues(
     Sim *sim, uint32_t slot, int place, uint32_t cgroup, bint is_bio, int64_t now
 ) noexcept nogil:
     """Have the budget to issue, and a place in flight, or wait; tell which."""
-    cdef RequestLimits *limits = limits_of(sim, slot)
+    cdef RequestLimits *limits
     cdef LatencyDevice *device = latency_device(sim, place)
-    limits.issued_ns[place < 0] = now
-    limits.waits_at = -1
+    if sim.n_latencies > 0:
+        limits = limits_of(sim, slot)
+        limits.issued_ns[place < 0] = now
+        limits.waits_at = -1
     if not cost_enter(sim, cost_device(sim, place), slot, cgroup, is_bio, now):
         return False
     return device == NULL or latency_climb(

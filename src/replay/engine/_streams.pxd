@@ -45,11 +45,11 @@ cdef inline void push(
     event.when_ns = when_ns
     event.rank = kind << RANK_KIND_SHIFT | <uint64_t> sequence
     event.payload = payload
-    if kind == EVENT_TIMER:
+    if kind == EVENT_TIMER or kind == EVENT_PERIOD or kind == EVENT_LATENCY:
         heap_push_far(&sim.heap, event)
         return
     heap_push(&sim.heap, event)
-    sim.pending += kind != EVENT_PERIOD and kind != EVENT_LATENCY
+    sim.pending += 1
 
 
 cdef inline const Columns *part_of(const Sim *sim, int64_t *position) noexcept nogil:

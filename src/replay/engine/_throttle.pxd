@@ -7,7 +7,7 @@ throtl_trim_slice(), throtl_dispatch_tg(), throtl_pop_queued().
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from replay.engine._clock cimport jiffies_now, share_of, time_of_jiffy
-from replay.engine._server cimport request_at
+from replay.engine._server cimport request_at, request_prefetch
 from replay.engine._streams cimport push
 from replay.engine._throttle_types cimport Limit, LimitDirection, QueueNode
 from replay.engine._types cimport (
@@ -185,6 +185,7 @@ cdef inline uint32_t node_pop(Sim *sim, LimitDirection *one) noexcept nogil:
     cdef QueueNode *node = &sim.queue_nodes[index]
     cdef uint32_t slot = node.head
     node.head = request_at(sim, slot).next
+    request_prefetch(sim, node.head)
     one.first = node.next
     if one.first == 0:
         one.last = 0

@@ -140,43 +140,48 @@ cdef enum:
     N_IO = 6
 
 cdef struct Request:
+    # three lines of the cache; while it waits for its turn only the first is looked at
     int64_t row
     int64_t arrival_ns
     int64_t tag_ns          # past the traced device's limits
+    int64_t throttled_from_ns
+    # where touching goes on after a sleep; of direct I/O: passes of io.max below
+    uint64_t next_page
+    uint32_t nbytes
+    uint32_t n_bios
+    uint32_t issuer
+    uint32_t account
+    uint32_t next           # behind it in a queue, or the next free slot
+    uint16_t device
+    uint8_t op
+    uint8_t is_meta         # with limits alone
+    # --
+    uint64_t sector
+    int64_t service_ns
     int64_t dispatch_ns     # with a tag
     int64_t start_ns        # with its worker; -1 before
     int64_t lock_ns         # with the file's lock
     int64_t device_ns       # past the limits of the device below
-    int64_t served_ns       # by the device; its pages are touched from now on
-    int64_t memory_ns       # slept while they are
-    int64_t throttled_from_ns
-    # where touching goes on after a sleep; of direct I/O: passes of io.max below
-    uint64_t next_page
-    int64_t service_ns
-    uint64_t sector
-    uint32_t nbytes
-    uint32_t n_bios
-    uint32_t issuer
     uint32_t memory_payer
     uint32_t io_payer
-    uint32_t account
     uint32_t worker         # index in Sim.workers, 0 = none
-    uint32_t next           # behind it in a queue, or the next free slot
     uint32_t place          # its cgroup's: in the queue it waits in, in a shared lock
+    # --
+    int64_t served_ns       # by the device; its pages are touched from now on
+    int64_t memory_ns       # slept while they are
     uint32_t oom_rounds     # that the present charge has failed
     uint32_t blocking       # cgroup whose limit the present sleep is for
     int32_t stream
     int32_t task
     int32_t error
     int32_t pid             # with policy `synchronous` alone
-    uint16_t device
-    uint8_t op
-    bint known
-    bint alone              # see Settings.ends_alone
-    bint holds_lock
-    bint shares_lock
-    bint is_meta            # with limits alone
-    bint holds_worker       # while it waits below for its cgroup's budget
+    # above and below: of the device while it waits, then of its group's own time
+    int64_t cost[2]
+    uint8_t known
+    uint8_t alone           # see Settings.ends_alone
+    uint8_t holds_lock
+    uint8_t shares_lock
+    uint8_t holds_worker    # while it waits below for its cgroup's budget
 
 cdef struct Worker:
     Server server
@@ -221,7 +226,7 @@ cdef struct Account:
     uint32_t issuer
     uint16_t device
     uint8_t lane                # in the last queue of several cgroups, a cache
-    uint8_t lock_place          # in the last shared lock, a cache
+    uint8_t lock_place          # where it stood last in the device's shared lock
     uint32_t latency[N_OPS]     # index of a LatencyBlock
     uint32_t worker             # that served it last, a cache
     uint32_t charge             # the last charge, a cache
