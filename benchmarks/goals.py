@@ -147,7 +147,8 @@ def goals(results: Sequence[Result]) -> str:
         if result is None or (goal.peer and goal.peer not in by_name):
             continue
         found, wanted, reached = _measured(goal, result, by_name.get(goal.peer))
-        found += _beside(goal, by_name)
+        if goal.beside:
+            found += _beside(goal, by_name)
         lines.append(f"| {goal.what} | {wanted} | {found} | {_word(reached)} |")
     if not lines:
         return ""
@@ -157,12 +158,19 @@ def goals(results: Sequence[Result]) -> str:
 
 
 def _beside(goal: Goal, by_name: dict[str, Result]) -> str:
-    shown = [
-        f"{what}: {_ratio(by_name[case], by_name[peer]):.1f} x"
-        for what, case, peer in goal.beside
-        if case in by_name and peer in by_name
-    ]
-    return f" ({', '.join(shown)})" if shown else ""
+    """Show the ratio of the processors' times, and other sizes, each with its own."""
+    shown = [f"CPU: {_cpu_ratio(by_name[goal.case], by_name[goal.peer]):.1f} x"]
+    for what, case, peer in goal.beside:
+        if case in by_name and peer in by_name:
+            pair = by_name[case], by_name[peer]
+            shown.append(
+                f"{what}: {_ratio(*pair):.1f} x, CPU {_cpu_ratio(*pair):.1f} x"
+            )
+    return f" ({'; '.join(shown)})"
+
+
+def _cpu_ratio(result: Result, peer: Result) -> float:
+    return peer.ns(peer.cpu) / result.ns(result.cpu)
 
 
 def _ratio(result: Result, peer: Result) -> float:

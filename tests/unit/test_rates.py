@@ -141,7 +141,11 @@ def test_goal_names_the_size_it_is_judged_at_and_shows_smaller_ones() -> None:
     line = cells(goals(found).splitlines()[2])
     # THEN the large one is judged, and the small one stands beside it
     assert "40 million events" in line[0]
-    assert line[1:] == ["25 x", "30.00 x (4 M: 10.0 x)", "reached"]
+    assert line[1:] == [
+        "25 x",
+        "30.00 x (CPU: 30.0 x; 4 M: 10.0 x, CPU 10.0 x)",
+        "reached",
+    ]
 
 
 def test_cold_conversion_and_copy_are_measured_in_turn(
