@@ -79,7 +79,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
     values: dict[str, Any] = {
         "throttle_cgroup": np.array([cgroup for cgroup, _ in limited], np.uint32),
         "throttle_device": np.array([device for _, device in limited], np.int32),
-        "throttle_rbps": rates([1, 40_960, 10**7]),
+        "throttle_rbps": rates([16, 40_960, 10**7]),
         "throttle_wbps": rates([1000, 65_536, 10**12]),
         "throttle_riops": rates([1, 33]),
         "throttle_wiops": rates([7, 1000]),
@@ -165,6 +165,8 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
     )
     if draw(st.booleans()):
         values["bfq_weight"] = np.array(draw(weights), np.uint32)
+    if n_devices == 2:
+        values["nested"] = draw(st.sampled_from([-1, -1, 0, 1]))
     values |= draw(cost_models(n, n_devices))
     values |= draw(latency_targets(n, n_devices))
     return Setup(**(values | fixed))

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 STAT = ("anon", "file", "shmem", "kernel")
-DEVICES = {"loop0": "7:0", "vdc": "254:32"}
+DEVICES = {"loop0": "7:0", "loop1": "7:1", "vdc": "254:32", "nullb1": "253:1"}
 
 Counters = dict[str, int | dict[str, int] | dict[str, dict[str, int]]]
 

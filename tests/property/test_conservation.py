@@ -24,12 +24,17 @@ from replay.engine.setup import (
     ServiceModel,
     Setup,
 )
-from strategies import DISCARD, READ, WRITE, columns_for, runs, setups
+from strategies import DISCARD, FLUSH, READ, WRITE, columns_for, runs, setups
 
 Run = tuple[Setup, Columns]
 
 REGION_PAGES = 512
 STAGES = ("throttle", "tag", "dispatch", "lock", "memory", "backing", "device")
+
+
+def with_rows(setup: Setup) -> st.SearchStrategy[Run]:
+    """Return a setup with rows for it."""
+    return columns_for(setup).map(lambda columns: (setup, columns))
 
 
 def count(raw: Raw, name: str) -> int:
@@ -78,7 +83,7 @@ def without_zeros(
     return {key: +counter for key, counter in counters.items() if +counter}
 
 
-@given(runs())
+@given(runs(nested=-1))
 def test_every_row_is_counted_once_by_what_became_of_it(run: Run) -> None:
     setup, columns = run
     raw = run_engine(setup, columns)
@@ -146,7 +151,7 @@ def test_latency_is_the_sum_of_the_requests(run: Run) -> None:
             assert abs(row[name] - sorted(times)[rank - 1]) <= row[name] / 100
 
 
-@given(runs())
+@given(runs(nested=-1))
 def test_waits_behind_others_sum_to_the_waits(run: Run) -> None:
     # GIVEN any run
     setup, columns = run
@@ -173,7 +178,7 @@ def test_waits_behind_others_sum_to_the_waits(run: Run) -> None:
     assert blamed == +waited
 
 
-@given(runs())
+@given(runs(nested=-1))
 def test_what_is_charged_is_what_was_issued(run: Run) -> None:
     # GIVEN any run, THEN the charges of a device's issuer, over all payers, are the
     # bytes and bios of its requests
@@ -196,7 +201,7 @@ def test_io_is_what_each_cgroup_submitted(data: st.DataObject) -> None:
         "task_requests": np.zeros(0, np.int64),
         "task_kernel": np.zeros(0, np.bool_),
     }
-    setup = data.draw(setups(**none))
+    setup = data.draw(setups(**none, nested=-1))
     columns = data.draw(columns_for(setup))
     columns = replace(columns, task=np.full(len(columns), -1, np.int32))
     raw = run_engine(setup, columns)
@@ -210,7 +215,7 @@ def test_io_is_what_each_cgroup_submitted(data: st.DataObject) -> None:
     assert io_rows(raw, "io", "cgroup", "device") == without_zeros(expected)
 
 
-@given(runs())
+@given(runs(nested=-1))
 def test_pages_charged_and_not_given_back_are_the_payers(run: Run) -> None:
     setup, columns = run
     raw = run_engine(setup, columns)
@@ -228,7 +233,7 @@ def test_pages_charged_and_not_given_back_are_the_payers(run: Run) -> None:
             assert laid_out % (REGION_PAGES * PAGE_BYTES) == 0
 
 
-@given(runs())
+@given(runs(nested=-1))
 def test_memory_of_a_cgroup_is_its_own_and_its_childrens(run: Run) -> None:
     setup, columns = run
     memory = records(run_engine(setup, columns), "memory")
@@ -283,7 +288,7 @@ def test_no_page_cache_is_ever_over_its_limit(data: st.DataObject) -> None:
         assert len(raw["errors"]["errno"]) == 0
 
 
-@given(runs(tmpfs=False, cached=True, direct_io=False, backing_device=True))
+@given(runs(tmpfs=False, cached=True, direct_io=False, backing_device=True, nested=-1))
 def test_what_is_below_a_page_cache_is_whole_pages_that_were_asked_for(
     run: Run,
 ) -> None:
@@ -299,7 +304,7 @@ def test_what_is_below_a_page_cache_is_whole_pages_that_were_asked_for(
     assert rbytes <= sum(raw["charges"]["charged_bytes"].tolist())
 
 
-@given(runs())
+@given(runs(nested=-1))
 def test_events_count_18_then_17_and_every_kill(run: Run) -> None:
     # SEMANTICS C.1: max = 17 * oom + n, n the charges that met a limit: some found room
     # once the stocks were drained, the others reached the OOM killer
@@ -342,7 +347,7 @@ def chain(setup: Setup, cgroup: int) -> list[int]:
     return found
 
 
-@given(runs())
+@given(runs(nested=-1))
 def test_time_never_goes_back(run: Run) -> None:
     setup, columns = run
     raw = run_engine(setup, columns)
@@ -373,7 +378,7 @@ def test_time_never_goes_back(run: Run) -> None:
             )
 
 
-@given(runs())
+@given(runs(nested=-1))
 def test_workers_account_for_their_commands_and_their_css(run: Run) -> None:
     setup, columns = run
     raw = run_engine(setup, columns)
@@ -415,7 +420,7 @@ def test_workers_account_for_their_commands_and_their_css(run: Run) -> None:
         assert all(row["cgroup"] == bound[row["device"]] for row in workers)
 
 
-@given(runs(tmpfs=True, direct_io=False))
+@given(runs(tmpfs=True, direct_io=False, nested=-1))
 def test_pages_stay_within_what_was_written(run: Run) -> None:
     # SEMANTICS A.6: only a write touches a page, so nobody owns what nobody wrote
     setup, columns = run
@@ -430,3 +435,38 @@ def test_pages_stay_within_what_was_written(run: Run) -> None:
             device = int(columns.device[row])
             written |= {(device, page) for page in range(first, last + 1)}
     assert raw["memory"]["own_shmem"].sum() <= len(written)
+
+
+@given(setups().filter(lambda setup: setup.nested >= 0).flatmap(with_rows))
+def test_nested_requests_are_counted_on_both_devices_and_ended_once(run: Run) -> None:
+    setup, columns = run
+    raw = run_engine(setup, columns)
+    ends = ("completed", "failed", "unfinished")
+    assert count(raw, "requests") == sum(count(raw, name) for name in ends)
+    rows = Counter(raw["requests"]["row"].tolist())
+    assert len(rows) == count(raw, "requests")
+    inner = raw["requests"]["device"] == setup.nested
+    below = set(raw["requests"]["row"][inner].tolist())
+    goes_down = (READ, WRITE, FLUSH)
+    for request in records(raw, "requests"):
+        row = request["row"]
+        if request["device"] == setup.nested:
+            continue
+        # a row of an outer device goes down unless it changes the map below alone
+        assert (row in below) == (columns.op[row] in goes_down)
+        assert rows[row] == 1 + (row in below)
+    # AND what a payer submits above is what it issues below
+    above: Counter[tuple[int, str]] = Counter()
+    for request in records(raw, "requests"):
+        row = request["row"]
+        op = int(columns.op[row])
+        if request["device"] != setup.nested and op in (READ, WRITE):
+            above[request["payer"], "rw"[op == WRITE]] += int(columns.nbytes[row])
+    came: Counter[tuple[int, str]] = Counter()
+    for request in records(raw, "requests"):
+        row = request["row"]
+        op = int(columns.op[row])
+        nested = request["device"] == setup.nested and rows[row] == 2
+        if nested and op in (READ, WRITE):
+            came[request["issuer"], "rw"[op == WRITE]] += int(columns.nbytes[row])
+    assert above == came

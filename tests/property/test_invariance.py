@@ -90,6 +90,9 @@ def renumbered(
             if len(setup.memory_low)
             else setup.memory_low,
             oom_group=setup.oom_group[old] if len(setup.oom_group) else setup.oom_group,
+            bfq_weight=setup.bfq_weight[old]
+            if len(setup.bfq_weight)
+            else setup.bfq_weight,
             cost_weight=np.ascontiguousarray(setup.cost_weight[:, old]),
             latency_target=np.ascontiguousarray(setup.latency_target[:, old]),
             instance_cgroup=new[setup.instance_cgroup].astype(np.uint32),
@@ -152,6 +155,9 @@ def test_cgroups_without_requests_limits_or_tasks_change_nothing(run: Run) -> No
         memory_min=longer(setup.memory_min),
         memory_low=longer(setup.memory_low),
         oom_group=longer(setup.oom_group),
+        bfq_weight=np.pad(
+            setup.bfq_weight, (0, len(setup.bfq_weight) > 0), constant_values=100
+        ),
         cost_weight=np.pad(setup.cost_weight, ((0, 0), (0, 1)), constant_values=100),
         latency_target=np.pad(setup.latency_target, ((0, 0), (0, 1))),
     )

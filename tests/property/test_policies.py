@@ -56,6 +56,7 @@ def direct_runs(draw: st.DrawFn, /) -> tuple[Setup, Columns]:
     setup = draw(
         setups(
             direct_io=True,
+            nested=-1,
             tmpfs=True,
             service=ServiceModel.LINEAR,
             event=ArrivalEvent.ISSUE,
@@ -108,7 +109,9 @@ def test_more_servers_never_let_anybody_wait_longer(
 def test_debts_and_delays_are_the_references(data: st.DataObject, page_us: int) -> None:
     # GIVEN a disk below of which a page takes so long that cgroups come to owe
     no_limits = NONE | NO_COSTS
-    setup = data.draw(setups(policy=Policy.BACKCHARGE, direct_io=True, **no_limits))
+    setup = data.draw(
+        setups(policy=Policy.BACKCHARGE, direct_io=True, nested=-1, **no_limits)
+    )
     setup = replace(
         setup,
         blkcg=np.arange(len(setup.parent), dtype=np.uint32),

@@ -129,7 +129,9 @@ cdef inline void count_charged(Sim *sim, const Request *request) noexcept nogil:
     """Count in whose name the driver does the request's I/O."""
     cdef Charge *charge = charge_of(sim, request, request.io_payer)
     io_add(charge.io, request.op, request.nbytes, request.n_bios)
-    if sim.backing_io != NULL and not sim.set.cache_on:
+    if sim.backing_io != NULL and not sim.set.cache_on and not (
+        sim.set.nested and request.device != sim.set.inner
+    ):
         io_add(
             sim.backing_io + <size_t> request.io_payer * N_IO,
             request.op,
@@ -224,13 +226,23 @@ cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexc
     done.device = request.device
 
 
+cdef inline void count_took(
+    Sim *sim, const Request *request, int64_t now
+) noexcept nogil:
+    """Count how long a request took on a device."""
+    sim.total_ns += now - request.arrival_ns
+    if sim.total_ns >= <int64_t> 1 << 62:
+        sim.status = SIM_SUM_RANGE
+    if request.known:
+        count_stages(sim, request, now)
+    if sim.set.want_requests:
+        count_done(sim, request, now)
+
+
 cdef inline void count_completed(
     Sim *sim, const Request *request, int64_t now
 ) noexcept nogil:
     """Count a request that the driver is done with."""
-    sim.total_ns += now - request.arrival_ns
-    if sim.total_ns >= <int64_t> 1 << 62:
-        sim.status = SIM_SUM_RANGE
     if request.error != 0:
         sim.counts.failed += 1
         count_failure(sim, request, request.error, request.nbytes, now)
@@ -238,7 +250,4 @@ cdef inline void count_completed(
         sim.counts.completed += 1
     else:
         sim.counts.unfinished += 1
-    if request.known:
-        count_stages(sim, request, now)
-    if sim.set.want_requests:
-        count_done(sim, request, now)
+    count_took(sim, request, now)

@@ -41,6 +41,7 @@ from replay.engine._cost_wait cimport (
 from replay.engine._cost_weights cimport change_weights, refresh_shares
 from replay.engine._latency cimport latency_device, latency_done
 from replay.engine._latency_types cimport LatencyDevice
+from replay.engine._nested cimport is_inside
 from replay.engine._server cimport request_at
 from replay.engine._streams cimport delay_stream
 from replay.engine._types cimport (
@@ -51,7 +52,7 @@ from replay.engine._types cimport (
     Request,
     Sim,
 )
-from replay.engine._workers cimport is_asynchronous
+from replay.engine._workers cimport is_outer, only_submits
 
 cdef enum:
     # further away than this, in pages, is not sequential
@@ -315,7 +316,7 @@ cdef inline void cost_done(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     cdef CostDevice *costs
     cdef LatencyDevice *latencies
     cdef int64_t took_ns, wait_ns
-    if sim.set.by_queue:
+    if sim.set.by_queue or is_inside(sim, slot):
         cgroup = bio_cgroup(sim, request)
         costs = cost_device(sim, request.device)
         if costs != NULL:
@@ -325,7 +326,7 @@ cdef inline void cost_done(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
         latencies = latency_device(sim, request.device)
         if latencies != NULL:
             latency_done(sim, latencies, slot, <int32_t> cgroup, True, now)
-    if is_asynchronous(sim, request.op):
+    if only_submits(sim, request) and not is_outer(sim, request):
         cgroup = request.io_payer
         costs = cost_device(sim, -1)
         if costs != NULL:

@@ -156,6 +156,7 @@ cdef class Engine:
         )
         sim.set.ends_alone = (
             setup.direct_io
+            and not sim.set.nested
             and not sim.set.issue_limits
             and not sim.set.by_queue
             and not sim.set.device_on

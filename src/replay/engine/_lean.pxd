@@ -75,6 +75,7 @@ cdef inline bint lean_fits(const Sim *sim, setup) except -1:
     """Tell whether a run's requests end when they would, whatever the others do."""
     return (
         not sim.set.direct_io
+        and not sim.set.nested
         and sim.set.policy <= POLICY_PER_CGROUP
         and sim.set.keeps_idle
         and not sim.set.limits_active

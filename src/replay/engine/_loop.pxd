@@ -6,7 +6,12 @@ with dependent arrivals, one release for each stream.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from replay.engine._accounts cimport account_of, count_completed, count_unissued
+from replay.engine._accounts cimport (
+    account_of,
+    count_completed,
+    count_took,
+    count_unissued,
+)
 from replay.engine._alone cimport alone_row, alone_settle, alone_settle_device
 from replay.engine._backcharge cimport stream_delay
 from replay.engine._cost cimport cost_begin, cost_done
@@ -15,6 +20,7 @@ from replay.engine._lean cimport lean_end
 from replay.engine._limit_events cimport limit_event
 from replay.engine._lock cimport shared_finished, shared_freeze, shared_thaw
 from replay.engine._memory cimport memory_touch
+from replay.engine._nested cimport is_inside, nested_begin, surface
 from replay.engine._prefetch cimport prefetch_rows
 from replay.engine._queue_types cimport SharedLock
 from replay.engine._rows cimport enters_driver, row_replayed
@@ -69,7 +75,13 @@ from replay.engine._types cimport (
 )
 from replay.engine._waits cimport wait_add
 from replay.engine._writeback cimport write_back_timer
-from replay.engine._workers cimport is_asynchronous, worker_at, workers_reap
+from replay.engine._workers cimport (
+    is_asynchronous,
+    is_outer,
+    only_submits,
+    worker_at,
+    workers_reap,
+)
 
 
 # -- completion -----------------------------------------------------------------------
@@ -84,7 +96,7 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     cdef uint32_t successor
     if sim.set.issue_limits:
         cost_done(sim, slot, now)
-    if sim.set.device_on:
+    if sim.set.device_on and not is_outer(sim, request):
         successor = device_leave(sim, device, issuer, now)
         if successor != 0:
             served_from(sim, successor, now)
@@ -93,11 +105,11 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
         if successor != 0:
             request_at(sim, successor).lock_ns = now
             serve(sim, successor, now)
-    if not is_asynchronous(sim, request.op):
+    if not only_submits(sim, request):
         worker_at(sim, worker_index).busy_ns += now - request.start_ns
         successor = next_command(sim, worker_index, issuer, now)
         start(sim, successor, now)
-    if sim.set.by_queue:
+    if sim.set.by_queue or is_inside(sim, slot):
         successor = server_leave(sim, &sim.devices[device].tags, issuer, now)
         if successor != 0:
             dispatch(sim, successor, now)
@@ -108,7 +120,7 @@ cdef inline void complete(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     cdef Request *request = request_at(sim, slot)
     cdef int64_t until
     request.served_ns = now
-    if request.worker != 0:
+    if request.worker != 0 and not is_outer(sim, request):
         until = memory_touch(sim, request, now)
         if until >= 0:
             sleep_until(sim, slot, now, until)
@@ -153,6 +165,12 @@ cdef inline void end_request(Sim *sim, uint32_t slot, int64_t now) noexcept nogi
     cdef int32_t stream = request.stream
     cdef bint dispatched = request.worker != 0
     sim.end_ns = max(sim.end_ns, now)
+    if is_inside(sim, slot):
+        count_took(sim, request, now)
+        let_go(sim, slot, now)
+        surface(sim, slot)
+        request = request_at(sim, slot)
+        request.served_ns = now
     if dispatched:
         count_completed(sim, request, now)
     if request.task != NO_TASK:
@@ -238,6 +256,8 @@ cdef inline void queue_row(
     request.error = 0
     request.holds_lock = False
     request.account = account_of(sim, request.issuer, request.device)
+    if sim.set.nested:
+        nested_begin(sim, slot)
     sim.end_ns = max(sim.end_ns, now)
     if task != NO_TASK:
         task_arrives(sim, task, nbytes)

@@ -22,6 +22,13 @@ cdef inline int policies_load(Sim *sim, object setup) except -1:
     sim.set.by_thread = sim.set.policy == POLICY_SYNCHRONOUS
     sim.set.pass_through = sim.set.policy == POLICY_PASS_THROUGH
     sim.set.backcharges = sim.set.policy == POLICY_BACKCHARGE
+    if not -1 <= setup.nested < <int> sim.n_devices or (
+        setup.nested >= 0 and sim.n_devices < 2
+    ):
+        raise ValueError("setup: a device to lie on beyond the last, or nothing on it")
+    sim.set.nested = setup.nested >= 0
+    if sim.set.nested:
+        sim.set.inner = setup.nested
     sim.set.root_has_worker = setup.root_has_worker
     sim.set.keeps_idle = setup.keeps_idle
     sim.set.leaks_css = setup.leaks_css

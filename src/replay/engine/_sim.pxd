@@ -24,6 +24,7 @@ from replay.engine._histogram cimport (
 from replay.engine._latency_open cimport latencies_close
 from replay.engine._lean_types cimport lean_close, lean_failed
 from replay.engine._lock cimport shared_close, shared_open
+from replay.engine._nested_types cimport Outer
 from replay.engine._pages cimport file_close, file_failed, file_open
 from replay.engine._samples cimport MIN_SAMPLES, samples_close, samples_open
 from replay.engine._queue_types cimport Wait, Waiting
@@ -63,6 +64,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
     if (
         sim.heap.failed
         or sim.requests.failed
+        or sim.outers.failed
         or sim.workers.failed
         or sim.stocked.failed
         or sim.waiting.failed
@@ -144,6 +146,7 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     cdef uint32_t i
     heap_open(&sim.heap)
     arena_open(&sim.requests, sizeof(Request))
+    arena_open(&sim.outers, sizeof(Outer))
     arena_open(&sim.workers, sizeof(Worker))
     arena_open(&sim.stocked, sizeof(uint32_t))
     arena_open(&sim.waiting, sizeof(Waiting))
@@ -217,6 +220,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     free(sim.streams)
     heap_close(&sim.heap)
     arena_close(&sim.requests)
+    arena_close(&sim.outers)
     arena_close(&sim.workers)
     arena_close(&sim.stocked)
     arena_close(&sim.waiting)

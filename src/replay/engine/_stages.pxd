@@ -12,6 +12,7 @@ from replay.engine._cost_wait cimport limits_of
 from replay.engine._latency cimport latency_climb, latency_device
 from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._lock cimport shared_enter, shared_next_finish
+from replay.engine._nested cimport descend, goes_down, is_inside
 from replay.engine._policies cimport policy_pick
 from replay.engine._queue_types cimport SharedLock
 from replay.engine._server cimport request_at, server_enter, server_leave
@@ -32,7 +33,8 @@ from replay.engine._types cimport (
     Worker,
 )
 from replay.engine._workers cimport (
-    is_asynchronous,
+    is_outer,
+    only_submits,
     worker_at,
     worker_idles,
     worker_pick,
@@ -84,6 +86,12 @@ cdef inline void serve(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Wait for a place in the device, then be served."""
     cdef Request *request = request_at(sim, slot)
     request.device_ns = now
+    if is_outer(sim, request):
+        if goes_down(request):
+            descend(sim, slot, now)
+        else:
+            served_from(sim, slot, now)
+        return
     if sim.set.device_on and not device_enter(sim, request.device, slot, now):
         return
     served_from(sim, slot, now)
@@ -106,7 +114,7 @@ cdef inline void schedule_lock(Sim *sim, uint32_t device) noexcept nogil:
 cdef inline void take_lock(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Take the backing file's lock where the operation needs it alone."""
     cdef Request *request = request_at(sim, slot)
-    if not sim.set.lock_on or not (
+    if is_outer(sim, request) or not sim.set.lock_on or not (
         request.op == OP_WRITE
         or request.op == OP_DISCARD
         or request.op == OP_WRITE_ZEROES
@@ -158,12 +166,16 @@ cdef inline void start(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     while slot != 0:
         request = request_at(sim, slot)
         request.start_ns = now
-        if not is_asynchronous(sim, request.op):
+        if not only_submits(sim, request):
             take_lock(sim, slot, now)
             return
         request.lock_ns = now
         issuer = request.issuer
         worker_index = request.worker
+        if is_outer(sim, request):
+            serve(sim, slot, now)
+            slot = next_command(sim, worker_index, issuer, now)
+            continue
         index = limit_below(sim, request.io_payer)
         if index < 0 or (
             throttle_enter(sim, slot, index, now) and rest_passes(sim, slot, index, now)
@@ -257,7 +269,7 @@ cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Begin: by queue events at the traced device's own limits."""
     cdef Request *request = request_at(sim, slot)
     request.arrival_ns = now
-    if sim.set.by_queue and not (
+    if (sim.set.by_queue or is_inside(sim, slot)) and not (
         throttle_enter(sim, slot, limit_above(sim, request), now)
         and issues_above(sim, slot, now)
     ):
@@ -269,7 +281,7 @@ cdef inline void take_tag(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Enter the driver; by queue events, once a tag is free."""
     cdef Request *request = request_at(sim, slot)
     request.tag_ns = now
-    if sim.set.by_queue and not server_enter(
+    if (sim.set.by_queue or is_inside(sim, slot)) and not server_enter(
         sim, &sim.devices[request.device].tags, slot, now
     ):
         return

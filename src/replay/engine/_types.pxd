@@ -305,6 +305,8 @@ cdef struct Settings:
     bint keeps_idle
     bint leaks_css
     bint pass_through       # policy `pass-through`
+    bint nested             # all devices but `inner` lie on that one
+    uint16_t inner
     bint by_queue           # arrivals by Q and through the tags, not by D
     bint lock_on
     bint lock_shared
@@ -391,6 +393,7 @@ cdef struct Sim:
     Arena request_limits     # RequestLimits by the request's slot
     uint32_t woken_first    # requests that a cost model let go
     uint32_t woken_last
+    Arena outers            # Outer by the request's slot
     Arena requests
     uint32_t free_request
     Arena workers

@@ -52,6 +52,20 @@ cdef inline bint is_asynchronous(const Sim *sim, unsigned int op) noexcept nogil
     )
 
 
+cdef inline bint is_outer(const Sim *sim, const Request *request) noexcept nogil:
+    """Tell whether a request is on a device that lies on another one."""
+    return sim.set.nested and request.device != sim.set.inner
+
+
+cdef inline bint only_submits(const Sim *sim, const Request *request) noexcept nogil:
+    """Tell whether the worker only submits a request; a nested device's does so."""
+    if is_outer(sim, request):
+        return (
+            request.op == OP_READ or request.op == OP_WRITE or sim.set.pass_through
+        )
+    return is_asynchronous(sim, request.op)
+
+
 cdef inline uint64_t allocation_draw(uint64_t seed, uint64_t attempt) noexcept nogil:
     """Return the 64-bit draw of an allocation attempt: SplitMix64's output function."""
     cdef uint64_t z = seed + (attempt + 1) * <uint64_t> 0x9E3779B97F4A7C15
@@ -177,7 +191,7 @@ cdef inline uint32_t worker_pick(
     request.memory_payer = sim.memory_css[blkcg]
     if sim.set.policy == POLICY_ROOT:
         request.memory_payer = 0
-        if not is_asynchronous(sim, request.op):
+        if not only_submits(sim, request):
             request.io_payer = 0
     if sim.set.policy == POLICY_PER_CGROUP and (
         blkcg != 0 or (sim.set.root_has_worker and request.op != OP_FLUSH)

@@ -107,6 +107,9 @@ class Setup:
         The hierarchy is mounted with ``memory_recursiveprot``.
     devices : ndarray of uint32, shape (n_devices,)
         Traced device numbers that are replayed.
+    nested : int
+        Position of the loop device on which all others lie, which use direct I/O then;
+        what the setup says of the backing file and its I/O is that device's. -1: none.
     policy, trace_policy : Policy
         What is asked, and what the trace was taken under.
     direct_io, trace_direct_io : bool
@@ -238,6 +241,7 @@ class Setup:
     memory_max: NDArray[np.int64]
     memory_high: NDArray[np.int64]
     devices: NDArray[np.uint32]
+    nested: int = -1
     policy: Policy = Policy.PER_CGROUP
     trace_policy: Policy = Policy.PER_CGROUP
     direct_io: bool = False

@@ -19,6 +19,7 @@ from replay.scenario.latencies import latency_notes
 from replay.scenario.limits import ALL_AS_ONE, limit_notes
 from replay.scenario.load import Scenario
 from replay.scenario.lookup import Lookup
+from replay.scenario.nested import nested_notes, nested_rows, with_nested
 from replay.scenario.notes import (
     capped,
     cgroup_notes,
@@ -121,7 +122,8 @@ def bind(scenario: Scenario, trace: TraceLike) -> Binding:
 
 def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
     summary = trace.metadata.summary
-    devices, one_device = _devices(scenario, summary)
+    replayed, one_device = _devices(scenario, summary)
+    devices = with_nested(scenario, replayed, one=one_device)
     _check_backing(scenario, devices, one_device=one_device)
     given, scenario = scenario, _decided(scenario, devices)
     notes = assumed_notes(given, scenario, summary, devices)
@@ -168,6 +170,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
     resolver = Resolver(
         cgroups=Lookup(cgroup_ids, cgroup_of_id, NO_CGROUP),
         devices=None if one_device else _positions(devices),
+        nested=nested_rows(scenario, devices, replayed, processes),
         processes=processes,
         assigner=Assigner(assigns, processes, volumes) if assigns else None,
         n_cgroups=len(tree.names),
@@ -197,6 +200,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
     notes += cost_notes(scenario, devices)
     notes += latency_notes(scenario, devices)
     notes += scheduler_notes(scenario)
+    notes += nested_notes(scenario, summary, devices)
     return Binding(
         setup=make_setup(
             scenario, tree, cgroups, devices, tasks, processes, summary.start_ns
@@ -249,9 +253,12 @@ def _check_backing(scenario: Scenario, devices: list[int], *, one_device: bool) 
     if one_device and len(devices) != 1:
         # they go by one name, which is not that of the device below
         return
+    hint = ""
+    if is_loop(below):
+        hint = "; if the other loop devices lie on it, name it as backing.loop"
     raise ScenarioError(
         f"{scenario.source}: backing.device: {name} is one of the replayed devices; "
-        "name the disk below them, or leave it out of trace.devices"
+        f"name the disk below them, or leave it out of trace.devices{hint}"
     )
 
 

@@ -177,6 +177,7 @@ def make_setup(
         oom_group=cgroups.oom_group,
         recursive_protection=scenario.machine.memory_recursiveprot,
         devices=np.array(devices, dtype=np.uint32),
+        nested=-1 if backing.loop is None else list(devices).index(backing.loop),
         policy=BY_NAME[driver.policy].engine,
         trace_policy=BY_NAME[scenario.trace.policy or driver.policy].engine,
         instance_cgroup=instance_cgroups(scenario, tree, devices),

@@ -193,6 +193,13 @@ KEYS: Final = (
         "none",
     ),
     Key(
+        "backing.loop", kinds.DEVICE, None, "",
+        "loop device on whose file system the files of all others lie, with direct "
+        "I/O; driver.direct_io, trace.direct_io, service and the rest of backing are "
+        "its own then",
+        "none",
+    ),
+    Key(
         "backing.cost_profile", choice("hdd", "ssd-qd1", "ssd", "ssd-fast"), "ssd", "",
         "which of the kernel's own cost models a device has where io.cost.model or "
         "io.cost.qos leaves it to the kernel (it goes by rotation and queue depth)",

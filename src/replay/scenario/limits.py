@@ -124,6 +124,8 @@ def _effect_note(
             f"{line} has no effect: it holds direct I/O alone (driver.direct_io); what "
             "goes on below the page cache is counted, not held back"
         )
+    if device == scenario.backing.loop:
+        return None  # it holds what comes from the devices above
     if at != BACKING_DEVICE and scenario.arrivals.event == "issue":
         return (
             f"{line} has no effect: requests arrive behind it; it acts with "

@@ -10,6 +10,7 @@ from replay.engine.setup import NOT_REPLAYED
 from replay.errors import TraceError
 from replay.scenario.assign import NO_RULE, Assigner
 from replay.scenario.lookup import Lookup
+from replay.scenario.nested import Nested
 from replay.scenario.processes import ProcessTable
 from replay.trace.schema import OP_CODES
 
@@ -61,6 +62,8 @@ class Resolver:
     assigner : Assigner or None
         None if there are no rules.
     n_cgroups : int
+    nested : Nested or None
+        Which rows of a device below others are theirs, which the replay makes itself.
     tasks : Lookup or None
         Task of a pair (`pair`), -1 for none; None if there are no tasks.
     """
@@ -70,6 +73,7 @@ class Resolver:
     processes: ProcessTable
     assigner: Assigner | None
     n_cgroups: int
+    nested: Nested | None = None
     tasks: Lookup | None = None
 
     def resolve(self, batch: "pa.RecordBatch") -> Resolved:
@@ -99,6 +103,8 @@ class Resolver:
             device_idx = np.zeros(batch.num_rows, dtype=np.uint16)
         else:
             device_idx = self.devices(column(batch, "device", np.uint32))
+        if self.nested is not None:
+            self.nested.drop(device_idx, column(batch, "pid", np.int32))
         task = None
         if self.tasks is not None:
             task = self.tasks(self.pair(batch, issuer))

@@ -69,6 +69,7 @@ class BackingValues:
     readahead: int
     reclaim: str
     device: int | None
+    loop: int | None
     cost_profile: str
     nr_requests: int
     scheduler: str

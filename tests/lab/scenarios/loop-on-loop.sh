@@ -11,7 +11,7 @@ fi
 if [ $INNER = tmpfs ]; then truncate -s 256M /mnt/t/backing
 else dd if=/dev/zero of=/mnt/t/backing bs=1M count=256 2> /dev/null; sync; fi
 /usr/bin/losetup $options /dev/loop1 /mnt/t/backing
-mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0,nodiscard /dev/loop1
+mkfs.ext4 -q -F -b 4096 -E lazy_itable_init=0,lazy_journal_init=0,nodiscard /dev/loop1
 mount -o noatime /dev/loop1 /mnt/i
 # its blocks are there; on tmpfs no page of them below is
 if [ $INNER = tmpfs ]; then fallocate -l 128M /mnt/i/backing

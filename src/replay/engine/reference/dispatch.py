@@ -4,6 +4,7 @@ Source: drivers/block/loop.c:loop_queue_work(), loop_process_work(),
 loop_free_idle_workers(), v6.1; SEMANTICS A.3.
 """
 
+from replay.engine.reference.nested import is_outer
 from replay.engine.reference.queues import Interference, Server
 from replay.engine.reference.request import Request
 from replay.engine.setup import Policy, Resource, Setup
@@ -153,7 +154,8 @@ class Dispatcher:
         device = self.devices[request.device]
         policy = self.setup.policy
         blkcg = int(self.setup.blkcg[request.issuer])
-        asynchronous = self.setup.direct_io and request.op in (0, 1)
+        direct_io = self.setup.direct_io or is_outer(self.setup, request)
+        asynchronous = direct_io and request.op in (0, 1)
         if request.op == FLUSH:
             blkcg = 0  # built by the flush machinery without a bio: no css at all
         request.io_payer = blkcg

@@ -10,10 +10,11 @@ from replay.engine.reference.clock import time_of
 from replay.engine.reference.cost import Costs
 from replay.engine.reference.events import Kind
 from replay.engine.reference.latency import Latencies
+from replay.engine.reference.nested import is_outer
 from replay.engine.reference.request import Request
 from replay.engine.reference.splits import extra_ios
 from replay.engine.reference.throttle import Throttles, direction_of
-from replay.engine.setup import BACKING_DEVICE, ArrivalEvent, Policy, Resource
+from replay.engine.setup import BACKING_DEVICE, Policy, Resource
 from replay.trace.schema import OP_CODES
 
 if TYPE_CHECKING:
@@ -263,13 +264,13 @@ class Limits:
         """Tell the device's limits that a request is done."""
         if not self.costs.devices and not self.latencies.devices:
             return
-        if self.setup.event == ArrivalEvent.QUEUE:
+        if self.run.waits_above(request):
             cgroup = self.blkcg(request)
             self.costs.done(request, request.device, cgroup, now)
             self.latencies.done(request, request.device, cgroup, now, is_bio=True)
             wait_ns = request.dispatch_ns - request.tag_ns
             self.costs.served(request, request.device, now - request.tag_ns, wait_ns)
-        if self.run.only_submits(request):
+        if self.run.only_submits(request) and not is_outer(self.setup, request):
             is_bio = self.setup.policy == Policy.PASS_THROUGH
             cgroup = request.io_payer
             self.costs.done(request, BACKING_DEVICE, cgroup, now)

@@ -11,6 +11,7 @@ from replay.engine.reference.dispatch import Dispatcher, Worker
 from replay.engine.reference.events import IN_VAIN, LIMITS, Kind
 from replay.engine.reference.limits import Limits
 from replay.engine.reference.memory import Memory
+from replay.engine.reference.nested import descend, goes_down, is_outer, surface
 from replay.engine.reference.queues import Interference, Server, SharedLock
 from replay.engine.reference.request import Request
 from replay.engine.reference.rows import arrival_of, enters_driver
@@ -263,7 +264,13 @@ class Reference:
 
     def only_submits(self, request: Request) -> bool:
         """Tell whether the worker is free again once it has submitted a request."""
-        return is_asynchronous(request.op, self.setup.direct_io, self.setup.policy)
+        direct_io = self.setup.direct_io or is_outer(self.setup, request)
+        return is_asynchronous(request.op, direct_io, self.setup.policy)
+
+    def waits_above(self, request: Request) -> bool:
+        """Tell whether the device's own limits and tags are replayed."""
+        by_queue = self.setup.event == ArrivalEvent.QUEUE
+        return by_queue or request.outer is not None
 
     def passes_by(self, request: Request, columns: Columns, i: int, now: int) -> None:
         """Pass by a row the driver never saw: its stream still waits for its end."""
@@ -278,16 +285,15 @@ class Reference:
     def arrive(self, request: Request, now: int) -> None:
         """Begin: by ``queue`` events at the traced device's own limits."""
         request.arrival_ns = now
-        by_queue = self.setup.event == ArrivalEvent.QUEUE
-        if by_queue and not self.limits.above(request, now):
+        if self.waits_above(request) and not self.limits.above(request, now):
             return
         self.take_tag(request, now)
 
     def take_tag(self, request: Request, now: int) -> None:
         """Enter the driver; by ``queue`` events, once a tag is free."""
         request.tag_ns = now
-        by_queue = self.setup.event == ArrivalEvent.QUEUE
-        if by_queue and not self.tags[request.device].enter(request, now):
+        tags = self.tags[request.device]
+        if self.waits_above(request) and not tags.enter(request, now):
             return
         self.dispatch(request, now)
 
@@ -314,6 +320,12 @@ class Reference:
                 self.lock(request, now)
                 return
             request.lock_ns = now
+            if is_outer(self.setup, request):
+                # the limits below are the inner device's own
+                successor = self.next_command(request, now)
+                self.serve(request, now)
+                request = successor
+                continue
             if self.limits.below(request, now):
                 self.serve(request, now)
             elif request.holds_worker:
@@ -338,7 +350,8 @@ class Reference:
 
     def lock(self, request: Request, now: int) -> None:
         """Take the backing file's lock where the operation needs it alone."""
-        if not (self.lock_is_on and request.op in EXCLUSIVE):
+        outer = is_outer(self.setup, request)
+        if outer or not (self.lock_is_on and request.op in EXCLUSIVE):
             request.lock_ns = now
             self.serve(request, now)
             return
@@ -372,6 +385,14 @@ class Reference:
     def serve(self, request: Request, now: int) -> None:
         """Wait for a place in the device, then be served."""
         request.device_ns = now
+        if is_outer(self.setup, request):
+            if not goes_down(request):
+                self.served_from(request, now)
+                return
+            descend(self.setup, request)
+            self.out.issued(request)
+            self.push(now, Kind.ARRIVE, request.row)
+            return
         if self.device_is_on and not self.servers[request.device].enter(request, now):
             return
         self.served_from(request, now)
@@ -383,7 +404,7 @@ class Reference:
     def complete(self, request: Request, now: int) -> None:
         """Go on with a request that is served: its pages are touched."""
         request.served_ns = now
-        if request.worker >= 0:
+        if request.worker >= 0 and not is_outer(self.setup, request):
             until = self.touch(request, now)
             if until is not None:
                 self.sleep(request, now, until)
@@ -432,6 +453,11 @@ class Reference:
     def end(self, request: Request, now: int) -> None:
         """End a request: let go of all it holds, count it."""
         self.end_ns = max(self.end_ns, now)
+        if request.outer is not None:
+            self.out.took(request, now)
+            self.let_go(request, now)
+            surface(request)
+            request.served_ns = now
         self.flying.pop(request.row, None)
         if request.worker >= 0:
             self.out.completed(request, now)
@@ -445,7 +471,7 @@ class Reference:
         """Give back device, lock, worker and tag; whoever waits for each goes on."""
         device = request.device
         self.limits.done(request, now)
-        if self.device_is_on:
+        if self.device_is_on and not is_outer(self.setup, request):
             successor = self.servers[device].leave(request, now)
             if successor is not None:
                 self.served_from(successor, now)
@@ -458,7 +484,7 @@ class Reference:
             worker = self.worker_of(request)
             worker.busy_ns += now - request.start_ns
             self.start(self.next_command(request, now), now)
-        if self.setup.event == ArrivalEvent.QUEUE:
+        if self.waits_above(request):
             successor = self.tags[device].leave(request, now)
             if successor is not None:
                 self.dispatch(successor, now)

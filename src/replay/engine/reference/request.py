@@ -1,6 +1,10 @@
 """One request on its way through the stages."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from replay.engine.reference.nested import Outer
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +57,8 @@ class Request:
     waits_at: int = -1
     #: It waits below with its worker, which serves nobody meanwhile.
     holds_worker: bool = False
+    #: What it was above, while it is on a loop device below a loop device.
+    outer: "Outer | None" = None
     # the shared lock's own, see queues.SharedLock
     lock_enter_ns: int = -1
     lock_place: int = 0

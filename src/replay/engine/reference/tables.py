@@ -8,6 +8,7 @@ import numpy as np
 from replay.engine.raw import COUNTS, IO_COLUMNS, PERCENTILES, RAW_COLUMNS, Raw
 from replay.engine.reference.histogram import Histogram, bounds_of
 from replay.engine.reference.memory import Memory
+from replay.engine.reference.nested import is_outer
 from replay.engine.reference.request import Request
 from replay.engine.reference.splits import ios_below
 from replay.engine.reference.tasks import ceil_pages
@@ -56,14 +57,14 @@ class Tables:
         """Count in whose name the driver does the request's I/O."""
         key = (request.device, request.issuer, request.io_payer)
         add_io(self.charges[key], request)
-        if self.setup.backing_device and self.setup.direct_io:
+        direct = self.setup.direct_io and not is_outer(self.setup, request)
+        if self.setup.backing_device and direct:
             nbytes, ios = io_columns(request.op)
             self.backing[request.io_payer,][nbytes] += request.nbytes
             self.backing[request.io_payer,][ios] += ios_below(self.setup, request)
 
     def completed(self, request: Request, now: int) -> None:
         """Count a request that the driver is done with."""
-        stages = stages_of(request, now)
         if request.error:
             self.counts["failed"] += 1
             entry = self.errors.setdefault((request.issuer, request.error), [0, 0, now])
@@ -73,6 +74,11 @@ class Tables:
             self.counts["completed"] += 1
         else:
             self.counts["unfinished"] += 1
+        self.took(request, now)
+
+    def took(self, request: Request, now: int) -> None:
+        """Count how long a request took on a device."""
+        stages = stages_of(request, now)
         if request.known:
             for stage, wait_ns in stages.items():
                 key = (request.issuer, request.device, request.op, int(stage))
