@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cases import columns_of, pick, replayed, request, setup_of, write
-from engines import Services
 from replay.engine._engine import Engine
+from replay.engine._service import Services
 
 S = 10**9
 
