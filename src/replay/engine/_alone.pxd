@@ -30,6 +30,7 @@ from replay.engine._histogram cimport (
     histogram_count,
     places_of,
 )
+from replay.engine._near cimport are_far, near_sort
 from replay.engine._prefetch cimport PREFETCH_ACCOUNTS, prefetch
 from replay.engine._streams cimport max_time_ns
 from replay.engine._types cimport (
@@ -62,13 +63,10 @@ cdef enum:
     ROWS_AN_ACCOUNT = 8
     # so few rows are not worth the sorting
     MIN_SORTED = 1 << 11
-    # accounts whose tallies and histograms fit the caches together
-    NEAR_SHIFT = 7
-    MAX_PARTS = 1 << 11
     # rows ahead of which a row's lines are fetched
-    TALLY_AHEAD = 24
-    HISTOGRAM_AHEAD = 16
-    OCTAVE_AHEAD = 8
+    TALLY_AHEAD = 64
+    HISTOGRAM_AHEAD = 40
+    OCTAVE_AHEAD = 20
     # in an entry of Sim.account_table, below the account's index
     READY = 1
 
@@ -187,28 +185,6 @@ cdef inline void rows_count(Sim *sim, const AloneRow *rows, uint32_t n) noexcept
             places = places_of(&sim.histograms)
 
 
-cdef inline void rows_sort(Alone *alone, uint32_t n_accounts) noexcept nogil:
-    """Bring rows of near accounts together, in `sorted`; an account's stay in order."""
-    cdef uint32_t place[MAX_PARTS + 1]
-    cdef int shift = NEAR_SHIFT
-    cdef uint32_t i, part, n
-    cdef uint32_t at = 0
-    while n_accounts >> shift >= MAX_PARTS:
-        shift += 1
-    for i in range(MAX_PARTS):
-        place[i] = 0
-    for i in range(alone.length):
-        place[alone.rows[i].account >> shift] += 1
-    for i in range(MAX_PARTS):
-        n = place[i]
-        place[i] = at
-        at += n
-    for i in range(alone.length):
-        part = alone.rows[i].account >> shift
-        alone.sorted[place[part]] = alone.rows[i]
-        place[part] += 1
-
-
 cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
     """Tell worker, charge and latency blocks what an account's tally holds."""
     cdef Tally *tally = (<Tally *> sim.alone.tallies.data) + index
@@ -254,8 +230,15 @@ cdef inline void rows_fold(Sim *sim) noexcept nogil:
         for i in range(1, alone.tallies.length):
             tally_tell(sim, i)
         alone.n_told = 0
-    if length >= MIN_SORTED and sim.accounts.length >> NEAR_SHIFT > 1:
-        rows_sort(alone, sim.accounts.length)
+    if length >= MIN_SORTED and are_far(sim.accounts.length):
+        near_sort(
+            <const uint8_t *> alone.rows,
+            <uint8_t *> alone.sorted,
+            length,
+            sizeof(AloneRow),
+            sizeof(int64_t),    # `account` stands behind `start_ns`
+            sim.accounts.length,
+        )
         rows = alone.sorted
     rows_count(sim, rows, length)
     alone.n_told += length
