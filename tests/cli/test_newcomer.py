@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -195,3 +197,29 @@ def test_limits_that_kill_nobody_are_told_by_what_fails(volumes: Path) -> None:
     (offered,) = re.findall(r"requests fail: (--keep \S+) finds", shown)
     shown, _ = invoke(*sweep, "-j", "1", *offered.split())
     assert "smallest /a_0/memory.max with errors=0" in shown
+
+
+@pytest.mark.parametrize("arguments", ["info t.csv", "run -"])
+def test_a_full_temporary_directory_is_named_with_the_way_out(
+    tmp_path: Path, arguments: str
+) -> None:
+    # GIVEN a table, and no file may become longer than 4 KiB
+    path = tmp_path / "t.csv"
+    path.write_text(MSR * 500)
+    code = "from replay.cli.main import main; main()"
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {arguments}"
+    # WHEN it is read by way of the directory for temporary files
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"ulimit -f 8; cat t.csv | {command}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # THEN one line says which, and how to name another
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"Error: .*(cannot be kept in|cannot be written).*"
+        r"\(TMPDIR names another directory\)\n",
+        done.stderr,
+    )

@@ -227,7 +227,7 @@ def _dependence(found: dict[str, Any] | None) -> Iterable[RenderableType]:
         )
     more = len(found["processes"]) - TOP_PROCESSES + found["left_out"]
     if more > 0:
-        yield _line(f"… and {count_text(more, 'more')}: see run.json")
+        yield _line(f"… and {count_text(more)} more: see run.json")
 
 
 def _assigned(assign: dict[str, Any] | None) -> Iterable[RenderableType]:

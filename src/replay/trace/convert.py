@@ -214,7 +214,12 @@ def _open_whole(
             return source
         with tempfile.TemporaryDirectory(prefix="replay-") as directory:
             output = Path(directory) / "trace.arrow"
-            source.write(output, threads=threads)
+            try:
+                source.write(output, threads=threads)
+            except OutputError as error:
+                raise OutputError(
+                    f"{error} (TMPDIR names another directory)"
+                ) from error
             trace = open_trace(output)
         trace.path = source.path
         return trace

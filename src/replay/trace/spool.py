@@ -295,7 +295,8 @@ def _copy(
             file.write(part)
         except OSError as error:
             raise OutputError(
-                f"{shown}: cannot be kept in {tempfile.gettempdir()}: {error.strerror}"
+                f"{shown}: cannot be kept in {tempfile.gettempdir()}: {error.strerror} "
+                "(TMPDIR names another directory)"
             ) from error
 
 

@@ -200,7 +200,10 @@ def nearly(head: bytes) -> str:
     assert line is not None
     bad = next((n for n, one in enumerate(lines) if not line.fullmatch(one)), None)
     if bad is None:
-        return f"its content may be {names}, but it does not tell for sure: {_ASK}"
+        return (
+            f"its content may be {names}, but it does not tell for sure: if it is, say "
+            f"--format {formats[0].name} (`replay formats` lists all)"
+        )
     text = lines[bad][:60].decode("utf-8", "backslashreplace")
     return (
         f"row {bad + 1}: is not {names}, as most other rows are "
