@@ -1,7 +1,11 @@
 """What a newcomer is told where a trace cannot answer as it is."""
 
+import contextlib
+import os
+import pty
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -223,3 +227,45 @@ def test_a_full_temporary_directory_is_named_with_the_way_out(
         r"\(TMPDIR names another directory\)\n",
         done.stderr,
     )
+
+
+def in_a_terminal(command: list[str], **environment: str) -> str:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", "from replay.cli.main import main; main()", *command],
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TERM": "xterm", **environment},
+    ):
+        os.close(theirs)
+        shown = b""
+        # a terminal whose last writer has gone gives an error, not an end
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 1 << 16):
+                shown += part
+    os.close(ours)
+    return shown.decode()
+
+
+def test_losses_stand_below_the_headline_in_colour_where_it_is_wanted(
+    top: Path, tmp_path: Path
+) -> None:
+    # GIVEN a recording whose beginning is damaged on one CPU
+    folder = tmp_path / "a"
+    shutil.copytree(top / "traces" / "seed-unlimited", folder)
+    file = folder / "loop0.blktrace.1"
+    file.write_bytes(bytes(20_000) + file.read_bytes()[20_000:])
+    # WHEN it is shown THEN its second line says what share is missing
+    for command in ("run", "info"):
+        shown, _ = invoke(command, folder)
+        losses = shown.splitlines()[1 if command == "run" else 2]
+        assert re.match(r"Incomplete recording: \d\d % of the requests lack ", losses)
+        assert "of the events damaged (" in losses
+        assert "\x1b" not in shown
+    assert f"damaged: {file} at byte 0: " in shown
+    assert "lost" not in shown
+    # AND in a terminal it is coloured, unless that is not wanted
+    given = ["run", str(folder), "-q"]
+    assert "\x1b[1;33mIncomplete" in in_a_terminal(given)
+    assert "\x1b[1mIncomplete" in in_a_terminal(given, NO_COLOR="1")
+    assert "\x1b" not in in_a_terminal(given, TERM="dumb")

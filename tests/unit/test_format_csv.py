@@ -145,6 +145,25 @@ def test_columns_that_a_refusal_offers_are_taken(tmp_path: Path) -> None:
     read(path, columns=offered[1])
 
 
+@pytest.mark.parametrize("value", ["x", "1,5", "2026-01-01T00:00:00", "0y10"])
+@pytest.mark.parametrize("column", ["ts", "off"])
+def test_a_word_where_a_number_belongs_is_named(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    row = {"ts": "1", "off": "2", column: value}
+    path = write(tmp_path, f"ts;off;len;rw\n1;2;3;r\n{row['ts']};{row['off']};3;r\n")
+    with pytest.raises(TraceError) as refusal:
+        read(path, columns="time=ts:us,offset=off:B,size=len:B,op=rw")
+    assert str(refusal.value) == f"{path}: row 3: {column}: {value!r} is no number"
+
+
+def test_utf_16_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.csv"
+    path.write_text("ts,off,len,rw\n1,2,3,r\n", "utf-16")
+    with pytest.raises(TraceError, match="is text in UTF-16: make it UTF-8"):
+        read(path, columns="time=ts:us,offset=off:B,size=len:B,op=rw")
+
+
 def test_an_unknown_operation_is_refused_with_its_row(tmp_path: Path) -> None:
     path = write(tmp_path, "tenant,rw,ts,len,off\na,r,1,1,1\na,q,2,1,1\n")
     with pytest.raises(TraceError, match="row 3: rw is 'q', not 'r', 'read'"):

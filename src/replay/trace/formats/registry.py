@@ -50,6 +50,8 @@ BY_NAME: Final = {format_.name: format_ for format_ in FORMATS}
 BLKPARSE: Final = "blkparse"
 NAMES: Final = (BLKTRACE, BLKPARSE, *BY_NAME)
 
+#: Byte order marks; no format begins like this.
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _ASK: Final = "say which format it is by --format (`replay formats` lists them)"
 #: The same of a text that is like none of them: any table of requests can be read.
 _ASK_CSV: Final = (
@@ -110,6 +112,10 @@ def choose_format(paths: Sequence[Path], options: FormatOptions) -> str:
 
 
 def _format_of(path: Path, head: bytes, options: FormatOptions) -> str:
+    if head[:2] in _UTF_16:
+        raise TraceError(
+            f"{path}: is text in UTF-16: make it UTF-8, as by iconv -f UTF-16 -t UTF-8"
+        )
     seen = recognise(head)
     name = options.name
     if name is None and options.columns is not None:

@@ -25,6 +25,12 @@ WORD: Final = pa.dictionary(pa.int32(), pa.string())
 
 _ROW = re.compile(r"Row #(\d+): ?")
 _COLUMN = re.compile(r"In CSV column #(\d+): ?")
+#: How pyarrow tells of a word where a number belongs.
+_NO_NUMBER = re.compile(
+    r"(?:CSV conversion error to \w+(?:\([\d, ]+\))?: invalid value"
+    r"|(?:CSV conversion error to [^:]*: )?The string) ('.*')"
+    r"(?: is not a valid decimal\d* number)?"
+)
 _BLANKS = re.compile(rb"[ \t]+")
 _AT_LINE = re.compile(rb"(?m)^ | \r?$")
 
@@ -301,5 +307,6 @@ def _refusal(reading: Reading, message: str, names: Sequence[str]) -> TraceError
         number = int(match[1])
         text = _COLUMN.sub(f"{names[number]}: " if number < len(names) else "", text)
     text = " ".join(text.removeprefix("CSV parse error: ").split())
+    text = _NO_NUMBER.sub(r"\1 is no number", text)
     where = f"row {row}: " if row else ""
     return TraceError(f"{reading.path}: {where}{text[:300]}")
