@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from replay.engine._accounts cimport account_of
 from replay.engine._arena cimport arena_add
-from replay.engine._cost_types cimport ABOVE, BELOW, RequestLimits
+from replay.engine._cost_types cimport ABOVE, BELOW
 from replay.engine._cost_wait cimport limits_of
 from replay.engine._nested_types cimport Outer
 from replay.engine._server cimport request_at
@@ -56,7 +56,6 @@ cdef inline void descend(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Become the bio that arrives at the inner device."""
     cdef Request *request = request_at(sim, slot)
     cdef Outer *outer = outer_of(sim, slot)
-    cdef RequestLimits *limits
     cdef uint64_t place = request.device
     outer.arrival_ns = request.arrival_ns
     outer.tag_ns = request.tag_ns
@@ -86,9 +85,10 @@ cdef inline void descend(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     request.worker = 0
     request.next_page = 0
     if sim.set.issue_limits:
-        limits = limits_of(sim, slot)
-        outer.limits = limits[0]
-        limits.cost[ABOVE] = limits.cost[BELOW] = 0
+        outer.cost[ABOVE] = request.cost[ABOVE]
+        outer.cost[BELOW] = request.cost[BELOW]
+        request.cost[ABOVE] = request.cost[BELOW] = 0
+        outer.limits = limits_of(sim, slot)[0]
     push(sim, now, EVENT_ARRIVE, request.row, slot)
 
 
@@ -115,4 +115,6 @@ cdef inline void surface(Sim *sim, uint32_t slot) noexcept nogil:
     request.device = outer.device
     request.is_meta = outer.is_meta
     if sim.set.issue_limits:
+        request.cost[ABOVE] = outer.cost[ABOVE]
+        request.cost[BELOW] = outer.cost[BELOW]
         limits_of(sim, slot)[0] = outer.limits

@@ -21,4 +21,5 @@ cdef struct Outer:
     uint16_t device
     bint is_meta
     bint inside             # the request is on the inner device now
-    RequestLimits limits    # with limits alone
+    int64_t cost[2]         # with limits alone
+    RequestLimits limits    # with io.latency alone
