@@ -64,17 +64,43 @@ LINEAR: Final[dict[str, Any]] = {
     "write_base_ns": 3000,
     "lock_per_page": True,
 }
+QUEUE: Final[dict[str, Any]] = {"event": ArrivalEvent.QUEUE}
+
+
+def io_limits(n_cgroups: int) -> dict[str, Any]:
+    """Return ``io.max`` and ``io.weight`` on the device, which nobody reaches."""
+    n = n_cgroups
+    return {
+        "throttle_cgroup": np.arange(1, n + 1, dtype=np.uint32),
+        "throttle_device": np.zeros(n, np.int32),
+        "throttle_rbps": np.full(n, -1),
+        "throttle_wbps": np.full(n, 120_000_000),
+        "throttle_riops": np.full(n, -1),
+        "throttle_wiops": np.full(n, 30_000),
+        "cost_device": np.zeros(1, np.int32),
+        "cost_coefficients": np.array([[1000, 400_000, 400_000] * 2]),
+        "cost_qos": np.array([[0, 0, 0, 0, 1_000_000, 1_000_000]]),
+        "cost_weight": np.array([[100, *(100 * (1 + i % 3) for i in range(n))]], "u4"),
+    }
+
+
 CASES: Final[dict[str, Callable[[], tuple[Setup, Columns]]]] = {
     "direct": lambda: (flat(10, **DIRECT), columns_of(10)),
     "direct, 2,000 cgroups": lambda: (flat(2000, **DIRECT), columns_of(2000)),
     "tmpfs": lambda: (flat(10, tmpfs=True), columns_of(10)),
+    "tags, lock, memory.max": lambda: (
+        flat(10, tmpfs=True, limits={0: 1 << 30, 1: 1 << 20}, **QUEUE, **LINEAR),
+        columns_of(10),
+    ),
     "all stages": lambda: (
         flat(
             10,
             tmpfs=True,
-            event=ArrivalEvent.QUEUE,
             limits={0: 1 << 30, 1: 1 << 20},
+            highs=dict.fromkeys(range(1, 11), 1 << 20),
+            **QUEUE,
             **LINEAR,
+            **io_limits(10),
         ),
         columns_of(10),
     ),
