@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.fidelity import cache, cost, memory, own, predicted
+from benchmarks.fidelity import block, cache, cost, memory, own, predicted
 from benchmarks.fidelity.page import page
 from benchmarks.fidelity.recordings import TRACES, Lab
 from benchmarks.fidelity.rows import Row
@@ -28,6 +28,7 @@ SECTIONS = {
         predicted.rows
     ),
     "`io.weight` (iocost), predicted from a recording without it": cost.rows,
+    "The disk below, and loop on loop": block.rows,
 }
 OWN = "Replayed under the driver of the recording"
 
@@ -51,7 +52,8 @@ def report(lab: Lab) -> dict[str, list[Row]]:
     dict of str to list of Row
     """
     found = {title: list(rows(lab)) for title, rows in SECTIONS.items()}
-    found[OWN] = [row for name in lab.names() for row in own.rows(lab, name)]
+    names = [name for name in lab.names() if name not in block.NAMES]
+    found[OWN] = [row for name in names for row in own.rows(lab, name)]
     return {title: rows for title, rows in found.items() if rows}
 
 

@@ -43,6 +43,12 @@ class Recording:
         end: dict[str, Any] = found["end"]
         return end
 
+    def fio(self) -> dict[str, Any]:
+        """Return what each fio job saw, of a recording that is kept here."""
+        found = json.loads((self.folder / "expected.json").read_text())
+        jobs: dict[str, Any] = found["fio"]
+        return jobs
+
     def scenario(self) -> dict[str, Any]:
         """Return how it was taken, without its limits."""
         scenario: dict[str, Any] = {"trace": {"policy": "per-cgroup", "kernel": "6.1"}}
@@ -116,6 +122,8 @@ class Lab:
         """Return a recording, converted."""
         if name not in self._open:
             folder = self.folder / name
+            if not folder.is_dir():
+                folder = TRACES / name
             trace = replay.convert([folder], self.place / f"{name}.arrow")
             self._open[name] = Recording(name, folder, trace)
         return self._open[name]
