@@ -175,9 +175,9 @@ cdef inline uint32_t octave_of(
 
 
 cdef inline void bucket_add(
-    Histograms *all, Histogram *one, uint32_t bucket
+    Histograms *all, Histogram *one, uint32_t bucket, uint32_t n
 ) noexcept nogil:
-    """Count a value of a bucket of a spread histogram; makes its octave."""
+    """Count values of a bucket of a spread histogram; makes its octave."""
     cdef uint32_t octave = bucket // SUB
     cdef uint32_t *place
     cdef Octave *small
@@ -192,12 +192,12 @@ cdef inline void bucket_add(
         place[0] = arena_add(&all.octaves)
     if not place[0] & WIDE:
         small = (<Octave *> all.octaves.data) + place[0]
-        if small.counts[bucket % SUB] < MOST:
-            small.counts[bucket % SUB] += 1
+        if n <= MOST - small.counts[bucket % SUB]:
+            small.counts[bucket % SUB] += <uint8_t> n
             return
         place[0] = octave_widen(all, small)
     wide = (<WideOctave *> all.wide.data) + (place[0] - WIDE)
-    wide.counts[bucket % SUB] += 1
+    wide.counts[bucket % SUB] += n
 
 
 cdef inline uint32_t octave_widen(Histograms *all, const Octave *small) noexcept nogil:
@@ -220,8 +220,8 @@ cdef inline void histogram_spread(Histograms *all, Histogram *one) noexcept nogi
     # lower values than the first ones are rare
     one.base = <uint8_t> (lowest - (lowest > 0))
     one.is_spread = True
-    for i in range(FEW):
-        bucket_add(all, one, few[i])
+    for i in range(<int> one.count):
+        bucket_add(all, one, few[i], 1)
 
 
 cdef inline void histogram_add(
@@ -239,7 +239,7 @@ cdef inline void histogram_add(
         return
     if not one.is_spread:
         histogram_spread(all, one)
-    bucket_add(all, one, bucket_of(<uint64_t> value))
+    bucket_add(all, one, bucket_of(<uint64_t> value), 1)
     one.count += 1
     one.sum_ns += value
     one.min_ns = min(one.min_ns, value)

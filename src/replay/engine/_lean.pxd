@@ -29,12 +29,15 @@ from replay.engine._lean_pages cimport (
 )
 from replay.engine._lean_rows cimport (
     MIN_ROWS,
-    nowhere_make,
+    flats_tell,
     row_hold,
     rows_fold,
     rows_open,
 )
 from replay.engine._lean_types cimport (
+    FLAT_ACCOUNTS,
+    N_FLATS,
+    Flat,
     Lean,
     LeanCommand,
     LeanDevice,
@@ -111,12 +114,13 @@ cdef inline int lean_open(Sim *sim, setup) except -1:
     arena_open(&lean.ends, sizeof(int64_t))
     arena_open(&lean.touches, sizeof(LeanTouch))
     heap_open(&lean.order)
-    lean.nowhere = nowhere_make(sim)
+    lean.flats = <Flat *> calloc(FLAT_ACCOUNTS * 2 * N_FLATS, sizeof(Flat))
     lean.timer_ns = max_event_ns()
     lean.devices = <LeanDevice *> calloc(sim.n_devices, sizeof(LeanDevice))
     lean.n_issuers = <uint32_t *> calloc(sim.n_cgroups, sizeof(uint32_t))
     if (
         lean.devices == NULL
+        or lean.flats == NULL
         or lean.n_issuers == NULL
         or not rows_open(lean, MIN_ROWS)
         or lean_failed(lean)
@@ -138,8 +142,8 @@ cdef inline bint row_usual(
 ) noexcept nogil:
     """Find who serves a row that is like most; tell whether it is one.
 
-    A read or write that was seen from its issue to its end, of an account whose worker
-    and charge are there.
+    A read or write that was seen from its issue to its end, of an account whose worker,
+    charge and latencies are there.
     """
     cdef uint32_t issuer = columns.issuer[i]
     cdef uint32_t device = columns.device[i]
@@ -165,6 +169,7 @@ cdef inline bint row_usual(
     return (
         command.worker != 0
         and lean_at(sim, command.worker).free_ns >= 0
+        and account.latency[columns.op[i]] != 0
         and account.charge != 0
         and account.charge_payer == command.io_payer
     )
@@ -294,5 +299,6 @@ cdef inline void lean_end(Sim *sim) noexcept nogil:
     # those at the end itself come behind the last request
     lean_timers(sim, sim.end_ns - 1)
     rows_fold(sim)
+    flats_tell(sim)
     touches_run(sim, max_event_ns())
     lean_workers_end(sim)

@@ -8,18 +8,31 @@ together. Sums, extremes and buckets are those of `count_charged` and `count_com
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
-from replay.engine._arena cimport allocate, arena_add
+from replay.engine._arena cimport allocate
+from replay.engine._flat cimport flat_add, flat_tell
 from replay.engine._histogram cimport (
     Places,
     histogram_add,
     histogram_count,
     places_of,
 )
-from replay.engine._lean_types cimport Lean, LeanRow
+from replay.engine._lean_types cimport (
+    FLAT_ACCOUNTS,
+    FLAT_ALONE,
+    FLAT_DEVICE,
+    FLAT_DISPATCH,
+    FLAT_TOTAL,
+    N_FLATS,
+    Flat,
+    Lean,
+    LeanRow,
+)
 from replay.engine._near cimport are_far, near_sort
 from replay.engine._types cimport (
     IO_RBYTES,
     IO_RIOS,
+    OP_READ,
+    OP_WRITE,
     SIM_SUM_RANGE,
     STAGE_DEVICE,
     STAGE_DEVICE_WAITED,
@@ -65,61 +78,93 @@ cdef inline void rows_grow(Sim *sim) noexcept nogil:
     sim.lean = larger
 
 
-cdef inline uint32_t nowhere_make(Sim *sim) noexcept nogil:
-    """Make a histogram for what is not counted: where a 0 goes without a branch."""
-    cdef uint32_t index = 0
-    histogram_add(&sim.histograms, &index, 1)
-    return index
+cdef inline Flat *flats_of(const Lean *lean, uint32_t account, int op) noexcept nogil:
+    """Return the flat histograms of an account's reads or writes."""
+    return lean.flats + (account * 2 + <uint32_t> op) * N_FLATS
+
+
+cdef inline void flats_tell(Sim *sim) noexcept nogil:
+    """Add all flat histograms to the accounts' own."""
+    cdef Account *account
+    cdef LatencyBlock *block
+    cdef Flat *flats
+    cdef uint32_t i
+    cdef int op
+    for i in range(1, min(<uint32_t> FLAT_ACCOUNTS, sim.accounts.length)):
+        account = (<Account *> sim.accounts.data) + i
+        for op in range(OP_READ, OP_WRITE + 1):
+            if account.latency[op] == 0:
+                continue
+            block = (<LatencyBlock *> sim.blocks.data) + account.latency[op]
+            flats = flats_of(&sim.lean, i, op)
+            block.count += flat_tell(
+                &flats[FLAT_ALONE], &sim.histograms, &block.stages[STAGE_DEVICE]
+            )
+            block.count += flat_tell(
+                &flats[FLAT_DEVICE],
+                &sim.histograms,
+                &block.stages[STAGE_DEVICE_WAITED],
+            )
+            flat_tell(
+                &flats[FLAT_DISPATCH], &sim.histograms, &block.stages[STAGE_DISPATCH]
+            )
+            flat_tell(&flats[FLAT_TOTAL], &sim.histograms, &block.stages[STAGE_TOTAL])
 
 
 cdef inline void time_add(
     Sim *sim, Places *places, LatencyBlock *block, int stage, int64_t value_ns
 ) noexcept nogil:
     """Count a stage's time; zeros follow from the number of requests."""
-    # 0 goes nowhere, without a branch: nobody can tell ahead which service takes no time
-    cdef uint32_t nowhere = sim.lean.nowhere
-    cdef uint32_t index = nowhere ^ (
-        (block.stages[stage] ^ nowhere) & -<uint32_t> (value_ns > 0)
-    )
     # what is not there yet has index 0, and there is no place in the scratch entry
-    if histogram_count(places, index, value_ns):
+    if value_ns == 0 or histogram_count(places, block.stages[stage], value_ns):
         return
-    if value_ns > 0:
-        histogram_add(&sim.histograms, &block.stages[stage], value_ns)
-    else:
-        histogram_add(&sim.histograms, &sim.lean.nowhere, value_ns)
+    histogram_add(&sim.histograms, &block.stages[stage], value_ns)
     places[0] = places_of(&sim.histograms)
+
+
+cdef inline void row_spread(Sim *sim, Places *places, const LeanRow *row) noexcept nogil:
+    """Count the times of a request of one of many accounts."""
+    cdef LatencyBlock *block = (<LatencyBlock *> sim.blocks.data) + (
+        (<const Account *> sim.accounts.data) + row.account
+    ).latency[row.op]
+    block.count += 1
+    if row.wait_ns == 0:
+        time_add(sim, places, block, STAGE_DEVICE, row.service_ns)
+        return
+    time_add(sim, places, block, STAGE_DEVICE_WAITED, row.service_ns)
+    time_add(sim, places, block, STAGE_DISPATCH, row.wait_ns)
+    time_add(
+        sim, places, block, STAGE_TOTAL, <int64_t> row.wait_ns + row.service_ns
+    )
 
 
 cdef inline void rows_count(Sim *sim, const LeanRow *rows, uint32_t n) noexcept nogil:
     """Count requests in their charges and histograms."""
     cdef const LeanRow *row
-    cdef Account *account
-    cdef LatencyBlock *block
     cdef Places places = places_of(&sim.histograms)
+    cdef Flat *flats
     cdef int64_t *io
     cdef int64_t total_ns = 0
     cdef int64_t took_ns
     cdef uint32_t i
     for i in range(n):
         row = &rows[i]
-        account = (<Account *> sim.accounts.data) + row.account
-        if account.latency[row.op] == 0:
-            account.latency[row.op] = arena_add(&sim.blocks)
-        block = (<LatencyBlock *> sim.blocks.data) + account.latency[row.op]
-        block.count += 1
         # a read's columns, or behind each of them a write's: as in `io_add`
         io = ((<Charge *> sim.charges.data) + row.charge).io + row.op
         io[IO_RBYTES] += row.nbytes
         io[IO_RIOS] += row.n_bios
         took_ns = <int64_t> row.wait_ns + row.service_ns
         total_ns += took_ns
-        if row.wait_ns == 0:
-            time_add(sim, &places, block, STAGE_DEVICE, took_ns)
+        if row.account >= FLAT_ACCOUNTS:
+            row_spread(sim, &places, row)
             continue
-        time_add(sim, &places, block, STAGE_DEVICE_WAITED, row.service_ns)
-        time_add(sim, &places, block, STAGE_DISPATCH, row.wait_ns)
-        time_add(sim, &places, block, STAGE_TOTAL, took_ns)
+        flats = flats_of(&sim.lean, row.account, row.op)
+        if row.wait_ns == 0:
+            flat_add(&flats[FLAT_ALONE], took_ns)
+            continue
+        flat_add(&flats[FLAT_DEVICE], row.service_ns)
+        flat_add(&flats[FLAT_DISPATCH], row.wait_ns)
+        flat_add(&flats[FLAT_TOTAL], took_ns)
     sim.counts.requests += n
     sim.counts.completed += n
     sim.total_ns += total_ns

@@ -6,6 +6,24 @@ from libc.stdlib cimport free
 from replay.engine._arena cimport Arena, arena_close
 from replay.engine._heap cimport Heap, heap_close
 
+cdef enum:
+    # 58 octaves of 64, see _histogram.pxd
+    FLAT_BUCKETS = 58 * 64
+    # stages of a request that are counted; the first of those that did not wait
+    FLAT_ALONE = 0
+    FLAT_DEVICE = 1
+    FLAT_DISPATCH = 2
+    FLAT_TOTAL = 3
+    N_FLATS = 4
+    # accounts that have such histograms, for reads and for writes
+    FLAT_ACCOUNTS = 64
+
+cdef struct Flat:
+    int64_t sum_ns
+    int64_t max_ns
+    uint64_t least          # complement of the least but 1
+    uint32_t counts[FLAT_BUCKETS]
+
 cdef struct LeanWorker:
     # beside the Worker of the same index; what it counts is added there at the end
     int64_t free_ns         # done with all that it was given; -1 = freed
@@ -66,7 +84,7 @@ cdef struct Lean:
     LeanRow *sorted         # as many: room to sort them
     uint32_t n_rows
     uint32_t max_rows
-    uint32_t nowhere        # index of a Histogram that nobody looks at
+    Flat *flats             # N_FLATS for each op of each account
     Arena touches
     uint32_t free_touch
     uint32_t n_frees        # touches that free pages
@@ -96,6 +114,7 @@ cdef inline void lean_close(Lean *lean) noexcept nogil:
     heap_close(&lean.order)
     free(lean.devices)
     free(lean.n_issuers)
+    free(lean.flats)
     free(lean.rows)
     free(lean.sorted)
     free(lean.settled_ns)
