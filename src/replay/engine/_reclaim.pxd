@@ -131,9 +131,14 @@ cdef inline void lists_shrink(
 cdef inline void reclaim_pass(
     Sim *sim, const Request *request, Reclaim *round
 ) noexcept nogil:
-    """Scan more and more of every list until enough is freed."""
+    """Scan more and more of every list until enough is freed.
+
+    Where nothing is protected the first round finds out how long the lists are: rounds
+    that would scan nothing of the longest are left out.
+    """
     cdef int priority = PRIORITY
     cdef uint32_t at, cgroup
+    cdef int64_t longest = 0
     while priority >= 0:
         round.may_deactivate = round.force_deactivate or inactive_is_low(
             sim, round.over
@@ -151,11 +156,19 @@ cdef inline void reclaim_pass(
             elif sim.lists[cgroup].inactive.total + sim.lists[cgroup].active.total == 0:
                 at = sim.preorder_end[cgroup]
                 continue
+            if priority == PRIORITY:
+                longest = max(
+                    longest,
+                    sim.lists[cgroup].inactive.length + sim.lists[cgroup].active.length,
+                )
             lists_shrink(sim, request, cgroup, priority, round)
             at += 1
         if round.freed >= round.wanted:
             return
         priority -= 1
+        # a list may get what the other one has: both together do not get longer
+        while sim.protection == NULL and priority >= 0 and longest >> priority == 0:
+            priority -= 1
 
 
 cdef inline bint evict_oldest(
