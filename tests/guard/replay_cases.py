@@ -14,10 +14,12 @@ from replay.engine.setup import ArrivalEvent, Policy, ServiceModel, Setup
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cases import setup_of
+from cases import columns_of as rows_of
+from cases import request, setup_of, write
 
 N_REQUESTS: Final = 20_000
 PAGES: Final = 1 << 18
+S: Final = 10**9
 
 
 def columns_of(n_cgroups: int) -> Columns:
@@ -84,6 +86,22 @@ def io_limits(n_cgroups: int) -> dict[str, Any]:
     }
 
 
+def kills() -> tuple[Setup, Columns]:
+    """Return tasks below one full parent: half of what they write ends in a kill.
+
+    They write once each, a page and a second apart, and later they would once more.
+    """
+    n = N_REQUESTS // 2
+    setup = setup_of(
+        [-1, 0, *[1] * n],
+        limits={1: n // 2},
+        tasks=[(2 + i, 1, 2) for i in range(n)],
+    )
+    rows = [write(i * 3 * S, 2 + i, page=i, task=i) for i in range(n)]
+    rows += [request((n + i) * 3 * S, 2 + i, "read", task=i) for i in range(n)]
+    return setup, rows_of(rows)
+
+
 CASES: Final[dict[str, Callable[[], tuple[Setup, Columns]]]] = {
     "direct": lambda: (flat(10, **DIRECT), columns_of(10)),
     "direct, 2,000 cgroups": lambda: (flat(2000, **DIRECT), columns_of(2000)),
@@ -104,6 +122,7 @@ CASES: Final[dict[str, Callable[[], tuple[Setup, Columns]]]] = {
         ),
         columns_of(10),
     ),
+    "kills": kills,
 }
 
 

@@ -1,4 +1,3 @@
-import time
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import hand_made as made
+from guard.lines import lines_each
 from replay.engine.reference.histogram import bucket_of, midpoint_of
 from replay.report.facts import facts
 from replay.report.format import (
@@ -204,11 +204,8 @@ def test_flushes_without_bytes_that_the_root_served_are_no_headline() -> None:
     assert facts(result_of(raw)).paid.items == []
 
 
-def test_facts_of_100_000_cgroups_are_found_within_a_second() -> None:
-    result = many(100_000)
-    begin = time.process_time()
-    found = facts(result)
-    assert time.process_time() - begin < 1.0
+def test_facts_of_100_000_cgroups_name_the_first() -> None:
+    found = facts(many(100_000))
     assert found.cgroups.n_more == 99_980
     assert found.paid.items[0].issuer.endswith("pod099999.slice")
 
@@ -319,3 +316,8 @@ def test_many_rules_are_told_of_in_part_and_none_not_at_all() -> None:
     assert "… and 5 more rules" in text
     assert "as recorded" not in text
     assert "[[assign]]" not in render_text(made.result())
+
+
+def test_a_cgroup_more_costs_the_facts_a_few_lines_of_python() -> None:
+    results = {n: many(n) for n in (1000, 10_000)}
+    assert lines_each(lambda n: facts(results[n]), 1000, 10_000) < 80
