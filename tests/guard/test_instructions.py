@@ -16,7 +16,7 @@ FILL = "*Services_*fill"
 BOUNDS = {
     "direct": 240,
     "direct, 2,000 cgroups": 500,
-    "tmpfs": 1500,
+    "tmpfs": 1230,
     "tags, lock, memory.max": 2150,
     "all stages": 2900,
     "kills": 4700,
