@@ -16,7 +16,7 @@ from replay.capture.machine import Machine
 
 #: Does what blktrace does with the options that it is given; the first line says how.
 BLKTRACE = """\
-#!{python} -IS
+#!/usr/bin/env -S --block-signal=INT {python} -IS
 import os, signal, sys, time
 how, trace, journal = {how!r}, {trace!r}, {journal!r}
 
@@ -35,6 +35,8 @@ def end(number, frame):
 
 signal.signal(signal.SIGINT, end)
 signal.signal(signal.SIGTERM, end)
+# one that came while Python started: it would have been a crash of Python's own
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 words = sys.argv[1:]
 note(" ".join(words))
 if "-k" in words:
