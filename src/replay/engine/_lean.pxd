@@ -18,7 +18,7 @@ from replay.engine._accounts cimport (
     count_completed,
     count_unissued,
 )
-from replay.engine._arena cimport arena_open
+from replay.engine._arena cimport arena_add, arena_open
 from replay.engine._heap cimport heap_open
 from replay.engine._lean_pages cimport (
     row_settles,
@@ -46,6 +46,7 @@ from replay.engine._lean_types cimport (
     lean_failed,
 )
 from replay.engine._lean_workers cimport (
+    FIRST_ENDS,
     lean_at,
     lean_begin,
     lean_pick,
@@ -106,7 +107,7 @@ cdef inline bint lean_fits(const Sim *sim, setup) except -1:
 cdef inline int lean_open(Sim *sim, setup) except -1:
     """Take the lean path if a run can; the rest of its state is open."""
     cdef Lean *lean = &sim.lean
-    cdef uint32_t i
+    cdef uint32_t i, _i
     sim.set.lean = lean_fits(sim, setup)
     if not sim.set.lean:
         return 0
@@ -126,6 +127,8 @@ cdef inline int lean_open(Sim *sim, setup) except -1:
         or lean_failed(lean)
     ):
         raise MemoryError
+    for _i in range(1, FIRST_ENDS):
+        arena_add(&lean.ends)       # each ring lies in a line of memory
     for i in range(sim.n_devices):
         lean.devices[i].idled_ns = -1
     for i in range(sim.n_cgroups):

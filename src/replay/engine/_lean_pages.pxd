@@ -18,6 +18,7 @@ from replay.engine._lean_workers cimport usual_payer, usual_worker
 from replay.engine._limits cimport PAGE_BYTES, PAGE_SHIFT
 from replay.engine._memory cimport SECTORS_PER_PAGE_SHIFT, memory_touch
 from replay.engine._pages cimport WORD_PAGES, WORD_SHIFT, leaf_get, word_at
+from replay.engine._prefetch cimport prefetch_touch
 from replay.engine._tree cimport word_mask
 from replay.engine._types cimport (
     OP_DISCARD,
@@ -69,6 +70,7 @@ cdef inline void touch_order(
     touch.memory_payer = memory_payer
     touch.device = columns.device[i]
     touch.op = <uint8_t> columns.op[i]
+    prefetch_touch(sim, touch.account, worker, memory_payer)
 
 
 cdef inline void touches_run(Sim *sim, int64_t until) noexcept nogil:

@@ -25,20 +25,22 @@ cdef struct Flat:
     uint32_t counts[FLAT_BUCKETS]
 
 cdef struct LeanWorker:
-    # beside the Worker of the same index; what it counts is added there at the end
+    # beside the Worker of the same index; what it counts is added there at the end.
+    # All of it is 64 bytes, a line of memory, and lies in one
     int64_t free_ns         # done with all that it was given; -1 = freed
     int64_t busy_ns
     int64_t commands
     int64_t wait_ns         # of its one issuer, behind itself
     int64_t wait_count
-    # ends of its commands, in a ring of Lean.ends: from the first that may not be past
+    # ends of its commands but the last, which is `free_ns`, in a ring of Lean.ends: from
+    # the first that may not be past
     uint32_t ring
-    uint32_t room           # a power of two
     uint32_t first          # counts on and on, as the next one
     uint32_t end
     uint32_t issuer
     uint32_t serving        # slot of the command it is at, if its issuers are several
-    bint shared             # they are
+    uint8_t room_shift      # the ring's room is a power of two
+    uint8_t shared          # they are
 
 cdef struct LeanRow:
     # a request, not yet counted

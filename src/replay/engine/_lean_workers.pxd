@@ -43,6 +43,7 @@ from replay.engine._workers cimport (
 
 
 cdef enum:
+    # 64 bytes, a line of memory
     FIRST_ENDS = 8
 
 
@@ -73,9 +74,15 @@ cdef inline uint32_t usual_payer(const Sim *sim, uint32_t issuer) noexcept nogil
     return 0 if sim.set.policy == POLICY_ROOT else sim.blkcg[issuer]
 
 
+cdef inline uint32_t room_of(const LeanWorker *worker) noexcept nogil:
+    """Return how many ends a worker's ring holds."""
+    return <uint32_t> 1 << worker.room_shift
+
+
 cdef inline void ends_grow(Lean *lean, LeanWorker *worker) noexcept nogil:
     """Make room for the ends of more commands; the old place is left behind."""
-    cdef uint32_t room = max(<uint32_t> FIRST_ENDS, 2 * worker.room)
+    cdef uint32_t old = room_of(worker)
+    cdef uint32_t room = max(<uint32_t> FIRST_ENDS, 2 * old)
     cdef uint32_t ring = arena_add(&lean.ends)
     cdef int64_t *ends
     cdef uint32_t i, _i
@@ -86,9 +93,10 @@ cdef inline void ends_grow(Lean *lean, LeanWorker *worker) noexcept nogil:
         return
     ends = <int64_t *> lean.ends.data
     for i in range(worker.first, worker.end):
-        ends[ring + (i & (room - 1))] = ends[worker.ring + (i & (worker.room - 1))]
+        ends[ring + (i & (room - 1))] = ends[worker.ring + (i & (old - 1))]
     worker.ring = ring
-    worker.room = room
+    while room_of(worker) < room:
+        worker.room_shift += 1
 
 
 cdef inline uint32_t lean_pick(Sim *sim, Request *request, int64_t now) noexcept nogil:
@@ -108,39 +116,35 @@ cdef inline uint32_t lean_pick(Sim *sim, Request *request, int64_t now) noexcept
         worker_at(sim, index).kind != WORKER_IDLES
         or sim.lean.n_issuers[worker_at(sim, index).cgroup] != 1
     )
-    ends_grow(&sim.lean, worker)
     if sim.devices[device].timer_ns < 0 and not sim.lean.devices[device].watched:
         lean_watch(sim, device, now)
     return index
 
 
 cdef inline void ends_pass(
-    const Lean *lean, LeanWorker *worker, int64_t now
+    Lean *lean, LeanWorker *worker, int64_t now, bint lasts
 ) noexcept nogil:
-    """Forget the ends that are past; one to come is there.
+    """Forget the ends that are past, of a worker that is busy; count those to come.
 
-    That is one or two at most arrivals: so many are looked at without a branch.
+    The one that is its last so far stands behind the others, and stays there if another
+    that takes any time (`lasts`) is to come behind it. One or two at most arrivals are
+    past: so many are looked at without a branch.
     """
-    cdef const int64_t *ring = (<const int64_t *> lean.ends.data) + worker.ring
-    cdef uint32_t mask = worker.room - 1
-    cdef uint32_t first = worker.first
+    cdef int64_t *ring
+    cdef uint32_t mask, first
+    if worker.ring == 0 or worker.end - worker.first == room_of(worker):
+        ends_grow(lean, worker)
+    ring = (<int64_t *> lean.ends.data) + worker.ring
+    mask = room_of(worker) - 1
+    ring[worker.end & mask] = worker.free_ns    # to come: nothing is passed beyond it
+    first = worker.first
     first += ring[first & mask] <= now
     first += ring[first & mask] <= now
     first += ring[first & mask] <= now
     while ring[first & mask] <= now:
         first += 1
     worker.first = first
-
-
-cdef inline void ends_add(
-    Lean *lean, LeanWorker *worker, int64_t done_ns, bint lasts
-) noexcept nogil:
-    """Note the end of a worker's last command, if it takes any time."""
-    if worker.end - worker.first == worker.room:
-        ends_grow(lean, worker)
-    (<int64_t *> lean.ends.data)[
-        worker.ring + (worker.end & (worker.room - 1))
-    ] = done_ns
+    worker.wait_count += worker.end - first + 1
     worker.end += lasts
 
 
@@ -178,15 +182,20 @@ cdef inline void line_enter(
         worker.serving = slot
 
 
-cdef inline void lean_idled(Sim *sim, uint32_t index, int64_t free_ns) noexcept nogil:
-    """A worker idled from `free_ns` on, and no timer is armed: note the first of them."""
-    cdef LeanDevice *device = &sim.lean.devices[worker_at(sim, index).device]
+cdef inline void lean_idled(
+    Sim *sim, uint32_t index, unsigned int device, int64_t free_ns
+) noexcept nogil:
+    """A worker idled from `free_ns` on, and no timer is armed: note the first of them.
+
+    What its Worker says, another line of memory, is asked for last: hardly ever.
+    """
+    cdef LeanDevice *idles = &sim.lean.devices[device]
     if (
-        worker_at(sim, index).kind == WORKER_IDLES
+        not 0 <= idles.idled_ns <= free_ns
         and lean_at(sim, index).commands > 0
-        and not 0 <= device.idled_ns <= free_ns
+        and worker_at(sim, index).kind == WORKER_IDLES
     ):
-        device.idled_ns = free_ns
+        idles.idled_ns = free_ns
 
 
 cdef inline int64_t lean_begin(
@@ -203,20 +212,18 @@ cdef inline int64_t lean_begin(
     cdef int64_t begin = max(now, worker.free_ns)
     cdef int64_t until = begin + service_ns
     if worker.free_ns <= now and sim.devices[device].timer_ns < 0:
-        lean_idled(sim, index, worker.free_ns)
+        lean_idled(sim, index, device, worker.free_ns)
     if worker.shared:
         line_leave(sim, index, worker, now)
         if until > now:
             line_enter(sim, index, worker, account, now, until)
     else:
         if worker.free_ns > now:
-            ends_pass(lean, worker, now)
             worker.wait_ns += begin - now
-            worker.wait_count += worker.end - worker.first
+            # who comes later waits for it; what takes no time nobody waits for
+            ends_pass(lean, worker, now, service_ns > 0)
         else:
             worker.first = worker.end
-        # who comes later waits for it; what takes no time nobody waits for
-        ends_add(lean, worker, until, service_ns > 0)
     worker.busy_ns += service_ns
     worker.commands += 1
     worker.free_ns = until

@@ -70,13 +70,10 @@ cdef inline void prefetch_links(const Sim *sim, const Account *account) noexcept
     """Fetch an account's worker and charge."""
     cdef const Charge *charge
     cdef const Worker *worker
-    cdef const LeanWorker *lean
     prefetch(sim.memory_css + account.issuer)
     prefetch(sim.blkcg + account.issuer)
     if sim.set.lean:
-        lean = (<LeanWorker *> sim.lean.workers.data) + account.worker
-        prefetch(&lean.free_ns)
-        prefetch(&lean.shared)
+        prefetch((<const LeanWorker *> sim.lean.workers.data) + account.worker)
         return
     worker = (<Worker *> sim.workers.data) + account.worker
     charge = (<Charge *> sim.charges.data) + account.charge
@@ -91,6 +88,18 @@ cdef inline void prefetch_ends(const Sim *sim, const Account *account) noexcept 
     if account.worker < sim.lean.workers.length:
         worker = (<LeanWorker *> sim.lean.workers.data) + account.worker
         prefetch((<const int64_t *> sim.lean.ends.data) + worker.ring)
+
+
+cdef inline void prefetch_touch(
+    const Sim *sim, uint32_t index, uint32_t worker, uint32_t payer
+) noexcept nogil:
+    """Fetch what an account's first touch of a page changes, some rows later."""
+    cdef const Account *account = (<const Account *> sim.accounts.data) + index
+    if sim.accounts.length < PREFETCH_ACCOUNTS:
+        return
+    prefetch(&((<const Worker *> sim.workers.data) + worker).stock_cgroup)
+    prefetch(&((<const Charge *> sim.charges.data) + account.charge).charged_bytes)
+    prefetch(&sim.groups[payer].shmem)
 
 
 cdef inline void prefetch_rows(
@@ -113,6 +122,7 @@ cdef inline void prefetch_rows(
         return
     if sim.set.in_bulk:
         return
+    prefetch(&accounts[account])
     prefetch(&accounts[account].worker)
     account = account_ahead(sim, columns, i + LINKS_AHEAD)
     prefetch_links(sim, &accounts[account])
