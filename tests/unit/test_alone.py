@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cases import setup_of
+from cases import SECOND, setup_of, write
+from cases import columns_of as rows_of
 from engines import difference, run_engine, run_reference
 from replay.engine.columns import NO_TASK, Columns
 from replay.engine.setup import Policy, ServiceModel
@@ -88,3 +89,19 @@ def test_bulk_counts_as_the_reference_does(
     # THEN every table is the same
     found = run_engine(setup, columns, 3000)
     assert difference(run_reference(setup, columns), found) is None
+
+
+@pytest.mark.parametrize("last_s", [59, 60, 61, 119, 120, 121, 300])
+def test_workers_are_freed_while_the_last_request_is_under_way(last_s: int) -> None:
+    # GIVEN a worker that idles, AND a last request that ends long after it was counted
+    setup = setup_of(
+        policy=Policy.PER_CGROUP, service=ServiceModel.RECORDED, direct_io=True
+    )
+    columns = rows_of([write(0), write(1, complete_ns=last_s * SECOND)])
+    # WHEN it is replayed with and without a row for every request
+    found = run_engine(setup, columns)
+    # THEN the timer has looked for idle workers until the very end
+    assert difference(run_reference(setup, columns), found) is None
+    assert found["workers"]["reaped_ns"].tolist() == [
+        120 * SECOND if last_s > 120 else -1
+    ]

@@ -335,6 +335,15 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
         release_next(sim, <int32_t> event.payload, event.when_ns)
 
 
+cdef inline void timers_run(Sim *sim) noexcept nogil:
+    """Run the timers up to the end of requests that were counted ahead of it.
+
+    Nothing else is pending. Those at the end itself come behind the last request.
+    """
+    while sim.heap.length > 0 and heap_first(&sim.heap).when_ns < sim.end_ns:
+        run_event(sim)
+
+
 cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
     """Run pending events, at most `limit`; tell whether a request waits for more."""
     while sim.pending > 0 and limit > 0 and sim.status == SIM_OK:
@@ -343,6 +352,8 @@ cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
     if sim.pending == 0:
         if sim.set.lean:
             lean_end(sim)
+        if sim.set.ends_alone:
+            timers_run(sim)
         samples_fold(sim)
         alone_settle(sim)
     if out_of_memory(sim):

@@ -361,8 +361,12 @@ _SPECS: Final = (
     TableSpec(
         name="requests",
         rows="request (with `--requests`)",
-        key=("row",),
-        note="In the order of the trace file's rows.",
+        key=(),
+        note=(
+            "In order of completion. A request that goes through two loop devices "
+            "(`backing.loop`) has a row on each, with one `row`: that of the device "
+            "below comes first, its issuer being who paid above."
+        ),
         schema=pa.schema(
             [
                 _field("row", pa.int64(), "", "of the trace file"),
