@@ -18,6 +18,7 @@ from replay.engine._histogram cimport (
     histogram_count,
     places_of,
 )
+from replay.engine._near cimport are_far, near_sort
 from replay.engine._types cimport (
     N_STAGES,
     STAGE_DEVICE,
@@ -32,9 +33,6 @@ cdef enum:
     MIN_SAMPLES = 1 << 10
     MAX_SAMPLES = 1 << 20
     SAMPLES_AN_ACCOUNT = 8
-    # accounts whose histograms fit the caches together
-    NEAR_SHIFT = 7
-    MAX_PARTS = 1 << 11
 
 
 cdef inline bint samples_open(SampleLog *log, uint32_t capacity) noexcept nogil:
@@ -111,33 +109,18 @@ cdef inline void samples_count(Sim *sim, const Sample *samples, uint32_t n) noex
         places = places_of(&sim.histograms)
 
 
-cdef inline void samples_sort(SampleLog *log, uint32_t n_accounts) noexcept nogil:
-    """Bring samples of near accounts together, in `sorted`."""
-    cdef uint32_t place[MAX_PARTS + 1]
-    cdef int shift = NEAR_SHIFT
-    cdef uint32_t i, part, n
-    cdef uint32_t at = 0
-    while n_accounts >> shift >= MAX_PARTS:
-        shift += 1
-    for i in range(MAX_PARTS):
-        place[i] = 0
-    for i in range(log.length):
-        place[log.samples[i].account >> shift] += 1
-    for i in range(MAX_PARTS):
-        n = place[i]
-        place[i] = at
-        at += n
-    for i in range(log.length):
-        part = log.samples[i].account >> shift
-        log.sorted[place[part]] = log.samples[i]
-        place[part] += 1
-
-
 cdef inline void samples_fold(Sim *sim) noexcept nogil:
     """Count all values that are held."""
     cdef const Sample *samples = sim.samples.samples
-    if sim.accounts.length >> NEAR_SHIFT > 1:
-        samples_sort(&sim.samples, sim.accounts.length)
+    if are_far(sim.accounts.length):
+        near_sort(
+            <const uint8_t *> sim.samples.samples,
+            <uint8_t *> sim.samples.sorted,
+            sim.samples.length,
+            sizeof(Sample),
+            sizeof(int64_t),    # `account` stands behind `value_ns`
+            sim.accounts.length,
+        )
         samples = sim.samples.sorted
     samples_count(sim, samples, sim.samples.length)
     sim.samples.length = 0
