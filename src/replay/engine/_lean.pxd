@@ -168,9 +168,9 @@ cdef inline bint row_usual(
     command.io_payer = usual_payer(sim, issuer)
     command.memory_payer = sim.memory_css[command.io_payer]
     account = (<const Account *> sim.accounts.data) + command.account
-    # what is not there yet has index 0
+    # what is not there yet has index 0; beyond the last are those memory ran out for
     return (
-        command.worker != 0
+        command.worker - 1 < sim.lean.workers.length - 1
         and lean_at(sim, command.worker).free_ns >= 0
         and account.latency[columns.op[i]] != 0
         and account.charge != 0

@@ -107,8 +107,9 @@ cdef inline uint32_t lean_pick(Sim *sim, Request *request, int64_t now) noexcept
     worker_at(sim, index).commands -= 1     # counted here, as all others
     if index < sim.lean.workers.length:
         return index
-    while sim.lean.workers.length <= index and not sim.lean.workers.failed:
-        arena_add(&sim.lean.workers)
+    while sim.lean.workers.length <= index:
+        if arena_add(&sim.lean.workers) == 0:
+            return 0        # the run stops soon
     worker = lean_at(sim, index)
     worker.free_ns = now
     worker.issuer = request.issuer
