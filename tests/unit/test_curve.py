@@ -3,6 +3,7 @@
 import errno
 from collections import OrderedDict
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from cases import columns_of, request, setup_of, write
 from engines import run_engine
 from replay.distance._stack import Stack
-from replay.distance.cache import CacheCurve, distances_of
+from replay.distance.cache import CacheCurve, CacheWalk, distances_of
 from replay.distance.curve import TmpfsCurve, _Tmpfs
 from replay.engine.setup import PAGE_BYTES, ArrivalEvent, Setup
+from replay.errors import ScenarioError
 
 EVERY = 2**64 - 1
 PAGE = st.integers(0, 9)
@@ -248,3 +250,10 @@ def test_a_row_that_needs_more_than_the_limit_is_named_with_its_time() -> None:
     failed = raw["requests"]["row"][raw["requests"]["error"] != 0]
     assert failed.tolist() == [2]
     assert set(raw["errors"]["errno"].tolist()) <= {errno.EIO, -errno.EIO, errno.ENOSPC}
+
+
+def test_more_devices_than_pages_are_told_apart_by_are_refused() -> None:
+    setup = SimpleNamespace(devices=range(4097))
+    binding: Any = SimpleNamespace(setup=setup)
+    with pytest.raises(ScenarioError, match=r"4,097 devices .* takes 4,096"):
+        CacheWalk(binding, 1.0)

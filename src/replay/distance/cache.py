@@ -10,11 +10,14 @@ from replay.distance._stack import Stack
 from replay.distance._walk import Walk
 from replay.engine.columns import Columns
 from replay.engine.setup import PAGE_BYTES
+from replay.errors import ScenarioError
 from replay.scenario.bind import Binding
 from replay.trace.schema import OP_CODES
 
 READ: Final = OP_CODES["read"]
 WRITE: Final = OP_CODES["write"]
+#: A page is told apart by 52 bits for its place in the file and 12 for the device.
+MAX_DEVICES: Final = 1 << 12
 FREES: Final = frozenset([OP_CODES["discard"], OP_CODES["write_zeroes"]])
 
 
@@ -106,6 +109,11 @@ class CacheWalk:
 
     def __init__(self, binding: Binding, sample: float) -> None:
         setup = binding.setup
+        if len(setup.devices) > MAX_DEVICES:
+            raise ScenarioError(
+                f"trace.devices: {len(setup.devices):,} devices are replayed, and a "
+                f"curve takes {MAX_DEVICES:,}: name fewer"
+            )
         self._names = binding.cgroup_names
         self._sample = sample
         kinds = np.zeros(128, np.uint8)
