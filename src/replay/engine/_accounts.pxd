@@ -86,16 +86,14 @@ cdef inline uint32_t account_of(
     return index
 
 
-cdef inline Charge *charge_of(
+cdef inline Charge *charge_find(
     Sim *sim, const Request *request, uint32_t payer
 ) noexcept nogil:
-    """Return the charge of a request's issuer to a payer; makes it."""
+    """Return the charge of a request's issuer to another payer than last; makes it."""
     cdef Account *account = (<Account *> sim.accounts.data) + request.account
     cdef uint64_t key
     cdef uint32_t index
     cdef Charge *charge
-    if account.charge != 0 and account.charge_payer == payer:
-        return (<Charge *> sim.charges.data) + account.charge
     key = <uint64_t> request.account << 32 | payer
     index = account.first_charge
     if index != 0 and account.first_payer != payer:
@@ -114,6 +112,16 @@ cdef inline Charge *charge_of(
     account.charge = index
     account.charge_payer = payer
     return (<Charge *> sim.charges.data) + index
+
+
+cdef inline Charge *charge_of(
+    Sim *sim, const Request *request, uint32_t payer
+) noexcept nogil:
+    """Return the charge of a request's issuer to a payer; makes it."""
+    cdef const Account *account = (<Account *> sim.accounts.data) + request.account
+    if account.charge != 0 and account.charge_payer == payer:
+        return (<Charge *> sim.charges.data) + account.charge
+    return charge_find(sim, request, payer)
 
 
 cdef inline void count_unissued(Sim *sim, const Request *request) noexcept nogil:

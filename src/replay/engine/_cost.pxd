@@ -18,7 +18,7 @@ requests wait and its share is lent to the others; debt is paid once a period.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine._arena cimport arena_add
-from replay.engine._cost_period cimport start_period, touch
+from replay.engine._cost_period cimport start_period, touch, touch_only
 from replay.engine._cost_types cimport (
     ABOVE,
     BELOW,
@@ -71,7 +71,7 @@ cdef inline int64_t absolute_cost(
 ) noexcept nogil:
     """Return what a request costs of the device: a seek or none, and its pages."""
     cdef const int64_t *model = &device.coefficients[0]
-    cdef uint64_t seek = 0
+    cdef uint64_t seek, back
     cdef int64_t nbytes = request.nbytes
     cdef int64_t whole = 0
     if request.op == OP_WRITE:
@@ -80,10 +80,10 @@ cdef inline int64_t absolute_cost(
         return 0
     if nbytes == 0:
         return 0
-    if group.cursor > request.sector:
-        seek = group.cursor - request.sector
-    elif group.cursor != 0:
-        seek = request.sector - group.cursor
+    # the distance either way, 0 from no place at all: nobody foresees which of them
+    back = -<uint64_t> (group.cursor > request.sector)
+    seek = ((request.sector - group.cursor) ^ back) - back
+    seek &= -<uint64_t> (group.cursor != 0)
     if nbytes > device.max_bytes:
         # each part that the queue cuts off is an I/O that follows the one before
         whole = (nbytes - 1) // device.max_bytes
@@ -142,13 +142,22 @@ cdef inline bint cost_activate(
     return True
 
 
+cdef inline int64_t group_cost(CostGroup *group, int64_t absolute) noexcept nogil:
+    """Return what a request costs a group; divides only if the last one cost other."""
+    if absolute != group.asked_absolute or group.hw_inuse != group.asked_share:
+        group.asked_absolute = absolute
+        group.asked_share = group.hw_inuse
+        group.asked_cost = cost_of(absolute, group.hw_inuse)
+    return group.asked_cost
+
+
 cdef inline int64_t raise_inuse(
     CostDevice *device, CostGroup *group, int64_t absolute, const CostNow *now
 ) noexcept nogil:
     """Take back lent weight, in steps, where it runs short; return the group's cost."""
     cdef int64_t cost, margin, inuse, step
     refresh_shares(device, group)
-    cost = cost_of(absolute, group.hw_inuse)
+    cost = group_cost(group, absolute)
     margin = ahead_of(now.v, group.vtime) - cost
     if (
         group.debt != 0
@@ -288,7 +297,7 @@ cdef inline void cost_complete(
 ) noexcept nogil:
     """Count that what a request cost is no longer in flight."""
     if cost != 0:
-        touch(sim, device, now_ns)
+        touch_only(sim, device, now_ns)
         device.groups[cgroup].done_vtime += <uint64_t> cost
 
 

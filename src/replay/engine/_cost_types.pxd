@@ -72,6 +72,10 @@ cdef struct CostGroup:
     int64_t active
     int64_t inuse
     int64_t debt
+    # the last request's cost of the device, the share then, and what both come to
+    int64_t asked_absolute
+    int64_t asked_share
+    int64_t asked_cost
     uint32_t head           # request slots that wait, linked by Request.next
     uint32_t tail
     bint is_active

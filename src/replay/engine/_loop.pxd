@@ -108,7 +108,8 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     if not only_submits(sim, request):
         worker_at(sim, worker_index).busy_ns += now - request.start_ns
         successor = next_command(sim, worker_index, issuer, now)
-        start(sim, successor, now)
+        if successor != 0:
+            start(sim, successor, now)
     if sim.set.by_queue or is_inside(sim, slot):
         successor = server_leave(sim, &sim.devices[device].tags, issuer, now)
         if successor != 0:

@@ -240,17 +240,24 @@ cdef inline void waits_no_more(
         server.n_lanes = 0
 
 
-cdef inline uint32_t server_leave(
+cdef inline uint32_t server_next(
     Sim *sim, Server *server, uint32_t blocking, int64_t now
 ) noexcept nogil:
-    """Give a place back; return the slot that gets it, 0 if none waits."""
+    """Hand a place to the first that waits, of some; return its slot."""
     cdef uint32_t slot = server.head
-    if slot == 0:
-        server.in_use -= 1
-        return 0
     server_charge(sim, server, blocking, now)
     server.head = request_at(sim, slot).next
     if server.head == 0:
         server.tail = 0
     waits_no_more(sim, server, slot)
     return slot
+
+
+cdef inline uint32_t server_leave(
+    Sim *sim, Server *server, uint32_t blocking, int64_t now
+) noexcept nogil:
+    """Give a place back; return the slot that gets it, 0 if none waits."""
+    if server.head != 0:
+        return server_next(sim, server, blocking, now)
+    server.in_use -= 1
+    return 0
