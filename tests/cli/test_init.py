@@ -87,6 +87,13 @@ def test_every_key_of_the_sections_is_there(top: Path) -> None:
             ), key.path
 
 
+def test_what_follows_another_key_is_not_fixed(top: Path) -> None:
+    text, _ = invoke("init", top / "traces" / "seed-unlimited")
+    trace = text.partition("[trace]")[2].partition("[driver]")[0]
+    assert "## policy: as driver.policy" in trace
+    assert "policy =" not in trace
+
+
 def test_a_trace_without_cgroups_gets_rules_to_fill_in(tmp_path: Path) -> None:
     # GIVEN a recording of no cgroup, of a process that has a name
     name = process_note(b"db*[1]", pid=100)

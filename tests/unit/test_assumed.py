@@ -52,6 +52,22 @@ def test_waits_that_would_pile_up_are_noted() -> None:
     assert "arrivals.mode = recorded" in note
     assert notes_of(trace, *root, "arrivals.mode=dependent") == []
     assert notes_of(make_trace(), *root) == []
+    # AND where nobody says what the trace was recorded under
+    del root[1]
+    assert any("waits pile up" in note for note in notes_of(trace, *root))
+    # AND behind a limit or a slower device, be it of one cgroup alone
+    for slower in (
+        ["arrivals.event=queue", "/test.slice/io.max=7:0 wbps=4096"],
+        ["service.model=linear"],
+    ):
+        assert any("waits pile up" in one for one in notes_of(make_trace(), *slower))
+
+
+def test_a_device_that_nobody_measured_is_said_to_be_made_up() -> None:
+    linear = ["service.model=linear", "arrivals.mode=dependent"]
+    (note,) = notes_of(make_trace(), *linear)
+    assert "a device is made up that takes 120 us and 0.5 ns a byte for a write" in note
+    assert notes_of(make_trace(), *linear, "service.read.base_ns=80000") == []
 
 
 def test_limit_of_the_disk_may_lie_in_the_recorded_times_already() -> None:
@@ -59,7 +75,12 @@ def test_limit_of_the_disk_may_lie_in_the_recorded_times_already() -> None:
     limit = ["/test.slice/io.max=254:32 wbps=1048576", "backing.filesystem=ext4"]
     (note,) = notes_of(make_trace(), *direct, *limit)
     assert "it counts twice" in note
-    assert notes_of(make_trace(), *direct, *limit, "service.model=linear") == []
+    linear = [
+        "service.model=linear",
+        "service.read.base_ns=1",
+        "arrivals.mode=dependent",
+    ]
+    assert notes_of(make_trace(), *direct, *limit, *linear) == []
 
 
 def test_ids_without_any_path_are_noted() -> None:

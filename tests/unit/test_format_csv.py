@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+import replay
 from replay.errors import TraceError
+from replay.scenario import Scenario
+from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.table import _Feed
 from replay.trace.unpack import Unpacked
 from small_traces import SAMPLES, brief, paths, read
@@ -32,6 +35,22 @@ def test_columns_are_found_by_the_headers_names_in_any_order(tmp_path: Path) -> 
     assert brief(rows) == [(0, None, 1, 4096, "read"), (750, None, 2, 1024, "write")]
     assert paths(rows, summary) == ["/a", "/b_c"]
     assert summary.wall_clock_ns is None
+
+
+def test_paths_of_cgroups_stay_paths(tmp_path: Path) -> None:
+    # GIVEN cgroups as the kernel names them, and what only looks like that
+    names = ("/a/b", "/a_b", "/", "/a/../c", "a/b", "/a/b/")
+    lines = [f"{1000 + i},{i * 512},4,W,{name}" for i, name in enumerate(names)]
+    path = write(tmp_path, "\n".join(["ts,off,len,rw,tenant", *lines, ""]))
+    # THEN a path is one, and no two cgroups have the same
+    found = paths(*read(path, columns=COLUMNS))
+    assert found == ["/a/b", "/a_b", "/unnamed", "/a_.._c", "/a_b_", "/a_b__"]
+    # AND it can be limited by that path, or one above
+    with replay.open_or_convert(path, format=FormatOptions(columns=COLUMNS)) as trace:
+        notes = (
+            Scenario.from_dict({}, overrides=["/a/memory.high=1G"]).bind(trace).notes
+        )
+    assert not any("no request of the trace" in note for note in notes)
 
 
 def test_columns_are_found_by_number_where_there_is_no_header(tmp_path: Path) -> None:

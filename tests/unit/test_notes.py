@@ -46,13 +46,20 @@ def test_limit_that_says_nothing_is_not_noted() -> None:
     assert notes_of(make_trace(), {}, *overrides) == []
 
 
+#: With the linear model: a device that was measured, and arrivals that wait for it.
+OF_A_USER = ["service.write.base_ns=9000", "arrivals.mode=dependent"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "word"),
     [
         (["arrivals.event=queue"], "estimate"),
         (["driver.kernel=6.12.50"], "6.12.50"),
         (["driver.kernel=5.15"], "hole"),
-        (["backing.filesystem=ext4", "service.model=linear"], "cached pages"),
+        (
+            ["backing.filesystem=ext4", "service.model=linear", *OF_A_USER],
+            "cached pages",
+        ),
         (["backing.filesystem=raw", "backing.size=1G"], "backing.size = 1G"),
         (["driver.policy=root"], "trace.policy is not given"),
         (["/test.slice/io.max=8:0 wbps=5"], "neither replayed nor backing.device"),

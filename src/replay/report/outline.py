@@ -32,6 +32,8 @@ MOST_PROCESSES: Final = 8
 #: Interface files that are shown with every cgroup, whether they are set or not.
 _SHOWN: Final = ("memory.max", "memory.high", "io.max")
 _EXPLAINED: Final = "##"
+#: How the text of a default begins that is what another key says.
+_FOLLOWS: Final = "as driver."
 _HEAD: Final = """\
 ## A scenario of {name}: {requests} of {devices} in {span}.
 ## Lines that begin with one # say what holds without them: take it away to change one.
@@ -109,7 +111,8 @@ def _sections(base: Scenario, binding: Binding) -> Iterator[str]:
             holds = given
         yield from _explained(meaning(key))
         value = _toml(key, holds)
-        if value is None:
+        follows = given is None and key.default_text.startswith(_FOLLOWS)
+        if value is None or follows:
             yield from _explained(f"{rest}: {key.default_text}")
         else:
             # what the trace decides anew must not be fixed

@@ -78,17 +78,34 @@ def assumed_notes(
                 "page cache of a raw device is assumed; --set backing.filesystem=tmpfs "
                 "for a file on tmpfs, ext4 for one on a disk"
             )
-    piles_up = (
-        scenario.driver.policy in ONE_QUEUE
-        and scenario.trace.policy not in ONE_QUEUE
-        and scenario.arrivals.mode == "recorded"
-        and sum(one.n_requests > 0 for one in summary.cgroups if one.id) > 1
+    several = sum(one.n_requests > 0 for one in summary.cgroups if one.id) > 1
+    queues = (
+        several
+        and bool(loops)
+        and not scenario.driver.direct_io
+        and scenario.driver.policy in ONE_QUEUE
+        and (given.trace.policy is None or scenario.trace.policy not in ONE_QUEUE)
     )
-    if piles_up and loops and not scenario.driver.direct_io:
+    slower = scenario.service.model == "linear" or (
+        scenario.arrivals.event == "queue"
+        and any(cgroup.io_max for cgroup in scenario.cgroups)
+    )
+    if scenario.arrivals.mode == "recorded" and (queues or slower):
         notes.append(
             "arrivals.mode = recorded: requests come when they did, however long "
             "others wait, so waits pile up; with dependent each process waits for its "
             "own"
+        )
+    made_up = Scenario.from_dict({}).service
+    if scenario.service.model == "linear" and (
+        (scenario.service.read, scenario.service.write) == (made_up.read, made_up.write)
+    ):
+        write = made_up.write
+        notes.append(
+            "service.read and service.write are not given: a device is made up that "
+            f"takes {write.base_ns // 1000} us and {write.ns_per_byte:g} ns a byte for "
+            "a write; replay calibrate fits one to a trace, replay keys service lists "
+            "what to say"
         )
     return notes
 

@@ -60,6 +60,8 @@ class Format:
         Changes rows in order, as a last step.
     estimate : str or None
         What in the rows is an estimate, not a record.
+    names_paths : bool
+        Its names of cgroups may be their paths.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Format:
     epoch: bool = False
     finish: Callable[[Iterator[Rows]], Iterator[Rows]] | None = None
     estimate: str | None = None
+    names_paths: bool = False
 
 
 @dataclass
@@ -82,7 +85,7 @@ class Names:
     """Numbers for the names that occur in a trace, in order of appearance.
 
     A device is 0:1, 0:2, … for the first, second, … name: no block device has the
-    major number 0. A cgroup is 2, 3, …, and its path is the name.
+    major number 0. A cgroup is 2, 3, …, and its path is made of the name.
     """
 
     cgroups: dict[str, int] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """Who occurs in the rows of a format, and the summary made of it."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +21,8 @@ from replay.trace.metadata import (
 
 #: As many as the decoder of blktrace keeps.
 MAX_PROCESSES: Final = 1 << 18
+#: A cgroup's path but the root's, as the kernel prints it.
+_PATH: Final = re.compile(r"(/(?!\.\.?(/|$))[^/]+)+")
 
 
 @dataclass
@@ -115,7 +118,7 @@ def summary_of(
     Summary
     """
     start_ns = tallies.start_ns
-    paths = cgroup_paths(names)
+    paths = cgroup_paths(names, whole=format_.names_paths)
     device_names = {number: name for name, number in names.devices.items()}
     return Summary(
         start_ns=start_ns,
@@ -153,12 +156,14 @@ def summary_of(
     )
 
 
-def cgroup_paths(names: Names) -> dict[int, str]:
-    """Give every cgroup a path of one step below the root, no two the same.
+def cgroup_paths(names: Names, *, whole: bool = False) -> dict[int, str]:
+    """Give every cgroup a path, a step below the root, no two the same.
 
     Parameters
     ----------
     names : Names
+    whole : bool
+        Names that are paths of cgroups stay as they are.
 
     Returns
     -------
@@ -168,6 +173,10 @@ def cgroup_paths(names: Names) -> dict[int, str]:
     paths: dict[int, str] = {}
     taken: set[str] = set()
     for name, id_ in names.cgroups.items():
+        if whole and _PATH.fullmatch(name) and name not in taken:
+            taken.add(name)
+            paths[id_] = name
+            continue
         step = name.replace("/", "_").strip("_ ") or "unnamed"
         if step.strip(".") == "":
             step = step.replace(".", "_")

@@ -358,6 +358,7 @@ FORMAT: Final = Format(
     text="any other CSV: `--columns` names its columns and units",
     columns=f"time and response (unit {', '.join(TIME_UNITS)}), offset and size "
     f"({', '.join(SIZE_UNITS)}), op, cgroup, device, pid, process",
-    cgroup="any column",
+    cgroup="any column; a path such as `/prod/web` stays one",
     read=read,
+    names_paths=True,
 )
