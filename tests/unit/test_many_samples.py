@@ -9,7 +9,7 @@ from engines import difference, run_engine, run_reference
 from replay.engine.setup import ArrivalEvent
 
 N_REQUESTS = 3000
-#: More of them than have flat histograms.
+#: More of them than one part of a log is sorted for.
 N_CGROUPS = 100
 
 

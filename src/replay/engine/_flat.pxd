@@ -29,11 +29,6 @@ cdef inline void flat_add(Flat *flat, int64_t value_ns) noexcept nogil:
     flat.least = max(flat.least, ~(<uint64_t> value_ns - 1))
 
 
-cdef inline bint flat_is_empty(const Flat *flat) noexcept nogil:
-    """Tell whether nothing is counted."""
-    return flat.least == 0 and flat.counts[0] == 0
-
-
 cdef inline int64_t flat_tell(
     Flat *flat, Histograms *all, uint32_t *index
 ) noexcept nogil:
@@ -49,8 +44,6 @@ cdef inline int64_t flat_tell(
     cdef int64_t n_zeros = flat.counts[0]
     cdef int64_t n_values = 0
     cdef int64_t least = <int64_t> (~flat.least + 1)
-    if flat_is_empty(flat):
-        return 0
     for i in range(1, FLAT_BUCKETS):
         n_values += flat.counts[i]
     if n_values > 0:
@@ -67,5 +60,6 @@ cdef inline int64_t flat_tell(
                 bucket_add(all, one, i, flat.counts[i])
         one.count += n_values
         one.sum_ns += flat.sum_ns
-    memset(flat, 0, sizeof(Flat))
+    if n_values + n_zeros > 0:
+        memset(flat, 0, sizeof(Flat))
     return n_values + n_zeros

@@ -3,15 +3,13 @@
 Requests that follow one another are of any cgroups, so their histograms lie anywhere in
 memory. Values are written down one behind the other, and counted once there are many:
 account by account where those are many too, so that what is touched next to each other
-lies near each other; without a branch where accounts are few and nobody looks before the
-end. Sums, extremes and buckets do not depend on the order.
+lies near each other. Sums, extremes and buckets do not depend on the order.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free
 
 from replay.engine._arena cimport allocate, arena_add
-from replay.engine._flat cimport flat_add, flat_is_empty, flat_tell
 from replay.engine._histogram cimport (
     Places,
     Sample,
@@ -20,13 +18,9 @@ from replay.engine._histogram cimport (
     histogram_count,
     places_of,
 )
-from replay.engine._lean_types cimport FLAT_ACCOUNTS, Flat
 from replay.engine._near cimport are_far, near_sort
 from replay.engine._types cimport (
-    N_HISTOGRAMS,
     N_STAGES,
-    OP_READ,
-    OP_WRITE,
     STAGE_DEVICE,
     STAGE_DEVICE_WAITED,
     Account,
@@ -115,8 +109,8 @@ cdef inline void samples_count(Sim *sim, const Sample *samples, uint32_t n) noex
         places = places_of(&sim.histograms)
 
 
-cdef inline void samples_spread(Sim *sim) noexcept nogil:
-    """Count all values that are held, in the accounts' own histograms."""
+cdef inline void samples_fold(Sim *sim) noexcept nogil:
+    """Count all values that are held."""
     cdef const Sample *samples = sim.samples.samples
     if are_far(sim.accounts.length):
         near_sort(
@@ -133,77 +127,10 @@ cdef inline void samples_spread(Sim *sim) noexcept nogil:
     samples_grow(sim)
 
 
-cdef inline bint samples_are_flat(Sim *sim) noexcept nogil:
-    """Tell whether a full log goes to flat histograms; makes them."""
-    if sim.accounts.length > FLAT_ACCOUNTS or sim.timeline.interval_ns > 0:
-        return False
-    if sim.flats == NULL:
-        sim.flats = <Flat *> calloc(FLAT_ACCOUNTS * 2 * N_HISTOGRAMS, sizeof(Flat))
-    return sim.flats != NULL
-
-
-cdef inline void samples_flatten(Sim *sim) noexcept nogil:
-    """Count all values that are held, in flat histograms."""
-    cdef const Sample *one
-    cdef uint32_t i
-    sim.n_flat += sim.samples.length
-    if sim.n_flat >> 31 != 0:
-        samples_tell(sim)         # each place counts up to 32 bits
-        sim.n_flat = sim.samples.length
-    for i in range(sim.samples.length):
-        one = &sim.samples.samples[i]
-        if one.op > OP_WRITE:
-            sample_count(sim, one)
-            continue
-        flat_add(
-            sim.flats + (one.account * 2 + one.op) * N_HISTOGRAMS + one.stage,
-            max(<int64_t> 0, one.value_ns),
-        )
-    sim.samples.length = 0
-
-
-cdef inline void samples_tell(Sim *sim) noexcept nogil:
-    """Add the flat histograms to the accounts' own."""
-    cdef Account *account
-    cdef LatencyBlock *block
-    cdef Flat *flats
-    cdef int64_t n
-    cdef uint32_t i
-    cdef int op, stage
-    for i in range(min(<uint32_t> FLAT_ACCOUNTS, sim.accounts.length)):
-        account = (<Account *> sim.accounts.data) + i
-        for op in range(OP_READ, OP_WRITE + 1):
-            flats = sim.flats + (i * 2 + <uint32_t> op) * N_HISTOGRAMS
-            # a request of any other stage has one of these
-            if flat_is_empty(&flats[STAGE_DEVICE]) and flat_is_empty(
-                &flats[STAGE_DEVICE_WAITED]
-            ):
-                continue
-            if account.latency[op] == 0:
-                account.latency[op] = arena_add(&sim.blocks)
-            block = (<LatencyBlock *> sim.blocks.data) + account.latency[op]
-            for stage in range(N_HISTOGRAMS):
-                n = flat_tell(&flats[stage], &sim.histograms, &block.stages[stage])
-                if stage == STAGE_DEVICE or stage == STAGE_DEVICE_WAITED:
-                    block.count += n
-
-
-cdef inline void samples_fold(Sim *sim) noexcept nogil:
-    """Count all values that are held, for somebody who looks."""
-    samples_spread(sim)
-    if sim.n_flat > 0:
-        samples_tell(sim)
-        sim.n_flat = 0
-
-
 cdef inline void samples_reserve(Sim *sim) noexcept nogil:
     """Make room for the samples of one request."""
-    if sim.samples.length + N_STAGES <= sim.samples.capacity:
-        return
-    if samples_are_flat(sim):
-        samples_flatten(sim)
-    else:
-        samples_spread(sim)
+    if sim.samples.length + N_STAGES > sim.samples.capacity:
+        samples_fold(sim)
 
 
 cdef inline void sample_add(

@@ -228,7 +228,6 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.accounts)
     arena_close(&sim.charges)
     samples_close(&sim.samples)
-    free(sim.flats)
     arena_close(&sim.blocks)
     histograms_close(&sim.histograms)
     arena_close(&sim.failures)

@@ -37,7 +37,7 @@ from replay.engine._cache_types cimport (
 from replay.engine._heap cimport Heap
 from replay.engine._histogram cimport Histograms, SampleLog
 from replay.engine._latency_types cimport LatencyDevice
-from replay.engine._lean_types cimport Flat, Lean
+from replay.engine._lean_types cimport Lean
 from replay.engine._queue_types cimport Server, SharedLock, WaitCell
 from replay.engine._row_types cimport Columns
 from replay.engine._stream_types cimport Stream
@@ -413,8 +413,6 @@ cdef struct Sim:
     Arena charges
     KeyMap charge_map
     SampleLog samples
-    Flat *flats             # what full logs of few accounts come to; NULL until there is one
-    int64_t n_flat          # samples in them
     Arena blocks
     Histograms histograms
     Arena failures
