@@ -42,11 +42,16 @@ class Bench:
     repeats: int
 
     def recording(
-        self, *, cgroups: int = 100, tagged: bool = True, events: int | None = None
+        self,
+        *,
+        cgroups: int = 100,
+        tagged: bool = True,
+        events: int | None = None,
+        pages: int = 1 << 24,
     ) -> tuple[Path, int]:
         """Return the directory of a generated recording, and its events."""
         wanted = requests_for(self.events if events is None else events)
-        shape = Shape(requests=wanted, cgroups=cgroups, tagged=tagged)
+        shape = Shape(requests=wanted, cgroups=cgroups, tagged=tagged, pages=pages)
         return records_of(self.root, shape)
 
     def repeats_of(self, events: int) -> int:

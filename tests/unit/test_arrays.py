@@ -12,7 +12,11 @@ from replay.results import arrays
 from replay.results.arrays import Words, coded, integers
 
 
-def test_words_are_what_arrow_takes() -> None:
+@pytest.mark.parametrize("at_once", [1, 4, 6, 1 << 14])
+def test_words_are_what_arrow_takes(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(arrays, "_TEXTS_AT_ONCE", at_once)
     # GIVEN texts of several lengths, an empty one and one beyond ASCII
     words = ["/", "", "/a.slice/b", "/Größe"]
     numbers = np.array([3, 0, 1, 1, 2, 3], np.uint32)

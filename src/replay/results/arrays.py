@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 #: Python goes through so many texts in less time than `pyarrow.compute` is imported.
 FEW: Final = 100_000
+#: Texts of a column that are put together at once: their bytes' places take eight times
+#: what they take themselves.
+_TEXTS_AT_ONCE: Final = 1 << 14
 
 
 def integers(
@@ -88,11 +91,15 @@ class Words:
         offsets = np.zeros(len(lengths) + 1, np.int32)
         offsets[1:] = ends
         # where each byte comes from: its text's start, and how far into the text it is
-        source = np.arange(n_bytes) + np.repeat(
-            self._starts[numbers] - (ends - lengths), lengths
-        )
+        shifts = self._starts[numbers] - (ends - lengths)
+        text = np.empty(n_bytes, np.uint8)
+        for first in range(0, len(lengths), _TEXTS_AT_ONCE):
+            part = slice(first, first + _TEXTS_AT_ONCE)
+            begin, end = offsets[first], offsets[min(part.stop, len(lengths))]
+            source = np.arange(begin, end) + np.repeat(shifts[part], lengths[part])
+            text[begin:end] = self._bytes[source]
         return pa.StringArray.from_buffers(
-            len(lengths), pa.py_buffer(offsets), pa.py_buffer(self._bytes[source])
+            len(lengths), pa.py_buffer(offsets), pa.py_buffer(text)
         )
 
 
