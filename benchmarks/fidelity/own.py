@@ -7,7 +7,7 @@ from benchmarks.fidelity.recordings import Lab, means, recorded_means
 from benchmarks.fidelity.rows import Row, exact, within
 
 IO = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
-#: DESIGN 5.3
+#: How far a mean may be off under the driver of the recording, by `arrivals.mode`.
 MEANS = {"recorded": 0.02, "dependent": 0.05}
 
 

@@ -27,7 +27,7 @@ BACKING_DEVICE: Final = -1
 
 
 class Policy(IntEnum):
-    """Who serves a command and who pays for it (SEMANTICS F)."""
+    """Who serves a command and who pays for it."""
 
     ROOT = 0
     NAIVE = 1

@@ -1,6 +1,6 @@
 """Dependent arrivals: which completion each request waited for, and its think time.
 
-A stream is an issuing process on a device (DESIGN 5.3). Both the engine and the
+A stream is an issuing process on a device. Both the engine and the
 reference replay what is inferred here; the inference reads the trace alone.
 """
 

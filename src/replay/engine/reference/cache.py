@@ -2,7 +2,7 @@
 
 Sources: mm/filemap.c:filemap_read(), filemap_get_pages(), filemap_create_folio(),
 mm/readahead.c:page_cache_ra_unbounded(), fs/ext4/inode.c:ext4_punch_hole(),
-fs/ext4/readpage.c:ext4_mpage_readpages(), v6.1; SEMANTICS A.6.
+fs/ext4/readpage.c:ext4_mpage_readpages(), v6.1.
 """
 
 from collections import Counter, defaultdict

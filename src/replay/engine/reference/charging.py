@@ -1,7 +1,7 @@
 """Charging memory: stocks, limits, and the sleep above ``memory.high``.
 
 Sources: mm/memcontrol.c:try_charge_memcg(), drain_all_stock(),
-mem_cgroup_handle_over_high(), calculate_high_delay(), v6.1; SEMANTICS C.1, C.2, C.4.
+mem_cgroup_handle_over_high(), calculate_high_delay(), v6.1.
 """
 
 from collections import Counter

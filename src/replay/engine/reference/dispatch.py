@@ -1,7 +1,7 @@
 """Which worker serves a command, and the worker's whole life.
 
 Source: drivers/block/loop.c:loop_queue_work(), loop_process_work(),
-loop_free_idle_workers(), v6.1; SEMANTICS A.3.
+loop_free_idle_workers(), v6.1.
 """
 
 from replay.engine.reference.nested import is_outer

@@ -36,7 +36,7 @@ EXCLUSIVE = (OP_CODES["write"], DISCARD, OP_CODES["write_zeroes"])
 
 
 class Stream:
-    """One process on one device: its requests in queue order (DESIGN 5.3)."""
+    """One process on one device: its requests in queue order."""
 
     def __init__(self, rows: list[int], think_ns: list[int], depth: int) -> None:
         self.rows = rows

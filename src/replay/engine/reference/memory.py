@@ -1,7 +1,6 @@
 """Page owners of backing files on tmpfs.
 
-Sources: mm/shmem.c:shmem_get_folio_gfp(), shmem_fallocate(), lib/xarray.c, v6.1;
-SEMANTICS A.6.
+Sources: mm/shmem.c:shmem_get_folio_gfp(), shmem_fallocate(), lib/xarray.c, v6.1.
 """
 
 from replay.engine.reference.cache import NODE_BYTES, PageCache, covered_pages

@@ -2,7 +2,7 @@
 
 Source: mm/readahead.c:ondemand_readahead(), page_cache_ra_unbounded(),
 page_cache_sync_ra(), try_context_readahead(), mm/filemap.c:page_cache_next_miss(),
-page_cache_prev_miss(), v6.1; SEMANTICS A.6.
+page_cache_prev_miss(), v6.1.
 """
 
 from collections.abc import Container

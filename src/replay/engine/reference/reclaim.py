@@ -2,7 +2,7 @@
 
 Sources: mm/vmscan.c:do_try_to_free_pages(), shrink_node_memcgs(), shrink_lruvec(),
 get_scan_count(), shrink_folio_list(), shrink_active_list(), inactive_is_low(),
-mm/swap.c:folio_mark_accessed(), v6.1; SEMANTICS A.6, C.5.
+mm/swap.c:folio_mark_accessed(), v6.1.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,6 @@
 """Memory counters of cgroups, their tasks, the OOM killer and the reaper.
 
-Sources: mm/page_counter.c, mm/oom_kill.c:select_bad_process(), oom_reap_task(), v6.1;
-SEMANTICS C.3.
+Sources: mm/page_counter.c, mm/oom_kill.c:select_bad_process(), oom_reap_task(), v6.1.
 """
 
 from dataclasses import dataclass
@@ -175,7 +174,7 @@ class Tasks:
         task.resident = resident
 
     def stopped(self, index: int, queue_ns: int) -> bool:
-        """Tell whether a request queued now is one that a kill stopped (DESIGN 5.3)."""
+        """Tell whether a request queued now is one that a kill stopped."""
         task = self.tasks[index]
         if not task.kernel:
             return 0 <= task.killed_ns < queue_ns

@@ -1,7 +1,7 @@
 """Evicted pages that are read again: how far back they were dropped.
 
 Source: mm/workingset.c:workingset_eviction(), workingset_refault(),
-workingset_activation(), workingset_age_nonresident(), v6.1; SEMANTICS C.5.
+workingset_activation(), workingset_age_nonresident(), v6.1.
 """
 
 from dataclasses import dataclass
