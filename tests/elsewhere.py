@@ -65,7 +65,8 @@ class DaskCluster:
         self._stack = stack
         self._file = folder / "scheduler.json"
         self._start("scheduler", "--port", "0")
-        wait_for(self._file.exists)
+        # it is there before it is written
+        wait_for(lambda: self._file.exists() and self._file.read_text().endswith("}"))
         self.address: str = json.loads(self._file.read_text())["address"]
         self.workers = [
             self._start("worker", "--nthreads", "1", "--no-nanny")
