@@ -96,18 +96,23 @@ def assumed_notes(
             "others wait, so waits pile up; with dependent each process waits for its "
             "own"
         )
-    made_up = Scenario.from_dict({}).service
-    if scenario.service.model == "linear" and (
-        (scenario.service.read, scenario.service.write) == (made_up.read, made_up.write)
-    ):
-        write = made_up.write
-        notes.append(
-            "service.read and service.write are not given: a device is made up that "
-            f"takes {write.base_ns // 1000} us and {write.ns_per_byte:g} ns a byte for "
-            "a write; replay calibrate fits one to a trace, replay keys service lists "
-            "what to say"
-        )
+    if scenario.service.model == "linear":
+        notes += _made_up_notes(scenario)
     return notes
+
+
+def _made_up_notes(scenario: Scenario) -> list[str]:
+    """Note that nobody said how long the linear model's device takes."""
+    service, made_up = scenario.service, Scenario.from_dict({}).service
+    if (service.read, service.write) != (made_up.read, made_up.write):
+        return []
+    write = made_up.write
+    return [
+        "service.read and service.write are not given: a device is made up that "
+        f"takes {write.base_ns // 1000} us and {write.ns_per_byte:g} ns a byte for "
+        "a write; replay calibrate fits one to a trace, replay keys service lists "
+        "what to say"
+    ]
 
 
 def as_loop_device(given: Scenario) -> str:
