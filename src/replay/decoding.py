@@ -4,7 +4,6 @@ What is imported here is little: a second thread is at work before this one has 
 what replays the rows.
 """
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -22,9 +21,6 @@ from replay.trace.recording import Recording
 #: many as it makes while this one imports what replays them.
 _AHEAD: Final = 12
 _POLL_S: Final = 0.1
-#: A thread that wants the interpreter's lock waits so long for it, s. The decoder wants
-#: it for an instant after each batch of some 10 ms; Python's own is 5 ms.
-_SWITCH_S: Final = 0.0005
 #: Of rows whose ids are not followed.
 NO_IDS: Final = (-1, -1)
 
@@ -140,12 +136,9 @@ def _in_thread(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
             yield item
 
     thread = threading.Thread(target=iterate, daemon=True)
-    before_s = sys.getswitchinterval()
-    sys.setswitchinterval(min(before_s, _SWITCH_S))
     thread.start()
     try:
         yield taken()
     finally:
         stopped = True
         thread.join()
-        sys.setswitchinterval(before_s)

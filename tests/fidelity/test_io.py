@@ -27,7 +27,7 @@ def test_io_stat_of_the_loop_device_is_the_kernels_in_every_column(
     taken = recording(name)
     result = replay.run(taken.trace, taken.scenario())
     # THEN each cgroup's io.stat is the kernel's; the root's are the disk's statistics,
-    # since boot (SEMANTICS D.1)
+    # since boot (block/blk-cgroup.c:blkcg_fill_root_iostats(), v6.1)
     checked = 0
     for path, counters in taken.kernel().items():
         if path != "/" and "7:0" in counters["io.stat"]:
@@ -92,7 +92,8 @@ def test_flushes_and_discards_run_on_the_root_worker(
         op: [cgroup[row["worker"]] for row in requests if row["op"] == op]
         for op in ("flush", "discard")
     }
-    # the 82 flushes have no cgroup (SEMANTICS 0.2), the 29 discards are fstrim's
+    # the 82 flushes have no cgroup (block/blk-flush.c:blk_kick_flush(), v6.1), the 29
+    # discards are fstrim's
     assert served == {"flush": ["/"] * 82, "discard": ["/"] * 29}
     assert io_of(result, "/", "7:0")["dios"] == 52
 

@@ -16,7 +16,8 @@ from recordings import SLEPT, STEADY, ratios
 
 Find = Callable[[str], Recording]
 
-#: DESIGN 5.3: replayed under its own driver, a trace returns its recorded latencies.
+#: Replayed under its own driver, a trace returns its recorded latencies (docs/model.md,
+#: Service).
 BOUND = {"recorded": 0.02, "dependent": 0.05}
 
 
@@ -40,7 +41,7 @@ def test_under_its_own_driver_a_trace_returns_its_latencies(
 def test_sleeps_inside_the_recorded_times_come_back_as_service(
     recording: Find, name: str, mode: str
 ) -> None:
-    # DESIGN 5.3 promises nothing here: a limit's sleeps cannot be told from service. So
+    # docs/model.md (Service) promises nothing here: a limit's sleeps lie in service. So
     # they are replayed as they were, limit or not, and the means hold none the less.
     taken = recording(name)
     scenario = taken.scenario() | {"arrivals": {"mode": mode}}
@@ -106,7 +107,7 @@ def test_a_worker_each_gives_a_its_latency_back(
         for row in matching(result.interference, waiting="/a")
     }
     assert waits == {("/b", "lock")}
-    # SEMANTICS F: taken page by page, so both lose the same
+    # docs/model.md, Lock: taken page by page, so both lose the same
     a = only(result.interference, waiting="/a", resource="lock")
     b = only(result.interference, waiting="/b", resource="lock")
     assert (a["blocking"], b["blocking"]) == ("/b", "/a")

@@ -35,14 +35,14 @@ def test_seed_under_64m_and_per_cgroup_is_killed_once_where_the_kernel_killed(
     row = only(result.memory, cgroup="/test.slice")
     assert row["oom_kill"] == 1
     assert row["peak"] == 64 * MIB
-    # SEMANTICS C.1: 18 and 17 for the two rounds of one charge
+    # 18 and 17 for the two rounds of one charge (try_charge_memcg(), v6.1)
     assert (row["max"], row["oom"]) == (35, 2)
     failed = only(result.errors, cgroup="/test.slice")
     assert (failed["errno"], failed["count"]) == (EIO, 1)
     off = abs(row["shmem"] / SEED_SHMEM - 1)
     if listed:
-        # AND what is charged is what the kernel had: SEMANTICS C.3, limit - pinned -
-        # kernel memory of the page tree, the request in flight being 1 MiB
+        # AND what is charged is what the kernel had (docs/model.md, Kills): limit -
+        # pinned - kernel memory of the page tree, the request in flight being 1 MiB
         assert off <= WITHIN
         assert kill["task"] == "dd"
         assert kill["row"] == 62
@@ -78,7 +78,7 @@ def test_nested_under_96m_stops_b_and_leaves_a_its_pages(recording: Find) -> Non
     memory = {row["cgroup"]: row for row in result.memory.to_pylist()}
     assert memory["/p/a"]["shmem"] == NESTED_A
     assert abs(memory["/p/b"]["shmem"] / NESTED_B - 1) <= WITHIN
-    # AND it counts at /p, the kill at /p and /p/b (SEMANTICS C.1: in every ancestor)
+    # AND it counts at /p, the kill at /p and /p/b (docs/model.md: in every ancestor)
     counts = {
         path: (row["max"] > 0, row["oom"] > 0, row["oom_kill"])
         for path, row in memory.items()
@@ -98,7 +98,7 @@ def test_nested_under_96m_stops_b_and_leaves_a_its_pages(recording: Find) -> Non
 def test_what_a_kill_stops_is_counted_to_the_last_row(
     recording: Find, name: str, mode: str
 ) -> None:
-    # DESIGN 5.3: what is not issued is counted, whatever releases it
+    # docs/model.md, Kills: what is not issued is counted, whatever releases it
     taken = recording(name)
     result = replay.run(
         taken.trace, taken.scenario_file, overrides=[f"arrivals.mode={mode}"]
@@ -146,7 +146,7 @@ def test_rewritten_pages_stay_with_who_touched_them_first(recording: Find) -> No
         assert row["shmem"] == row["own_shmem"] == shmem
         assert kernel[path]["memory.stat"]["shmem"] == shmem + n_fio * 8192
         assert only(result.charges, issuer=path)["payer"] == path
-    # SEMANTICS A.6: b's reads of holes charge nothing
+    # docs/model.md, Memory: b's reads of holes charge nothing
     assert only(result.charges, issuer="/b")["rbytes"] == 4_096_000
 
 
@@ -161,7 +161,7 @@ def test_full_tmpfs_is_eio_and_kills_nobody(recording: Find) -> None:
     assert kernel["memory.stat"]["kernel"] == row["kernel"]
     assert result.kills.num_rows == 0
     assert (row["max"], row["oom"], row["oom_kill"]) == (0, 0, 0)
-    # SEMANTICS A.8: any errno of a buffered write is EIO on 6.1
+    # drivers/block/loop.c:lo_complete_rq(), v6.1: any errno of a buffered write is EIO
     (error,) = result.errors.to_pylist()
     assert (error["cgroup"], error["errno"], error["count"]) == ("/test.slice", EIO, 1)
     assert only(result.charges)["refused_bytes"] == MIB

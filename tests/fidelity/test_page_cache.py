@@ -105,8 +105,8 @@ def test_buffered_limit_reads_again_what_was_reclaimed_and_kills_nobody(
 
 
 def test_memory_high_on_clean_cache_hardly_slows(recording: Find) -> None:
-    # GIVEN the same reader under memory.high: SEMANTICS C.4, clean cache is reclaimed,
-    # so that nobody sleeps
+    # GIVEN the same reader under memory.high: clean cache is reclaimed, so that nobody
+    # sleeps (docs/model.md, Page cache: Reclaim)
     taken = recording("buffered-limit")
     scenario = limited("8613K")
     scenario["cgroups"]["/a"]["memory.high"] = "12M"

@@ -99,7 +99,7 @@ def test_truncated_trace_file(work: Path, kept: int) -> None:
 def test_truncated_recording_is_read_as_far_as_it_goes_and_the_rest_counted(
     work: Path,
 ) -> None:
-    # DESIGN 6: a damaged trace gives what can be read plus a count, or a refusal
+    # docs/info.md: a damaged trace gives what can be read plus a count, or a refusal
     whole = (SEED / "loop0.blktrace.0").read_bytes()
     cut = work.parent / "loop0.blktrace.0"
     cut.write_bytes(whole[:-20])

@@ -62,7 +62,8 @@ def io_by(raw: Raw, columns: Columns, *key: str) -> dict[tuple[int, ...], Counte
 
 
 def add_io(counter: Counter[str], columns: Columns, row: int) -> None:
-    # SEMANTICS D.1: discards apart, all that is not a read is a write
+    # block/blk-cgroup.c:blk_cgroup_io_type(), v6.1: what is neither read nor discard is
+    # a write
     kind = {READ: "r", DISCARD: "d"}.get(int(columns.op[row]), "w")
     counter[f"{kind}bytes"] += int(columns.nbytes[row])
     counter[f"{kind}ios"] += int(columns.n_bios[row])
@@ -97,7 +98,7 @@ def test_every_row_is_counted_once_by_what_became_of_it(run: Run) -> None:
     assert len(raw["requests"]["row"]) == count(raw, "requests")
     assert len(set(raw["requests"]["row"].tolist())) == count(raw, "requests")
     assert (raw["requests"]["error"] != 0).sum() == count(raw, "failed")
-    # errno 0: reported as written, though a part was not (SEMANTICS A.8)
+    # errno 0: reported as written, though a part was not (docs/model.md, Memory)
     told = raw["errors"]["errno"] != 0
     assert raw["errors"]["count"][told].sum() == count(raw, "failed")
 
@@ -252,7 +253,7 @@ def test_memory_of_a_cgroup_is_its_own_and_its_childrens(run: Run) -> None:
         if setup.parent[cgroup]:
             for name in ("max", "oom", "oom_kill"):
                 assert parent[name] >= memory[cgroup][name]
-    # SEMANTICS C.1: the root has no memory.events
+    # mm/memcontrol.c:memory_files[], v6.1: the root has no memory.events
     assert all(memory[0][name] == 0 for name in ("max", "oom", "oom_kill"))
 
 
@@ -306,8 +307,8 @@ def test_what_is_below_a_page_cache_is_whole_pages_that_were_asked_for(
 
 @given(runs(nested=-1))
 def test_events_count_18_then_17_and_every_kill(run: Run) -> None:
-    # SEMANTICS C.1: max = 17 * oom + n, n the charges that met a limit: some found room
-    # once the stocks were drained, the others reached the OOM killer
+    # max = 17 * oom + n, n the charges that met a limit (docs/model.md, Memory): some
+    # found room once the stocks were drained, the others reached the OOM killer
     setup, columns = run
     raw = run_engine(setup, columns)
     memory, kills = records(raw, "memory"), records(raw, "kills")
@@ -386,8 +387,8 @@ def test_workers_account_for_their_commands_and_their_css(run: Run) -> None:
     alive = [row for row in workers if row["reaped_ns"] < 0 and row["cgroup"]]
     if setup.policy != Policy.PER_CGROUP:
         alive = []
-    # SEMANTICS A.3: a worker holds a reference of its cgroup's css from its creation
-    # until it is freed
+    # docs/model.md, Dispatch: a worker refers to its cgroup from its creation until it
+    # is freed
     assert count(raw, "css_refs") == len(alive)
     held = {(row["device"], row["cgroup"]) for row in alive}
     assert len(held) == len(alive)
@@ -422,7 +423,7 @@ def test_workers_account_for_their_commands_and_their_css(run: Run) -> None:
 
 @given(runs(tmpfs=True, direct_io=False, nested=-1))
 def test_pages_stay_within_what_was_written(run: Run) -> None:
-    # SEMANTICS A.6: only a write touches a page, so nobody owns what nobody wrote
+    # docs/model.md, Memory: only a write touches a page, so nobody owns what none wrote
     setup, columns = run
     raw = run_engine(setup, columns)
     if setup.laid_out_by >= 0:

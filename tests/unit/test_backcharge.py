@@ -1,4 +1,4 @@
-"""Let it run, charge back later: force, debt and delay (SEMANTICS F, C.1, D.5)."""
+"""Let it run, charge back later: force, debt and delay (docs/model.md, Dispatch)."""
 
 from dataclasses import replace
 from typing import Any

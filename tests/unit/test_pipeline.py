@@ -1,6 +1,7 @@
 """Replaying while decoding: the same tables as by way of a trace file, always."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,18 @@ def test_rows_that_find_no_room_are_one_clear_line(
         pytest.raises(OutputError, match="a temporary file cannot be written"),
     ):
         kept.add(batch(0, 3))
+
+
+def test_a_program_that_replays_keeps_its_switch_interval(recording: Set) -> None:
+    # GIVEN a program, whose threads all have one interval
+    before = sys.getswitchinterval()
+    # WHEN it replays while another thread decodes
+    seen = set()
+    replay.run(
+        recording([5, 6] * ROWS),
+        threads=2,
+        progress=lambda _done, _total: seen.add(sys.getswitchinterval()),
+    )
+    # THEN it finds its interval as it was, all the time
+    assert seen == {before}
+    assert sys.getswitchinterval() == before

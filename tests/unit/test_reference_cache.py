@@ -1,4 +1,4 @@
-"""The page cache: readahead, write-back, reclaim (SEMANTICS A.6, D.2)."""
+"""The page cache: readahead, write-back, reclaim (docs/model.md, Page cache)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The backing file's lock, taken for each page or for the request (SEMANTICS F)."""
+"""The backing file's lock, taken for each page or for the request (model.md, Lock)."""
 
 import pytest
 
@@ -104,7 +104,7 @@ def test_recorded_service_under_its_own_driver_holds_the_lock_already(
     setup = setup_of(service=ServiceModel.RECORDED, trace_policy=trace_policy)
     raw = replayed(setup, write(0, A), write(0, B, page=9))
     # THEN under the same driver each keeps its 100 ns, waits inside; under another one
-    # the first's 100 ns are all that the file was busy (DESIGN 5.3)
+    # the first's 100 ns are all that the file was busy (docs/model.md, Service)
     assert by_row(raw, "device_ns") == by_row(raw, "completion_ns") == service_ns
     assert by_row(raw, "lock_ns") == [0, 0]
 

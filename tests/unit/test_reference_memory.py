@@ -1,4 +1,4 @@
-"""Who owns which page, what a limit does, who is killed (SEMANTICS A.6, C.1, C.3)."""
+"""Who owns which page, what a limit does, who is killed (model.md, Memory, Kills)."""
 
 import numpy as np
 import pytest
@@ -113,7 +113,7 @@ def test_a_hole_frees_whole_pages_only() -> None:
 
 @pytest.mark.parametrize("n_pages", [1, 2, 64, 65, 512, 4096, 4097, 65_536])
 def test_the_page_tree_costs_584_bytes_a_node_at_every_level(n_pages: int) -> None:
-    # SEMANTICS A.6; 256 MiB take 1024 + 16 + 1 nodes: 607,944 B, charged as 149 pages
+    # 256 MiB take 1024 + 16 + 1 nodes: 607,944 B, charged as 149 pages
     raw = replayed(setup_of(), write(0, pages=n_pages))
     kernel = -(-nodes_of(n_pages) * 584 // PAGE)
     assert pick(raw, "memory", "own_kernel") == [0, kernel, 0]
@@ -165,7 +165,7 @@ def test_direct_io_and_a_disk_touch_no_page_of_tmpfs() -> None:
 
 
 def test_a_charge_that_nothing_can_make_room_for_fails_after_18_max_and_1_oom() -> None:
-    # GIVEN room for 5 pages and nobody to kill: pages 0-3 and a node (SEMANTICS C.1)
+    # GIVEN room for 5 pages and nobody to kill: pages 0-3 and a node
     raw = replayed(setup_of(limits={A: 5}), write(0, pages=10))
     assert pick(raw, "memory", "own_shmem", "own_kernel", *EVENTS)[A] == (
         4,
@@ -253,7 +253,7 @@ def test_what_direct_io_in_flight_pins_is_not_given_back() -> None:
     setup = setup_of(limits={A: 8}, tasks=[(A, 3, 1)])
     raw = replayed(setup, write(0, pages=10, task=0))
     # THEN page 4 kills the task, whose 3 pages are the buffer of the request in flight
-    # (SEMANTICS C.3); a second round, of 17, finds nobody and the request fails
+    # (docs/model.md, Kills); a second round, of 17, finds nobody and the request fails
     assert pick(raw, "memory", *EVENTS)[A] == (18 + 17, 2, 1)
     assert by_row(raw, "error") == [EIO]
     assert pick(raw, "memory", "own_shmem", "own_kernel")[A] == (4, 1)
@@ -349,7 +349,7 @@ def test_what_was_queued_before_a_kill_is_served() -> None:
 
 
 def test_policy_enospc_fails_the_request_where_it_would_have_killed() -> None:
-    # GIVEN a task in a cgroup of 4 pages, and a policy that kills nobody (SEMANTICS F)
+    # GIVEN a task in a cgroup of 4 pages, and a policy that kills nobody
     setup = setup_of(
         limits={A: 4}, tasks=[(A, 0, 1)], oom_kills=False, write_errno=ENOSPC
     )
@@ -363,7 +363,7 @@ def test_policy_enospc_fails_the_request_where_it_would_have_killed() -> None:
 
 
 def test_writeback_for_a_killed_task_stops_when_nobody_else_lives() -> None:
-    # GIVEN a task of a with a kernel thread that writes for it (DESIGN 5.3, A kill)
+    # GIVEN a task of a with a kernel thread that writes for it (docs/model.md, Kills)
     tasks = [(A, 0, 2), (A, 0, 3)]
     rows = [
         request(0, task=0),

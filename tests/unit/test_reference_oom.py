@@ -1,4 +1,4 @@
-"""Whom the OOM killer takes, and what memory.min and memory.low keep (C.3, C.5)."""
+"""Whom the OOM killer takes, and what memory.min and memory.low keep (model.md)."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def test_oom_group_takes_all_below_the_highest_that_has_it() -> None:
     group = np.array([False, False, True, False])
     raw = killed([0, 500, 0], read_base_ns=9 * S, oom_group=group)
     assert pick(raw, "kills", "task")[:2] == [1, 0]
-    # THEN the victim counts twice (SEMANTICS C.3: 3 for 2 tasks)
+    # THEN the victim counts twice (oom_kill_process(), v6.1: 3 for 2 tasks)
     assert pick(raw, "memory", "oom_kill", "oom_group_kill")[PA] == (3, 1)
     assert pick(raw, "memory", "oom_kill", "oom_group_kill")[P] == (3, 1)
     assert pick(raw, "memory", "oom_kill", "oom_group_kill")[PB] == (0, 0)

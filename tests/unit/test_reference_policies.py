@@ -1,4 +1,4 @@
-"""Policies that no loop driver has had: who serves and who pays (SEMANTICS F)."""
+"""Policies that no loop driver has had: who serves, who pays (model.md, Dispatch)."""
 
 from typing import Any
 
@@ -64,7 +64,8 @@ def test_a_thread_is_never_freed_as_an_idle_worker_is() -> None:
 
 def test_a_caller_pays_from_its_own_memory_cgroup_not_from_its_blkcgs() -> None:
     # GIVEN io enabled for the root alone: the merged driver finds the memory cgroup
-    # through the blkcg (SEMANTICS A.4), the caller has its own
+    # through the blkcg (drivers/block/loop.c:loop_queue_rq(), v6.1), the caller has its
+    # own
     blkcg = np.array([ROOT, ROOT, ROOT], np.uint32)
     raw = replayed(synchronous(blkcg=blkcg), write(0))
     assert pick(raw, "charges", *PAYERS) == [(A, ROOT, 4096, 0), (A, A, 0, 4096)]

@@ -1,4 +1,4 @@
-"""Time in the device, tags, and arrivals that depend on completions (DESIGN 5.3)."""
+"""Time in the device, tags, dependent arrivals (docs/model.md, Service and Arrival)."""
 
 import numpy as np
 import pytest
@@ -284,8 +284,8 @@ def test_a_killed_tasks_requests_do_not_hold_back_its_stream() -> None:
         mode=ArrivalMode.DEPENDENT, limits={A: 1}, tasks=[(A, 0, 3)], write_base_ns=9
     )
     raw = replayed(setup, *(write(200 * i, A, pages=2, task=0) for i in range(3)))
-    # THEN the others are stopped, all of them, and counted (DESIGN 6: nothing lost in
-    # silence), though no completion releases the third
+    # THEN the others are stopped, all of them, and counted, though no completion
+    # releases the third
     assert (counted(raw, "failed"), counted(raw, "stopped")) == (1, 2)
 
 

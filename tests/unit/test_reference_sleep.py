@@ -1,4 +1,4 @@
-"""Sleeps while pages are charged: ``memory.high``, the reaper (SEMANTICS C.2-C.4)."""
+"""Sleeps while pages are charged: ``memory.high``, the reaper (model.md, Memory)."""
 
 import pytest
 
@@ -77,7 +77,7 @@ def test_charge_that_kills_waits_two_seconds_for_the_reaper() -> None:
 
 
 def test_current_is_exact_and_peak_holds_the_stock() -> None:
-    # GIVEN one page written: 64 are charged at once (SEMANTICS C.2)
+    # GIVEN one page written: 64 are charged at once (docs/model.md, Memory)
     raw = replayed(setup_of(), write(0, page=1))
     # 1 page and a node of the page tree
     assert pick(raw, "memory", "current") == [2, 2, 0]

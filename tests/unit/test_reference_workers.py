@@ -1,4 +1,4 @@
-"""Which worker serves what, who pays, and how long a worker lives (SEMANTICS A.3)."""
+"""Which worker serves what, who pays, how long a worker lives (model.md, Dispatch)."""
 
 import numpy as np
 import pytest
@@ -71,8 +71,8 @@ def test_a_buffered_write_is_paid_for_by_root_or_by_its_issuer(
 
 
 def test_direct_io_under_root_is_still_the_issuers() -> None:
-    # SEMANTICS 0.1: in direct-I/O mode the old driver did associate the block cgroup;
-    # a discard is synchronous and is not
+    # drivers/block/loop.c:loop_queue_rq(), v5.13: with direct I/O the old driver did
+    # associate the block cgroup; a discard is synchronous and is not
     setup = setup_of(policy=Policy.ROOT, direct_io=True)
     raw = replayed(setup, write(0), request(0, op="discard"))
     assert pick(raw, "charges", "issuer", "payer", "wbytes", "dbytes") == [
@@ -167,7 +167,7 @@ def test_only_a_worker_that_is_to_be_made_can_fail() -> None:
 
 
 def test_a_flush_runs_on_the_root_worker_whoever_asked() -> None:
-    # SEMANTICS 0.2: the flush request has no bio, so both css are empty
+    # the flush request has no bio, so both css are empty (block/blk-flush.c, v6.1)
     raw = replayed(setup_of(), request(0), request(0, op="flush"))
     workers = dict(enumerate(pick(raw, "workers", "cgroup")))
     assert [workers[one] for one in by_row(raw, "worker")] == [A, ROOT]
@@ -177,7 +177,7 @@ def test_a_flush_runs_on_the_root_worker_whoever_asked() -> None:
 
 
 def test_an_empty_flush_bio_counts_for_its_issuer_and_never_enters_the_driver() -> None:
-    # SEMANTICS D.1: a write with 0 bytes, wios + 1 in the issuer
+    # a write with 0 bytes, wios + 1 in the issuer (docs/model.md, Arrival)
     bio = request(0, op="flush", n_bios=1, issue_ns=-1)
     raw = replayed(setup_of(), bio)
     assert pick(raw, "io", "cgroup", "wbytes", "wios") == [(A, 0, 1)]
@@ -185,7 +185,7 @@ def test_an_empty_flush_bio_counts_for_its_issuer_and_never_enters_the_driver() 
 
 
 def test_a_cgroup_without_the_io_controller_uses_its_parents_worker() -> None:
-    # SEMANTICS A.4 (a): io on down to a, whose child b's tasks write; b pays nothing
+    # io on down to a, whose child b's tasks write; b pays nothing: cgroup_get_e_css()
     setup = setup_of((-1, ROOT, A), blkcg=np.array([ROOT, A, A], np.uint32))
     raw = replayed(setup, write(0, A), write(0, B, page=1))
     assert pick(raw, "workers", "cgroup", "commands") == [(A, 2)]
@@ -195,7 +195,7 @@ def test_a_cgroup_without_the_io_controller_uses_its_parents_worker() -> None:
 
 
 def test_a_cgroup_without_the_memory_controller_charges_its_ancestor() -> None:
-    # SEMANTICS A.4 (c): the I/O is b's, the memory the nearest ancestor's
+    # the I/O is b's, the memory the nearest ancestor's: cgroup_get_e_css(), v6.1
     setup = setup_of((-1, ROOT, A), memory_css=np.array([ROOT, A, A], np.uint32))
     raw = replayed(setup, write(0, B))
     assert pick(raw, "charges", *PAYERS) == [(B, A, 0, 4096), (B, B, 4096, 0)]
@@ -203,7 +203,7 @@ def test_a_cgroup_without_the_memory_controller_charges_its_ancestor() -> None:
 
 
 def test_each_device_has_workers_of_its_own() -> None:
-    # SEMANTICS A.3: a cgroup using k loop devices has k servers
+    # a cgroup using k loop devices has k servers (docs/model.md, Dispatch)
     setup = setup_of(devices=np.array([7 << 20, 7 << 20 | 1], np.uint32))
     raw = replayed(setup, request(0), request(0, device=1))
     assert pick(raw, "workers", "device", "worker", "cgroup") == [(0, 0, A), (1, 0, A)]

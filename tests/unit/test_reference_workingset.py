@@ -1,4 +1,4 @@
-"""Pages read again after reclaim dropped them (SEMANTICS C.5)."""
+"""Pages read again after reclaim dropped them (docs/model.md, Page cache)."""
 
 from typing import Any
 

@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -263,7 +264,60 @@ def test_the_first_interrupt_reads_on_to_the_end(tmp_path: Path) -> None:
         assert trace.n_rows == 300
 
 
-def wait_until_reading(running: "subprocess.Popen[bytes]") -> None:
+@pytest.mark.parametrize(
+    ("numbers", "code", "says"),
+    [
+        ([signal.SIGINT, signal.SIGINT], 130, b"Interrupted: nothing was written.\n"),
+        ([signal.SIGTERM], 143, b""),
+    ],
+    ids=["Ctrl-C", "kill"],
+)
+@pytest.mark.parametrize("named", [False, True], ids=["standard input", "named pipe"])
+@pytest.mark.parametrize("command", ["run", "convert"])
+def test_a_pipe_that_stays_silent_does_not_hold_up_who_is_stopped(
+    tmp_path: Path,
+    command: str,
+    named: bool,
+    numbers: list[signal.Signals],
+    code: int,
+    says: bytes,
+) -> None:
+    # GIVEN a pipe that was written into, and whose writer does no more
+    source = tmp_path / "loop0.blktrace.0"
+    if named:
+        os.mkfifo(source)
+    work = tmp_path / "work"
+    work.mkdir()
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-c", "from replay.cli.main import main; main()"),
+            *(command, str(source) if named else "-", "--threads", "2"),
+            *("-o", str(work / "out")),
+        ],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(work)},
+    ) as running:
+        assert running.stdin is not None
+        assert running.stderr is not None
+        with source.open("wb", buffering=0) if named else running.stdin as pipe:
+            pipe.write(writes(300))
+            pipe.flush()
+            wait_until_reading(running, "/pipe-0" if named else "/stdin")
+            # WHEN it is told to stop; the first Ctrl-C ends the writer, mostly
+            for number in numbers[:-1]:
+                running.send_signal(number)
+                assert b"again to stop" in running.stderr.readline()
+            running.send_signal(numbers[-1])
+            # THEN it does, and leaves nothing
+            assert running.wait(60) == code
+        assert running.stderr.read() == says
+    assert list(work.iterdir()) == []
+
+
+def wait_until_reading(
+    running: "subprocess.Popen[bytes]", copy: str = "/stdin"
+) -> None:
     """Wait until the signal's handler is the one for a stream: SigCgt, bit of 2."""
     for _ in range(600):
         directories = list(Path("/proc").glob(f"{running.pid}/fd/*"))
@@ -273,7 +327,7 @@ def wait_until_reading(running: "subprocess.Popen[bytes]") -> None:
                 targets.append(str(one.readlink()))
             except OSError:
                 continue
-        if any(target.endswith("/stdin") for target in targets):
+        if any(target.endswith(copy) for target in targets):
             time.sleep(0.1)
             return
         time.sleep(0.05)

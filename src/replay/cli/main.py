@@ -63,6 +63,10 @@ INTERRUPTED: Final = 128 + signal.SIGINT
 TERMINATED: Final = 128 + signal.SIGTERM
 #: Objects made between two searches for cycles; Python: 700.
 _OBJECTS: Final = 50_000
+#: A thread that wants the interpreter's lock waits so long for it, s; Python: 5 ms. A
+#: decoder wants it for an instant after each batch of 10 ms, see `replay.decoding`.
+#: The whole process has one, so it is for the command to set, not for the library.
+_SWITCH_S: Final = 0.0005
 
 
 class LazyGroup(click.Group):
@@ -156,6 +160,7 @@ def main() -> None:
     """Run the command line."""
     # a command makes few cycles, its imports many objects: fewer searches for cycles
     gc.set_threshold(_OBJECTS)
+    sys.setswitchinterval(_SWITCH_S)
     # numpy's threads of linear algebra, which nothing here needs, take long to start
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # unwinds the stack, so that temporary files go

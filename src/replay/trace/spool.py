@@ -317,7 +317,7 @@ def _until_end() -> Iterator[None]:
 
     def once(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
-        os.write(2, b"Interrupted: reading to the end of the input.\n")
+        os.write(2, b"Interrupted: reading to the end of the input; again to stop.\n")
 
     signal.signal(signal.SIGINT, once)
     try:
