@@ -123,25 +123,26 @@ def test_csv_without_columns_is_refused_with_an_example(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "columns"),
+    ("header", "row", "columns"),
     [
         (
             "ts,offset,bytes,kind,tenant",
+            "1,512,512,r,a",
             "time=ts:us,offset=offset:B,size=bytes:B,op=kind,cgroup=tenant",
         ),
         (
             "startTime_ms;LBA;sectors;Operation;latency_ns",
+            "1;1;1;Write;1",
             "time=startTime_ms:ms,offset=LBA:sectors,size=sectors:sectors,"
             "op=Operation,response=latency_ns:ns",
         ),
-        ("a|b|c|rw", "time=COLUMN:us,offset=COLUMN:B,size=COLUMN:B,op=rw"),
+        ("a|b|c|rw", "1|1|1|R", "time=COLUMN:us,offset=COLUMN:B,size=COLUMN:B,op=rw"),
     ],
 )
 def test_a_csv_that_is_not_known_is_refused_with_columns_to_paste(
-    tmp_path: Path, header: str, columns: str
+    tmp_path: Path, header: str, row: str, columns: str
 ) -> None:
     # GIVEN a table with a header, of no known format
-    row = re.sub(r"[^,;|]+", "1", header.replace("_", ""))
     path = write(tmp_path, f"{header}\n{row}\n")
     # WHEN it is read as it is, or by --format csv
     for name in (None, "csv"):
@@ -153,7 +154,7 @@ def test_a_csv_that_is_not_known_is_refused_with_columns_to_paste(
 
 def test_columns_that_a_refusal_offers_are_taken(tmp_path: Path) -> None:
     # GIVEN a column that is not there
-    path = write(tmp_path, "ts,off,len,rw,size\n1,2,3,r,4\n")
+    path = write(tmp_path, "ts,off,len,rw,size\n1,2,3,r,512\n")
     with pytest.raises(TraceError) as refusal:
         read(path, columns="time=ts:ms,offset=off:KiB,size=bytes:B,op=rw")
     # WHEN what the refusal offers is given

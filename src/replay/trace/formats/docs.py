@@ -7,8 +7,9 @@ import sys
 from typing import Final, NamedTuple
 
 from replay.trace.formats.magic import BLKTRACE
+from replay.trace.formats.operations import OPERATIONS
 from replay.trace.formats.registry import BLKPARSE, FORMATS
-from replay.trace.formats.user_csv import OPERATIONS, OPTIONAL, REQUIRED
+from replay.trace.formats.user_csv import OPTIONAL, REQUIRED
 from replay.trace.schema import TRACE_SCHEMA
 from replay.trace.unpack import MAGICS, MAX_RATIO
 

@@ -24,7 +24,7 @@ from replay.trace.formats import (
     vscsi,
 )
 from replay.trace.formats.base import Format, complete_lines
-from replay.trace.formats.guess import looks_like_header, suggest_columns
+from replay.trace.formats.guess import read_sample, suggest_columns
 from replay.trace.formats.magic import BLKTRACE, is_blktrace
 from replay.trace.formats.options import FormatOptions
 from replay.trace.inputs import is_per_cpu
@@ -219,15 +219,11 @@ def nearly(head: bytes) -> str:
 
 def _unknown(head: bytes) -> str:
     """Ask what a text is that is like nothing known."""
-    text = complete_lines(head)[:1]
-    first = text[0].decode("utf-8", "backslashreplace") if text else ""
-    if names := looks_like_header(
-        first.removeprefix("\ufeff"), user_csv.DELIMITERS[:-1]
-    ):
+    if sample := read_sample(head, user_csv.DELIMITERS[:-1]):
         return (
             "is like no format that is known by its content; if it is a CSV say what "
-            f"its columns hold: {suggest_columns(names)} (check the units), else "
-            "--format NAME (`replay formats` lists them)"
+            f"its columns hold: {suggest_columns(sample)} (check {user_csv.CHECK}), "
+            "else --format NAME (`replay formats` lists them)"
         )
     return f"its content does not tell what it is: {_ASK_CSV}"
 

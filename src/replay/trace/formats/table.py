@@ -29,7 +29,13 @@ _COLUMN = re.compile(r"In CSV column #(\d+): ?")
 _NO_NUMBER = re.compile(
     r"(?:CSV conversion error to \w+(?:\([\d, ]+\))?: invalid value"
     r"|(?:CSV conversion error to [^:]*: )?The string) ('.*')"
-    r"(?: is not a valid decimal\d* number)?"
+    r"(?: is not a valid decimal\d* number| cannot be represented as decimal\d*)?"
+)
+_FRACTION = re.compile(r"'[+-]?\d+\.\d*'")
+#: How it tells of more digits than a unit has, before and behind the point.
+_FINER: Final = "Rescaling Decimal value would cause data loss"
+_TOO_LONG = re.compile(
+    r"Error converting '(.*)' to decimal\d*\([\d, ]+\): precision not supported"
 )
 _BLANKS = re.compile(rb"[ \t]+")
 _AT_LINE = re.compile(rb"(?m)^ | \r?$")
@@ -181,7 +187,12 @@ class Part:
         return np.array([number(word) for word in words], np.int64)[codes]
 
     def choice(
-        self, name: str, values: Mapping[str, int], *, blank: int | None = None
+        self,
+        name: str,
+        values: Mapping[str, int],
+        *,
+        blank: int | None = None,
+        hint: str = "",
     ) -> NDArray[np.int64]:
         """Return the value of each word of a column; there is no other word.
 
@@ -192,6 +203,8 @@ class Part:
             By the word in lower case.
         blank : int or None
             Value of a blank field; None refuses it.
+        hint : str
+            What to do about another word, behind what is wrong.
 
         Returns
         -------
@@ -210,7 +223,7 @@ class Part:
             if number is None:
                 row = self.first_row + int(np.argmax(codes == code))
                 names = ", ".join(repr(one) for one in known)
-                self.reading.refuse(row, f"{name} is {word[:40]!r}, not {names}")
+                self.reading.refuse(row, f"{name} is {word[:40]!r}, not {names}{hint}")
             numbers.append(number)
         return np.array(numbers, np.int64)[codes]
 
@@ -224,6 +237,7 @@ def read_table(
     comment_column: Callable[[str], bool] | None = None,
     prepare: Callable[[bytes], bytes] | None = None,
     quote: str | Literal[False] = False,
+    finer: str = "round it",
 ) -> Iterator[Part]:
     """Read a file's rows.
 
@@ -242,6 +256,8 @@ def read_table(
         Changes whole lines before they are split.
     quote : str or False
         Character around a field that holds delimiters.
+    finer : str
+        What to do about a time with digits below a nanosecond.
 
     Yields
     ------
@@ -286,7 +302,7 @@ def read_table(
                 yield Part(reading, first_row, batch)
                 first_row += batch.num_rows
     except pa.ArrowInvalid as error:
-        raise _refusal(reading, str(error), names) from error
+        raise _refusal(reading, str(error), columns, finer) from error
 
 
 def one_blank(lines: bytes) -> bytes:
@@ -299,14 +315,31 @@ def blanks_vary(head: bytes) -> bool:
     return any(two in head for two in (b"  ", b"\t", b"\n ", b" \n", b" \r"))
 
 
-def _refusal(reading: Reading, message: str, names: Sequence[str]) -> TraceError:
+def _refusal(
+    reading: Reading,
+    message: str,
+    columns: Mapping[str, pa.DataType | None],
+    finer: str,
+) -> TraceError:
     """Say what pyarrow found wrong, with row and column, in one line."""
     row = match[1] if (match := _ROW.search(message)) else None
     text = _ROW.sub("", message)
+    name, type_ = "", None
     if match := _COLUMN.search(text):
-        number = int(match[1])
-        text = _COLUMN.sub(f"{names[number]}: " if number < len(names) else "", text)
+        text = _COLUMN.sub("", text)
+        # the columns that are not needed are counted too
+        name, type_ = list(columns.items())[int(match[1])]
     text = " ".join(text.removeprefix("CSV parse error: ").split())
-    text = _NO_NUMBER.sub(r"\1 is no number", text)
+    if match := _NO_NUMBER.match(text):
+        whole = "whole " if type_ == INTEGER and _FRACTION.fullmatch(match[1]) else ""
+        text = f"{match[1]} is no {whole}number"
+    elif _FINER in text and type_ is not None:
+        text = (
+            f"more than {type_.scale} digits behind the point, which is less than "
+            f"1 ns: {finer}"
+        )
+    elif match := _TOO_LONG.match(text):
+        text = f"'{match[1]}' is too large"
     where = f"row {row}: " if row else ""
-    return TraceError(f"{reading.path}: {where}{text[:300]}")
+    column = f"{name}: " if name else ""
+    return TraceError(f"{reading.path}: {where}{column}{text[:300]}")

@@ -25,7 +25,8 @@ from replay.trace.formats.base import (
     scaled,
 )
 from replay.trace.formats.fiu import MAX_PID, note_processes
-from replay.trace.formats.guess import looks_like_header, suggest_columns
+from replay.trace.formats.guess import read_sample, suggest_columns
+from replay.trace.formats.operations import OPERATIONS
 from replay.trace.formats.rows import SECTOR_BYTES, Rows, new_rows
 from replay.trace.formats.table import (
     INTEGER,
@@ -48,28 +49,15 @@ TIME_UNITS: Final = {
 }
 #: Unit of an offset or size: its bytes.
 SIZE_UNITS: Final = {"B": 1, "sectors": SECTOR_BYTES, "KiB": 1 << 10, "4KiB": 1 << 12}
-#: What an operation is called where the user does not say.
-OPERATIONS: Final = {
-    "r": "read",
-    "read": "read",
-    "rs": "read",
-    "ra": "read",
-    "w": "write",
-    "write": "write",
-    "ws": "write",
-    "d": "discard",
-    "discard": "discard",
-    "trim": "discard",
-    "unmap": "discard",
-    "f": "flush",
-    "flush": "flush",
-    "sync": "flush",
-}
 REQUIRED: Final = ("time", "offset", "size", "op")
 OPTIONAL: Final = ("response", "cgroup", "device", "pid", "process")
 DELIMITERS: Final = (",", ";", "|", "\t", " ")
 #: Columns that a refusal shows.
 MOST_SHOWN: Final = 12
+#: What in a guess may be wrong.
+CHECK: Final = "the units, and what op's words mean"
+_FINER: Final = "say a larger unit (s takes 9 digits, ms 6, us 3), or round it"
+_OTHER_WORDS: Final = ": say what words mean, as in op={}:0=read/1=write"
 _EXAMPLE: Final = '--columns "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant"'
 NUMBERED: Final = '--columns "time=1:us,offset=2:B,size=3:B,op=4"'
 
@@ -161,12 +149,10 @@ def ask_columns(head: bytes) -> str:
     str
         What to say behind the file's name.
     """
-    lines = head.decode("utf-8", "backslashreplace").removeprefix("\ufeff").splitlines()
-    first = next((one for one in lines if one.strip() and one[0] != "#"), "")
-    if names := looks_like_header(first, DELIMITERS):
+    if sample := read_sample(head, DELIMITERS):
         return (
             "csv needs to be told its columns and their units: for example "
-            f"{suggest_columns(names)} (check the units; docs/formats.md has all)"
+            f"{suggest_columns(sample)} (check {CHECK}; docs/formats.md has all)"
         )
     return (
         "csv needs to be told its columns and their units, by their numbers if there "
@@ -225,10 +211,10 @@ def find_layout(reading: Reading, columns: dict[str, Column]) -> Layout:
             if len(set(fields)) < len(fields):
                 raise TraceError(f"{reading.path}: two columns have the same name")
             return Layout(delimiter, fields, skip + 1)
-    raise TraceError(f"{reading.path}: {_missing(lines[skip], skip, columns)}")
+    raise TraceError(f"{reading.path}: {_missing(reading, lines[skip], skip, columns)}")
 
 
-def _missing(line: str, skip: int, columns: dict[str, Column]) -> str:
+def _missing(reading: Reading, line: str, skip: int, columns: dict[str, Column]) -> str:
     """Say which columns are not there, which are, and how to name them."""
     splits = [
         [one.strip().strip('"') for one in line.split(delimiter)]
@@ -255,18 +241,19 @@ def _missing(line: str, skip: int, columns: dict[str, Column]) -> str:
     names = " and ".join(
         f"{columns[field].source!r} ({item})" for field, item in missing.items()
     )
-    there = looks_like_header(line, DELIMITERS)
-    if not there:
+    sample = read_sample(reading.head, DELIMITERS)
+    if sample is None:
         return (
             f"row {skip + 1}: {line.strip()[:80]!r} is no header with a column "
             f"{names}: without a header number the columns from 1, as in "
             f"{NUMBERED}"
         )
+    there = sample.names
     shown = ", ".join(there[:MOST_SHOWN]) + (", …" if there[MOST_SHOWN:] else "")
     right = [item for field, item in items.items() if field not in missing]
     return (
         f"row {skip + 1}: there is no column {names}; the header has {shown}: "
-        f"for example {suggest_columns(there, right)}"
+        f"for example {suggest_columns(sample, right)}"
     )
 
 
@@ -290,13 +277,18 @@ def read(reading: Reading) -> Iterator[Rows]:
         delimiter=layout.delimiter,
         skip_lines=layout.skip_lines,
         quote='"',
+        finer=_FINER,
     ):
         rows = new_rows(len(part))
         response = _times(part, columns["response"]) if "response" in columns else None
         arrival = _times(part, columns["time"])
         fill_times(reading, part.first_row, rows, arrival, response)
         _fill_range(part, columns["offset"], columns["size"], rows)
-        rows["op"] = part.choice(columns["op"].source, operations)
+        rows["op"] = part.choice(
+            columns["op"].source,
+            operations,
+            hint=_OTHER_WORDS.format(columns["op"].source),
+        )
         _fill_names(part, columns, rows)
         yield rows
 
