@@ -162,13 +162,13 @@ def volumes(tmp_path: Path) -> Path:
 
 
 def test_an_io_limit_is_found_by_what_the_messages_offer(volumes: Path) -> None:
-    # GIVEN who writes a rate as they would a size, and no device
+    # GIVEN who names no device, and who counts requests as bytes
     _, said = invoke("run", volumes, "--set", "/a_0/io.max=wbps=4K", code=1)
     assert "is not MAJOR:MINOR, for example" in said
-    _, said = invoke("run", volumes, "--set", "/a_0/io.max=0:1 wbps=4K", code=1)
+    _, said = invoke("run", volumes, "--set", "/a_0/io.max=0:1 wiops=4K", code=1)
     assert said.endswith("in digits: write 4096\n")
-    # WHEN the limit is right, but the devices are taken as one and arrive behind it
-    asked: list[str | Path] = ["run", volumes, "--set", "/a_0/io.max=0:1 wbps=4096"]
+    # WHEN a rate is right, as a size, but the devices are one and arrive behind it
+    asked: list[str | Path] = ["run", volumes, "--set", "/a_0/io.max=0:1 wbps=4K"]
     shown, _ = invoke(*asked)
     assert "40 requests of all devices as one" in shown
     (offered,) = re.findall(r"such as (--set .*)", shown)

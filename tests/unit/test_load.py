@@ -156,6 +156,9 @@ def test_interface_file_may_be_a_dotted_or_a_quoted_key(text: str) -> None:
         '{ "254:32" = "wbps=4194304 riops=max" }',
         '{ "254:32" = { wbps = 4194304, riops = "max" } }',
         '"254:32 wbps=4194304\\n254:32 riops=max\\n"',
+        # as every other size; the kernel's file takes digits alone
+        '"254:32 wbps=4M riops=max"',
+        '{ "254:32" = { wbps = "4096k", riops = "max" } }',
     ],
 )
 def test_io_max_may_be_the_file_s_text_or_a_table_by_device(value: str) -> None:

@@ -147,15 +147,20 @@ def refusal(text: str) -> str:
             'lab.toml: cgroups."/a".io.cost.qos: only "/" has it',
         ),
         (
-            # the kernel would read 4M as 4
-            '[cgroups."/a"]\nio.max = "8:0 wbps=4M"',
-            'lab.toml: cgroups."/a".io.max: "wbps=4M": "4M" is not a whole number of '
-            "at least 1, in digits: write 4194304",
+            '[cgroups."/a"]\nio.max = "8:0 wbps=4MB"',
+            'lab.toml: cgroups."/a".io.max: "wbps=4MB": "4MB" is not a rate such as '
+            "4194304, 4096K, 4M",
+        ),
+        (
+            # how many, not how long
+            '[cgroups."/a"]\nio.max = "8:0 wiops=4K"',
+            'lab.toml: cgroups."/a".io.max: "wiops=4K": "4K" is not a whole number of '
+            "at least 1, in digits: write 4096",
         ),
         (
             '[cgroups."/a"]\nio.max = "8:0 wbs=4"',
             'lab.toml: cgroups."/a".io.max: "wbs=4" is not one of rbps, wbps, riops, '
-            'wiops with a value, for example "254:32 wbps=4194304 riops=max"',
+            'wiops with a value, for example "254:32 wbps=4M riops=max"',
         ),
         (
             '[cgroups."/a"]\nio.weight = 0',

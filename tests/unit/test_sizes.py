@@ -1,7 +1,13 @@
 import pytest
 
 from replay.engine.setup import NO_LIMIT
-from replay.scenario.sizes import format_size, limit_pages, parse_size, whole_pages
+from replay.scenario.sizes import (
+    format_size,
+    limit_pages,
+    parse_size,
+    rate_text,
+    whole_pages,
+)
 
 
 @pytest.mark.parametrize(
@@ -98,3 +104,19 @@ def test_limit_beyond_any_machine_is_no_limit(nbytes: int | None) -> None:
 
 def test_largest_limit_that_counts_is_kept() -> None:
     assert limit_pages(2**63 - 1 - 4096) == (2**63 - 1) // 4096 - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [("10M", "10485760"), ("1k", "1024"), ("15E", str(15 << 60)), ("3G", str(3 << 30))],
+)
+def test_a_rate_with_a_suffix_is_written_in_digits(text: str, digits: str) -> None:
+    assert rate_text(text) == digits
+
+
+@pytest.mark.parametrize(
+    "text", ["M", "0M", "010M", "0x1M", "1.5M", "4MB", "-1M", "16E"]
+)
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a rate such as 4194304|larger than"):
+        rate_text(text)

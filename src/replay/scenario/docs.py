@@ -52,7 +52,8 @@ Names are those of the interface files, values their text. `memory.max = "64M"` 
 `"memory.max" = "64M"` are the same. A cgroup is found in the trace by `id`, else by
 its path, if the trace knows paths. Parents need not be listed. `io.max` and the other
 files with a line for each device also take a table: `io.max = { "254:32" =
-"wbps=4194304" }`.
+"wbps=4M" }`. Bytes a second take a size there, 1024 for a `K`, which the kernel's file
+does not; results show digits, as it has them.
 """
 
 _TASKS: Final = """\

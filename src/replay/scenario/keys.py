@@ -372,7 +372,8 @@ KEYS: Final = (
     ),
     Key(
         f"{CGROUP}io.max", kinds.IO_MAX, "", "bytes and requests per second",
-        "limits by device, of the traced one or of backing.device; digits or max",
+        "limits by device, of the traced one or of backing.device: digits or max; "
+        "bytes (rbps, wbps) as a size too, 4M",
         root=False, controller="io",
     ),
     Key(

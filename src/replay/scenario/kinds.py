@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from replay.scenario.kernel import parse_kernel
-from replay.scenario.sizes import format_size, parse_size
+from replay.scenario.sizes import format_size, parse_size, rate_text
 from replay.scenario.tree import check_path
 from replay.scenario.values import DeviceLines, InstanceLines, WeightLines
 from replay.trace.schema import device_number, device_text
@@ -227,8 +227,12 @@ def _whole(text: str) -> str:
     return text if text == "0" else _count(text)
 
 
-def _count_or_max(text: str) -> str:
-    return text if text == "max" else _count(text)
+def _rate(text: str) -> str:
+    return rate_text(text) if text[-1:].isalpha() else _count(text)
+
+
+def _or_max(parse: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: text if text == "max" else parse(text)
 
 
 def _decimal(text: str) -> str:
@@ -388,11 +392,11 @@ CONTROLLER: Final = choice("memory", "io")
 CONTROLLERS: Final = Kind("list of memory, io", _controllers, list)
 FLAG: Final = Kind("0 | 1", _flag, int)
 IO_MAX: Final = device_lines(
-    "254:32 wbps=4194304 riops=max",
-    rbps=_count_or_max,
-    wbps=_count_or_max,
-    riops=_count_or_max,
-    wiops=_count_or_max,
+    "254:32 wbps=4M riops=max",
+    rbps=_or_max(_rate),
+    wbps=_or_max(_rate),
+    riops=_or_max(_count),
+    wiops=_or_max(_count),
 )
 IO_LATENCY: Final = device_lines("254:32 target=75000", target=_target)
 IO_COST_MODEL: Final = device_lines(

@@ -55,6 +55,33 @@ def parse_size(text: str) -> int:
     return number
 
 
+def rate_text(text: str) -> str:
+    """Write a rate with a suffix in digits, as an interface file has it.
+
+    Parameters
+    ----------
+    text : str
+        Decimal digits, no leading 0, and one of K M G T P E in either case: ``4M``.
+
+    Returns
+    -------
+    str
+        Bytes a second. The kernel's ``io.max`` itself would read ``4M`` as 4.
+
+    Raises
+    ------
+    ValueError
+        It is not such a rate, or 2**64 and more.
+
+    Notes
+    -----
+    Source: block/blk-throttle.c, tg_set_limit(), v6.1 (its sscanf).
+    """
+    if not re.fullmatch(r"[1-9][0-9]{0,19}[KMGTPEkmgtpe]", text):
+        raise ValueError("is not a rate such as 4194304, 4096K, 4M")
+    return str(parse_size(text))
+
+
 def format_size(nbytes: int | None) -> str:
     """Write a size the short way.
 

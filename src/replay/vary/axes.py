@@ -259,7 +259,7 @@ def _expanded(said: str, item: str, step: int) -> Iterator[str]:
 
 
 def _shown(number: int | float, step: int) -> str:
-    """Write a number; only sizes have units, ``io.max`` takes digits alone."""
+    """Write a number; only sizes have units, ``io.max`` shows digits alone."""
     if isinstance(number, float):
         return repr(number)
     return format_size(number) if step > 1 else str(number)
