@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from replay.engine.raw import COST_COLUMNS
-from replay.engine.reference.histogram import bounds_of, bucket_of, midpoint_of
+from replay.engine.reference.histogram import bucket_of, midpoint_of
 from replay.results.info import run_info
 from replay.results.result import Result
 from replay.results.tables import IO_COLUMNS, STAGE_NAMES, Names, Raw
@@ -28,6 +28,7 @@ _TYPES: dict[str, type[np.generic]] = {
     **dict.fromkeys(["task", "errno", "error"], np.int32),
     **dict.fromkeys(["op", "stage", "resource"], np.uint8),
     "device": np.uint16,
+    "bucket": np.uint32,
 }
 
 
@@ -46,7 +47,7 @@ CHARGES = f"device issuer payer {IO} charged_bytes uncharged_bytes refused_bytes
 LATENCY = (
     "cgroup device op stage count sum_ns min_ns p50_ns p90_ns p99_ns p999_ns max_ns"
 )
-HISTOGRAMS = "cgroup device op stage low_ns high_ns count"
+HISTOGRAMS = "cgroup device op stage bucket count"
 MEMORY = (
     "own_shmem own_file own_kernel own_rss current peak "
     "low high max oom oom_kill oom_group_kill own_refaults own_activations"
@@ -83,10 +84,7 @@ TIMES = {
 def buckets(cgroup: int, op: int, stage: int, times_ms: list[int]) -> list[Any]:
     """Make the rows of a histogram of a few times."""
     counts = Counter(bucket_of(time * MS) for time in times_ms)
-    return [
-        (cgroup, 0, op, stage, *bounds_of(bucket), counts[bucket])
-        for bucket in sorted(counts)
-    ]
+    return [(cgroup, 0, op, stage, bucket, counts[bucket]) for bucket in sorted(counts)]
 
 
 def timed(times: dict[tuple[int, int, int], list[int]]) -> dict[str, Any]:

@@ -237,6 +237,8 @@ class _Run:
             pass
         setup = self._binding.setup
         tables, counts = self._engine.tables(), self._engine.counts()
+        # its memory is free before that of the columns is taken
+        self._engine = None
         return Guess(self._binding, raw_tables(setup, tables, counts))
 
 

@@ -172,6 +172,23 @@ def _replay(
 
     With dependent arrivals also what each of them was taken to wait for.
     """
+    tables, counts, streams = _run_engine(
+        trace, binding, requests, batch_rows, threads, progress, caught
+    )
+    # the engine's memory is free before that of the columns is taken
+    return raw_tables(binding.setup, tables, counts), streams
+
+
+def _run_engine(
+    trace: Trace | KeptRows | RowsAgain,
+    binding: Binding,
+    requests: RequestsWriter | None,
+    batch_rows: int | None,
+    threads: int,
+    progress: Progress | None,
+    caught: Caught | None,
+) -> tuple[dict[str, bytes], dict[str, int], Streams | None]:
+    """Return what the engine counted as it hands it over."""
     setup = binding.setup
     engine = Engine(setup, requests is not None)
 
@@ -200,4 +217,4 @@ def _replay(
     while engine.advance():
         drain(n_done)
     drain(trace.n_rows)
-    return raw_tables(setup, engine.tables(), engine.counts()), streams
+    return engine.tables(), engine.counts(), streams

@@ -9,7 +9,7 @@ import pytest
 
 import hand_made as made
 from replay.errors import OutputError
-from replay.results import write
+from replay.results import tables, write
 from replay.results.directory import OutputDirectory
 from replay.results.read import StoredTables, open_results
 from replay.results.schema import OPTIONAL, RUN_FILE, TABLES
@@ -238,7 +238,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_result(
     def full(*_args: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", full)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     with pytest.raises(OutputError, match="out: cannot be written: No space left"):
         run_to(place, overwrite=True)
     assert content(place) == before
@@ -298,6 +298,39 @@ def test_requests_are_the_same_for_any_batch_and_in_memory(
     file = pq.ParquetFile(place / "requests.parquet").metadata
     groups = [file.row_group(i).num_rows for i in range(file.num_row_groups)]
     assert groups == [64, 64, 64, 8]
+
+
+def test_a_table_in_several_parts_is_the_same_on_disk_and_in_memory(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN parts of 4 rows, fewer than the latencies and their buckets have
+    monkeypatch.setattr(tables, "PART_ROWS", 4)
+    # WHEN a result is written and another one kept in memory
+    with ResultSink(made.names(), output=place) as sink:
+        stored = sink.finish(made.raw_result(), made.info())
+    kept = made.result()
+    # THEN a part is a row group, and only tables of one part stay in memory
+    file = pq.ParquetFile(place / "histograms.parquet").metadata
+    assert file.num_row_groups == -(-kept.histograms.num_rows // 4) > 2
+    assert file.row_group(0).num_rows == 4
+    assert isinstance(stored.tables, StoredTables)
+    assert {"memory", "kills"} <= stored.tables._tables.keys()
+    assert not {"latency", "histograms"} & stored.tables._tables.keys()
+    # AND the summary, which reads the parts, is the same, and so is each table
+    assert stored.summary() == kept.summary()
+    assert "histograms" not in stored.tables._tables
+    for name in kept.tables:
+        assert stored.tables[name].equals(kept.tables[name], check_metadata=True)
+
+
+def test_parts_of_a_damaged_table_are_refused_in_one_line(place: Path) -> None:
+    run_to(place)
+    pq.write_table(pa.table({"cgroup": ["/"]}), place / "histograms.parquet")
+    with pytest.raises(OutputError, match=r"histograms.parquet: not the columns of"):
+        open_results(place).summary()
+    (place / "histograms.parquet").write_bytes(b"PAR1")
+    with pytest.raises(OutputError, match=r"histograms.parquet: not a readable table"):
+        open_results(place).summary()
 
 
 def test_no_request_at_all_is_an_empty_table(place: Path) -> None:

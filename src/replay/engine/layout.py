@@ -23,8 +23,6 @@ from replay.engine.setup import PAGE_BYTES, Policy, Setup, Stage
 N_OPS: Final = 8
 #: ``WorkerKind`` of ``_types.pxd``.
 WORKER_BURST: Final = 3
-#: Buckets of an octave: SUB of ``_histogram.pxd``.
-SUB_BUCKETS: Final = 64
 
 
 def _struct(*fields: Any) -> np.dtype[Any]:
@@ -174,9 +172,12 @@ def records(name: str, data: bytes) -> NDArray[Any]:
 
 
 def table(name: str, found: dict[str, Any]) -> dict[str, NDArray[np.generic]]:
-    """Return columns in the order and dtypes of a raw table."""
+    """Return columns in the order and dtypes of a raw table.
+
+    They stay where they lie, in the structs, where the dtype is the same.
+    """
     return {
-        column: np.ascontiguousarray(found[column], dtype)
+        column: np.asarray(found[column], dtype)
         for column, dtype in RAW_COLUMNS[name].items()
     }
 
@@ -308,18 +309,12 @@ def _memory(group: NDArray[Any], lists: NDArray[Any]) -> dict[str, NDArray[np.ge
 
 
 def _histograms(rows: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
-    """Replace buckets by the values that they hold; see ``bucket_of`` in the engine."""
+    """Show the buckets' columns where they lie: there may be millions of them."""
     # an account's rows are in order already, and few runs are quick to sort
     account = rows["cgroup"].astype(np.int64) << 16 | rows["device"]
     if (account[1:] < account[:-1]).any():
         rows = rows[np.argsort(account, kind="stable")]
-    octave, part = np.divmod(rows["bucket"].astype(np.int64), SUB_BUCKETS)
-    shift = np.maximum(octave - 1, 0)
-    low = np.where(octave > 0, part + SUB_BUCKETS, part) << shift
-    return table(
-        "histograms",
-        {**_fields(rows), "low_ns": low, "high_ns": low + (1 << shift) - 1},
-    )
+    return table("histograms", _fields(rows))
 
 
 def _workers(

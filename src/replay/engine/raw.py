@@ -10,6 +10,8 @@ Raw = dict[str, dict[str, NDArray[np.generic]]]
 
 IO_COLUMNS: Final = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
 COST_COLUMNS: Final = ("usage_us", "wait_us", "indebt_us", "indelay_us")
+#: Buckets of an octave in the histograms: SUB of ``_histogram.pxd``.
+SUB_BUCKETS: Final = 64
 PERCENTILES: Final = {"p50_ns": 500, "p90_ns": 900, "p99_ns": 990, "p999_ns": 999}
 
 _IO = dict.fromkeys(IO_COLUMNS, np.int64)
@@ -54,7 +56,8 @@ RAW_COLUMNS: Final[dict[str, dict[str, type[np.generic]]]] = {
         "device": np.uint16,
         "op": np.uint8,
         "stage": np.uint8,
-        **dict.fromkeys(("low_ns", "high_ns", "count"), np.int64),
+        "bucket": np.uint32,
+        "count": np.int64,
     },
     "interference": {
         "waiting": np.uint32,

@@ -5,7 +5,7 @@ Pure: tables in, small values out. Nothing here knows how it is shown.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Final, Generic, TypeVar
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from replay.engine.raw import PERCENTILES
 from replay.results.arrays import coded
+from replay.results.read import parts_of
 from replay.results.result import Result
 
 TOP_CGROUPS: Final = 20
@@ -216,35 +217,36 @@ def _cgroups(result: Result, charges: _Charges) -> Top[CgroupFacts]:
         }
         cgroups[name] = CgroupFacts(name=name, issued=issued)
 
-    paid = _rows(result.charges, cgroups, "issuer", "payer", *_ISSUED)
+    paid = _rows(result, "charges", cgroups, "issuer", "payer", *_ISSUED)
     for name, payer, n in _ranked((i, p, sum(n_bytes)) for i, p, *n_bytes in paid):
         cgroups[name].payers.append((payer, n))
-    waits = _rows(result.interference, cgroups, "waiting", "blocking", "wait_ns")
+    waits = _rows(result, "interference", cgroups, "waiting", "blocking", "wait_ns")
     for name, blocking, ns in _ranked(waits):
         cgroups[name].behind.append((blocking, ns))
-    for name, n in _rows(result.memory, cgroups, "cgroup", "own_file"):
+    for name, n in _rows(result, "memory", cgroups, "cgroup", "own_file"):
         cgroups[name].memory_bytes = n
     _add_latency(cgroups, result)
     return Top(list(cgroups.values()), n_more)
 
 
 def _add_latency(cgroups: dict[str, CgroupFacts], result: Result) -> None:
-    stages = _rows(result.latency, cgroups, "cgroup", "stage", "sum_ns")
-    for name, stage, ns in _ranked(row for row in stages if row[1] != _TOTAL):
+    latency = list(
+        _rows(result, "latency", cgroups, "cgroup", "stage", "count", "sum_ns")
+    )
+    by_stage = ((name, one, ns) for name, one, _, ns in latency if one != _TOTAL)
+    for name, stage, ns in _ranked(by_stage):
         cgroups[name].stages.append((stage, ns))
     sum_ns: Counter[str] = Counter()
-    for name, stage, count, ns in _rows(
-        result.latency, cgroups, "cgroup", "stage", "count", "sum_ns"
-    ):
+    for name, stage, count, ns in latency:
         if stage == _TOTAL:
             cgroups[name].requests += count
             sum_ns[name] += ns
+    bucket = ("low_ns", "high_ns", "count")
     buckets = defaultdict(list)
-    for name, stage, *bucket in _rows(
-        result.histograms, cgroups, "cgroup", "stage", "low_ns", "high_ns", "count"
+    for name, *values in _rows(
+        result, "histograms", cgroups, "cgroup", *bucket, stage=_TOTAL
     ):
-        if stage == _TOTAL:
-            buckets[name].append(bucket)
+        buckets[name].append(values)
     for name, cgroup in cgroups.items():
         if name in sum_ns or name in buckets:
             cgroup.mean_ns = sum_ns[name] // max(1, cgroup.requests)
@@ -262,21 +264,37 @@ def _percentile(buckets: list[list[int]], n_values: int) -> int:
 
 
 def _rows(
-    table: pa.Table, wanted: Collection[str], key: str, *others: str
-) -> list[tuple[Any, ...]]:
-    """Take a few columns of the rows whose key is wanted."""
-    keys = coded(table[key])
-    is_wanted = np.array([word in wanted for word in keys.words], np.bool_)
-    rows = np.flatnonzero(is_wanted[keys.codes])
-    columns = [keys.taken(rows)]
-    for name in others:
-        text = pa.types.is_string(table.schema.field(name).type)
-        columns.append(
-            coded(table[name]).taken(rows)
-            if text
-            else _numbers(table, name)[rows].tolist()
+    result: Result,
+    table: str,
+    wanted: Collection[str],
+    key: str,
+    *others: str,
+    stage: str | None = None,
+) -> Iterator[tuple[Any, ...]]:
+    """Take a few columns of the rows whose key is wanted, of one stage or of all."""
+    conditions = {key: wanted}
+    if stage is not None:
+        conditions["stage"] = {stage}
+    for part in parts_of(result, table, [*{*conditions, *others}]):
+        texts = {
+            name: coded(part[name])
+            for name in part.column_names
+            if not pa.types.is_integer(part.schema.field(name).type)
+        }
+        chosen = np.ones(part.num_rows, np.bool_)
+        for name, values in conditions.items():
+            is_one = np.array([word in values for word in texts[name].words], np.bool_)
+            chosen &= is_one[texts[name].codes]
+        rows = np.flatnonzero(chosen)
+        yield from zip(
+            *(
+                texts[name].taken(rows)
+                if name in texts
+                else _numbers(part, name)[rows].tolist()
+                for name in (key, *others)
+            ),
+            strict=True,
         )
-    return list(zip(*columns, strict=True))
 
 
 def _ranked(rows: Iterable[tuple[str, str, int]]) -> list[tuple[str, str, int]]:

@@ -135,22 +135,27 @@ def coded(column: pa.ChunkedArray) -> Coded:
 
     Parameters
     ----------
-    column : ChunkedArray of string
+    column : ChunkedArray of string, or of dictionaries of strings
         Without nulls.
 
     Returns
     -------
     Coded
     """
-    if len(column) > FEW:
-        array = pa.chunked_array(column.chunks, pa.string()).combine_chunks()
-        encoded = array.dictionary_encode()
-        codes = encoded.indices.to_numpy().astype(np.int64)
-        return Coded(encoded.dictionary.to_pylist(), codes)
     words: dict[str, int] = {}
-    codes = np.fromiter(
-        (words.setdefault(word, len(words)) for word in column.to_pylist()),
-        np.int64,
-        len(column),
-    )
-    return Coded(list(words), codes)
+    if not pa.types.is_dictionary(column.type):
+        if len(column) <= FEW:
+            codes = np.fromiter(
+                (words.setdefault(word, len(words)) for word in column.to_pylist()),
+                np.int64,
+                len(column),
+            )
+            return Coded(list(words), codes)
+        column = pa.chunked_array(column.chunks, pa.string()).dictionary_encode()
+    chunks = [np.empty(0, np.int64)]
+    for chunk in column.chunks:
+        numbers = [
+            words.setdefault(word, len(words)) for word in chunk.dictionary.to_pylist()
+        ]
+        chunks.append(np.array(numbers, np.int64)[chunk.indices.to_numpy()])
+    return Coded(list(words), np.concatenate(chunks))

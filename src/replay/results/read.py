@@ -1,14 +1,19 @@
 """Results from disk."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from replay.errors import OutputError
 from replay.results.result import Result
 from replay.results.schema import OPTIONAL, RUN_FILE, SCHEMA_VERSION, TABLES
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 
 class StoredTables(Mapping[str, pa.Table]):
@@ -40,6 +45,21 @@ class StoredTables(Mapping[str, pa.Table]):
         if name not in self._tables:
             self._tables[name] = _read(self.directory / TABLES[name].file, name)
         return self._tables[name]
+
+    def parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Go through a few columns of a table, a row group at a time if it is stored.
+
+        Texts that are stored come as dictionaries.
+        """
+        if name in self._tables:
+            yield self._tables[name].select(columns)
+            return
+        schema = TABLES[name].schema
+        texts = [key for key in columns if pa.types.is_string(schema.field(key).type)]
+        path = self.directory / TABLES[name].file
+        with _opened(path, name, dictionaries=texts) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns)
 
     def __contains__(self, name: object) -> bool:
         """Tell without reading."""
@@ -101,16 +121,59 @@ def open_results(outdir: str | Path) -> Result:
     return Result(tables, info)
 
 
-def _read(path: Path, name: str) -> pa.Table:
-    import pyarrow.parquet as pq
+def parts_of(result: Result, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Go through a few columns of a table that need not be in memory as a whole.
+
+    Parameters
+    ----------
+    result : Result
+    name : str
+        A table that it has.
+    columns : sequence of str
+
+    Yields
+    ------
+    pyarrow.Table
+        The next rows; texts come as strings or as dictionaries of them.
+
+    Raises
+    ------
+    OutputError
+        It is stored and cannot be read.
+    """
+    if isinstance(result.tables, StoredTables):
+        return result.tables.parts(name, columns)
+    return iter([result.tables[name].select(columns)])
+
+
+@contextmanager
+def _opened(
+    path: Path, name: str, *, dictionaries: Sequence[str] = ()
+) -> Iterator["ParquetFile"]:
+    """Open a table's file; say in one line what keeps it from being read."""
+    from pyarrow.parquet import ParquetFile
 
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
-            table = file.read()
-            found = file.metadata.metadata or {}
+        with ParquetFile(
+            path, memory_map=True, read_dictionary=list(dictionaries)
+        ) as file:
+            if file.schema_arrow.names != TABLES[name].schema.names:
+                raise KeyError(name)
+            yield file
+    except KeyError:
+        # also one of the dictionaries that is not there
+        raise OutputError(
+            f"{path}: not the columns of {name!r}: run it again"
+        ) from None
     except (OSError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise OutputError(f"{path}: not a readable table ({reason})") from error
+
+
+def _read(path: Path, name: str) -> pa.Table:
+    with _opened(path, name) as file:
+        table = file.read()
+        found = file.metadata.metadata or {}
     if not table.schema.equals(TABLES[name].schema):
         raise OutputError(f"{path}: not the columns of {name!r}: run it again")
     # labels stand in the file's metadata; those added after the schema was written (the

@@ -5,7 +5,7 @@ dense ids and in pages; here descendants are added up, ids become names and page
 become bytes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from replay.distinct import distinct
-from replay.engine.raw import COST_COLUMNS, TIMELINE_CELLS
+from replay.engine.raw import COST_COLUMNS, SUB_BUCKETS, TIMELINE_CELLS
 from replay.engine.setup import BACKING_DEVICE, PAGE_BYTES, Resource, Stage
 from replay.results.arrays import Words, integers
 from replay.results.schema import TABLES
@@ -26,6 +26,9 @@ Columns = Mapping[str, NDArray[Any]]
 Raw = Mapping[str, Columns]
 
 IO_COLUMNS: Final = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
+#: Rows that are made into a table at once, and of a row group in its file. A text takes
+#: far more room as such than as a number: a run has two million buckets and more.
+PART_ROWS: Final = 1 << 17
 #: Stages of a request, without their sum.
 STAGE_NAMES: Final = tuple(s.name.lower() for s in Stage if s is not Stage.TOTAL)
 _ALL_STAGES: Final = tuple(stage.name.lower() for stage in Stage)
@@ -106,6 +109,24 @@ def build_tables(raw: Raw, names: Names) -> dict[str, pa.Table]:
 
     Parameters
     ----------
+    raw, names
+        As of `tables_in_parts`.
+
+    Returns
+    -------
+    dict of str to pyarrow.Table
+        In the order of `replay.results.schema.TABLES`.
+    """
+    return {
+        name: pa.concat_tables(parts) for name, parts in tables_in_parts(raw, names)
+    }
+
+
+def tables_in_parts(raw: Raw, names: Names) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+    """Make every table but ``requests`` from what the engine counted, part by part.
+
+    Parameters
+    ----------
     raw : mapping of str to columns
         Tables ``io backing_io charges memory latency histograms interference workers
         kills errors``, and ``timeline`` if there is one; rows in the order of their
@@ -113,29 +134,49 @@ def build_tables(raw: Raw, names: Names) -> dict[str, pa.Table]:
     names : Names
         What the ids stand for.
 
-    Returns
-    -------
-    dict of str to pyarrow.Table
-        In the order of `replay.results.schema.TABLES`.
+    Yields
+    ------
+    tuple of str and iterator of pyarrow.Table
+        Name and parts of a table, in the order of `replay.results.schema.TABLES`. There
+        is at least one part; each but the last has `PART_ROWS` rows, but for tables
+        with a row a cgroup, which are one part.
     """
     lookup = _Lookup(names)
-    makers: dict[str, Callable[[], list[pa.Array]]] = {
-        "charges": lambda: _charges(raw["charges"], lookup),
+    whole: dict[str, Callable[[], list[pa.Array]]] = {
         "io_stat": lambda: _io_stat(raw, names, lookup),
         "memory": lambda: _memory(raw["memory"], names, lookup),
-        "latency": lambda: _latency(raw["latency"], lookup),
-        "histograms": lambda: _histograms(raw["histograms"], lookup),
-        "interference": lambda: _interference(raw["interference"], lookup),
-        "workers": lambda: _workers(raw["workers"], lookup),
-        "kills": lambda: _kills(raw["kills"], lookup),
-        "errors": lambda: _errors(raw["errors"], lookup),
     }
-    if "timeline" in raw:
-        makers["timeline"] = lambda: _timeline(raw["timeline"], names, lookup)
-    return {
-        name: pa.Table.from_arrays(make(), schema=TABLES[name].schema)
-        for name, make in makers.items()
+    by_rows: dict[str, Callable[[Columns], list[pa.Array]]] = {
+        "charges": lambda rows: _charges(rows, lookup),
+        "latency": lambda rows: _latency(rows, lookup),
+        "histograms": lambda rows: _histograms(rows, lookup),
+        "interference": lambda rows: _interference(rows, lookup),
+        "workers": lambda rows: _workers(rows, lookup),
+        "kills": lambda rows: _kills(rows, lookup),
+        "errors": lambda rows: _errors(rows, lookup),
+        "timeline": lambda rows: _timeline(rows, names, lookup),
     }
+    for name, spec in TABLES.items():
+        if name in whole:
+            yield name, iter([pa.Table.from_arrays(whole[name](), schema=spec.schema)])
+        elif name in by_rows and name in raw:
+            make = by_rows[name]
+            yield (
+                name,
+                (
+                    pa.Table.from_arrays(make(rows), schema=spec.schema)
+                    for rows in _parts(raw[name])
+                ),
+            )
+
+
+def _parts(columns: Columns) -> Iterator[Columns]:
+    """Cut a raw table's rows; one without rows is one part."""
+    n_rows = len(next(iter(columns.values())))
+    for start in range(0, max(n_rows, 1), PART_ROWS):
+        yield {
+            name: values[start : start + PART_ROWS] for name, values in columns.items()
+        }
 
 
 class RequestConverter:
@@ -291,12 +332,18 @@ def _latency(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
 
 
 def _histograms(raw: Columns, lookup: _Lookup) -> list[pa.Array]:
+    """Replace buckets by the values that they hold; see ``bucket_of`` in the engine."""
+    octave, part = np.divmod(raw["bucket"].astype(np.int64), SUB_BUCKETS)
+    shift = np.maximum(octave - 1, 0)
+    low = np.where(octave > 0, part + SUB_BUCKETS, part) << shift
     return [
         lookup.cgroup(raw["cgroup"]),
         lookup.device(raw["device"]),
         _word(OPS, raw["op"]),
         _word(_ALL_STAGES, raw["stage"]),
-        *_numbers(raw, ("low_ns", "high_ns", "count")),
+        integers(low, pa.int64()),
+        integers(low + (1 << shift) - 1, pa.int64()),
+        integers(raw["count"], pa.int64()),
     ]
 
 

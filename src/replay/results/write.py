@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,15 +19,18 @@ from replay.results.read import StoredTables
 from replay.results.result import Result
 from replay.results.schema import RUN_FILE, TABLES
 from replay.results.tables import (
+    PART_ROWS,
     Columns,
     Names,
     Raw,
     RequestConverter,
     build_tables,
+    tables_in_parts,
 )
 
-#: Rows of one row group of ``requests.parquet``, whatever the engine's batches are.
-ROW_GROUP: Final = 1 << 17
+#: Rows of one row group of a file; of ``requests.parquet``, too, whatever the engine's
+#: batches are.
+ROW_GROUP: Final = PART_ROWS
 
 _REQUEST_SCHEMA: Final = TABLES["requests"].schema
 _NUMBERS: Final = [field.name for field in _REQUEST_SCHEMA if field.type == pa.int64()]
@@ -211,19 +214,30 @@ class ResultSink:
         -------
         Result
         """
-        tables = {
-            name: table.replace_schema_metadata(labels(info, name))
-            for name, table in build_tables(raw, self._names).items()
-        }
-        if self.requests is not None:
-            table = self.requests.close(labels(info, "requests"))
-            if table is not None:
-                tables["requests"] = table
         if self._directory is None:
+            tables = {
+                name: table.replace_schema_metadata(labels(info, name))
+                for name, table in build_tables(raw, self._names).items()
+            }
+            if self.requests is not None:
+                requests = self.requests.close(labels(info, "requests"))
+                assert requests is not None
+                tables["requests"] = requests
             return Result(tables, info)
-        _write_files(self._directory, tables, info)
+        if self.requests is not None:
+            self.requests.close(labels(info, "requests"))
+        small = {}
+        for name, parts in tables_in_parts(raw, self._names):
+            labelled = (
+                part.replace_schema_metadata(labels(info, name)) for part in parts
+            )
+            first, n_parts = _write_table(self._directory, name, labelled)
+            # what is larger is read again if somebody asks for it
+            if n_parts == 1:
+                small[name] = first
+        _write_info(self._directory, info)
         self._directory.commit()
-        return Result(StoredTables(self._directory.target.resolve(), tables), info)
+        return Result(StoredTables(self._directory.target.resolve(), small), info)
 
 
 def write_result(result: Result, outdir: Path, *, overwrite: bool = False) -> None:
@@ -237,21 +251,39 @@ def write_result(result: Result, outdir: Path, *, overwrite: bool = False) -> No
             file = TABLES["requests"].file
             with named(outdir):
                 shutil.copyfile(stored.directory / file, directory.path / file)
-        _write_files(directory, {name: stored[name] for name in names}, result.info)
+        for name in names:
+            _write_table(directory, name, [stored[name]])
+        _write_info(directory, result.info)
         directory.commit()
 
 
-def _write_files(
-    directory: OutputDirectory, tables: Mapping[str, pa.Table], info: Mapping[str, Any]
-) -> None:
+def _write_table(
+    directory: OutputDirectory, name: str, parts: Iterable[pa.Table]
+) -> tuple[pa.Table, int]:
+    """Write a table that comes in parts, at least one; return the first, and how many.
+
+    The file is the same wherever between two row groups the parts are cut.
+    """
     import pyarrow.parquet as pq
 
+    storage = _REQUEST_STORAGE if name == "requests" else {"compression": "zstd"}
+    coming = iter(parts)
+    first = next(coming)
+    n_parts = 1
+    with (
+        named(directory.target),
+        pq.ParquetWriter(
+            directory.path / TABLES[name].file, first.schema, **storage
+        ) as file,
+    ):
+        file.write_table(first, row_group_size=ROW_GROUP)
+        for part in coming:
+            file.write_table(part, row_group_size=ROW_GROUP)
+            n_parts += 1
+    return first, n_parts
+
+
+def _write_info(directory: OutputDirectory, info: Mapping[str, Any]) -> None:
     text = json.dumps(info, indent=2, ensure_ascii=False) + "\n"
     with named(directory.target):
-        for name, table in tables.items():
-            file = directory.path / TABLES[name].file
-            storage = (
-                _REQUEST_STORAGE if name == "requests" else {"compression": "zstd"}
-            )
-            pq.write_table(table, file, row_group_size=ROW_GROUP, **storage)
         (directory.path / RUN_FILE).write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from replay.engine.raw import COUNTS, IO_COLUMNS, PERCENTILES, RAW_COLUMNS, Raw
-from replay.engine.reference.histogram import Histogram, bounds_of
+from replay.engine.reference.histogram import Histogram
 from replay.engine.reference.memory import Memory
 from replay.engine.reference.nested import is_outer
 from replay.engine.reference.request import Request
@@ -230,7 +230,7 @@ def histogram_rows(
 ) -> list[tuple[int, ...]]:
     """Return a row for every bucket that holds values."""
     return [
-        (*key, *bounds_of(bucket), count)
+        (*key, bucket, count)
         for key, one in sorted(latency.items())
         for bucket, count in sorted(one.buckets.items())
     ]
