@@ -64,7 +64,7 @@ def setup_for(n_cgroups: int, policy: Policy, **fields: Any) -> Setup:
     """Return a setup of a tmpfs without limits; the last cgroups share a worker."""
     parents = [-1, *[0] * (n_cgroups - 1)]
     blkcg = np.arange(n_cgroups, dtype=np.uint32)
-    blkcg[-2:] = n_cgroups - 3
+    blkcg[-2:] = max(0, n_cgroups - 3)
     return setup_of(
         parents,
         policy=policy,
@@ -108,4 +108,29 @@ def test_what_changes_who_serves_or_pays_changes_nothing_of_that(
     setup = setup_for(90, Policy.PER_CGROUP, **fields)
     columns = columns_of(90, step_ns=3000, discards=12)
     found = run_engine(setup, columns, 1000)
+    assert difference(run_reference(setup, columns), found) is None
+
+
+@pytest.mark.parametrize("discards", [0, 12])
+@pytest.mark.parametrize("step_ns", [2000, 200_000_000])
+@pytest.mark.parametrize("policy", [Policy.ROOT, Policy.PER_CGROUP])
+def test_a_trace_without_cgroups_is_counted_as_it_arrives_too(
+    policy: Policy, step_ns: int, discards: int
+) -> None:
+    # GIVEN the root alone, whose pages are nobody's stock and whose worker never idles
+    setup = setup_for(1, policy)
+    columns = columns_of(1, step_ns=step_ns, discards=discards)
+    # THEN it waits behind itself, and pays, as by the reference's events
+    found = run_engine(setup, columns, 1000)
+    assert difference(run_reference(setup, columns), found) is None
+
+
+def test_a_file_of_more_leaves_than_the_caches_hold_changes_nothing() -> None:
+    # GIVEN writes all over 32 GiB, of which most lie where nobody touched a page before
+    setup = setup_for(7, Policy.PER_CGROUP)
+    columns = columns_of(7, step_ns=2000, discards=12)
+    random = np.random.Generator(np.random.PCG64(1))
+    columns.sector[:] = random.integers(0, 1 << 26, len(columns.sector))
+    columns.op[:] = np.where(columns.op == READ, WRITE, columns.op)
+    found = run_engine(setup, columns)
     assert difference(run_reference(setup, columns), found) is None

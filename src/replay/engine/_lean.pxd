@@ -21,6 +21,7 @@ from replay.engine._accounts cimport (
 from replay.engine._arena cimport arena_add, arena_open
 from replay.engine._heap cimport heap_open
 from replay.engine._lean_pages cimport (
+    prefetch_pages,
     row_settles,
     row_touches,
     settled_open,
@@ -281,6 +282,7 @@ cdef inline void lean_rows(Sim *sim, const Columns *columns) noexcept nogil:
         else:
             sim.last_ns = now
             prefetch_rows(sim, columns, i)
+            prefetch_pages(sim, columns, i)
             if now >= sim.lean.timer_ns:
                 lean_timers(sim, now)
             lean_row(sim, columns, i, now)

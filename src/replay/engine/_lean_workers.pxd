@@ -64,8 +64,11 @@ cdef inline uint32_t usual_worker(
     const Sim *sim, uint32_t account, unsigned int device
 ) noexcept nogil:
     """Return the worker that an account's reads and writes had last, 0 for none."""
-    if sim.set.policy == POLICY_PER_CGROUP:
-        return ((<Account *> sim.accounts.data) + account).worker
+    cdef const Account *of = (<const Account *> sim.accounts.data) + account
+    if sim.set.policy == POLICY_PER_CGROUP and (
+        sim.blkcg[of.issuer] != 0 or sim.set.root_has_worker
+    ):
+        return of.worker
     return sim.devices[device].root_worker
 
 
@@ -113,7 +116,7 @@ cdef inline uint32_t lean_pick(Sim *sim, Request *request, int64_t now) noexcept
     worker = lean_at(sim, index)
     worker.free_ns = now
     worker.issuer = request.issuer
-    worker.shared = (
+    worker.shared = sim.n_cgroups > 1 and (
         worker_at(sim, index).kind != WORKER_IDLES
         or sim.lean.n_issuers[worker_at(sim, index).cgroup] != 1
     )

@@ -114,12 +114,18 @@ cdef inline Leaf *leaf_laid_out(Sim *sim, File *file, uint64_t page) noexcept no
     return leaf
 
 
-cdef inline bint write_from_stock(
+cdef inline bint pays_at_once(const Sim *sim, uint32_t payer) noexcept nogil:
+    """Tell whether a payer's pages are counted one by one: the root's, without limit."""
+    return payer == 0 and sim.groups[0].limit < 0
+
+
+cdef inline bint write_at_hand(
     Sim *sim, File *file, Word *word, uint64_t absent, Request *request
 ) noexcept nogil:
-    """Put absent pages of one word in if that needs nothing but pages in stock.
+    """Put absent pages of one word in if they need no node, and can be had at once.
 
-    Most first touches are such: they do what `write_word` does, and tell so.
+    From the worker's stock, or without one. Most first touches are such: they do what
+    `write_word` does, and tell so.
     """
     cdef uint32_t payer = request.memory_payer
     cdef Worker *worker = worker_at(sim, request.worker)
@@ -127,12 +133,15 @@ cdef inline bint write_from_stock(
     if (
         word.present == 0
         or file.height == 0
-        or worker.stock_cgroup != payer
-        or worker.stock_pages < n_pages
         or (sim.set.fs_pages >= 0 and sim.fs_used + n_pages > sim.set.fs_pages)
     ):
         return False
-    worker.stock_pages -= n_pages
+    if pays_at_once(sim, payer):
+        memory_count(sim, payer, n_pages)
+    elif worker.stock_cgroup == payer and worker.stock_pages >= n_pages:
+        worker.stock_pages -= n_pages
+    else:
+        return False
     word_put(file, word, absent, payer, n_pages)
     sim.fs_used += n_pages
     sim.groups[payer].shmem += n_pages
@@ -182,7 +191,7 @@ cdef inline int64_t write_word(
             if sim.set.fs_pages >= 0:
                 n_pages = min(n_pages, sim.set.fs_pages - sim.fs_used)
         batched = False
-        if payer == 0 and sim.groups[0].limit < 0:
+        if pays_at_once(sim, payer):
             pass
         elif worker.stock_cgroup == payer and worker.stock_pages > nodes:
             n_pages = min(n_pages, worker.stock_pages - nodes)
@@ -200,7 +209,7 @@ cdef inline int64_t write_word(
                 return -1
         mask = low_bits(absent, n_pages)
         nodes = pages_put(sim, file, word, first, mask, payer)
-        if payer == 0 and sim.groups[0].limit < 0:
+        if pays_at_once(sim, payer):
             memory_count(sim, payer, nodes)
         charge.charged_bytes += popcount(mask) * PAGE_BYTES
         absent &= ~mask
@@ -247,7 +256,7 @@ cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcep
             absent &= ~word.present
         if absent != 0 and (
             request.error != 0
-            or not write_from_stock(sim, file, word, absent, request)
+            or not write_at_hand(sim, file, word, absent, request)
         ):
             charge = charge_of(sim, request, request.memory_payer)
             before = charge.charged_bytes
