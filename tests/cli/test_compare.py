@@ -28,7 +28,7 @@ def call(*arguments: str) -> Result:
 def test_changes_that_fail_are_told_on_stderr_with_exit_code_3(
     results: list[str],
 ) -> None:
-    done = call(*results, "--fail-if", "mean>10%", "--fail-if", "kills>0")
+    done = call(*results, "--fail-if", "kills>0")
     assert done.exit_code == 3
     assert "driver.policy: root -> per-cgroup" in done.stdout
     assert done.stderr == f"{results[1]}: kills>0: /test.slice/b 1 -> 2 (+100.0 %)\n"
@@ -36,8 +36,27 @@ def test_changes_that_fail_are_told_on_stderr_with_exit_code_3(
 
 def test_without_a_change_that_fails_the_exit_code_is_0(results: list[str]) -> None:
     done = call(*results, "--fail-if", "mean>10%")
+    assert (done.exit_code, done.stderr) == (0, f"{results[1]}: passed: mean>10%\n")
+    # AND what was not asked is not told
+    done = call(*results)
     assert (done.exit_code, done.stderr) == (0, "")
-    assert call(*results).exit_code == 0
+
+
+def test_conditions_that_held_are_told_beside_those_that_did_not(
+    results: list[str],
+) -> None:
+    conditions = [f"--fail-if={one}" for one in ("errors>9", "kills>0", "mean>99%")]
+    done = call(*results, *conditions, "--json")
+    assert done.exit_code == 3
+    assert done.stderr.splitlines() == [
+        f"{results[1]}: kills>0: /test.slice/b 1 -> 2 (+100.0 %)",
+        f"{results[1]}: passed: errors>9, mean>99%",
+    ]
+    # AND what could not be looked at has not passed: / has no requests
+    done = call(*results, "--fail-if", "p99@/>1%", "--fail-if", "io@/>1%")
+    assert done.stderr == (
+        f"{results[1]}: passed: io@/>1%; nothing to compare: p99@/>1%\n"
+    )
 
 
 def test_a_wrong_change_is_wrong_usage(results: list[str]) -> None:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from captures import write_set
 from replay.cli.main import cli
+from same_dataset import TRACES
 from trace_builder import Event, cpu_files
 
 TABLE = "ts,off,len,rw,who\n0,0,4096,w,a\n100,4096,4096,w,b\n200,8192,4096,w,a\n"
@@ -269,3 +270,24 @@ def test_losses_stand_below_the_headline_in_colour_where_it_is_wanted(
     assert "\x1b[1;33mIncomplete" in in_a_terminal(given)
     assert "\x1b[1mIncomplete" in in_a_terminal(given, NO_COLOR="1")
     assert "\x1b" not in in_a_terminal(given, TERM="dumb")
+
+
+@pytest.mark.parametrize("policy", ["backcharge", "per-cgroup"])
+def test_a_limit_that_nobody_pays_under_does_nothing_and_that_is_said(
+    policy: str,
+) -> None:
+    # GIVEN writes of /b with direct I/O to a disk where it may do 40 a second
+    asked: list[str | Path] = [
+        TRACES / "direct-splits",
+        "-s",
+        TRACES / "direct-splits.toml",
+        "--set",
+    ]
+    limit = ["/b/io.max=254:32 wiops=40", "--set", f"driver.policy={policy}"]
+    shown, _ = invoke("run", *asked, *limit)
+    # THEN where another pays for them it holds nobody back, and a note says why
+    said = "/b: io.max of 254:32 has nothing to limit: / is charged for its I/O there"
+    assert (said in " ".join(shown.split())) == (policy == "backcharge")
+    assert ("backing" in shown.split("Latency")[1].split("Estimates")[0]) == (
+        policy == "per-cgroup"
+    )

@@ -119,7 +119,7 @@ def test_the_command_fails_with_3_prints_json_and_writes_a_table(
     assert done.stderr == f"{OWN}: kills>0: /test.slice 0 -> 2\n"
     # one trace without a kill
     done = call(fleet, *both, "--trace", NAMES[2], "--fail-if", "kills>0")
-    assert (done.exit_code, done.stderr) == (0, "")
+    assert (done.exit_code, done.stderr) == (0, f"{OWN}: passed: kills>0\n")
 
     table = tmp_path / "differences.parquet"
     done = call(fleet, *both, "--json", "-o", str(table))

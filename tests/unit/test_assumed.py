@@ -86,3 +86,38 @@ def test_limit_of_the_disk_may_lie_in_the_recorded_times_already() -> None:
 def test_ids_without_any_path_are_noted() -> None:
     (note,) = notes_of(make_trace(TWO, paths={}))
     assert note.startswith("2 cgroups have an id but no path: name them by --cgroups")
+
+
+#: /b is held back on the traced device.
+HELD = [
+    *("arrivals.event=queue", "arrivals.mode=dependent", "backing.filesystem=tmpfs"),
+    "/b/io.max=7:0 wbps=1M",
+]
+
+
+def test_others_beside_who_is_held_back_keep_what_they_took_in_the_trace() -> None:
+    trace = make_trace(TWO, paths=PATHS)
+
+    def found(*overrides: str) -> list[str]:
+        return [n for n in notes_of(trace, *overrides) if n.startswith("io.max: ")]
+
+    # GIVEN workers that ran side by side, replayed as they were
+    (note,) = found(*HELD)
+    assert "waits for the backing file's lock included, so they look slower" in note
+    # WHEN one worker is to serve them, what each took alone is not known
+    other = ["driver.policy=root", "trace.policy=per-cgroup"]
+    (note,) = found(*HELD, *other)
+    assert "looks faster than it would be" in note
+    # AND with direct I/O the device's own queue is inside, whatever the policy
+    direct = ["driver.direct_io=true", "trace.direct_io=true"]
+    for more in ([], other):
+        (note,) = found(*HELD, *direct, *more)
+        assert "waits for the device included" in note
+    # THEN nothing is said where one queue served one after the other
+    assert found(*HELD, "driver.policy=root", "trace.policy=root") == []
+    # AND nothing without a limit that acts, nor of made-up times, nor of one cgroup
+    assert found(*HELD[1:]) == []
+    assert found(*HELD[:3]) == []
+    assert found(*HELD, "service.model=linear") == []
+    alone = make_trace(TWO[:1], paths={1: "/", 23: "/b"})
+    assert not any(n.startswith("io.max: ") for n in notes_of(alone, *HELD))

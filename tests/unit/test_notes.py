@@ -153,3 +153,48 @@ def test_cost_model_without_effect_is_noted() -> None:
         "io.cost of 8:0 has no effect: it is neither replayed nor backing.device",
         "io.cost.model of 9:0 has no effect: its io.cost.qos does not say enable=1",
     ]
+
+
+#: A limit of /b on the disk below, with direct I/O.
+BELOW = [
+    *("trace.direct_io=true", "driver.direct_io=true", "backing.filesystem=ext4"),
+    *("backing.device=254:32", "/b/io.max=254:32 wiops=40"),
+]
+
+
+@pytest.mark.parametrize(
+    ("policy", "payer"),
+    [
+        (["driver.policy=backcharge"], "/"),
+        (["driver.policy=instance", "driver.instance=/a"], "/a"),
+        (["driver.policy=instance", "driver.instance=/b/c"], None),
+        (["driver.policy=instance", "driver.instance=/bc"], "/bc"),
+        (["driver.policy=instance", 'driver.instance={"7:0"="/b"}'], None),
+        (["driver.policy=root"], None),
+        (["driver.policy=per-cgroup"], None),
+    ],
+)
+def test_limit_of_who_does_not_pay_has_nothing_to_limit(
+    policy: list[str], payer: str | None
+) -> None:
+    trace = make_trace([{"cgroup": 59}], paths={1: "/", 59: "/b"})
+    found = notes_of(trace, {}, *BELOW, *policy, "trace.policy=per-cgroup")
+    said = [note for note in found if note.startswith("/b: io.max of 254:32 ")]
+    if payer is None:
+        (note,) = said
+        assert "comes on top of the recorded times" in note
+        return
+    assert said == [
+        f"/b: io.max of 254:32 has nothing to limit: {payer} is charged for its I/O "
+        f"there ({policy[0].replace('=', ' = ')})"
+    ]
+    # AND a limit of the traced device is no matter of who pays below
+    queued = [*BELOW[:4], "arrivals.event=queue", "/b/io.max=7:0 wiops=40", *policy]
+    assert not any("to limit" in note for note in notes_of(trace, {}, *queued))
+
+
+def test_latency_target_of_who_does_not_pay_has_nothing_to_limit() -> None:
+    trace = make_trace([{"cgroup": 59}], paths={1: "/", 59: "/b"})
+    keys = [*BELOW[:4], "/b/io.latency=254:32 target=9", "driver.policy=backcharge"]
+    found = notes_of(trace, {}, *keys)
+    assert any("/b: io.latency of 254:32 has nothing to limit" in one for one in found)

@@ -28,7 +28,7 @@ SUMMARY = """\
 Incomplete recording: 6 % of the events lost while recording (2)
 
 Who paid for whom
-  / paid for /test.slice: 256.0 KiB of I/O (100 %), 200.0 KiB of memory
+  / paid for /test.slice: 256.0 KiB of I/O (100 %), 200.0 KiB of memory charged
 
 Who waited behind whom
   /test.slice/b behind /test.slice: 38.0 ms in 2 waits for the worker
@@ -40,9 +40,9 @@ What failed
   /test.slice/b: 1 request, 64.0 KiB, EIO, first at t=0.00s
 
 cgroups by I/O
-  cgroup         requests      read    written  discarded  paid by    memory
-  /test.slice           2       0 B  256.0 KiB        0 B  /             0 B
-  /test.slice/b         2  64.0 KiB  128.0 KiB    4.0 KiB  itself   76.0 KiB
+  cgroup         requests      read    written  discarded  paid by  mem at end
+  /test.slice           2       0 B  256.0 KiB        0 B  /               0 B
+  /test.slice/b         2  64.0 KiB  128.0 KiB    4.0 KiB  itself     76.0 KiB
 
 Latency of their requests
   cgroup            mean      p99  spent in       waited behind
@@ -321,3 +321,26 @@ def test_many_rules_are_told_of_in_part_and_none_not_at_all() -> None:
 def test_a_cgroup_more_costs_the_facts_a_few_lines_of_python() -> None:
     results = {n: many(n) for n in (1000, 10_000)}
     assert lines_each(lambda n: facts(results[n]), 1000, 10_000) < 80
+
+
+@pytest.mark.parametrize(
+    ("end_ns", "changes", "said"),
+    [
+        (2_000_000_000, {}, "recorded in 2.00 s, driver.policy"),
+        (2_001_000_000, {}, "recorded in 2.00 s, driver.policy"),
+        (2_480_000_000, {}, "recorded in 2.00 s, 2.48 s in the model, driver.policy"),
+        (500_000_000, {}, "recorded in 2.00 s, 500 ms in the model, driver.policy"),
+        # the recording goes on with what was left out: shorter is no news
+        (500_000_000, {"other_devices": 3}, "recorded in 2.00 s, driver.policy"),
+        (500_000_000, {"filtered": {"op": 3}}, "recorded in 2.00 s, driver.policy"),
+        (3_000_000_000, {"other_devices": 3}, "2.00 s, 3.00 s in the model, driver"),
+    ],
+)
+def test_headline_tells_how_long_the_model_took_where_that_differs(
+    end_ns: int, changes: dict[str, Any], said: str
+) -> None:
+    result = made.result()
+    counts = {"end_ns": end_ns, "other_devices": changes.get("other_devices", 0)}
+    result.info["counts"] |= counts
+    result.info["quality"]["filtered"] = changes.get("filtered", {})
+    assert said in result.summary().splitlines()[0]

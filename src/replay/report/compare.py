@@ -1,6 +1,6 @@
 """Two results side by side: the largest differences, answers first."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from replay.report.format import (
     time_text,
 )
 from replay.results.compare import Breach, Comparison
+from replay.results.conditions import Condition
 from replay.results.measures import BYTES, NS, Measure
 
 
@@ -44,7 +45,7 @@ def comparison(found: Comparison) -> RenderableType:
     parts = [
         *_scenario(found),
         *_section("Who pays", tables["charges"], _pays, "io_bytes", size_text),
-        *_section("Memory charged", tables["memory"], _cgroup, "own_file", size_text),
+        *_section("Memory at end", tables["memory"], _cgroup, "own_file", size_text),
         *_section("Mean latency", total, _cgroup, "mean_ns", time_text),
         *_section("99th percentile", total, _cgroup, "p99_ns", time_text),
         *_section("Who waits behind whom", others, _waits, "wait_ns", time_text),
@@ -64,6 +65,35 @@ def breach_text(breach: Breach) -> str:
     if breach.base:
         share = f" ({100 * (breach.other - breach.base) / breach.base:+.1f} %)"
     return plain(f"{breach.condition.text}: {breach.cgroup} {base} -> {other}{share}")
+
+
+def passed_text(
+    found: Comparison, conditions: Sequence[Condition], breaches: Sequence[Breach]
+) -> str | None:
+    """Say which conditions no change met, in one line.
+
+    Parameters
+    ----------
+    found : Comparison
+    conditions : sequence of Condition
+    breaches : sequence of Breach
+        Of `Comparison.breaches` of these.
+
+    Returns
+    -------
+    str or None
+        None if each was met. A condition on times for which no cgroup has requests in
+        both results is named apart: it was not looked at.
+    """
+    met = {breach.condition.text for breach in breaches}
+    held = [one for one in conditions if one.text not in met]
+    rows = found.measures.to_pylist()
+    idle = [one.text for one in held if not any(map(one.looks_at, rows))]
+    passed = [one.text for one in held if one.text not in idle]
+    parts = [f"passed: {', '.join(passed)}"] if passed else []
+    if idle:
+        parts.append(f"nothing to compare: {', '.join(idle)}")
+    return plain("; ".join(parts)) or None
 
 
 def measure_text(measure: Measure, value: int) -> str:

@@ -104,10 +104,24 @@ def _title(info: dict[str, Any]) -> Text:
     if len(trace["devices"]) > 4:
         line += f" and {len(trace['devices']) - 4} more devices"
     line += f" recorded in {time_text(trace['span_ns'])}"
+    lasted = _lasted(info)
+    if rows and lasted != time_text(trace["span_ns"]):
+        line += f", {lasted} in the model"
     driver = info["scenario"].get("driver")
     if isinstance(driver, dict) and "policy" in driver:
         line += f", driver.policy = {driver['policy']}"
     return Text(plain(line + (f"; {fates}" if fates else "")))
+
+
+def _lasted(info: dict[str, Any]) -> str:
+    """Tell until when the model's requests took, from the trace's start on.
+
+    A recording goes on where requests of it are left out: then a shorter time is none.
+    """
+    span_ns = info["trace"]["span_ns"]
+    end_ns = info["counts"].get("end_ns", span_ns)
+    left_out = info["counts"].get("other_devices") or info["quality"].get("filtered")
+    return time_text(span_ns if left_out and end_ns < span_ns else end_ns)
 
 
 def _incomplete(info: dict[str, Any]) -> Iterable[RenderableType]:
@@ -184,7 +198,7 @@ def _paid(paid: Paid) -> str:
         share = share_text(paid.io_bytes, paid.issued_bytes)
         parts.append(f"{size_text(paid.io_bytes)} of I/O ({share})")
     if paid.memory_bytes:
-        parts.append(f"{size_text(paid.memory_bytes)} of memory")
+        parts.append(f"{size_text(paid.memory_bytes)} of memory charged")
     return f"{paid.payer} paid for {paid.issuer}: {', '.join(parts)}"
 
 
@@ -275,7 +289,7 @@ def _cgroups(top: Top[CgroupFacts], *, timed: bool) -> Iterable[RenderableType]:
     if discards:
         charged.add_column("discarded", justify="right", no_wrap=True)
     charged.add_column("paid by", overflow="fold")
-    charged.add_column("memory", justify="right", no_wrap=True)
+    charged.add_column("mem at end", justify="right", no_wrap=True)
     times = _table("cgroup", "mean", "p99")
     times.add_column("spent in", no_wrap=True)
     times.add_column("waited behind", overflow="fold")

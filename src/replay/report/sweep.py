@@ -16,6 +16,8 @@ from replay.vary.sweep import Sweep
 
 #: Points that are listed; all of them are in the table that -o writes.
 TOP_POINTS = 40
+#: What stands beside each point.
+_COLUMNS = "Sums over all cgroups, and the p99 of the slowest"
 
 
 def sweep_page(found: Sweep) -> RenderableType:
@@ -41,7 +43,7 @@ def sweep_page(found: Sweep) -> RenderableType:
     }
     for knee in found.knees:
         parts += [Text(), *_knee(knee, errors)]
-    parts += [Text(), _points(found)]
+    parts += [Text(), _bold(_COLUMNS), _points(found)]
     refused = [point for point in found.points if point.error is not None]
     if refused:
         parts.append(Text("\nRefused", style="bold"))

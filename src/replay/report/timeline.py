@@ -41,8 +41,9 @@ def timeline_line(result: Result) -> str | None:
         held = _largest(below, "usage_bytes")
         if held["usage_bytes"]:
             parts.append(
-                f"{held['cgroup']} held most, {size_text(held['usage_bytes'])}, by "
-                f"{moment_text(held['start_ns'] + width)}"
+                f"{held['cgroup']} held most memory at an interval's end, "
+                f"{moment_text(held['start_ns'] + width)}: "
+                f"{size_text(held['usage_bytes'])} of memory.current"
             )
     return "; ".join(parts)
 

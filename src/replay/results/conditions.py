@@ -69,17 +69,30 @@ class Condition:
         value = row[self.measure.column]
         return value is None or _compared(Fraction(value), self.how, self.value)
 
+    def looks_at(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether a row of differences has what is to be compared.
+
+        Parameters
+        ----------
+        row : mapping
+            As of `changed`.
+        """
+        if not self.concerns(row["cgroup"]):
+            return False
+        times = self.measure.column in _TIMES
+        return not times or bool(row["requests_base"] and row["requests_other"])
+
     def changed(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a row of differences has the change.
 
         Parameters
         ----------
         row : mapping
-            ``COLUMN_base`` and ``COLUMN_other`` of each measure. Times are compared
-            where there were requests in both.
+            ``cgroup``, and ``COLUMN_base`` and ``COLUMN_other`` of each measure. Times
+            are compared where there were requests in both.
         """
         column = self.measure.column
-        if column in _TIMES and not (row["requests_base"] and row["requests_other"]):
+        if not self.looks_at(row):
             return False
         base, other = row[f"{column}_base"], row[f"{column}_other"]
         bound = self.value * base if self.relative else self.value

@@ -263,7 +263,7 @@ _SPECS: Final = (
                 ),
                 _text("resource", "tag, worker, lock, device, throttle or memory"),
                 _ns("wait_ns", "summed over requests"),
-                _count("count", "waits"),
+                _count("count", "waits: of one request for one other, or a limit"),
             ]
         ),
     ),

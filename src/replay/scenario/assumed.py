@@ -98,7 +98,41 @@ def assumed_notes(
         )
     if scenario.service.model == "linear":
         notes += _made_up_notes(scenario)
+    elif several and _holds_back(scenario, devices):
+        notes += _side_by_side_notes(scenario)
     return notes
+
+
+def _holds_back(scenario: Scenario, devices: Sequence[int]) -> bool:
+    """Tell whether an ``io.max`` acts on a device that is replayed."""
+    return scenario.arrivals.event == "queue" and any(
+        device in devices and device != scenario.backing.device
+        for cgroup in scenario.cgroups
+        for device, _ in cgroup.io_max
+    )
+
+
+def _side_by_side_notes(scenario: Scenario) -> list[str]:
+    """Note what others' recorded times hold of those who are held back now.
+
+    One queue served one after the other: there what each took alone is known.
+    """
+    trace, driver = scenario.trace, scenario.driver
+    if trace.policy in ONE_QUEUE and not trace.direct_io:
+        return []
+    same = (trace.policy, trace.direct_io) == (driver.policy, driver.direct_io)
+    if same or trace.direct_io:
+        where = "the device" if trace.direct_io else "the backing file's lock"
+        return [
+            "io.max: others keep the times that they took beside who is held back now, "
+            f"waits for {where} included, so they look slower than they would be; not "
+            "with service.model = linear"
+        ]
+    return [
+        "io.max: of requests that ran side by side in the trace only what one took "
+        "longer than the other counts as its time, so who is left alone now looks "
+        "faster than it would be; not with service.model = linear"
+    ]
 
 
 def _made_up_notes(scenario: Scenario) -> list[str]:

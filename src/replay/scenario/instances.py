@@ -7,13 +7,40 @@ from numpy.typing import NDArray
 
 from replay.errors import ScenarioError
 from replay.scenario.load import Scenario
-from replay.scenario.tree import Tree
+from replay.scenario.tree import ROOT, Tree
 from replay.trace.schema import device_text
 
 
 def instance_paths(scenario: Scenario) -> list[str]:
     """Return the paths that ``driver.instance`` names."""
     return [path for _, path in scenario.driver.instance or ()]
+
+
+def other_payer(scenario: Scenario, path: str) -> str | None:
+    """Name who pays on the device below for all that a cgroup sends there directly.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    path : str
+        Of the cgroup.
+
+    Returns
+    -------
+    str or None
+        None if the cgroup, or one below it, pays for anything itself; also for
+        buffered I/O, which nothing holds back below.
+    """
+    if not scenario.driver.direct_io:
+        return None
+    if scenario.driver.policy == "backcharge":
+        return ROOT
+    paths = instance_paths(scenario)
+    if scenario.driver.policy != "instance" or not paths:
+        return None
+    if any(f"{bound}/".startswith(f"{path}/") for bound in paths):
+        return None
+    return paths[0]
 
 
 def instance_cgroups(

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from replay.scenario.kernel import is_loop
-from replay.scenario.limits import effect_notes, place_of
+from replay.scenario.limits import cgroup_effect_notes, place_of
 from replay.scenario.load import Scenario
 from replay.scenario.notes import capped
 from replay.scenario.tree import Tree
@@ -74,8 +74,8 @@ def latency_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
     -------
     list of str
     """
-    lines = ((f"{path}: io.latency", device) for path, device, _ in _targets(scenario))
-    notes = effect_notes(scenario, devices, lines)
+    lines = [(path, "io.latency", device) for path, device, _ in _targets(scenario)]
+    notes = cgroup_effect_notes(scenario, devices, lines)
     return capped(notes, "more io.latency lines have no effect")
 
 

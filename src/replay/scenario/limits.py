@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from replay.engine.setup import BACKING_DEVICE, NO_LIMIT
+from replay.scenario.instances import other_payer
 from replay.scenario.load import Scenario
 from replay.scenario.tree import Tree
 from replay.trace.schema import device_text
@@ -75,8 +76,39 @@ def limit_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
     -------
     list of str
     """
-    lines = ((f"{path}: io.max", device) for path, device, _ in _lines(scenario))
-    return effect_notes(scenario, devices, lines)
+    lines = [(path, "io.max", device) for path, device, _ in _lines(scenario)]
+    return cgroup_effect_notes(scenario, devices, lines)
+
+
+def cgroup_effect_notes(
+    scenario: Scenario, devices: Sequence[int], lines: Sequence[tuple[str, str, int]]
+) -> list[str]:
+    """Tell the same of lines of cgroups, and where another cgroup pays in their place.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With what the trace decides filled in.
+    devices : sequence of int
+        Those that are replayed.
+    lines : sequence of (str, str, int)
+        Path, interface file and device, ``major << 20 | minor``.
+
+    Returns
+    -------
+    list of str
+    """
+    notes, others = [], []
+    for path, name, device in lines:
+        payer = other_payer(scenario, path)
+        if payer is None or device != scenario.backing.device:
+            others.append((f"{path}: {name}", device))
+            continue
+        notes.append(
+            f"{path}: {name} of {device_text(device)} has nothing to limit: {payer} is "
+            f"charged for its I/O there (driver.policy = {scenario.driver.policy})"
+        )
+    return [*notes, *effect_notes(scenario, devices, others)]
 
 
 def effect_notes(
