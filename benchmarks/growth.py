@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.machine import describe
-from benchmarks.measure import peak_of, replay
+from benchmarks.measure import compile_modules, peak_of, replay
 from benchmarks.shape import SMALL_SIZES, Shape
 from benchmarks.traces import rows_of
 
@@ -260,6 +260,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="docs/growth.md and .svg")
     parser.add_argument("--directory", type=Path, default=TOP / "build" / "benchmarks")
     chosen = parser.parse_args()
+    compile_modules()
     chosen.directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=chosen.directory) as scratch:
         points = measure(chosen.directory, Path(scratch), quick=chosen.quick)

@@ -22,7 +22,7 @@ from benchmarks.cases import CASES
 from benchmarks.cases.registry import Bench, Case
 from benchmarks.goals import goals
 from benchmarks.machine import describe
-from benchmarks.measure import Result
+from benchmarks.measure import Result, compile_modules
 from benchmarks.table import table
 
 TOP = Path(__file__).parents[1]
@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in amounts:
         if (value := getattr(given, name)) is not None:
             amounts = {**amounts, name: value}
+    compile_modules()
     given.directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=given.directory, prefix="run-") as scratch:
         bench = Bench(root=given.directory, scratch=Path(scratch), **amounts)

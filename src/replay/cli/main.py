@@ -61,8 +61,9 @@ COMMANDS: Final = {
 }
 INTERRUPTED: Final = 128 + signal.SIGINT
 TERMINATED: Final = 128 + signal.SIGTERM
-#: Objects made between two searches for cycles; Python: 700.
-_OBJECTS: Final = 50_000
+#: Objects made between two searches for cycles; Python: 700. More than a start makes:
+#: the first search went through all that was imported, for 10 ms.
+_OBJECTS: Final = 200_000
 #: A thread that wants the interpreter's lock waits so long for it, s; Python: 5 ms. A
 #: decoder wants it for an instant after each batch of 10 ms, see `replay.decoding`.
 #: The whole process has one, so it is for the command to set, not for the library.
