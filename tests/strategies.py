@@ -1,10 +1,10 @@
 """Random setups and request columns for the engine and the reference."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from replay.engine.columns import Columns
 from replay.engine.setup import (

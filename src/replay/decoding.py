@@ -7,11 +7,11 @@ what replays the rows.
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from queue import Full, Queue
 from typing import Final, NamedTuple
 
 import pyarrow as pa
+from msgspec import Struct
 
 from replay.trace.blktrace import BlktraceBatches
 from replay.trace.metadata import Metadata
@@ -42,8 +42,7 @@ class Batch(NamedTuple):
     so_far: Metadata | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """A recording that is being decoded.
 
     Attributes

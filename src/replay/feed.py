@@ -176,7 +176,7 @@ def _join(a: Part, b: Part) -> Part:
                 name: np.concatenate(
                     [getattr(a.columns, name), getattr(b.columns, name)]
                 )
-                for name in Columns.__slots__
+                for name in Columns.__struct_fields__
             }
         ),
         np.concatenate([a.service_ns, b.service_ns]),

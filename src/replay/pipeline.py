@@ -9,12 +9,12 @@ Where a scenario needs the rows more than once they are kept instead.
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct
 
 from replay.decoding import NO_IDS, Batch, Reading
 from replay.engine._engine import Engine
@@ -34,8 +34,7 @@ from replay.trace.recording import Recording
 _KEPT: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
+class Guess(Struct, frozen=True):
     """What a run came to that began before the recording was read to its end.
 
     Attributes
@@ -254,6 +253,6 @@ def _may_begin(binding: Binding) -> bool:
 
 def _same_setup(a: Setup, b: Setup) -> bool:
     return all(
-        np.array_equal(getattr(a, field.name), getattr(b, field.name))
-        for field in fields(Setup)
+        np.array_equal(getattr(a, name), getattr(b, name))
+        for name in Setup.__struct_fields__
     )

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from replay.decoding import Reading
 from replay.engine._engine import Engine

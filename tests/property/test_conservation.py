@@ -4,11 +4,11 @@ The engine alone is asked: that the reference agrees is tested beside it.
 """
 
 from collections import Counter, defaultdict
-from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engines import run_engine
 from replay.engine.columns import Columns

@@ -1,11 +1,11 @@
 """Curves of a page cache against the engine, run at every limit."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cases import ROOT, SECOND, columns_of, replayed, request, setup_of
 from replay.distance.cache import CacheCurve, CacheWalk

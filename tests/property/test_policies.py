@@ -1,11 +1,11 @@
 """What the policies' definitions imply of one another, whatever the requests."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from engines import difference, run_engine, run_reference

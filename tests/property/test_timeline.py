@@ -1,11 +1,11 @@
 """A timeline is the totals, told apart by when."""
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engines import difference, run_engine
 from replay.engine.columns import Columns

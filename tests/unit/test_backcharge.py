@@ -1,10 +1,10 @@
 """Let it run, charge back later: force, debt and delay (docs/model.md, Dispatch)."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from cases import (
     ROOT,

@@ -2,7 +2,6 @@
 
 import errno
 from collections import OrderedDict
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cases import columns_of, request, setup_of, write
 from engines import run_engine

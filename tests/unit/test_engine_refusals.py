@@ -1,9 +1,8 @@
 """What the engine refuses, each with the row."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from cases import columns_of, request, setup_of
 from engines import run_engine

@@ -4,17 +4,15 @@ Nothing is copied that a trace file holds already; what a scenario adds (issuer,
 device, task) and the service time come as columns of their own.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 #: Row has no task: nobody is stopped by its kill.
 NO_TASK = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class Columns(Struct, frozen=True, kw_only=True):
     """A batch of requests, each array of shape (n_rows,).
 
     Attributes
@@ -73,4 +71,6 @@ class Columns:
         Columns
             Copies for an array, views for a slice.
         """
-        return Columns(**{name: getattr(self, name)[index] for name in self.__slots__})
+        return Columns(
+            **{name: getattr(self, name)[index] for name in self.__struct_fields__}
+        )

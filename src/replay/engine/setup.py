@@ -4,11 +4,11 @@
 reference; both read the same fields, so both can be compared.
 """
 
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 PAGE_BYTES: Final = 4096
@@ -83,8 +83,7 @@ class Resource(IntEnum):
     MEMORY = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
+class Setup(Struct, frozen=True, kw_only=True):
     """Everything the engine knows of a scenario; dense ids, integers only.
 
     Attributes

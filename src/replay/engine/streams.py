@@ -5,19 +5,18 @@ reference replay what is inferred here; the inference reads the trace alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from replay.engine.columns import Columns
 from replay.engine.setup import NOT_REPLAYED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Streams:
+class Streams(Struct, frozen=True, kw_only=True):
     """Requests of every stream, in queue order.
 
     Attributes

@@ -6,12 +6,12 @@ Pure: tables in, small values out. Nothing here knows how it is shown.
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from replay.engine.raw import PERCENTILES
@@ -27,8 +27,7 @@ T = TypeVar("T")
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paid:
+class Paid(Struct, frozen=True, kw_only=True):
     """One cgroup's charges for another one's I/O."""
 
     payer: str
@@ -38,8 +37,7 @@ class Paid:
     memory_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waited:
+class Waited(Struct, frozen=True, kw_only=True):
     """One cgroup's waiting behind another one."""
 
     waiting: str
@@ -49,8 +47,7 @@ class Waited:
     count: int
 
 
-@dataclass(slots=True, kw_only=True)
-class CgroupFacts:
+class CgroupFacts(Struct, kw_only=True):
     """What one cgroup did and what became of it.
 
     Attributes
@@ -80,16 +77,14 @@ class CgroupFacts:
     behind: list[tuple[str, int]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Top(Generic[T]):
+class Top(Struct, Generic[T], frozen=True):
     """The first of a ranking, and how many more there are."""
 
     items: Sequence[T]
     n_more: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """What a summary tells; kills and errors are rows of their tables."""
 
     paid: Top[Paid]

@@ -6,11 +6,11 @@ replaying a million requests. What every result needs is done without them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct
 from numpy.typing import NDArray
 
 #: Python goes through so many texts in less time than `pyarrow.compute` is imported.
@@ -103,8 +103,7 @@ class Words:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Coded:
+class Coded(Struct, frozen=True):
     """A column of text as numbers.
 
     Attributes

@@ -5,11 +5,11 @@ made from it by ``python -m replay.results.schema``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 import pyarrow as pa
+from msgspec import Struct
 
 SCHEMA_VERSION: Final = 1
 
@@ -17,8 +17,7 @@ SCHEMA_VERSION: Final = 1
 RUN_FILE: Final = "run.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableSpec:
+class TableSpec(Struct, frozen=True, kw_only=True):
     """One table of a result.
 
     Attributes

@@ -6,11 +6,11 @@ become bytes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from replay.distinct import distinct
@@ -39,8 +39,7 @@ _EVENTS: Final = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
 _IntArray = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class Names(Struct, frozen=True, kw_only=True):
     """What the dense ids of a run stand for.
 
     Attributes

@@ -1,11 +1,11 @@
 """Whose request it is: the rules of ``[[assign]]``, first match wins."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from replay.scenario.lookup import Lookup
@@ -15,8 +15,7 @@ from replay.scenario.processes import ProcessTable
 NO_RULE: Final = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssignRule:
+class AssignRule(Struct, frozen=True, kw_only=True):
     """A compiled rule; a condition that is None always holds.
 
     Attributes

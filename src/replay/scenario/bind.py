@@ -1,10 +1,11 @@
 """Fit a scenario to a trace: its ids, processes and devices become the engine's."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from replay.engine.setup import NOT_REPLAYED, Setup
@@ -57,8 +58,7 @@ class TraceLike(Protocol):
         """Return the rows from the first on, each time it is called."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
+class Binding(Struct, frozen=True, kw_only=True):
     """A scenario fitted to a trace.
 
     Attributes
@@ -184,7 +184,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
     found = _tasks(trace, scenario, tree, cgroups, resolver, processes)
     if found is not None:
         tasks = found.tasks
-        resolver = replace(resolver, tasks=found.lookup)
+        resolver = structs.replace(resolver, tasks=found.lookup)
         notes += found.notes
     if one_device and len(devices) != 1:
         names = [ALL_DEVICES]

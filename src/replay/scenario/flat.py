@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from replay.engine.setup import (
@@ -47,8 +47,7 @@ NS_PER_S: Final = 10**9
 NS_PER_CENTISECOND: Final = 10**7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlatCgroups:
+class FlatCgroups(Struct, frozen=True, kw_only=True):
     """Controllers and limits of every cgroup.
 
     Attributes

@@ -7,9 +7,10 @@ known keys. Checking the values themselves is the loader's next step.
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from replay.errors import ScenarioError
 from replay.scenario.keys import CGROUP_KEYS, SECTION_KEYS, Key
@@ -18,8 +19,7 @@ from replay.scenario.kinds import shown
 LISTS: Final = ("assign", "cgroups")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where a value comes from.
 
     Attributes
@@ -40,8 +40,7 @@ class Origin:
         return ScenarioError(f"{where}: {reason}")
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """A value as it was given; ``typed`` is the text of a ``--set`` argument."""
 
     value: object
@@ -64,8 +63,7 @@ class Given:
             raise self.error(str(error)) from None
 
 
-@dataclass(frozen=True, slots=True)
-class GivenScenario:
+class GivenScenario(Struct, frozen=True):
     """All that was given: later sources replace what earlier ones said.
 
     Attributes
@@ -158,8 +156,7 @@ class GivenScenario:
         self.add(mapping, Origin(source, key))
 
 
-@dataclass(frozen=True, slots=True)
-class _Typed:
+class _Typed(Struct, frozen=True):
     """The value of a ``--set`` argument on its way to its key."""
 
     text: str

@@ -5,8 +5,9 @@ A path names the key as in TOML. ``assign[].`` are the keys of one ``[[assign]]`
 tasks.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from replay.scenario import kinds
 from replay.scenario.kinds import Kind, choice, integer, number, size
@@ -26,8 +27,7 @@ _BASE: Final = integer(0, MOST_BASE_NS)
 _BYTES: Final = size(unlimited=False, most=2**62)
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One key.
 
     Attributes

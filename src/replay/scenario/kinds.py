@@ -4,8 +4,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from replay.scenario.kernel import parse_kernel
 from replay.scenario.sizes import format_size, parse_size, rate_text
@@ -19,8 +20,7 @@ UINT64_MAX: Final = 2**64 - 1
 Number = TypeVar("Number", int, float)
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A kind of value.
 
     Attributes

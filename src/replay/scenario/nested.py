@@ -1,9 +1,9 @@
 """Loop devices on a loop device: ``backing.loop``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from replay.engine.setup import NOT_REPLAYED
@@ -17,8 +17,7 @@ from replay.trace.schema import device_text
 KEY = "backing.loop"
 
 
-@dataclass(frozen=True, slots=True)
-class Nested:
+class Nested(Struct, frozen=True):
     """What of a trace the replay makes itself: the bios of the devices above.
 
     Attributes

@@ -1,7 +1,8 @@
 """The driver policies: the one table that checks, commands and documents share."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from replay.engine.setup import Policy
 
@@ -9,8 +10,7 @@ from replay.engine.setup import Policy
 ONE_QUEUE: Final = ("root", "naive", "instance", "backcharge")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyRow:
+class PolicyRow(Struct, frozen=True, kw_only=True):
     """What one policy changes.
 
     Attributes
@@ -143,8 +143,7 @@ POLICIES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VariantRow:
+class VariantRow(Struct, frozen=True, kw_only=True):
     """What one posting of the series changes in `per-cgroup`.
 
     Attributes

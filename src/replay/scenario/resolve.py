@@ -1,9 +1,9 @@
 """Rows of a trace in the engine's terms: dense cgroups, devices and tasks."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from replay.engine.setup import NOT_REPLAYED
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 NO_CGROUP: Final = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """What a batch's rows are to the engine.
 
     Attributes
@@ -48,8 +47,7 @@ class Resolved:
     rule: NDArray[np.int32] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolver:
+class Resolver(Struct, frozen=True, kw_only=True):
     """Resolve batches of rows; it holds no state, so threads may share one.
 
     Attributes

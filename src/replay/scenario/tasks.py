@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from replay.engine.setup import NOT_REPLAYED
@@ -30,8 +31,7 @@ _OWN: Final = 1
 _KERNEL: Final = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(Struct, frozen=True, kw_only=True):
     """One task.
 
     Attributes
@@ -57,8 +57,7 @@ class Task:
     oom_score_adj: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
+class Pairs(Struct, frozen=True):
     """How many replayed rows each process issued for each cgroup.
 
     Attributes
@@ -141,8 +140,7 @@ class _Total:
         return Pairs(*self._parts[0])
 
 
-@dataclass(frozen=True, slots=True)
-class TaskList:
+class TaskList(Struct, frozen=True):
     """All tasks in order: by cgroup, as listed, then by pid, kernel threads last.
 
     Attributes

@@ -1,10 +1,10 @@
 """The cgroup tree: every path with its parents, as dense ids."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 ROOT: Final = "/"
@@ -47,8 +47,7 @@ def parent_path(path: str) -> str:
     return path[: path.rfind("/")] or ROOT
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """Cgroups in dense order: the root, then paths by component, then unknown ids.
 
     Attributes

@@ -8,13 +8,13 @@ they are mapped, and at most ``window`` open requests are held.
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct
 
 from replay.trace._blktrace import Decoder
 from replay.trace.batches import Summarised
@@ -72,8 +72,7 @@ MAX_WINDOW: Final = 1 << 26
 N_TIMES: Final = 3
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Struct, frozen=True):
     """One file of a capture.
 
     Attributes

@@ -9,12 +9,12 @@ boots (or the wall clock was set in between), and the later one is shifted.
 import mmap
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 import pyarrow as pa
+from msgspec import Struct
 
 from replay.errors import TraceError
 from replay.trace._blktrace import Decoder
@@ -35,8 +35,7 @@ SAME_BOOT_NS: Final = 1_000_000_000
 T = TypeVar("T")
 
 
-@dataclass
-class _Capture:
+class _Capture(Struct):
     name: str
     indices: list[int]
     #: Wall clock minus the capture's own, ns.

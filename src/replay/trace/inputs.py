@@ -10,9 +10,10 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from replay.errors import TraceError
 from replay.trace.metadata import SourceFile
@@ -29,8 +30,7 @@ _PER_CPU = re.compile(
 _SHOWN = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
+class Inputs(Struct, frozen=True, kw_only=True):
     """What to read.
 
     Attributes

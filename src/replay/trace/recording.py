@@ -1,10 +1,10 @@
 """A recording that was found and recognised, and is not read yet."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from replay.errors import TraceError
 from replay.trace.file import Progress, is_arrow
@@ -18,8 +18,7 @@ from replay.trace.spool import Spool
 from replay.version import WRITER
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(Struct, frozen=True):
     """Rows that are decoded while they are read.
 
     Attributes
