@@ -1,7 +1,6 @@
 """Outputs appear whole or not at all."""
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,7 +34,7 @@ def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         The target exists, is no regular file, or cannot be written.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".replay-{secrets.token_hex(8)}.part")
+    temporary = target.with_name(f".replay-{os.urandom(8).hex()}.part")
     try:
         check_target(target, path, overwrite=overwrite)
         yield temporary

@@ -8,6 +8,7 @@ from captures import writes
 
 #: Slow to import, and nothing that a run of a recording needs.
 SLOW = {
+    "hmac",
     "numpy.ma",
     "numpy.random",
     "pandas",
@@ -17,7 +18,9 @@ SLOW = {
     "replay.trace.blkparse",
     "replay.trace.filters",
     "replay.trace.formats.registry",
+    "rich._emoji_codes",
     "rich.progress",
+    "secrets",
     "tarfile",
     "tomllib",
     "zipfile",

@@ -1,9 +1,9 @@
 import json
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from replay.scenario import docs, values
 from replay.scenario.keys import (
@@ -39,9 +39,10 @@ def test_every_key_belongs_to_one_group() -> None:
 
 def leaves(cls: Any, prefix: str) -> list[str]:
     found = []
-    for field in fields(cls):
-        name = f"{prefix}{field.name}"
-        found += leaves(field.type, f"{name}.") if is_dataclass(field.type) else [name]
+    for field, type_ in cls.__annotations__.items():
+        name = f"{prefix}{field}"
+        is_section = isinstance(type_, type(Struct))
+        found += leaves(type_, f"{name}.") if is_section else [name]
     return found
 
 

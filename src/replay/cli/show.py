@@ -29,7 +29,7 @@ def show(what: "RenderableType") -> None:
     from replay.report.text import render_text
 
     if sys.stdout.isatty():
-        console = Console(highlight=False)
+        console = Console(highlight=False, emoji=False)
         console.width = max(console.width, _LEAST)
         console.print(what)
         return

@@ -30,6 +30,8 @@ def render_text(what: RenderableType, *, width: int = WIDTH) -> str:
         force_terminal=False,
         legacy_windows=False,
         highlight=False,
+        # names of cgroups may hold colons; the table of emoji takes long to import
+        emoji=False,
         _environ={},
     )
     with console.capture() as capture:

@@ -1,6 +1,6 @@
 """The directory of a result: it appears when all of it is there, or not at all."""
 
-import secrets
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +50,7 @@ class OutputDirectory:
         # what a symbolic link points to is replaced, not the link
         self._place = target.resolve()
         self._overwrite = overwrite
-        self._suffix = secrets.token_hex(4)
+        self._suffix = os.urandom(4).hex()
         self.path = self._beside("partial")
 
     def check(self) -> None:

@@ -277,10 +277,10 @@ def _decided(scenario: Scenario, devices: list[int]) -> Scenario:
     driver, trace, backing = scenario.driver, scenario.trace, scenario.backing
     loop = loop and driver.policy != PASS_THROUGH
     if driver.direct_io is None or driver.policy == PASS_THROUGH:
-        driver = replace(driver, direct_io=not loop)
+        driver = structs.replace(driver, direct_io=not loop)
     if backing.filesystem is None:
-        backing = replace(backing, filesystem="tmpfs" if loop else "raw")
-    trace = replace(
+        backing = structs.replace(backing, filesystem="tmpfs" if loop else "raw")
+    trace = structs.replace(
         trace,
         policy=trace.policy or driver.policy,
         direct_io=driver.direct_io if trace.direct_io is None else trace.direct_io,

@@ -1,9 +1,11 @@
 """A scenario: everything that the trace does not say, read and checked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec import Struct
 
 from replay.scenario.given import Given, GivenScenario, Origin, flatten, read_toml
 from replay.scenario.keys import ASSIGN_KEYS, CGROUP_KEYS, SECTION_KEYS, TASK_KEYS, Key
@@ -201,10 +203,10 @@ def _section(cls: Any, prefix: str, values: Mapping[str, Any]) -> Any:
     """Make a section's values of the keys below `prefix`."""
     return cls(
         **{
-            entry.name: _section(entry.type, f"{prefix}{entry.name}.", values)
-            if is_dataclass(entry.type)
-            else values[prefix + entry.name]
-            for entry in fields(cls)
+            name: _section(type_, f"{prefix}{name}.", values)
+            if isinstance(type_, type(Struct))
+            else values[prefix + name]
+            for name, type_ in cls.__annotations__.items()
         }
     )
 

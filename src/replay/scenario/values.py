@@ -5,7 +5,7 @@ None stands for ``max`` where the key is a size, and for "depends on the trace" 
 given" elsewhere.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from replay.scenario.kernel import KernelVersion
 
@@ -17,8 +17,7 @@ WeightLines = tuple[tuple[int | None, int], ...]
 InstanceLines = tuple[tuple[int | None, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceValues:
+class TraceValues(Struct, frozen=True, kw_only=True):
     """``[trace]``: how the trace was taken."""
 
     policy: str | None
@@ -27,8 +26,7 @@ class TraceValues:
     devices: tuple[int, ...] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllocFailValues:
+class AllocFailValues(Struct, frozen=True, kw_only=True):
     """``driver.alloc_fail``: which allocations of a worker fail."""
 
     probability: float
@@ -36,8 +34,7 @@ class AllocFailValues:
     requests: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverValues:
+class DriverValues(Struct, frozen=True, kw_only=True):
     """``[driver]``: what is asked."""
 
     policy: str
@@ -49,16 +46,14 @@ class DriverValues:
     alloc_fail: AllocFailValues
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArrivalsValues:
+class ArrivalsValues(Struct, frozen=True, kw_only=True):
     """``[arrivals]``: when requests come."""
 
     event: str
     mode: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackingValues:
+class BackingValues(Struct, frozen=True, kw_only=True):
     """``[backing]``: the file below the loop device."""
 
     filesystem: str | None
@@ -76,8 +71,7 @@ class BackingValues:
     max_sectors_kb: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinearValues:
+class LinearValues(Struct, frozen=True, kw_only=True):
     """``service.read`` and ``service.write``: a base, a rate and a seek."""
 
     base_ns: int
@@ -85,8 +79,7 @@ class LinearValues:
     random_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceValues:
+class ServiceValues(Struct, frozen=True, kw_only=True):
     """``[service]``: time in the device."""
 
     model: str
@@ -95,8 +88,7 @@ class ServiceValues:
     parallel: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineValues:
+class MachineValues(Struct, frozen=True, kw_only=True):
     """``[machine]``."""
 
     cpus: int
@@ -110,8 +102,7 @@ class MachineValues:
     dirty_writeback_centisecs: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssignValues:
+class AssignValues(Struct, frozen=True, kw_only=True):
     """One ``[[assign]]`` rule."""
 
     pid: int | None
@@ -121,8 +112,7 @@ class AssignValues:
     cgroup: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskValues:
+class TaskValues(Struct, frozen=True, kw_only=True):
     """One of a cgroup's ``tasks``."""
 
     comm: str | None
@@ -131,8 +121,7 @@ class TaskValues:
     oom_score_adj: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CgroupValues:
+class CgroupValues(Struct, frozen=True, kw_only=True):
     """One ``[cgroups."/path"]``."""
 
     path: str
