@@ -31,7 +31,7 @@ def _splits(lab: Lab) -> Iterator[Row]:
             kernel = lab[name].kernel()[path]["io.stat"]["254:32"][column]
             found = only(result.io_stat, cgroup=path, device="254:32")[column]
             what = f"`{column}` of {path} on a disk of max_sectors_kb 64"
-            yield Row(name, "the same", what, "", kernel, found, exact(kernel))
+            yield Row(name, name, what, "", kernel, found, exact(kernel))
     limit = ["/b/io.max=254:32 wiops=40", "arrivals.event=queue"]
     scenario = replay.Scenario.load(TRACES / f"{SPLITS}.toml", overrides=limit)
     found = means(replay.run(lab[SPLITS].trace, scenario))["/b"] / 1e6
@@ -50,7 +50,7 @@ def _bfq(lab: Lab) -> Iterator[Row]:
         kernel = lab[BFQ].fio()[job]["mean_ns"] / 1e6
         what = f"`io.bfq.weight` {weight}: mean of {path}"
         ms = found[path] / 1e6
-        yield Row(BFQ, "the same", what, "ms", kernel, ms, within(kernel, off))
+        yield Row(BFQ, BFQ, what, "ms", kernel, ms, within(kernel, off))
 
 
 def _nested(lab: Lab) -> Iterator[Row]:
@@ -60,11 +60,11 @@ def _nested(lab: Lab) -> Iterator[Row]:
         shmem = kernel[path]["memory.stat"]["shmem"] - FIO
         found = only(result.memory, cgroup=path)["shmem"]
         what = f"shmem of {path} below both devices, less fio's own"
-        yield Row(NESTED, "the same", what, "B", shmem, found, exact(shmem))
+        yield Row(NESTED, NESTED, what, "B", shmem, found, exact(shmem))
         for device in ("7:0", "7:1"):
             for column in ("wbytes", "wios"):
                 wanted = kernel[path]["io.stat"][device][column]
                 found = only(result.io_stat, cgroup=path, device=device)[column]
                 unit = "B" if column == "wbytes" else ""
                 what = f"`{column}` of {path} on {device}"
-                yield Row(NESTED, "the same", what, unit, wanted, found, exact(wanted))
+                yield Row(NESTED, NESTED, what, unit, wanted, found, exact(wanted))

@@ -65,7 +65,7 @@ def _at_a_limit(
     if events["oom"]:
         # rounds are how often a CPU spins; the relation is the rule: n charges
         kernel = events["max"] - 17 * events["oom"]
-        what = f"`max` less 17·`oom` of {path}: charges that came to the OOM killer"
+        what = f"charges that came to the OOM killer, `max` - 17·`oom`, of {path}"
         charges = found["max"] - 17 * found["oom"]
         yield Row(name, counted, what, "", kernel, charges, off_by(kernel, 2))
 

@@ -9,17 +9,21 @@ _HEAD = """\
 
 <!-- Made by `python -m benchmarks.fidelity --write`; do not edit. -->
 
-Replays of recorded traces beside what the kernel counted while they were recorded
-(Linux 6.1.192, two CPUs, software emulation; `traces/README.md`). *Replayed* is the
-recording that was replayed, *counted in* the one in which the kernel counted: where
-they differ the replay predicts a run under a limit or a driver that its trace has not
-seen. The bounds follow from the rules and stand in tests (`tests/fidelity`).
+How far replays are from the kernel: recorded traces are replayed (Linux 6.1.192, two
+CPUs, software emulation; `traces/README.md`), and what comes out stands beside what the
+kernel itself counted. Where another recording is the one *counted in*, the replay
+predicts a run under a limit or a driver that its own trace has not seen; else it gives
+the counters of the run that was recorded. The bounds follow from the rules and stand in
+tests (`tests/fidelity`).
 """
-_TAIL = """\
-## What is not modelled
+_LAST = "What is not modelled"
+_TAIL = f"""\
+## {_LAST}
 
 - The kernel's `oom` and `max` counts depend on how often a CPU spins until the victim
-  is gone; a replay gives two rounds. What is compared is the number of charges.
+  is gone; a replay gives two rounds. Each round counts once in `oom` and 17 times in
+  `max` (a charge tries 16 times more), so what is compared is `max` - 17·`oom`: the
+  number of charges that came that far.
 - In the recording `seed-oom` dd itself raised the OOM for the page cache of the device,
   which a trace of the device does not show.
 - Two CPUs: a recording's service has in it what its processes took from each other.
@@ -46,7 +50,14 @@ def page(sections: Mapping[str, Sequence[Row]]) -> str:
     lines = [_HEAD]
     rows = [row for section in sections.values() for row in section]
     held = sum(row.holds for row in rows)
-    lines.append(f"{held} of {len(rows)} numbers are within their bounds.\n")
+    lines.append(
+        f"**{held} of {len(rows)} numbers are within their bounds.** By bound, the "
+        "strictest first:\n"
+    )
+    lines += [*_overview(rows), ""]
+    lines.append("All of them, and what is left out:\n")
+    titles = [*sections, _LAST]
+    lines += [*(f"- [{title}](#{_anchor(title)})" for title in titles), ""]
     for title, section in sections.items():
         lines += [
             f"## {title}\n",
@@ -56,6 +67,37 @@ def page(sections: Mapping[str, Sequence[Row]]) -> str:
         lines += [_line(row) for row in section]
         lines.append("")
     return "\n".join([*lines, _TAIL])
+
+
+def _overview(rows: Sequence[Row]) -> list[str]:
+    """Say of each bound how many numbers it holds for, and which is most off."""
+    lines = [
+        "| bound | numbers | of them predicted | most off | which |",
+        "|---|---:|---:|---:|---|",
+    ]
+    bounds: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=_strictness):
+        bounds.setdefault(row.bound.text, []).append(row)
+    for text, held in bounds.items():
+        worst = max(held, key=lambda row: row.distance)
+        predicted = sum(row.counted != row.replayed for row in held)
+        which = f"{worst.what} ({worst.counted})" if worst.distance else ""
+        lines.append(f"| {text} | {len(held)} | {predicted} | {worst.off} | {which} |")
+    return lines
+
+
+def _strictness(row: Row) -> tuple[bool, float, str]:
+    """Order rows by how much their bound allows; counts before parts."""
+    bound = row.bound
+    room = bound.high - bound.low
+    part = room if bound.in_counts or not row.kernel else room / abs(row.kernel)
+    return not bound.in_counts and room > 0, part, bound.text
+
+
+def _anchor(title: str) -> str:
+    """Return what a Markdown viewer makes of a heading, to be linked to."""
+    kept = "".join(char for char in title.lower() if char.isalnum() or char in " -_")
+    return kept.replace(" ", "-")
 
 
 def _line(row: Row) -> str:

@@ -12,11 +12,14 @@ class Bound:
     text : str
     low, high : float
         Least and largest value that is allowed.
+    in_counts : bool
+        It is of how many, and not of what part: of three, one is no matter of per cent.
     """
 
     text: str
     low: float
     high: float
+    in_counts: bool = False
 
 
 def exact(kernel: float) -> Bound:
@@ -32,7 +35,7 @@ def within(kernel: float, part: float) -> Bound:
 
 def off_by(kernel: float, most: float) -> Bound:
     """Allow so much more or less."""
-    return Bound(f"± {most:g}", kernel - most, kernel + most)
+    return Bound(f"± {most:g}", kernel - most, kernel + most, in_counts=True)
 
 
 def factor(kernel: float, by: float) -> Bound:
@@ -80,6 +83,12 @@ class Row:
         """By how much it is off."""
         if self.found == self.kernel:
             return "0"
-        if not self.kernel:
-            return f"{self.found:+g}"
+        if not self.kernel or self.bound.in_counts:
+            return f"{self.found - self.kernel:+g}"
         return f"{self.found / self.kernel - 1:+.2%}"
+
+    @property
+    def distance(self) -> float:
+        """How far off it is, to be ranked among rows of one bound."""
+        whole = 1 if self.bound.in_counts or not self.kernel else abs(self.kernel)
+        return abs(self.found - self.kernel) / whole

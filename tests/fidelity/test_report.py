@@ -62,5 +62,30 @@ def test_a_bound_lets_through_what_it_says(
 
 def test_a_missed_number_is_marked() -> None:
     text = page({"Memory": [Row("a", "b", "shmem", "B", 100, 90, exact(100))]})
-    assert "0 of 1 numbers are within their bounds." in text
+    assert "**0 of 1 numbers are within their bounds.**" in text
     assert "| a | b | shmem | 100 B | 90 B | -10.00% | exact | **missed** |" in text
+
+
+def test_the_page_begins_with_what_each_bound_holds() -> None:
+    # GIVEN rows of three bounds: a share, a count and one that allows nothing
+    rows = [
+        Row("a", "b", "x", "s", 100, 97, within(100, 0.05)),
+        Row("a", "a", "y", "s", 10, 10.4, within(10, 0.05)),
+        Row("a", "b", "z", "", 3, 1, off_by(3, 2)),
+        Row("a", "a", "w", "", 0, 0, exact(0)),
+    ]
+    text = page({"Of `this`, and that": rows})
+    # THEN the strictest comes first, with what is most off of it, counts as counts
+    assert (
+        """
+| bound | numbers | of them predicted | most off | which |
+|---|---:|---:|---:|---|
+| exact | 1 | 0 | 0 |  |
+| ± 2 | 1 | 1 | -2 | z (b) |
+| 5 % | 2 | 1 | +4.00% | y (a) |
+"""
+        in text
+    )
+    assert text.index("| bound |") < text.index("\n## Of `this`, and that\n")
+    assert "[Of `this`, and that](#of-this-and-that)" in text
+    assert "| a | b | z | 3 | 1 | -2 | ± 2 |  |" in text
