@@ -115,6 +115,13 @@ def test_a_binary_file_is_no_csv(tmp_path: Path) -> None:
         read(path, "csv", columns="time=1:s,offset=2:B,size=3:B,op=4")
 
 
+def test_a_scenario_in_place_of_a_trace_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "today.toml"
+    path.write_text('[driver]\npolicy = "root"\n')
+    with pytest.raises(TraceError, match=r"today.toml: is a scenario .* by -s$"):
+        read(path)
+
+
 def test_files_of_two_formats_are_not_read_together(tmp_path: Path) -> None:
     for name in ("msr", "alibaba"):
         (tmp_path / name).write_bytes(SAMPLES[name])

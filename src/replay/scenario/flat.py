@@ -234,7 +234,7 @@ def make_setup(
 
 
 def _variant(scenario: Scenario, devices: Sequence[int]) -> dict[str, Any]:
-    """Return what a posting of the series changes."""
+    """Return what a version of 5.14's patches changes."""
     row = VARIANT_BY_NAME[scenario.driver.variant]
     if scenario.driver.policy not in WITH_VARIANTS:
         row = MERGED

@@ -103,8 +103,8 @@ KEYS: Final = (
     ),
     Key(
         "driver.variant", choice(*(row.name for row in VARIANTS)), MERGED.name, "",
-        "posting of the series as which per-cgroup and enospc behave; the last one was "
-        "merged",
+        "version of 5.14's patches as which per-cgroup and enospc behave; the last one "
+        "was merged: see [policies.md](policies.md)",
     ),
     Key(
         "driver.instance", kinds.INSTANCE, None, "",

@@ -55,7 +55,7 @@ POLICIES: Final = (
         engine=Policy.ROOT,
         server="one queue for each device",
         memory="root",
-        io="root; with direct I/O reads and writes the issuer's blkcg",
+        io="root; with direct I/O reads and writes the issuer's io cgroup",
         blocked="everybody, behind direct I/O that waits; else nobody",
         origin="the driver up to 5.13",
         exists=True,
@@ -64,17 +64,18 @@ POLICIES: Final = (
         name="naive",
         engine=Policy.NAIVE,
         server="one queue for each device",
-        memory="the memory css nearest to the issuer's blkcg",
-        io="the issuer's blkcg",
+        memory="the issuer's memory cgroup",
+        io="the issuer's io cgroup",
         blocked="everybody, behind the one that is blocked",
-        origin="what the series' cover letter warns of",
+        origin="what the cover letter of 5.14's patches warns of",
     ),
     PolicyRow(
         name="per-cgroup",
         engine=Policy.PER_CGROUP,
-        server="a queue for each blkcg and device; the root's for its own and flushes",
-        memory="the memory css nearest to the issuer's blkcg",
-        io="the issuer's blkcg",
+        server="a queue for each io cgroup and device; the root's for its own and "
+        "flushes",
+        memory="the issuer's memory cgroup",
+        io="the issuer's io cgroup",
         blocked=_SHARED,
         origin="the driver since 5.14",
         text="`driver.alloc_fail`: where no worker can be made, the root's serves "
@@ -88,17 +89,17 @@ POLICIES: Final = (
         memory="as per-cgroup",
         io="as per-cgroup",
         blocked="nobody: at `memory.max` the request fails with ENOSPC, no OOM kill",
-        origin="review of the series (Chinner)",
+        origin="proposed in review of 5.14's patches (Chinner)",
     ),
     PolicyRow(
         name="synchronous",
         engine=Policy.SYNCHRONOUS,
         server="the thread that issues: one queue for each process and device",
-        memory="the issuer's memory css; for a kernel thread, which has no memory of "
-        "its own, the root",
-        io="the issuer's blkcg; for a kernel thread and for flushes the root",
+        memory="the thread's own memory cgroup; for a kernel thread, which has no "
+        "memory of its own, the root",
+        io="the issuer's io cgroup; for a kernel thread and for flushes the root",
         blocked="who issues, and who wants the backing file's lock",
-        origin="review of the series (Weiner)",
+        origin="proposed in review of 5.14's patches (Weiner)",
         text="Needs stack and file system context that a caller may lack: a trial of "
         "2025 was taken back for that; it is not replayed. A thread on two devices "
         "counts as two. Where the trace names no process, each issuer is taken for "
@@ -108,21 +109,21 @@ POLICIES: Final = (
         name="instance",
         engine=Policy.INSTANCE,
         server="one queue for each device",
-        memory="the memory css of the cgroup that the device is bound to",
-        io="the blkcg of that cgroup",
+        memory="the memory cgroup of the one that the device is bound to",
+        io="the io cgroup of that one",
         blocked="all users of the device",
-        origin="review of the series (Heo): as a FUSE server does",
+        origin="proposed in review of 5.14's patches (Heo): as a FUSE server does",
         text="`driver.instance` binds a device to a cgroup, flushes included.",
     ),
     PolicyRow(
         name="backcharge",
         engine=Policy.BACKCHARGE,
         server="one queue for each device, as the root",
-        memory="the issuer's memory css, whatever its limits",
+        memory="the issuer's memory cgroup, whatever its limits",
         io="root; what it costs by `io.cost.model` becomes the issuer's debt",
         blocked="who issued, later: a process whose cgroup owes too much sleeps before "
         "it issues again",
-        origin="review of the series (Heo): let it run, charge back later",
+        origin="proposed in review of 5.14's patches (Heo): let run, charge back",
         text="Debt and delays need a cost model of the device below and direct I/O; "
         "without one only memory is charged back. With `arrivals.mode = recorded` "
         "delays are counted (`counts.delays`, `counts.delayed_ns` of `run.json`), with "
@@ -134,7 +135,7 @@ POLICIES: Final = (
         engine=Policy.PASS_THROUGH,
         server="nobody: a bio goes on below in its caller's context",
         memory="nobody: there is no page cache of the device's own",
-        io="the issuer's blkcg, of flushes too",
+        io="the issuer's io cgroup, of flushes too",
         blocked="nobody but who issues: limits below hold a bio, not a worker",
         origin="bio-based devices: dm, md",
         text="For a trace of such a device. `driver.direct_io` is true.",
@@ -144,7 +145,7 @@ POLICIES: Final = (
 
 
 class VariantRow(Struct, frozen=True, kw_only=True):
-    """What one posting of the series changes in `per-cgroup`.
+    """What one version of 5.14's patches, as posted for review, changes.
 
     Attributes
     ----------
@@ -204,7 +205,7 @@ VARIANTS: Final = (
         name="v6",
         date="28 April 2020, posted as v5",
         limits_active=True,
-        text="the memory css is found through the blkcg",
+        text="the memory cgroup is found through the io cgroup",
     ),
     VariantRow(
         name="v7",

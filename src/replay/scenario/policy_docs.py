@@ -16,13 +16,26 @@ _HEAD: Final = """\
 <!-- Made by `python -m replay.scenario.policy_docs > docs/policies.md`. -->
 
 `driver.policy` says who serves a command of the loop device and who pays for it. Each
-is a few switches of one engine; what the words mean stands in [model.md](model.md).
+is a few switches of one engine; [model.md](model.md) has the rules,
+[glossary.md](glossary.md) the words.
+
+WORDS
 """
 
-_VARIANTS: Final = """\
-## Postings of the series
+#: What the lines below speak of.
+_WORDS: Final = (
+    "io cgroup: the issuer's cgroup, or the nearest above it that has the io "
+    "controller (the kernel's blkcg)",
+    "memory cgroup: that one, or the nearest above it that has the memory controller "
+    "(memory css)",
+    '5.14\'s patches: "Charge loop device i/o to issuing cgroup", 14 versions from '
+    "2020 to 2021; the last one was merged in 5.14",
+)
 
-`driver.variant` takes `per-cgroup` and `enospc` as one posting of the series had them.
+_VARIANTS: Final = """\
+## Versions of 5.14's patches
+
+`driver.variant` takes `per-cgroup` and `enospc` as one version of the patches had them.
 `counts.allocations` of `run.json` tells how often a worker was asked for,
 `counts.leaked_refs` how many references were lost. A worker that waits until it may
 run waits in stage `dispatch`, behind the workers that do. Where that binds, recorded
@@ -50,7 +63,10 @@ def document() -> str:
     str
         Markdown.
     """
-    parts = [_HEAD]
+    words = "\n".join(
+        textwrap.fill(f"- {one}.", 88, subsequent_indent="  ") for one in _WORDS
+    )
+    parts = [_HEAD.replace("WORDS", words)]
     for row in POLICIES:
         lines = [
             f"## `{row.name}`\n",
@@ -73,7 +89,7 @@ def document() -> str:
 
 
 def listing() -> str:
-    """Describe every policy and posting for a terminal.
+    """Describe every policy and version for a terminal.
 
     Returns
     -------
@@ -88,10 +104,18 @@ def listing() -> str:
         if row.text:
             lines += _filled("note:", row.text)
         lines.append("")
-    lines.append("driver.variant, for per-cgroup and enospc: a posting of the series")
+    lines.append(
+        "driver.variant, for per-cgroup and enospc: a version of 5.14's patches"
+    )
     for variant in VARIANTS:
         changes = "; ".join(variant_changes(variant)) or "as merged"
         lines += _filled(variant.name, f"{variant.date}: {changes}", width=5)
+    lines.append("")
+    lines += [
+        line
+        for one in _WORDS
+        for line in textwrap.wrap(one, 80, subsequent_indent="  ")
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -107,7 +131,7 @@ def _filled(title: str, text: str, width: int = 22) -> list[str]:
 
 
 def to_json() -> str:
-    """Describe every policy and posting as JSON.
+    """Describe every policy and version as JSON.
 
     Returns
     -------
@@ -137,7 +161,7 @@ def to_json() -> str:
 
 
 def variant_changes(row: VariantRow) -> list[str]:
-    """Say what a posting changes in the results.
+    """Say what a version changes in the results.
 
     Parameters
     ----------
@@ -152,7 +176,7 @@ def variant_changes(row: VariantRow) -> list[str]:
         "keeps_idle": "no idle list: a worker is allocated for each burst",
         "limits_active": "loopN runs N workers at once (loop0: no limit that binds)",
         "root_has_worker": "the root cgroup has a worker of its own",
-        "leaks_css": "a memory css is lost where no worker can be made",
+        "leaks_css": "a reference to a cgroup is lost where no worker can be made",
     }
     return [
         text

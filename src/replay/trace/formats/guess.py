@@ -8,8 +8,9 @@ cost a wrong answer.
 import csv
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from replay.trace.formats.base import complete_lines
 from replay.trace.formats.guess_units import operation_words, size_units, time_units
@@ -47,8 +48,7 @@ MOST_LINES: Final = 200
 UNKNOWN: Final = "COLUMN"
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """How a table begins.
 
     Attributes

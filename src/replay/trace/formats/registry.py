@@ -131,6 +131,8 @@ def _format_of(path: Path, head: bytes, options: FormatOptions) -> str:
         damage = _damaged_binary(head)
         if damage is None and (not _is_text(head) or is_per_cpu(path)):
             return BLKTRACE
+        if damage is None and path.suffix == ".toml":
+            damage = "is a scenario by its name and no trace: give it by -s"
         raise TraceError(f"{path}: {damage or nearly(head)}")
     _check_guess(path, head, name, seen)
     return name
