@@ -31,6 +31,10 @@ _TAIL = f"""\
 - Requests that ran side by side under a worker each are taken to have run one after the
   other where another driver is asked; the file's lock, taken page by page, is shared
   evenly.
+- `direct-bfq`: one number stands for a write's time, by which 600 take as long as they
+  did. The emulated disk took 11.8 ms while both cgroups wrote, 8.3 ms once /a was
+  alone, so /b is 8 % too fast; 2 % are fio's own, outside of the trace, and 3 % come of
+  bfq's turns of up to 125 ms.
 - Other differences stand beside the rules, in [model.md](model.md).
 """
 
