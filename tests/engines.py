@@ -24,23 +24,37 @@ def run_reference(setup: Setup, columns: Columns) -> Raw:
     return reference.finish()
 
 
-def run_engine(setup: Setup, columns: Columns, batch_rows: int = 1 << 16) -> Raw:
+def run_engine(
+    setup: Setup,
+    columns: Columns,
+    batch_rows: int = 1 << 16,
+    *,
+    tell_after: int = 1 << 31,
+) -> Raw:
     """Return the engine's results, rows given in batches.
 
     Without a row for every request the engine takes shorter ways: the tables must not
     show it.
     """
     raw = _run_engine(setup, columns, batch_rows, requests=True)
-    short = _run_engine(setup, columns, batch_rows, requests=False)
+    short = _run_engine(
+        setup, columns, batch_rows, requests=False, tell_after=tell_after
+    )
     found = difference(short, {**raw, "requests": short["requests"]})
     assert found is None, f"without rows of requests: {found}"
     return raw
 
 
 def _run_engine(
-    setup: Setup, columns: Columns, batch_rows: int, *, requests: bool
+    setup: Setup,
+    columns: Columns,
+    batch_rows: int,
+    *,
+    requests: bool,
+    tell_after: int = 1 << 31,
 ) -> Raw:
     services, engine = Services(setup), Engine(setup, requests)
+    engine.tell_after(tell_after)
     parts, filled = [], []
     for start in range(0, len(columns), batch_rows):
         part = columns.take(slice(start, start + batch_rows))

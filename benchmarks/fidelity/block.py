@@ -41,8 +41,8 @@ def _splits(lab: Lab) -> Iterator[Row]:
 
 
 def _bfq(lab: Lab) -> Iterator[Row]:
-    # one number stands for a write's time (10.8 ms). The emulated disk took 11.8 ms while
-    # both wrote, 8.3 ms once /a was alone: so /b, which is done by then, is 8 % too fast.
+    # one number stands for a write's time (10.8 ms). The emulated disk took 11.8 ms
+    # while both wrote, 8.3 ms once /a was alone: so /b, done by then, is 8 % too fast.
     # 2 % of fio's times lie outside of the trace, and 3 % is what turns of up to 125 ms
     # make of the shares: /a has 116 writes done, not 107, when /b is through
     result = replay.run(lab[BFQ].trace, TRACES / f"{BFQ}.toml")

@@ -91,6 +91,21 @@ def test_bulk_counts_as_the_reference_does(
     assert difference(run_reference(setup, columns), found) is None
 
 
+def test_counts_of_32_bits_are_told_before_they_are_full() -> None:
+    # GIVEN counts that are full after so few requests
+    setup = setup_of(
+        [-1, 0, 0],
+        policy=Policy.PER_CGROUP,
+        service=ServiceModel.RECORDED,
+        direct_io=True,
+        devices=np.arange(N_DEVICES, dtype=np.uint32) + (7 << 20),
+    )
+    columns = columns_of(3, gap_ns=1000)
+    found = run_engine(setup, columns, tell_after=1500)
+    # THEN nothing of them is lost
+    assert difference(run_reference(setup, columns), found) is None
+
+
 @pytest.mark.parametrize("last_s", [59, 60, 61, 119, 120, 121, 300])
 def test_workers_are_freed_while_the_last_request_is_under_way(last_s: int) -> None:
     # GIVEN a worker that idles, AND a last request that ends long after it was counted

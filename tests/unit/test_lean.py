@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cases import setup_of
+from cases import columns_of as rows_of
+from cases import setup_of, write
 from engines import difference, run_engine, run_reference
 from replay.engine.columns import NO_TASK, Columns
 from replay.engine.setup import Policy, ServiceModel, Setup
@@ -134,3 +135,27 @@ def test_a_file_of_more_leaves_than_the_caches_hold_changes_nothing() -> None:
     columns.op[:] = np.where(columns.op == READ, WRITE, columns.op)
     found = run_engine(setup, columns)
     assert difference(run_reference(setup, columns), found) is None
+
+
+@pytest.mark.parametrize("n_cgroups", [7, 90])
+def test_counts_of_32_bits_are_told_before_they_are_full(n_cgroups: int) -> None:
+    # GIVEN counts that are full after so few requests, and workers with long queues
+    setup = setup_for(n_cgroups, Policy.PER_CGROUP)
+    columns = columns_of(n_cgroups, step_ns=100, discards=12)
+    found = run_engine(setup, columns, tell_after=600)
+    # THEN nothing of them is lost
+    assert difference(run_reference(setup, columns), found) is None
+
+
+@pytest.mark.parametrize("n_first", range(0, 18, 3))
+def test_a_queue_grows_while_its_count_wraps_around(n_first: int) -> None:
+    # GIVEN some commands one by one, then many at once: workers begin to count 16 ahead
+    # of the end of 32 bits, so their rings grow across it
+    setup = setup_of(policy=Policy.PER_CGROUP, service=ServiceModel.RECORDED)
+    alone = [write(i * 1000, complete_ns=i * 1000 + 10) for i in range(n_first)]
+    burst = [write(50_000, complete_ns=50_100 + i * 100) for i in range(60)]
+    columns = rows_of([*alone, *burst])
+    found = run_engine(setup, columns)
+    # THEN each waited for all before it
+    assert difference(run_reference(setup, columns), found) is None
+    assert found["interference"]["count"].tolist() == [60 * 59 // 2]

@@ -112,6 +112,29 @@ def test_histogram_holds_all_that_was_counted(values: list[tuple[int, int]]) -> 
     assert histogram.buckets() == sorted(oracle.items())
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([1, 1000, 1001, 2**40]),
+            st.sampled_from([1, 254, 255, 2**31, 2**32 - 1]),
+        )
+    )
+)
+def test_a_bucket_holds_more_values_than_32_bits_count(
+    values: list[tuple[int, int]],
+) -> None:
+    # GIVEN runs of billions of requests, whose counts are told now and then
+    histogram, oracle = HistogramHarness(), dict[int, int]()
+    for value, times in values:
+        histogram.add_many(value, times)
+        # and one that comes by itself
+        histogram.add(value)
+        middle = HistogramHarness.midpoint(value)
+        oracle[middle] = oracle.get(middle, 0) + times + 1
+    # THEN none is lost
+    assert histogram.buckets() == sorted(oracle.items())
+
+
 @given(st.integers(0, 2**63 - 1))
 def test_bucket_stands_within_one_percent_of_its_values(value: int) -> None:
     assert abs(HistogramHarness.midpoint(value) - value) <= value / 100

@@ -71,11 +71,6 @@ cdef enum:
     READY = 1
 
 
-cdef inline int64_t max_told() noexcept nogil:
-    """Return how many requests tallies may hold: each counts up to 32 bits."""
-    return <int64_t> 1 << 31
-
-
 # -- state ----------------------------------------------------------------------------
 
 
@@ -226,7 +221,7 @@ cdef inline void rows_fold(Sim *sim) noexcept nogil:
     cdef const AloneRow *rows = alone.rows
     cdef uint32_t length = alone.length
     cdef uint32_t i
-    if alone.n_told + length > max_told():
+    if alone.n_told + length > sim.max_told:
         for i in range(1, alone.tallies.length):
             tally_tell(sim, i)
         alone.n_told = 0

@@ -2,7 +2,7 @@
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint32_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 
 from replay.engine._alone cimport alone_open, alone_settle
 from replay.engine._bfq_open cimport bfq_open
@@ -24,7 +24,7 @@ from replay.engine._samples cimport samples_fold
 from replay.engine._sim cimport out_of_memory, sim_close, sim_open
 from replay.engine._streams cimport release_next
 from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
-from replay.engine._throttle_types cimport Limit, QueueNode
+from replay.engine._throttle_open cimport throttle_open
 from replay.engine._stream_types cimport Stream
 from replay.engine._timeline cimport timeline_cut, timeline_open
 from replay.engine._timeline_state cimport TimelineRow
@@ -110,13 +110,14 @@ cdef class Engine:
         sim.n_kernel_pids = self.kernel_pids.shape[0]
         sim.kernel_pids = &self.kernel_pids[0] if sim.n_kernel_pids > 0 else NULL
         sim.error_row = -1
+        sim.max_told = <int64_t> 1 << 31
         self._settings(setup, requests)
         if not sim_open(sim) or not timeline_open(sim, setup.interval_ns):
             raise MemoryError
         devices_load(sim, setup)
         groups_fill(sim, setup)
         tasks_fill(sim, setup)
-        self._limits(setup)
+        throttle_open(sim, setup)
         bfq_open(sim, setup)
         costs_open(sim, setup)
         latencies_open(sim, setup)
@@ -181,61 +182,6 @@ cdef class Engine:
         sim.set.wants_meta = sim.set.issue_limits or setup.throttle_meta_debt
         return 0
 
-    cdef int _limits(self, setup) except -1:
-        cdef Sim *sim = &self.sim
-        cdef const uint32_t[::1] cgroup = setup.throttle_cgroup
-        cdef const int32_t[::1] device = setup.throttle_device
-        cdef const int64_t[::1] rbps = setup.throttle_rbps
-        cdef const int64_t[::1] wbps = setup.throttle_wbps
-        cdef const int64_t[::1] riops = setup.throttle_riops
-        cdef const int64_t[::1] wiops = setup.throttle_wiops
-        cdef Py_ssize_t n = cgroup.shape[0]
-        cdef int32_t *limits
-        cdef Limit *limit
-        cdef Py_ssize_t i
-        cdef uint32_t c
-        if {len(device), len(rbps), len(wbps), len(riops), len(wiops)} != {n}:
-            raise ValueError("setup: tables of limits differ in length")
-        sim.limits = <Limit *> calloc(<size_t> n + 1, sizeof(Limit))
-        sim.queue_nodes = <QueueNode *> calloc(<size_t> n * 4 + 1, sizeof(QueueNode))
-        sim.limit_of = <int32_t **> calloc(sim.n_devices + 1, sizeof(int32_t *))
-        if sim.limits == NULL or sim.queue_nodes == NULL or sim.limit_of == NULL:
-            raise MemoryError
-        for i in range(n):
-            if cgroup[i] >= sim.n_cgroups or not (
-                -1 <= device[i] < <int32_t> sim.n_devices
-            ):
-                raise ValueError("setup: a limit of a cgroup or device beyond the last")
-            limits = sim.limit_of[device[i] + 1]
-            if limits == NULL:
-                limits = <int32_t *> malloc(sim.n_cgroups * sizeof(int32_t))
-                if limits == NULL:
-                    raise MemoryError
-                sim.limit_of[device[i] + 1] = limits
-                for c in range(sim.n_cgroups):
-                    limits[c] = -1
-            limits[cgroup[i]] = <int32_t> i
-            limit = &sim.limits[i]
-            limit.cgroup = cgroup[i]
-            limit.dispatch_at = -1
-            limit.directions[0].bps = rbps[i]
-            limit.directions[1].bps = wbps[i]
-            limit.directions[0].counts_bios = device[i] >= 0 or sim.set.pass_through
-            limit.directions[1].counts_bios = limit.directions[0].counts_bios
-            limit.directions[0].iops = riops[i]
-            limit.directions[1].iops = wiops[i]
-        for i in range(<Py_ssize_t> sim.n_devices + 1):
-            limits = sim.limit_of[i]
-            if limits == NULL:
-                continue
-            for c in range(sim.n_cgroups):
-                if limits[c] < 0:
-                    limits[c] = -1 if c == 0 else limits[sim.groups[c].parent]
-                else:
-                    limit = &sim.limits[limits[c]]
-                    limit.parent = -1 if c == 0 else limits[sim.groups[c].parent]
-        return 0
-
     def __dealloc__(self):
         sim_close(&self.sim)
         free(self.parts)
@@ -277,6 +223,16 @@ cdef class Engine:
             f"row {row}: a cgroup, device, operation or task that the scenario was not "
             "bound to; bind it to this trace"
         )
+
+    def tell_after(self, int64_t n_requests):
+        """Empty counts of 32 bits after so many requests: for tests, which have few.
+
+        Parameters
+        ----------
+        n_requests : int
+            At most 2**31, which is what they are emptied after.
+        """
+        self.sim.max_told = min(self.sim.max_told, n_requests)
 
     def feed(self, columns, service_ns):
         """Replay a batch; its rows come in the order of their arrival.

@@ -1,6 +1,7 @@
 """The engine's C structures for the tests, each against a Python oracle."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 
 from replay.engine._arena cimport (
     Arena,
@@ -14,6 +15,7 @@ from replay.engine._arena cimport (
     keymap_set,
 )
 from replay.engine._cache_types cimport File, Leaf, Word
+from replay.engine._flat cimport flat_add, flat_tell
 from replay.engine._heap cimport (
     RANK_KIND_SHIFT,
     Event,
@@ -32,6 +34,7 @@ from replay.engine._histogram cimport (
     histograms_close,
     histograms_open,
 )
+from replay.engine._lean_types cimport Flat
 from replay.engine._pages cimport (
     file_close,
     file_open,
@@ -137,6 +140,16 @@ cdef class HistogramHarness:
             self.n_zeros += 1
         else:
             histogram_add(&self.all, &self.index, value)
+
+    def add_many(self, int64_t value, uint32_t n):
+        """Count a value > 0 so many times, as a flat histogram that holds it is told."""
+        cdef Flat *flat = <Flat *> calloc(1, sizeof(Flat))
+        if flat == NULL:
+            raise MemoryError
+        flat_add(flat, value)
+        flat.counts[bucket_of(<uint64_t> value)] = n
+        flat_tell(flat, &self.all, &self.index)
+        free(flat)
 
     def buckets(self):
         """Return what stands for the values above 0, and how many of them."""

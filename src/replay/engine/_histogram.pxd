@@ -35,7 +35,7 @@ cdef struct Octave:
 
 cdef struct WideOctave:
     # instead of an octave of which a bucket has MOST values
-    uint32_t counts[SUB]
+    uint64_t counts[SUB]
 
 cdef struct OctaveTable:
     uint32_t octaves[N_OCTAVES]     # as Histogram.words

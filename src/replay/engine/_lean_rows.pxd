@@ -206,6 +206,9 @@ cdef inline void rows_fold(Sim *sim) noexcept nogil:
     cdef Lean *lean = &sim.lean
     cdef const LeanRow *rows = lean.rows
     cdef uint32_t n = lean.n_rows
+    if lean.n_told + n > sim.max_told:
+        flats_tell(sim)
+        lean.n_told = 0
     if are_far(sim.accounts.length):
         near_sort(
             <const uint8_t *> lean.rows,
@@ -217,6 +220,7 @@ cdef inline void rows_fold(Sim *sim) noexcept nogil:
         )
         rows = lean.sorted
     rows_count(sim, rows, n)
+    lean.n_told += n
     lean.n_rows = 0
     rows_grow(sim)
 

@@ -87,6 +87,7 @@ cdef struct Lean:
     uint32_t n_rows
     uint32_t max_rows
     Flat *flats             # N_FLATS for each op of each account
+    int64_t n_told          # rows that they hold at most
     Arena touches
     uint32_t free_touch
     uint32_t n_frees        # touches that free pages

@@ -88,15 +88,16 @@ cdef inline void ends_grow(Lean *lean, LeanWorker *worker) noexcept nogil:
     cdef uint32_t room = max(<uint32_t> FIRST_ENDS, 2 * old)
     cdef uint32_t ring = arena_add(&lean.ends)
     cdef int64_t *ends
-    cdef uint32_t i, _i
+    cdef uint32_t i, at, _i
     for _i in range(1, room):
         arena_add(&lean.ends)
     if lean.ends.failed:
         worker.first = worker.end   # the run stops soon
         return
     ends = <int64_t *> lean.ends.data
-    for i in range(worker.first, worker.end):
-        ends[ring + (i & (room - 1))] = ends[worker.ring + (i & (old - 1))]
+    for i in range(worker.end - worker.first):
+        at = worker.first + i       # may wrap around
+        ends[ring + (at & (room - 1))] = ends[worker.ring + (at & (old - 1))]
     worker.ring = ring
     while room_of(worker) < room:
         worker.room_shift += 1
@@ -115,6 +116,8 @@ cdef inline uint32_t lean_pick(Sim *sim, Request *request, int64_t now) noexcept
             return 0        # the run stops soon
     worker = lean_at(sim, index)
     worker.free_ns = now
+    # as the kernel's jiffies: that it wraps around must not wait for a long run
+    worker.first = worker.end = <uint32_t> -16
     worker.issuer = request.issuer
     worker.shared = sim.n_cgroups > 1 and (
         worker_at(sim, index).kind != WORKER_IDLES

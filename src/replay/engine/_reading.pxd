@@ -82,7 +82,8 @@ cdef inline uint32_t histogram_read(
     cdef const Octave *octave
     cdef const WideOctave *wide
     cdef uint32_t n_buckets = 0
-    cdef uint32_t i, j, index, count
+    cdef uint32_t i, j, index
+    cdef int64_t count
     if not one.is_spread:
         return few_read(one, buckets)
     if one.count == 0:
@@ -98,7 +99,7 @@ cdef inline uint32_t histogram_read(
         else:
             octave = (<const Octave *> all.octaves.data) + index
         for j in range(SUB):
-            count = octave.counts[j] if wide == NULL else wide.counts[j]
+            count = octave.counts[j] if wide == NULL else <int64_t> wide.counts[j]
             if count != 0:
                 buckets[n_buckets] = Bucket(i * SUB + j, count)
                 n_buckets += 1

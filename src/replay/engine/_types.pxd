@@ -410,6 +410,7 @@ cdef struct Sim:
     uint32_t *account_table
     uint32_t *worker_table
     Alone alone
+    int64_t max_told        # requests that counts of 32 bits may hold, there and in Lean
     Arena charges
     KeyMap charge_map
     SampleLog samples
