@@ -21,6 +21,11 @@ from replay.trace.recording import Recording
 #: many as it makes while this one imports what replays them.
 _AHEAD: Final = 12
 _POLL_S: Final = 0.1
+#: Of so many ids it is told at once what is known.
+_FEW_IDS: Final = 4096
+#: Of more when they have so many rows each: else others are soon to come, and to bind a
+#: scenario to so many takes longer than to replay their rows.
+_ROWS_OF_ID: Final = 16
 #: Of rows whose ids are not followed.
 NO_IDS: Final = (-1, -1)
 
@@ -95,10 +100,16 @@ def _batches(recording: Recording, *, follow: bool) -> Iterator[Batch]:
         yield from map(Batch, rows)
         return
     known = (0, 0)
+    n_rows = 0
     for number, batch in enumerate(rows, start=1):
         so_far = None
+        n_rows += batch.num_rows
         # after 1, 2, 4, 8 ... batches: what is replayed in vain stays in bounds
-        if number & (number - 1) == 0 and rows.n_ids != known:
+        if (
+            number & (number - 1) == 0
+            and rows.n_ids != known
+            and (sum(rows.n_ids) <= _FEW_IDS or n_rows >= _ROWS_OF_ID * sum(rows.n_ids))
+        ):
             known = rows.n_ids
             so_far = recording.describe(rows.so_far())
         yield Batch(batch, rows.n_ids, so_far)

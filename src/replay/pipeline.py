@@ -30,7 +30,7 @@ from replay.trace.kept import KeptRows
 from replay.trace.metadata import Metadata
 from replay.trace.recording import Recording
 
-#: Batches that are kept in case that the run begins anew: some 32 MB.
+#: Batches that are kept in case that a run which has begun begins anew: some 32 MB.
 _KEPT: Final = 8
 
 
@@ -159,7 +159,7 @@ def _read_once(
         except (_UnknownError, ReplayError):
             # with the whole trace it is known, or refused in words true of it
             run = None
-        if keeps and run is not None and number == _KEPT:
+        if keeps and run is not None and run.has_begun and number >= _KEPT:
             keeps = False
             kept.clear()
     recording.ended()
@@ -184,6 +184,11 @@ class _Run:
         self._binding: Binding | None = None
         self._feed: RowFeed | None = None
         self._engine: Engine | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it was bound to something, right or wrong."""
+        return self._binding is not None
 
     def take(self, batch: Batch, so_far: list[pa.RecordBatch] | None) -> None:
         """Replay a batch.

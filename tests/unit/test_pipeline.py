@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import replay
-from replay import pipeline, play
+from replay import decoding, pipeline, play
 from replay.errors import OutputError, TraceError
 from replay.trace import convert as convert_module
 from replay.trace.kept import KeptRows
@@ -121,6 +121,38 @@ def test_a_recording_gives_the_tables_of_its_trace_file(
     # WHEN it is replayed while it is read
     result = same(source, None, threads, tmp_path)
     # THEN the tables are right, and only a wrong guess was replayed again
+    assert result.info["counts"]["requests"] == len(cgroups)
+    assert replays == [*expected, "Trace"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("cgroups", "expected"),
+    [
+        # they have with the fourth batch, up to which all is kept
+        ([23, 59] * (ROWS // 2), []),
+        # they never have
+        (list(range(1, ROWS + 1)), ["KeptRows"]),
+        # they have, and the last request is of another
+        ([23, 59] * (ROWS // 2) + [97], ["RowsAgain"]),
+    ],
+)
+def test_many_ids_are_followed_once_they_have_rows_enough(
+    recording: Set,
+    replays: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    threads: int,
+    cgroups: list[int],
+    expected: list[str],
+) -> None:
+    # GIVEN a recording whose ids are too many to be told at each look
+    monkeypatch.setattr(decoding, "_FEW_IDS", 0)
+    monkeypatch.setattr(decoding, "_ROWS_OF_ID", 4)
+    source = recording(cgroups)
+    # WHEN it is replayed
+    result = same(source, None, threads, tmp_path)
+    # THEN tables are right, and what was read was kept until the run began
     assert result.info["counts"]["requests"] == len(cgroups)
     assert replays == [*expected, "Trace"]
 
