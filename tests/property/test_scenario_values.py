@@ -11,7 +11,13 @@ from replay.errors import ScenarioError
 from replay.scenario import Scenario
 from replay.scenario.keys import KEYS
 from replay.scenario.sizes import format_size, limit_pages, parse_size, whole_pages
-from replay.scenario.tree import build_tree, parent_path
+from replay.scenario.tree import (
+    MAX_PATH,
+    are_plain,
+    build_tree,
+    check_path,
+    parent_path,
+)
 
 NAMES = st.sampled_from(["a", "b", "a-b", "a.slice", "id:7", "z"])
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))
@@ -86,6 +92,24 @@ def test_tree_holds_each_cgroup_once_after_its_parent(
         known = name.startswith("/")
         assert tree.names[parent] == (parent_path(name) if known else "/")
         assert tree.index[name] == cgroup
+
+
+ODD_PATHS = st.lists(
+    st.sampled_from(["/", "a", ".", "..", "", "\n", "\0", "/.", "b.c"]), max_size=5
+).map("".join)
+
+
+@given(st.lists(st.one_of(PATHS, ODD_PATHS)))
+def test_paths_are_plain_at_one_look_if_each_of_them_is(paths: list[str]) -> None:
+    def is_valid(path: str) -> bool:
+        return attempt(check_path, path)[0] is not None
+
+    assert are_plain(paths) == all(map(is_valid, paths))
+
+
+def test_a_path_that_is_too_long_is_not_plain() -> None:
+    assert are_plain(["/a", "/" + "x" * (MAX_PATH - 1)])
+    assert not are_plain(["/a", "/" + "x" * MAX_PATH])
 
 
 @given(st.lists(PATHS, min_size=1), st.data())

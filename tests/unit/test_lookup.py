@@ -14,6 +14,17 @@ def test_lookup_finds_values_whatever_the_size_of_the_keys(last: int) -> None:
     assert lookup(asked).dtype == np.uint32
 
 
+def test_many_keys_are_found_in_a_larger_table() -> None:
+    # GIVEN keys beyond the table of few of them, near each other
+    keys = np.arange(0, 4 * TABLE_KEYS, 40, dtype=np.uint64)
+    lookup = Lookup(keys, np.arange(len(keys), dtype=np.int32), -1)
+    # THEN each is found and none between them
+    assert lookup._table is not None
+    assert (lookup(keys) == np.arange(len(keys))).all()
+    assert (lookup(keys + np.uint64(1)) == -1).all()
+    assert lookup(np.array([2**63, 2**64 - 1], np.uint64)).tolist() == [-1, -1]
+
+
 @pytest.mark.parametrize("last", [9, 2**40])
 def test_negative_key_is_never_found(last: int) -> None:
     lookup = Lookup(np.array([0, last], dtype=np.uint64), np.array([1, 2]), -1)

@@ -33,7 +33,7 @@ from replay.scenario.processes import ProcessTable
 from replay.scenario.resolve import NO_CGROUP, Resolver
 from replay.scenario.schedulers import scheduler_notes
 from replay.scenario.tasks import Task, TaskList, count_pairs, make_tasks
-from replay.scenario.tree import ROOT, Tree, build_tree, check_path
+from replay.scenario.tree import ROOT, Tree, are_plain, build_tree, check_path
 from replay.trace.metadata import Metadata, Summary
 from replay.trace.schema import device_text
 
@@ -141,10 +141,14 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         ],
         unknown,
     )
-    dense = {id_: tree.index[path] for id_, path in path_of_id.items()}
+    dense = dict(
+        zip(path_of_id, map(tree.index.__getitem__, path_of_id.values()), strict=True)
+    )
     dense |= {id_: tree.index[f"id:{id_}"] for id_ in unknown}
-    cgroup_ids = np.array(sorted(dense), dtype=np.uint64)
-    cgroup_of_id = np.array([dense[id_] for id_ in sorted(dense)], dtype=np.uint32)
+    cgroup_ids = np.fromiter(dense, np.uint64, len(dense))
+    by_id = np.argsort(cgroup_ids, kind="stable")
+    cgroup_ids = cgroup_ids[by_id]
+    cgroup_of_id = np.fromiter(dense.values(), np.uint32, len(dense))[by_id]
     assigns = [
         AssignRule(
             pid=rule.pid,
@@ -176,8 +180,10 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         n_cgroups=len(tree.names),
     )
     notes += cgroup_notes(scenario)
-    traced = {dense[one.id] for one in summary.cgroups if one.n_requests}
-    idle = idle_cgroups(scenario, tree, traced, assigns)
+    idle = {}
+    if scenario.cgroups:
+        traced = [dense[one.id] for one in summary.cgroups if one.n_requests]
+        idle = idle_cgroups(scenario, tree, traced, assigns)
     notes += trace_notes(summary, assigns, processes, idle)
     cgroups = FlatCgroups.make(scenario, tree)
     tasks: list[Task] = []
@@ -292,22 +298,26 @@ def _decided(scenario: Scenario, devices: list[int]) -> Scenario:
 
 def _paths(scenario: Scenario, summary: Summary, notes: list[str]) -> dict[int, str]:
     """Find the path of every id: the scenario's word counts before the trace's."""
+    told = {
+        one.id: one.path for one in summary.cgroups if one.id and one.path is not None
+    }
     paths = {0: ROOT}
-    for cgroup in summary.cgroups:
-        if cgroup.id == 0 or cgroup.path is None:
-            continue
-        try:
-            paths[cgroup.id] = check_path(cgroup.path)
-        except ValueError as error:
-            notes.append(f"id:{cgroup.id}: the trace's path for it {error}: not used")
+    if are_plain(list(told.values())):
+        paths |= told
+    else:
+        for id_, path in told.items():
+            try:
+                paths[id_] = check_path(path)
+            except ValueError as error:
+                notes.append(f"id:{id_}: the trace's path for it {error}: not used")
     for entry in scenario.cgroups:
         if entry.id is None:
             continue
-        told = paths.get(entry.id, entry.path)
-        if told != entry.path:
-            notes.append(f"{entry.path}: id {entry.id} is {told} in the trace")
+        known = paths.get(entry.id, entry.path)
+        if known != entry.path:
+            notes.append(f"{entry.path}: id {entry.id} is {known} in the trace")
         paths[entry.id] = entry.path
-    if ROOT not in [path for id_, path in paths.items() if id_]:
+    if ROOT not in list(paths.values())[1:]:
         paths.setdefault(ROOT_ID, ROOT)
     return paths
 

@@ -22,7 +22,7 @@ from replay.scenario.instances import instance_cgroups
 from replay.scenario.kernel import EIO, ENOMEM, ENOSPC, is_loop
 from replay.scenario.latencies import flat_latencies
 from replay.scenario.limits import flat_limits
-from replay.scenario.load import Scenario, enabled_controllers
+from replay.scenario.load import Scenario
 from replay.scenario.policies import (
     BY_NAME,
     MERGED,
@@ -80,44 +80,28 @@ class FlatCgroups(Struct, frozen=True, kw_only=True):
     @classmethod
     def make(cls, scenario: Scenario, tree: Tree) -> "FlatCgroups":
         """Lay the scenario's cgroups out over a tree that holds them all."""
-        entries = {cgroup.path: cgroup for cgroup in scenario.cgroups}
-        # An id without a path stands below the root and has what the root has.
-        enabled = [
-            enabled_controllers(name if name.startswith(ROOT) else ROOT, entries)
-            for name in tree.names
-        ]
+        memory = _enabled(scenario, tree, "memory")
+        online = np.ones(len(tree.names), dtype=np.bool_)
         memory_max = np.full(len(tree.names), NO_LIMIT, dtype=np.int64)
         memory_high = memory_max.copy()
         memory_min = np.zeros(len(tree.names), dtype=np.int64)
         memory_low = memory_min.copy()
         oom_group = np.zeros(len(tree.names), dtype=np.bool_)
-        online = [
-            name not in entries or bool(entries[name].online) for name in tree.names
-        ]
         memory_max[0] = limit_pages(scenario.machine.memory)
         for cgroup in scenario.cgroups:
+            at = tree.index[cgroup.path]
+            online[at] = bool(cgroup.online)
             if cgroup.path == ROOT:
                 continue
-            at = tree.index[cgroup.path]
             memory_min[at] = _protection(cgroup.memory_min)
             memory_low[at] = _protection(cgroup.memory_low)
             oom_group[at] = cgroup.memory_oom_group
             memory_max[tree.index[cgroup.path]] = limit_pages(cgroup.memory_max)
             memory_high[tree.index[cgroup.path]] = limit_pages(cgroup.memory_high)
         return cls(
-            blkcg=tree.nearest(
-                [
-                    "io" in names and lives
-                    for names, lives in zip(enabled, online, strict=True)
-                ]
-            ),
-            memory_css=tree.nearest(
-                [
-                    "memory" in names and lives
-                    for names, lives in zip(enabled, online, strict=True)
-                ]
-            ),
-            memory_owner=tree.nearest(["memory" in names for names in enabled]),
+            blkcg=tree.nearest(_enabled(scenario, tree, "io") & online),
+            memory_css=tree.nearest(memory & online),
+            memory_owner=tree.nearest(memory),
             memory_min=memory_min,
             memory_low=memory_low,
             oom_group=oom_group,
@@ -125,6 +109,22 @@ class FlatCgroups(Struct, frozen=True, kw_only=True):
             memory_high=memory_high,
             limited=tree.below(memory_max != NO_LIMIT),
         )
+
+
+def _enabled(scenario: Scenario, tree: Tree, controller: str) -> NDArray[np.bool_]:
+    """Tell for each cgroup whether a controller is enabled, as `enabled_controllers`.
+
+    An id without a path stands below the root and has what the root has.
+    """
+    says = np.zeros(len(tree.names), dtype=np.bool_)
+    enabled = np.ones(len(tree.names), dtype=np.bool_)
+    for cgroup in scenario.cgroups:
+        if cgroup.path != ROOT and cgroup.controllers is not None:
+            at = tree.index[cgroup.path]
+            says[at] = True
+            enabled[at] = controller in cgroup.controllers
+    says[0] = True
+    return enabled[tree.nearest(says)]
 
 
 def make_setup(

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 #: Keys below this are looked up in a table of at most 8 MB.
 TABLE_KEYS: Final = 1 << 20
+#: Of more keys the table may have so many places each: inodes of cgroups are that near.
+TABLE_PLACES: Final = 64
 
 
 class Lookup:
@@ -29,7 +31,8 @@ class Lookup:
         self._values = values
         self._missing = values.dtype.type(missing)
         self._table: NDArray[Any] | None = None
-        if len(keys) == 0 or int(keys[-1]) < TABLE_KEYS:
+        most = max(TABLE_KEYS, TABLE_PLACES * len(keys))
+        if len(keys) == 0 or int(keys[-1]) < most:
             size = int(keys[-1]) + 2 if len(keys) else 1
             self._table = np.full(size, missing, dtype=values.dtype)
             self._table[keys.astype(np.int64)] = values

@@ -211,9 +211,9 @@ def trace_notes(
     -------
     list of str
     """
-    ids = {cgroup.id for cgroup in summary.cgroups if cgroup.n_requests}
+    untagged = not any(cgroup.id and cgroup.n_requests for cgroup in summary.cgroups)
     notes = []
-    if ids <= {0} and summary.n_rows and not assigns:
+    if untagged and summary.n_rows and not assigns:
         better = "record with the blk_cgroup option on"
         if summary.format == "csv":
             better = "name the column that says whose it is (cgroup=COLUMN)"
@@ -227,8 +227,17 @@ def trace_notes(
             f"{unqueued:,} requests were not seen to be queued: their bios are not "
             "counted as ios"
         )
+    known = [f"{path}: {text}" for path, text in idle.items()]
+    notes += _vain_rules(summary, assigns, processes) if assigns else []
+    return notes + capped(known, "more cgroups have no request of the trace")
+
+
+def _vain_rules(
+    summary: Summary, assigns: Sequence[AssignRule], processes: ProcessTable
+) -> list[str]:
+    """Note the rules that match no request of the trace."""
     traced = {process.pid for process in summary.processes}
-    names = {name for names in processes.pid_names for name in names}
+    names = set(processes.segment_names)
     devices = {device.device for device in summary.devices}
     volumes = {device.volume for device in summary.devices if device.volume}
     vain = []
@@ -242,13 +251,11 @@ def trace_notes(
             or (rule.device is not None and rule.device not in devices)
             or (
                 rule.comm is not None
-                and not any(fnmatchcase(name, rule.comm) for name in names | {""})
+                and not any(fnmatchcase(name, rule.comm) for name in names)
             )
         ):
             vain.append(f"assign[{position}] matches no request of the trace")
-    notes += capped(vain, "more rules of assign match no request of the trace")
-    known = [f"{path}: {text}" for path, text in idle.items()]
-    return notes + capped(known, "more cgroups have no request of the trace")
+    return capped(vain, "more rules of assign match no request of the trace")
 
 
 def idle_cgroups(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -69,39 +70,49 @@ class ProcessTable:
     def __init__(
         self, processes: Iterable[Process], more_pids: Iterable[int] = ()
     ) -> None:
-        named: dict[int, list[tuple[int, str]]] = {pid: [] for pid in more_pids}
-        for process in processes:
-            named.setdefault(process.pid, []).extend(
-                (max(name.time_ns, 0), name.name) for name in process.names
-            )
-        order = sorted(named)
-        self.pids: NDArray[np.int64] = np.array(order, dtype=np.int64)
-        self.pid_names: list[list[str]] = []
-        self.segment_names: list[str] = []
-        owners: list[int] = []
-        starts: list[int] = []
-        for position, pid in enumerate(order):
-            names = sorted(named[pid], key=lambda entry: entry[0]) or [(0, "")]
-            self.pid_names.append([name for _, name in names if name])
-            self.segment_names += [name for _, name in names]
-            owners += [position] * len(names)
-            # the first name holds before it was seen, too
-            starts += [-1, *(time for time, _ in names[1:])]
-        self.pid_names.append([])
-        self.segment_names.append("")
-        owner = np.array(owners, dtype=np.int64)
+        listed = list(processes)
+        listed_pids = np.fromiter((one.pid for one in listed), np.int64, len(listed))
+        others = np.fromiter(more_pids, np.int64)
+        self.pids: NDArray[np.int64] = distinct(np.concatenate([listed_pids, others]))
+        n_names = np.fromiter((len(one.names) for one in listed), np.int64, len(listed))
+        entries = [entry for one in listed for entry in one.names]
+        times = np.fromiter((entry.time_ns for entry in entries), np.int64)
+        names = [entry.name for entry in entries]
+        owner = np.searchsorted(self.pids, np.repeat(listed_pids, n_names))
+        # a pid without a name has an empty one
+        is_named = np.zeros(len(self.pids), np.bool_)
+        is_named[owner] = True
+        nameless = np.flatnonzero(~is_named)
+        names += [""] * len(nameless)
+        owner = np.concatenate([owner, nameless])
+        start = np.concatenate([np.maximum(times, 0), np.zeros_like(nameless)])
+        order = np.lexsort((start, owner))
+        owner, start = owner[order], start[order]
+        self.segment_names: list[str] = [*map(names.__getitem__, order.tolist()), ""]
+        # the first name holds before it was seen, too
+        start[np.flatnonzero(np.diff(owner, prepend=-1))] = -1
+        self._owner = owner
         self.segment_pid: NDArray[np.int64] = np.append(self.pids[owner], -1)
         # Unsigned for the lookup; a negative pid is never looked up (see Lookup).
         known = self.pids >= 0
         self._pid_position = Lookup(
-            self.pids[known].view(np.uint64), np.flatnonzero(known), len(order)
+            self.pids[known].view(np.uint64), np.flatnonzero(known), len(self.pids)
         )
-        self._changes = len(owners) > len(order)
+        self._changes = len(owner) > len(self.pids)
         # A row's segment is the last one whose (pid, start) is not larger than the
         # row's (pid, time). Times become ranks, so that both fit one integer.
-        start = np.array(starts, dtype=np.int64)
         self._times: NDArray[np.int64] = distinct(start)
         self._keys: NDArray[np.int64] = self._key(owner, start)
+
+    @cached_property
+    def pid_names(self) -> list[list[str]]:
+        """All names that each pid ever had, in order of time."""
+        found: list[list[str]] = [[] for _ in range(len(self.pids) + 1)]
+        segments = zip(self._owner.tolist(), self.segment_names, strict=False)
+        for position, name in segments:
+            if name:
+                found[position].append(name)
+        return found
 
     def _key(
         self, position: NDArray[np.int64], time_ns: NDArray[np.int64]

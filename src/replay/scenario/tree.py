@@ -5,7 +5,9 @@ from typing import Final
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from replay.distinct import distinct
 
 ROOT: Final = "/"
 #: The kernel shows no path longer than PATH_MAX.
@@ -42,6 +44,29 @@ def check_path(path: str) -> str:
     return path
 
 
+def are_plain(paths: Sequence[str]) -> bool:
+    """Tell at one look whether many paths are as the kernel writes them.
+
+    Parameters
+    ----------
+    paths : sequence of str
+
+    Returns
+    -------
+    bool
+        True if `check_path` accepts every one of them.
+    """
+    text = "\n".join(["", *paths, ""])
+    return (
+        text.count("\n") == len(paths) + 1
+        and text.count("\n/") == len(paths)
+        and text.count("/\n") == paths.count(ROOT)
+        and not any(part in text for part in ("//", "/./", "/../", "\0"))
+        and not any(part in text for part in ("/.\n", "/..\n"))
+        and max(map(len, paths), default=0) <= MAX_PATH
+    )
+
+
 def parent_path(path: str) -> str:
     """Return the path one level up; the root's is the root."""
     return path[: path.rfind("/")] or ROOT
@@ -64,53 +89,56 @@ class Tree(Struct, frozen=True):
     parent: NDArray[np.int32]
     index: dict[str, int]
 
-    def nearest(self, marked: Sequence[bool]) -> NDArray[np.uint32]:
+    def nearest(self, marked: ArrayLike) -> NDArray[np.uint32]:
         """Find each cgroup's nearest marked one, itself included.
 
         Parameters
         ----------
-        marked : sequence of bool, shape (n_cgroups,)
+        marked : array_like of bool, shape (n_cgroups,)
             The root must be marked.
 
         Returns
         -------
         ndarray of uint32, shape (n_cgroups,)
         """
-        found = np.zeros(len(self.names), dtype=np.uint32)
-        for cgroup in range(1, len(self.names)):
-            found[cgroup] = cgroup if marked[cgroup] else found[self.parent[cgroup]]
-        return found
+        up = np.where(marked, np.arange(len(self.names)), self.parent)
+        up[0] = 0
+        # each round looks twice as far up
+        while (further := up[up]).tobytes() != up.tobytes():
+            up = further
+        return up.astype(np.uint32)
 
-    def below(self, marked: Sequence[bool]) -> NDArray[np.bool_]:
+    def below(self, marked: ArrayLike) -> NDArray[np.bool_]:
         """Tell for each cgroup whether it or an ancestor is marked.
 
         Parameters
         ----------
-        marked : sequence of bool, shape (n_cgroups,)
+        marked : array_like of bool, shape (n_cgroups,)
 
         Returns
         -------
         ndarray of bool, shape (n_cgroups,)
         """
         found = np.array(marked, dtype=np.bool_)
-        for cgroup in range(1, len(self.names)):
-            found[cgroup] |= found[self.parent[cgroup]]
-        return found
+        return found[self.nearest(found)]
 
-    def above(self, marked: Sequence[bool]) -> NDArray[np.bool_]:
+    def above(self, marked: ArrayLike) -> NDArray[np.bool_]:
         """Tell for each cgroup whether it or a descendant is marked.
 
         Parameters
         ----------
-        marked : sequence of bool, shape (n_cgroups,)
+        marked : array_like of bool, shape (n_cgroups,)
 
         Returns
         -------
         ndarray of bool, shape (n_cgroups,)
         """
         found = np.array(marked, dtype=np.bool_)
-        for cgroup in range(len(self.names) - 1, 0, -1):
-            found[self.parent[cgroup]] |= found[cgroup]
+        above = self.parent[found]
+        while (above := distinct(above[above >= 0])).size:
+            above = above[~found[above]]
+            found[above] = True
+            above = self.parent[above]
         return found
 
 
@@ -129,16 +157,19 @@ def build_tree(paths: Iterable[str], unknown_ids: Iterable[int] = ()) -> Tree:
     Tree
         The same for the same cgroups, in whatever order they came.
     """
-    known = {ROOT}
-    for path in paths:
-        while path not in known:
-            known.add(path)
-            path = parent_path(path)
-    # The root sorts first ([""] is the prefix of every split path), parents before
-    # children: a prefix sorts before what it begins.
-    names = sorted(known, key=lambda path: path.rstrip("/").split("/"))
-    index = {name: position for position, name in enumerate(names)}
-    parent = [-1, *(index[parent_path(name)] for name in names[1:])]
+    # in the order in which they came: what is nearly sorted is sorted soon
+    known = dict.fromkeys([ROOT, *paths])
+    parents = set(known)
+    while parents:
+        parents = {path[: path.rfind("/")] or ROOT for path in parents} - known.keys()
+        known |= dict.fromkeys(parents)
+    # By component, so that parents stand before children: what stands for the slash
+    # here is in no path and sorts before all that is.
+    ordered = "\n".join(known).replace("/", "\0").split("\n")
+    ordered.sort()
+    names = "\n".join(ordered).replace("\0", "/").split("\n")
+    index = dict(zip(names, range(len(names)), strict=True))
+    parent = [-1, *(index[name[: name.rfind("/")] or ROOT] for name in names[1:])]
     for unknown in sorted(set(unknown_ids)):
         index[f"id:{unknown}"] = len(names)
         names.append(f"id:{unknown}")
