@@ -201,3 +201,14 @@ def test_an_operation_that_is_not_known_is_refused_with_how_to_name_it(
     path.write_text("time,op,sector,bytes\n1,R,8,4096\n1,q,8,4096\n")
     with pytest.raises(TraceError, match=r"op is 'q'.*as in op=op:0=read/1=write$"):
         read(path, columns=f"time=time:s,{REST}")
+
+
+def test_a_field_that_is_missing_is_offered_by_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("time,op,sector,bytes\n1,R,8,4096\n")
+    with pytest.raises(
+        TraceError, match="op missing: for example --columns"
+    ) as refusal:
+        read(path, columns="time=time:ms, offset=sector:sectors,size=bytes:B")
+    # THEN what was said stays as it was
+    assert f'"time=time:ms,{REST}"' in str(refusal.value)

@@ -374,3 +374,16 @@ def test_what_filters_left_out_is_counted_by_filter() -> None:
     assert quality_lines(quality) == [
         "1,234 requests filtered out (1,000 by time, 234 by op)"
     ]
+
+
+def test_events_of_which_blkparse_printed_but_the_plugs_are_told_apart() -> None:
+    # GIVEN text without a request, since blkparse 1.2.0 skips what has a cgroup id
+    (line,) = quality_lines(Quality(events={"P": 9}, lost={"0": 30}))
+    assert line.startswith(
+        "30 events lost while recording (30 on CPU 0): give blktrace"
+    )
+    assert line.endswith("('Bad fs action'): give the recording itself")
+    # AND not where there are requests, or nothing at all
+    for events in ({"P": 9, "D": 1}, {}):
+        (line,) = quality_lines(Quality(events=events, lost={"0": 30}))
+        assert line.endswith("larger buffers (-n, -b)")

@@ -98,6 +98,15 @@ def test_a_missing_input_is_refused_with_names_near_it(
         find_inputs([capture / name])
 
 
+def test_a_scenario_is_not_what_a_missing_input_may_have_meant(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "today").mkdir()
+    (tmp_path / "today.toml").touch()
+    with pytest.raises(TraceError, match=r"did you mean \S*/today\?$"):
+        find_inputs(tmp_path / "todday")
+
+
 def test_a_missing_input_with_nothing_near_is_refused_all_the_same(
     tmp_path: Path,
 ) -> None:

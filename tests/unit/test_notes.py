@@ -77,6 +77,11 @@ OF_A_USER = ["service.write.base_ns=9000", "arrivals.mode=dependent"]
             "it holds direct I/O alone",
         ),
         (["/tset.slice/memory.max=64M"], "did you mean /test.slice?"),
+        (
+            ["/test.slice/memory.high=64"],
+            "/test.slice: memory.high = 64 is in bytes and less than a page, so "
+            "nothing fits; 64M are MiB",
+        ),
         (["/test.slice/id=23", "/other/id=24"], "/other: no request"),
         (['assign=[{pid=5,cgroup="/a"}]'], "assign[0] matches no request"),
         (['assign=[{comm="java",cgroup="/a"}]'], "assign[0] matches no request"),
@@ -107,7 +112,12 @@ def test_loop_and_other_devices_together_are_noted() -> None:
 def test_trace_without_any_id_is_noted_until_rules_help() -> None:
     trace = make_trace([{"cgroup": 0}])
     (note,) = notes_of(trace)
-    assert "no request carries a cgroup id" in note
+    assert (
+        "no request carries a cgroup id: all are the root's, and so is the worker"
+        in note
+    )
+    (note,) = notes_of(make_trace([{"cgroup": 0, "device": DISK}]))
+    assert "no request carries a cgroup id: all are the root's; record" in note
     assert notes_of(trace, {"assign": [{"pid": 143, "cgroup": "/a"}]}) == []
 
 

@@ -344,3 +344,11 @@ def test_headline_tells_how_long_the_model_took_where_that_differs(
     result.info["counts"] |= counts
     result.info["quality"]["filtered"] = changes.get("filtered", {})
     assert said in result.summary().splitlines()[0]
+
+
+def test_a_result_of_nothing_says_what_was_lost_and_where_to_look() -> None:
+    result = made.result()
+    result.info["trace"]["rows"] = 0
+    lines = result.summary().splitlines()
+    assert lines[1].startswith("Incomplete recording: 6 % of the events lost")
+    assert "nothing to tell; 'replay info' says" in " ".join(lines)

@@ -20,6 +20,8 @@ _UNMATCHED: Final = {
 }
 
 
+#: Events without which there is no request.
+_REQUESTS: Final = frozenset("QDC")
 #: A loss that is this share of what it is of stands beside the headline.
 HEAVY: Final = 0.01
 #: So few are what a recording's begin and end explain, unless they are a tenth.
@@ -165,6 +167,11 @@ def _lost(quality: Quality) -> list[str]:
     maybe = ""
     if quality.refused_bytes and not quality.damage:
         maybe = "; or they stood in what is damaged"
+    elif quality.events and not quality.events.keys() & _REQUESTS:
+        maybe = (
+            "; or they carry cgroup ids, which some versions of blkparse leave out of "
+            "their text ('Bad fs action'): give the recording itself"
+        )
     return [
         f"{count_text(lost, 'event')} lost while recording ({where}): give blktrace "
         f"more or larger buffers (-n, -b){maybe}"

@@ -70,8 +70,12 @@ def summary(result: Result) -> RenderableType:
     """
     found = facts(result)
     if not result.info["trace"]["rows"]:
-        nothing = Text("\nNothing was replayed, so there is nothing to tell.")
-        return Group(_title(result.info), nothing, *_notes(result.info))
+        nothing = Text(
+            "\nNothing was replayed, so there is nothing to tell; 'replay info' says "
+            "what is in the trace."
+        )
+        lost = _incomplete(result.info)
+        return Group(_title(result.info), *lost, nothing, *_notes(result.info))
     untimed = _untimed(result.info)
     return Group(
         _title(result.info),

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from replay.engine.setup import PAGE_BYTES
 from replay.scenario.assign import AssignRule
 from replay.scenario.kernel import is_loop
 from replay.scenario.keys import CGROUP_KEYS, SECTION_KEYS, Key
@@ -161,7 +162,14 @@ def cgroup_notes(scenario: Scenario) -> list[str]:
                 if (value := key_value(cgroup, name)) != default
             ]
             notes += capped(set_, f"more cgroups: {name} {WITHOUT}")
-    return notes
+    small = [
+        f"{cgroup.path}: {name} = {value} is in bytes and less than a page, so nothing "
+        f"fits; {value}M are MiB"
+        for cgroup in scenario.cgroups
+        for name in ("memory.max", "memory.high")
+        if 0 < (value := key_value(cgroup, name) or 0) < PAGE_BYTES
+    ]
+    return notes + capped(small, "more limits are less than a page")
 
 
 def capped(notes: Sequence[str], more: str) -> list[str]:
@@ -214,12 +222,14 @@ def trace_notes(
     untagged = not any(cgroup.id and cgroup.n_requests for cgroup in summary.cgroups)
     notes = []
     if untagged and summary.n_rows and not assigns:
+        loops = any(is_loop(one.device) for one in summary.devices if one.n_requests)
+        served = ", and so is the worker that serves them" if loops else ""
         better = "record with the blk_cgroup option on"
         if summary.format == "csv":
             better = "name the column that says whose it is (cgroup=COLUMN)"
         notes.append(
-            f"no request carries a cgroup id: all are the root's; {better}, or name "
-            "their cgroups by [[assign]]"
+            f"no request carries a cgroup id: all are the root's{served}; {better}, or "
+            "name their cgroups by [[assign]]"
         )
     unqueued = summary.quality.unmatched.get("issue_without_queue", 0)
     if unqueued:

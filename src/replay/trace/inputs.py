@@ -346,11 +346,12 @@ def _near(path: Path) -> str:
     while not path.parent.is_dir():
         path = path.parent
     try:
-        names = {child.name for child in path.parent.iterdir()}
+        found = (child.name for child in path.parent.iterdir())
+        names = {name for name in found if not name.endswith(".toml")}
     except OSError:
         return ""
     sets = {match["name"] for name in names if (match := _PER_CPU.fullmatch(name))}
-    near = difflib.get_close_matches(path.name, sorted(names | sets), n=_SHOWN)
+    near = difflib.get_close_matches(path.name, sorted(names | sets))
     if near:
         return f": did you mean {_some([str(path.parent / name) for name in near])}?"
     return f": {path.parent} holds {_some(sorted(sets))}" if sets else ""

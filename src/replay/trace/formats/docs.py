@@ -93,7 +93,8 @@ which most lines are not in the format is refused. Text that was printed with `-
 read by the same string: `--blkparse-format "FORMAT"`. It must have %a, %d, %T, %t, %S
 and %n or %N; cgroups are read by %g. Lines that are slightly out of order are put in
 order. While it is read, the records take about as much of the directory for temporary
-files as the text is long.
+files as the text is long. blkparse 1.2.0 knows no cgroup ids and leaves out every
+record that carries one (`Bad fs action`): of such recordings give the files themselves.
 
 ## csv
 

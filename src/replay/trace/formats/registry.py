@@ -55,7 +55,8 @@ _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _ASK: Final = "say which format it is by --format (`replay formats` lists them)"
 #: The same of a text that is like none of them: any table of requests can be read.
 _ASK_CSV: Final = (
-    f"{_ASK}; of any other CSV number its columns, as in {user_csv.NUMBERED}"
+    f"{_ASK}, for blkparse's -f by --blkparse-format FORMAT; of any other CSV number "
+    f"its columns, as in {user_csv.NUMBERED}"
 )
 
 

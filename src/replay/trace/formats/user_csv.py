@@ -70,13 +70,15 @@ class Column:
     unit: str
 
 
-def parse_columns(text: str) -> dict[str, Column]:
+def parse_columns(text: str, head: bytes = b"") -> dict[str, Column]:
     """Parse what the user says about the columns.
 
     Parameters
     ----------
     text : str
         ``FIELD=COLUMN:UNIT`` with commas between.
+    head : bytes
+        The file's first bytes, for what a refusal offers.
 
     Returns
     -------
@@ -113,8 +115,11 @@ def parse_columns(text: str) -> dict[str, Column]:
             )
         columns[field] = Column(source, unit)
     if missing := [field for field in REQUIRED if field not in columns]:
+        sample = read_sample(head, DELIMITERS)
+        given = [item.strip() for item in text.split(",")]
+        example = suggest_columns(sample, given) if sample else _EXAMPLE
         raise TraceError(
-            f"--columns: {' and '.join(missing)} missing: for example {_EXAMPLE}"
+            f"--columns: {' and '.join(missing)} missing: for example {example}"
         )
     if len({column.source for column in columns.values() if column.source}) < 2:
         raise TraceError("--columns: every field has the same column")
@@ -261,7 +266,7 @@ def read(reading: Reading) -> Iterator[Rows]:
     """Read the rows of one file."""
     if reading.options.columns is None:
         raise TraceError(f"{reading.path}: {ask_columns(reading.head)}")
-    columns = parse_columns(reading.options.columns)
+    columns = parse_columns(reading.options.columns, reading.head)
     operations = parse_operations(columns["op"].unit)
     layout = find_layout(reading, columns)
     types: dict[str, pa.DataType | None] = dict.fromkeys(layout.names)
