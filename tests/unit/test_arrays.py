@@ -12,11 +12,15 @@ from replay.results import arrays
 from replay.results.arrays import Words, coded, integers
 
 
-@pytest.mark.parametrize("at_once", [1, 4, 6, 1 << 14])
+@pytest.mark.parametrize(
+    ("at_once", "few"), [(1, 9), (4, 9), (6, 9), (1 << 14, 9), (6, 5)]
+)
 def test_words_are_what_arrow_takes(
-    monkeypatch: pytest.MonkeyPatch, at_once: int
+    monkeypatch: pytest.MonkeyPatch, at_once: int, few: int
 ) -> None:
+    # either in parts, or as a column of many texts is
     monkeypatch.setattr(arrays, "_TEXTS_AT_ONCE", at_once)
+    monkeypatch.setattr(arrays, "FEW", few)
     # GIVEN texts of several lengths, an empty one and one beyond ASCII
     words = ["/", "", "/a.slice/b", "/Größe"]
     numbers = np.array([3, 0, 1, 1, 2, 3], np.uint32)

@@ -480,6 +480,7 @@ def test_id_that_the_metadata_does_not_list_is_refused() -> None:
 
 
 def test_number_beyond_64_bits_in_the_metadata_is_refused() -> None:
+    # GIVEN a name since a time that no clock tells, and a rule on names
     trace = make_trace([{}], names={143: [(1, "a"), (2**70, "b")]})
     with pytest.raises(TraceError, match="metadata is damaged"):
-        bound(trace)
+        bound(trace, {"assign": [{"comm": "a", "cgroup": "/a"}]})

@@ -233,10 +233,10 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     raw["memory"] = _memory(
         records("Group", structs["Group"]), records("PageLists", structs["PageLists"])
     )
-    raw["latency"] = sorted_by(
-        table("latency", _fields(records("Latency", structs["Latency"]))), 4
-    )
-    raw["histograms"] = _histograms(records("Bucket", structs["Bucket"]))
+    # there may be millions of either: they stay in their structs
+    for name, struct in (("latency", "Latency"), ("histograms", "Bucket")):
+        rows = _by_account(records(struct, structs[struct]))
+        raw[name] = table(name, _fields(rows))
     raw["interference"] = sorted_by(
         table("interference", _fields(records("Wait", structs["Wait"]))), 3
     )
@@ -308,13 +308,18 @@ def _memory(group: NDArray[Any], lists: NDArray[Any]) -> dict[str, NDArray[np.ge
     )
 
 
-def _histograms(rows: NDArray[Any]) -> dict[str, NDArray[np.generic]]:
-    """Show the buckets' columns where they lie: there may be millions of them."""
-    # an account's rows are in order already, and few runs are quick to sort
+def _by_account(rows: NDArray[Any]) -> NDArray[Any]:
+    """Sort accounts' rows by cgroup and device; those of each are in order already."""
     account = rows["cgroup"].astype(np.int64) << 16 | rows["device"]
-    if (account[1:] < account[:-1]).any():
-        rows = rows[np.argsort(account, kind="stable")]
-    return table("histograms", _fields(rows))
+    begins = np.flatnonzero(np.diff(account, prepend=-1))
+    if (account[begins][1:] > account[begins][:-1]).all():
+        return rows
+    order = np.argsort(account[begins], kind="stable")
+    n_rows = np.diff(begins, append=len(rows))[order]
+    moved = begins[order] - (np.cumsum(n_rows) - n_rows)
+    index = np.repeat(moved, n_rows) + np.arange(len(rows))
+    # whole structs, not field by field
+    return rows.view(np.dtype((np.void, rows.itemsize)))[index].view(rows.dtype)
 
 
 def _workers(

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 #: Python goes through so many texts in less time than `pyarrow.compute` is imported.
 FEW: Final = 100_000
+#: A column's texts take less: where each begins is told by 32 bits with a sign.
+_MOST_BYTES: Final = 1 << 31
 #: Texts of a column that are put together at once: their bytes' places take eight times
 #: what they take themselves.
 _TEXTS_AT_ONCE: Final = 1 << 14
@@ -64,6 +66,7 @@ class Words:
         self._bytes = np.frombuffer(b"".join(encoded), np.uint8)
         self._lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         self._starts = np.cumsum(self._lengths) - self._lengths
+        self._longest = int(self._lengths.max(initial=0))
 
     def __call__(self, numbers: NDArray[np.integer[Any]]) -> pa.Array:
         """Make a column of texts.
@@ -83,10 +86,12 @@ class Words:
         OverflowError
             They take 2**31 bytes or more.
         """
+        if len(numbers) > FEW and len(numbers) * self._longest < _MOST_BYTES:
+            return self._array().take(integers(numbers, pa.int64()))
         lengths = self._lengths[numbers]
         ends = np.cumsum(lengths)
         n_bytes = int(ends[-1]) if len(ends) else 0
-        if n_bytes > np.iinfo(np.int32).max:
+        if n_bytes >= _MOST_BYTES:
             raise OverflowError(f"{n_bytes} bytes of names are too many for a column")
         offsets = np.zeros(len(lengths) + 1, np.int32)
         offsets[1:] = ends
@@ -100,6 +105,14 @@ class Words:
             text[begin:end] = self._bytes[source]
         return pa.StringArray.from_buffers(
             len(lengths), pa.py_buffer(offsets), pa.py_buffer(text)
+        )
+
+    def _array(self) -> pa.StringArray:
+        """Return all texts, without a copy of them."""
+        offsets = np.zeros(len(self._lengths) + 1, np.int32)
+        offsets[1:] = np.cumsum(self._lengths)
+        return pa.StringArray.from_buffers(
+            len(self._lengths), pa.py_buffer(offsets), pa.py_buffer(self._bytes)
         )
 
 
@@ -151,6 +164,10 @@ def coded(column: pa.ChunkedArray) -> Coded:
             )
             return Coded(list(words), codes)
         column = pa.chunked_array(column.chunks, pa.string()).dictionary_encode()
+    if column.num_chunks == 1:
+        only = column.chunk(0)
+        codes = only.indices.to_numpy().astype(np.int64)
+        return Coded(only.dictionary.to_pylist(), codes)
     chunks = [np.empty(0, np.int64)]
     for chunk in column.chunks:
         numbers = [

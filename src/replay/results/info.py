@@ -115,6 +115,11 @@ def trace_identity(metadata: Metadata) -> str:
         quality. No pass over the rows is needed; two recordings that agree in all
         of it to the nanosecond are taken for the same.
     """
+    # the text that `identity` takes, in a tenth of the time: there are no fractions in
+    # it, and letters beyond ASCII and DEL are written otherwise
+    text = msgspec.json.encode(metadata.summary, order="sorted")
+    if text.isascii() and b"\x7f" not in text:
+        return hashlib.sha256(text).hexdigest()
     return identity(msgspec.to_builtins(metadata.summary))
 
 

@@ -1,7 +1,7 @@
 """Names of processes, which change over time."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -56,69 +56,49 @@ class ProcessTable:
     more_pids : iterable of int
         Pids to know even if the trace does not name them.
 
-    Attributes
-    ----------
-    pids : ndarray of int64, shape (n_pids,), sorted
-    segment_pid : ndarray of int64, shape (n_segments,)
-        Pid of each segment; -1 for the last.
-    segment_names : list of str, shape (n_segments,)
-    pid_names : list of list of str, shape (n_pids + 1,)
-        All names that each pid ever had, in order of time; the last entry is for pids
-        that are not known.
+    Notes
+    -----
+    Nothing is laid out before it is asked for: most scenarios name no process, and a
+    trace may have 200,000.
     """
 
     def __init__(
         self, processes: Iterable[Process], more_pids: Iterable[int] = ()
     ) -> None:
-        listed = list(processes)
-        listed_pids = np.fromiter((one.pid for one in listed), np.int64, len(listed))
-        others = np.fromiter(more_pids, np.int64)
-        self.pids: NDArray[np.int64] = distinct(np.concatenate([listed_pids, others]))
-        n_names = np.fromiter((len(one.names) for one in listed), np.int64, len(listed))
-        entries = [entry for one in listed for entry in one.names]
-        times = np.fromiter((entry.time_ns for entry in entries), np.int64)
-        names = [entry.name for entry in entries]
-        owner = np.searchsorted(self.pids, np.repeat(listed_pids, n_names))
-        # a pid without a name has an empty one
-        is_named = np.zeros(len(self.pids), np.bool_)
-        is_named[owner] = True
-        nameless = np.flatnonzero(~is_named)
-        names += [""] * len(nameless)
-        owner = np.concatenate([owner, nameless])
-        start = np.concatenate([np.maximum(times, 0), np.zeros_like(nameless)])
-        order = np.lexsort((start, owner))
-        owner, start = owner[order], start[order]
-        self.segment_names: list[str] = [*map(names.__getitem__, order.tolist()), ""]
-        # the first name holds before it was seen, too
-        start[np.flatnonzero(np.diff(owner, prepend=-1))] = -1
-        self._owner = owner
-        self.segment_pid: NDArray[np.int64] = np.append(self.pids[owner], -1)
-        # Unsigned for the lookup; a negative pid is never looked up (see Lookup).
-        known = self.pids >= 0
-        self._pid_position = Lookup(
-            self.pids[known].view(np.uint64), np.flatnonzero(known), len(self.pids)
-        )
-        self._changes = len(owner) > len(self.pids)
-        # A row's segment is the last one whose (pid, start) is not larger than the
-        # row's (pid, time). Times become ranks, so that both fit one integer.
-        self._times: NDArray[np.int64] = distinct(start)
-        self._keys: NDArray[np.int64] = self._key(owner, start)
+        self._processes = processes
+        self._more_pids = tuple(more_pids)
+
+    @cached_property
+    def _segments(self) -> "_Segments":
+        return _Segments(self._processes, self._more_pids)
+
+    @property
+    def pids(self) -> NDArray[np.int64]:
+        """Every pid, shape (n_pids,), sorted."""
+        return self._segments.pids
+
+    @property
+    def segment_pid(self) -> NDArray[np.int64]:
+        """Pid of each segment, shape (n_segments,); -1 for the last."""
+        return np.append(self.pids[self._segments.owner], -1)
+
+    @property
+    def segment_names(self) -> list[str]:
+        """Name of each segment."""
+        return self._segments.names
 
     @cached_property
     def pid_names(self) -> list[list[str]]:
-        """All names that each pid ever had, in order of time."""
+        """All names that each pid ever had, in order of time.
+
+        The last entry, one more than there are pids, is for those not known.
+        """
         found: list[list[str]] = [[] for _ in range(len(self.pids) + 1)]
-        segments = zip(self._owner.tolist(), self.segment_names, strict=False)
-        for position, name in segments:
+        owner = self._segments.owner.tolist()
+        for position, name in zip(owner, self.segment_names, strict=False):
             if name:
                 found[position].append(name)
         return found
-
-    def _key(
-        self, position: NDArray[np.int64], time_ns: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        rank = np.searchsorted(self._times, time_ns, side="right")
-        return position * (len(self._times) + 1) + rank
 
     def position(self, pids: NDArray[Any]) -> NDArray[np.int64]:
         """Find each pid's position in `pids`; their number for one not known.
@@ -131,7 +111,7 @@ class ProcessTable:
         -------
         ndarray of int64, shape (n,)
         """
-        return self._pid_position(pids)
+        return self._segments.position(pids)
 
     def segment(
         self, pids: NDArray[Any], times_ns: NDArray[np.int64]
@@ -147,10 +127,71 @@ class ProcessTable:
         -------
         ndarray of int64, shape (n,)
         """
+        return self._segments.of_rows(pids, times_ns)
+
+
+class _Segments:
+    """The columns of a `ProcessTable`: its pids, and the segments in their order.
+
+    Attributes
+    ----------
+    pids : ndarray of int64, shape (n_pids,), sorted
+    owner : ndarray of int64, shape (n_segments - 1,)
+        Position of each segment's pid in ``pids``, but for the last segment's.
+    names : list of str, shape (n_segments,)
+    position : Lookup
+        Position of a pid in ``pids``.
+    """
+
+    def __init__(self, processes: Iterable[Process], more_pids: Sequence[int]) -> None:
+        listed = list(processes)
+        pid = np.array([one.pid for one in listed], np.int64)
+        self.pids: NDArray[np.int64] = distinct(
+            np.concatenate([pid, np.array(more_pids, np.int64)])
+        )
+        n_names = np.array([len(one.names) for one in listed], np.int64)
+        entries = [entry for one in listed for entry in one.names]
+        start = np.array([entry.time_ns for entry in entries], np.int64)
+        names = [entry.name for entry in entries]
+        owner = np.searchsorted(self.pids, np.repeat(pid, n_names))
+        # a pid without a name has an empty one
+        is_named = np.zeros(len(self.pids), np.bool_)
+        is_named[owner] = True
+        nameless = np.flatnonzero(~is_named)
+        names += [""] * len(nameless)
+        owner = np.concatenate([owner, nameless])
+        start = np.concatenate([np.maximum(start, 0), np.zeros_like(nameless)])
+        order = np.lexsort((start, owner))
+        self.owner: NDArray[np.int64] = owner[order]
+        self.names: list[str] = [*map(names.__getitem__, order.tolist()), ""]
+        # the first name holds before it was seen, too
+        start = start[order]
+        start[np.flatnonzero(np.diff(self.owner, prepend=-1))] = -1
+        # Unsigned for the lookup; a negative pid is never looked up (see Lookup).
+        known = self.pids >= 0
+        self.position = Lookup(
+            self.pids[known].view(np.uint64), np.flatnonzero(known), len(self.pids)
+        )
+        self._changes = len(self.owner) > len(self.pids)
+        # A row's segment is the last one whose (pid, start) is not larger than the
+        # row's (pid, time). Times become ranks, so that both fit one integer.
+        self._times: NDArray[np.int64] = distinct(start)
+        self._keys: NDArray[np.int64] = self._key(self.owner, start)
+
+    def _key(
+        self, position: NDArray[np.int64], time_ns: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        rank = np.searchsorted(self._times, time_ns, side="right")
+        return position * (len(self._times) + 1) + rank
+
+    def of_rows(
+        self, pids: NDArray[Any], times_ns: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Find each row's segment; see `ProcessTable.segment`."""
         position = self.position(pids)
         if not self._changes:
             return position
         key = self._key(position, times_ns)
         found = np.searchsorted(self._keys, key, side="right") - 1
-        found[position == len(self.pids)] = len(self.segment_names) - 1
+        found[position == len(self.pids)] = len(self.names) - 1
         return found

@@ -294,31 +294,30 @@ def _text(raw: bytes) -> str:
     return raw.rstrip(b"\0\n").decode("utf-8", "backslashreplace")
 
 
-def _signed(pid: int) -> int:
-    """Show a pid as the ``pid`` column does."""
-    return pid - (1 << 32) if pid >> 31 else pid
-
-
 def _processes(decoder: Decoder, start_ns: int, end_ns: int) -> list[Process]:
-    """Collect every process that has a name or a request, by pid."""
+    """Collect every process that has a name or a request, by pid.
+
+    A pid is signed, as in the ``pid`` column.
+    """
     names: dict[int, list[ProcessName]] = {}
     for time_ns, pid, raw in sorted(decoder.process_names()):
         # before the first event, or on another clock (a dump's notes): since ever
         at_ns = time_ns - start_ns if start_ns <= time_ns <= end_ns else 0
         name = _text(raw)
-        known = names.setdefault(_signed(pid), [])
+        known = names.setdefault(pid - (pid >> 31 << 32), [])
         if not known or known[-1].name != name:
             known.append(ProcessName(time_ns=at_ns, name=name))
     # there may be 100,000: one call each and nothing else
     found = [
         Process(
-            pid=_signed(pid),
-            names=names.pop(_signed(pid), []),
+            pid=pid,
+            names=names.pop(pid) if pid in names else [],
             n_requests=n_requests,
             first_ns=first_ns,
             last_ns=last_ns,
         )
-        for pid, n_requests, first_ns, last_ns in decoder.processes()
+        for unsigned, n_requests, first_ns, last_ns in decoder.processes()
+        for pid in (unsigned - (unsigned >> 31 << 32),)
     ]
     found += [
         Process(pid=pid, names=known, n_requests=0) for pid, known in names.items()

@@ -24,6 +24,8 @@ CGROUPS_FILE: Final = "ids"
 MAX_CGROUP_ID: Final = (1 << 64) - 1
 MAX_CPU: Final = (1 << 16) - 1
 
+#: A line of a file of cgroups as the kernel's tree gives it: nothing to strip or skip.
+_ID_AND_PATH: Final = re.compile(r"^([0-9]{1,20}) (/\S*)$", re.MULTILINE)
 _PER_CPU = re.compile(
     r"(?P<name>.+)\.blktrace\.(?P<cpu>[0-9]+)(\.(gz|bz2|zst|xz))?", re.DOTALL
 )
@@ -254,7 +256,14 @@ def read_cgroup_paths(path: str | Path) -> dict[int, str]:
         text = Path(path).read_text("utf-8", errors="backslashreplace")
     except OSError as error:
         raise _cannot_read(path, error) from error
-    for number, line in enumerate(text.split("\n"), start=1):
+    lines = text.split("\n")
+    if len(plain := _ID_AND_PATH.findall(text)) == len(lines) - (not lines[-1]):
+        # there may be 100,000, all of them as they should be
+        paths = {int(identity): name for identity, name in plain}
+        if len(paths) == len(plain) and max(paths) <= MAX_CGROUP_ID:
+            return paths
+        paths = {}
+    for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
             continue
         identity, _, name = line.strip().partition(" ")
