@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -291,3 +292,29 @@ def test_a_limit_that_nobody_pays_under_does_nothing_and_that_is_said(
     assert ("backing" in shown.split("Latency")[1].split("Estimates")[0]) == (
         policy == "per-cgroup"
     )
+
+
+def test_a_limit_under_one_worker_of_the_roots_is_told_with_who_pays(
+    tmp_path: Path,
+) -> None:
+    # GIVEN a loop device whose file lies on a disk, where /b may write 1 MiB a second
+    asked: list[str | Path] = [
+        "run",
+        TRACES / "workers-per-cgroup",
+        "-o",
+        tmp_path / "r",
+    ]
+    keys = ["driver.policy=root", "trace.policy=per-cgroup", "driver.direct_io=false"]
+    keys += ["backing.filesystem=ext4", "backing.device=254:32"]
+    for key in (*keys, "/b/io.max=254:32 wbps=1M"):
+        asked += ["--set", key]
+    shown, _ = invoke(*asked)
+    # THEN the note says what the table of that disk says
+    assert (
+        "/b: io.max of 254:32 has nothing to limit: / is charged for its I/O there "
+        "(driver.policy = root)"
+    ) in " ".join(shown.split())
+    rows = pq.read_table(tmp_path / "r" / "io_stat.parquet").to_pylist()
+    below = {row["cgroup"]: row["wbytes"] for row in rows if row["device"] == "254:32"}
+    assert below["/"] > 200 << 20
+    assert below.get("/b", 0) == below.get("/a", 0) == 0

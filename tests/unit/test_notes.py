@@ -203,6 +203,26 @@ def test_limit_of_who_does_not_pay_has_nothing_to_limit(
     assert not any("to limit" in note for note in notes_of(trace, {}, *queued))
 
 
+@pytest.mark.parametrize(
+    ("keys", "charged"),
+    [
+        (["driver.policy=root"], True),
+        (["driver.policy=root", "backing.filesystem=raw"], True),
+        (["driver.policy=root", "backing.laid_out_by=/b"], False),
+        (["driver.policy=per-cgroup"], False),
+    ],
+)
+def test_limit_below_a_page_cache_that_the_root_fills_has_nothing_to_limit(
+    keys: list[str], charged: bool
+) -> None:
+    trace = make_trace([{"cgroup": 59}], paths={1: "/", 59: "/b"})
+    buffered = ["backing.filesystem=ext4", *BELOW[3:], "trace.policy=per-cgroup"]
+    found = notes_of(trace, {}, "driver.direct_io=false", *buffered, *keys)
+    (note,) = [note for note in found if note.startswith("/b: io.max of 254:32 ")]
+    assert ("has nothing to limit: / is charged for its I/O" in note) == charged
+    assert ("it holds direct I/O alone" in note) != charged
+
+
 def test_latency_target_of_who_does_not_pay_has_nothing_to_limit() -> None:
     trace = make_trace([{"cgroup": 59}], paths={1: "/", 59: "/b"})
     keys = [*BELOW[:4], "/b/io.latency=254:32 target=9", "driver.policy=backcharge"]

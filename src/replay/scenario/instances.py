@@ -17,26 +17,30 @@ def instance_paths(scenario: Scenario) -> list[str]:
 
 
 def other_payer(scenario: Scenario, path: str) -> str | None:
-    """Name who pays on the device below for all that a cgroup sends there directly.
+    """Name who pays on the device below for all that a cgroup causes there.
 
     Parameters
     ----------
     scenario : Scenario
+        With what the trace decides filled in.
     path : str
         Of the cgroup.
 
     Returns
     -------
     str or None
-        None if the cgroup, or one below it, pays for anything itself; also for
-        buffered I/O, which nothing holds back below.
+        None if the cgroup, or one below it, may pay for some of it itself: of buffered
+        I/O the inode's owner pays, which is who dirtied its pages, or the one who laid
+        the file out.
     """
-    if not scenario.driver.direct_io:
-        return None
-    if scenario.driver.policy == "backcharge":
+    driver, backing = scenario.driver, scenario.backing
+    if not driver.direct_io:
+        below = backing.filesystem != "tmpfs" and backing.laid_out_by == "none"
+        return ROOT if driver.policy == "root" and below else None
+    if driver.policy == "backcharge":
         return ROOT
     paths = instance_paths(scenario)
-    if scenario.driver.policy != "instance" or not paths:
+    if driver.policy != "instance" or not paths:
         return None
     if any(f"{bound}/".startswith(f"{path}/") for bound in paths):
         return None
