@@ -37,11 +37,11 @@ from replay.trace.metadata import NO_COMPLETIONS, ROW_EVENT, Quality
 TOP_PROCESSES = 5
 #: Losses that make a result less sure, in the words of the trace's quality.
 _LOSSES = (
-    ("refused_bytes", "bytes refused"),
-    ("truncated_bytes", "bytes cut off"),
-    ("out_of_order", "events out of order"),
-    ("unfinished", "requests without a completion"),
-    ("late_completions", "completions too late"),
+    ("refused_bytes", "byte", "refused"),
+    ("truncated_bytes", "byte", "cut off"),
+    ("out_of_order", "event", "out of order"),
+    ("unfinished", "request", "without a completion"),
+    ("late_completions", "completion", "too late"),
 )
 OWN_IO = "every cgroup paid for its own I/O"
 OTHERS = "nobody waited for another"
@@ -384,8 +384,13 @@ def _notes(info: dict[str, Any]) -> Iterable[RenderableType]:
 
 
 def _losses(quality: dict[str, Any]) -> list[str]:
-    losses = {text: quality.get(name, 0) for name, text in _LOSSES}
-    losses["events lost"] = sum(quality.get("lost", {}).values())
-    losses["events unmatched"] = sum(quality.get("unmatched", {}).values())
-    said = [f"{count_text(n)} {text}" for text, n in losses.items() if n]
+    found = [(quality.get(name, 0), noun, text) for name, noun, text in _LOSSES]
+    found += [
+        (sum(quality.get(name, {}).values()), "event", name)
+        for name in ("lost", "unmatched")
+    ]
+    if ROW_EVENT in quality.get("events", {}):
+        # a table's rows are put in order: nothing is lost
+        found = [one for one in found if one[2] != "out of order"]
+    said = [f"{count_text(n, noun)} {text}" for n, noun, text in found if n]
     return [f"trace: {', '.join(said)}"] if said else []

@@ -32,6 +32,7 @@ _NO_NUMBER = re.compile(
     r"(?: is not a valid decimal\d* number| cannot be represented as decimal\d*)?"
 )
 _FRACTION = re.compile(r"'[+-]?\d+\.\d*'")
+_DATE = re.compile(r"'\d{4}-\d\d-\d\d")
 #: How it tells of more digits than a unit has, before and behind the point.
 _FINER: Final = "Rescaling Decimal value would cause data loss"
 _TOO_LONG = re.compile(
@@ -332,7 +333,9 @@ def _refusal(
     text = " ".join(text.removeprefix("CSV parse error: ").split())
     if match := _NO_NUMBER.match(text):
         whole = "whole " if type_ == INTEGER and _FRACTION.fullmatch(match[1]) else ""
-        text = f"{match[1]} is no {whole}number"
+        dated = ": a time is a number, such as seconds since 1970"
+        is_date = type_ != INTEGER and _DATE.match(match[1])
+        text = f"{match[1]} is no {whole}number{dated if is_date else ''}"
     elif _FINER in text and type_ is not None:
         text = (
             f"more than {type_.scale} digits behind the point, which is less than "
