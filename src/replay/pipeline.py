@@ -240,6 +240,8 @@ class _Run:
         while self._engine.advance():
             pass
         setup = self._binding.setup
+        # what Arrow keeps for more rows, some 50 MB
+        pa.default_memory_pool().release_unused()
         tables, counts = self._engine.tables(), self._engine.counts()
         # its memory is free before that of the columns is taken
         self._engine = None

@@ -59,7 +59,7 @@ class StoredTables(Mapping[str, pa.Table]):
         path = self.directory / TABLES[name].file
         with _opened(path, name, dictionaries=texts) as file:
             for group in range(file.num_row_groups):
-                yield file.read_row_group(group, columns)
+                yield file.read_row_group(group, columns, use_threads=False)
 
     def __contains__(self, name: object) -> bool:
         """Tell without reading."""
