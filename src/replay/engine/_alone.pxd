@@ -15,10 +15,9 @@ when the timer looks for idle workers: that needs to know since when, and may fr
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport free
 
 from replay.engine._alone_types cimport Alone, AloneRow, Tally
-from replay.engine._arena cimport allocate, arena_add, arena_close, arena_open
+from replay.engine._arena cimport arena_add, arena_close, arena_open
 from replay.engine._histogram cimport (
     NEAR,
     SUB,
@@ -30,7 +29,7 @@ from replay.engine._histogram cimport (
     histogram_count,
     places_of,
 )
-from replay.engine._near cimport are_far, near_sort
+from replay.engine._log cimport log_close, log_grow, log_open, log_ordered
 from replay.engine._prefetch cimport PREFETCH_ACCOUNTS, prefetch
 from replay.engine._streams cimport max_time_ns
 from replay.engine._types cimport (
@@ -57,10 +56,8 @@ from replay.engine._types cimport (
 )
 
 cdef enum:
-    # rows that are held, for few accounts (24 KiB) and at most (24 MiB, twice)
+    # rows that are held for few accounts: 24 KiB
     MIN_ROWS = 1 << 10
-    MAX_ROWS = 1 << 20
-    ROWS_AN_ACCOUNT = 8
     # so few rows are not worth the sorting
     MIN_SORTED = 1 << 11
     # rows ahead of which a row's lines are fetched
@@ -74,15 +71,6 @@ cdef enum:
 # -- state ----------------------------------------------------------------------------
 
 
-cdef inline bint rows_open(Alone *alone, uint32_t capacity) noexcept nogil:
-    """Make room for rows; tell whether there was memory for it."""
-    alone.length = 0
-    alone.capacity = capacity
-    alone.rows = <AloneRow *> allocate(capacity * sizeof(AloneRow))
-    alone.sorted = <AloneRow *> allocate(capacity * sizeof(AloneRow))
-    return alone.rows != NULL and alone.sorted != NULL
-
-
 cdef inline bint alone_open(Sim *sim) noexcept nogil:
     """Find out whether requests can be counted so; tell whether there was memory."""
     arena_open(&sim.alone.tallies, sizeof(Tally))
@@ -93,35 +81,15 @@ cdef inline bint alone_open(Sim *sim) noexcept nogil:
         and sim.limit_of[0] == NULL
         and sim.account_table != NULL
     )
-    return not sim.set.in_bulk or rows_open(&sim.alone, MIN_ROWS)
-
-
-cdef inline void rows_close(Alone *alone) noexcept nogil:
-    """Give the rows' memory back."""
-    free(alone.rows)
-    free(alone.sorted)
-    alone.rows = alone.sorted = NULL
+    return not sim.set.in_bulk or log_open(
+        &sim.alone.rows, MIN_ROWS, sizeof(AloneRow)
+    )
 
 
 cdef inline void alone_close(Sim *sim) noexcept nogil:
     """Give all memory back."""
-    rows_close(&sim.alone)
+    log_close(&sim.alone.rows)
     arena_close(&sim.alone.tallies)
-
-
-cdef inline void rows_grow(Sim *sim) noexcept nogil:
-    """Hold more rows if there are more accounts; there are none now."""
-    cdef uint32_t capacity = sim.alone.capacity
-    cdef Alone larger = sim.alone
-    while capacity < MAX_ROWS and capacity < ROWS_AN_ACCOUNT * sim.accounts.length:
-        capacity *= 2
-    if capacity == sim.alone.capacity:
-        return
-    if rows_open(&larger, capacity):
-        rows_close(&sim.alone)
-        sim.alone = larger
-    else:
-        rows_close(&larger)     # the smaller one does as well
 
 
 # -- counting -------------------------------------------------------------------------
@@ -218,28 +186,25 @@ cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
 cdef inline void rows_fold(Sim *sim) noexcept nogil:
     """Count all requests that are held."""
     cdef Alone *alone = &sim.alone
-    cdef const AloneRow *rows = alone.rows
-    cdef uint32_t length = alone.length
+    cdef const AloneRow *rows = <const AloneRow *> alone.rows.items
+    cdef uint32_t length = alone.rows.length
     cdef uint32_t i
     if alone.n_told + length > sim.max_told:
         for i in range(1, alone.tallies.length):
             tally_tell(sim, i)
         alone.n_told = 0
-    if length >= MIN_SORTED and are_far(sim.accounts.length):
-        near_sort(
-            <const uint8_t *> alone.rows,
-            <uint8_t *> alone.sorted,
-            length,
+    if length >= MIN_SORTED:
+        rows = <const AloneRow *> log_ordered(
+            &alone.rows,
             sizeof(AloneRow),
             sizeof(int64_t),    # `account` stands behind `start_ns`
             sim.accounts.length,
         )
-        rows = alone.sorted
     rows_count(sim, rows, length)
     alone.n_told += length
-    alone.length = 0
-    if length == alone.capacity:
-        rows_grow(sim)
+    alone.rows.length = 0
+    if length == alone.rows.capacity:
+        log_grow(&alone.rows, sim.accounts.length, sizeof(AloneRow))
 
 
 cdef inline void alone_settle(Sim *sim) noexcept nogil:
@@ -340,14 +305,14 @@ cdef inline bint alone_row(
     if sim.total_ns >= <int64_t> 1 << 62:
         sim.status = SIM_SUM_RANGE
     sim.end_ns = max(sim.end_ns, now + service_ns)
-    row = &sim.alone.rows[sim.alone.length]
+    row = (<AloneRow *> sim.alone.rows.items) + sim.alone.rows.length
     row.start_ns = now
     row.account = entry // 2
     row.nbytes = columns.nbytes[i]
     row.service_ns = <uint32_t> service_ns
     row.n_bios = <uint16_t> columns.n_bios[i]
     row.op = <uint8_t> columns.op[i]
-    sim.alone.length += 1
-    if sim.alone.length == sim.alone.capacity:
+    sim.alone.rows.length += 1
+    if sim.alone.rows.length == sim.alone.rows.capacity:
         rows_fold(sim)
     return True

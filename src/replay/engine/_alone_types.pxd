@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from replay.engine._arena cimport Arena
+from replay.engine._log cimport Log
 
 cdef struct AloneRow:
     # a request, not yet counted
@@ -25,9 +26,6 @@ cdef struct Tally:
     uint32_t charge
 
 cdef struct Alone:
-    AloneRow *rows
-    AloneRow *sorted        # as many: room to sort them
-    uint32_t length
-    uint32_t capacity
+    Log rows                # AloneRow
     int64_t n_told          # rows that tallies hold at most
     Arena tallies           # Tally, by the account's index

@@ -70,12 +70,6 @@ cdef struct Sample:
     uint8_t op
     uint8_t stage
 
-cdef struct SampleLog:
-    Sample *samples
-    Sample *sorted          # as many: room to sort them
-    uint32_t length
-    uint32_t capacity
-
 
 cdef inline void histograms_open(Histograms *all) noexcept nogil:
     """Make room for histograms; `histograms_failed` tells if memory ran out."""

@@ -33,7 +33,6 @@ from replay.engine._lean_rows cimport (
     flats_tell,
     row_hold,
     rows_fold,
-    rows_open,
 )
 from replay.engine._lean_types cimport (
     FLAT_ACCOUNTS,
@@ -42,6 +41,7 @@ from replay.engine._lean_types cimport (
     Lean,
     LeanCommand,
     LeanDevice,
+    LeanRow,
     LeanTouch,
     LeanWorker,
     lean_failed,
@@ -56,6 +56,7 @@ from replay.engine._lean_workers cimport (
     usual_payer,
     usual_worker,
 )
+from replay.engine._log cimport log_open
 from replay.engine._prefetch cimport prefetch_rows
 from replay.engine._rows cimport enters_driver, row_replayed
 from replay.engine._sim cimport out_of_memory
@@ -124,7 +125,7 @@ cdef inline int lean_open(Sim *sim, setup) except -1:
         lean.devices == NULL
         or lean.flats == NULL
         or lean.n_issuers == NULL
-        or not rows_open(lean, MIN_ROWS)
+        or not log_open(&lean.rows, MIN_ROWS, sizeof(LeanRow))
         or lean_failed(lean)
     ):
         raise MemoryError

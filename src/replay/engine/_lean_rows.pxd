@@ -6,9 +6,7 @@ together. Sums, extremes and buckets are those of `count_charged` and `count_com
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free
 
-from replay.engine._arena cimport allocate
 from replay.engine._flat cimport flat_add, flat_tell
 from replay.engine._histogram cimport (
     Places,
@@ -27,7 +25,7 @@ from replay.engine._lean_types cimport (
     Lean,
     LeanRow,
 )
-from replay.engine._near cimport are_far, near_sort
+from replay.engine._log cimport log_grow, log_ordered
 from replay.engine._prefetch cimport PREFETCH_ACCOUNTS, prefetch
 from replay.engine._types cimport (
     IO_RBYTES,
@@ -47,40 +45,12 @@ from replay.engine._types cimport (
 )
 
 cdef enum:
-    # rows that are held, for few accounts (12 KiB) and at most (24 MiB, twice)
+    # rows that are held for few accounts: 12 KiB
     MIN_ROWS = 1 << 9
-    MAX_ROWS = 1 << 20
-    ROWS_AN_ACCOUNT = 8
     # rows ahead of which a row's lines are fetched
     CHARGE_AHEAD = 64
     BLOCK_AHEAD = 40
     HISTOGRAM_AHEAD = 20
-
-
-cdef inline bint rows_open(Lean *lean, uint32_t capacity) noexcept nogil:
-    """Make room for rows; tell whether there was memory for it."""
-    lean.n_rows = 0
-    lean.max_rows = capacity
-    lean.rows = <LeanRow *> allocate(capacity * sizeof(LeanRow))
-    lean.sorted = <LeanRow *> allocate(capacity * sizeof(LeanRow))
-    return lean.rows != NULL and lean.sorted != NULL
-
-
-cdef inline void rows_grow(Sim *sim) noexcept nogil:
-    """Hold more rows if there are more accounts; there are none now."""
-    cdef uint32_t capacity = sim.lean.max_rows
-    cdef Lean larger = sim.lean
-    while capacity < MAX_ROWS and capacity < ROWS_AN_ACCOUNT * sim.accounts.length:
-        capacity *= 2
-    if capacity == sim.lean.max_rows:
-        return
-    if not rows_open(&larger, capacity):
-        free(larger.rows)       # the smaller one does as well
-        free(larger.sorted)
-        return
-    free(sim.lean.rows)
-    free(sim.lean.sorted)
-    sim.lean = larger
 
 
 cdef inline Flat *flats_of(const Lean *lean, uint32_t account, int op) noexcept nogil:
@@ -204,25 +174,21 @@ cdef inline void rows_count(Sim *sim, const LeanRow *rows, uint32_t n) noexcept 
 cdef inline void rows_fold(Sim *sim) noexcept nogil:
     """Count all requests that are held."""
     cdef Lean *lean = &sim.lean
-    cdef const LeanRow *rows = lean.rows
-    cdef uint32_t n = lean.n_rows
+    cdef const LeanRow *rows
+    cdef uint32_t n = lean.rows.length
     if lean.n_told + n > sim.max_told:
         flats_tell(sim)
         lean.n_told = 0
-    if are_far(sim.accounts.length):
-        near_sort(
-            <const uint8_t *> lean.rows,
-            <uint8_t *> lean.sorted,
-            n,
-            sizeof(LeanRow),
-            0,      # `account` is the first field
-            sim.accounts.length,
-        )
-        rows = lean.sorted
+    rows = <const LeanRow *> log_ordered(
+        &lean.rows,
+        sizeof(LeanRow),
+        0,      # `account` is the first field
+        sim.accounts.length,
+    )
     rows_count(sim, rows, n)
     lean.n_told += n
-    lean.n_rows = 0
-    rows_grow(sim)
+    lean.rows.length = 0
+    log_grow(&lean.rows, sim.accounts.length, sizeof(LeanRow))
 
 
 cdef inline void row_hold(
@@ -230,7 +196,7 @@ cdef inline void row_hold(
 ) noexcept nogil:
     """Write a read or write down, to be counted to its account's last charge."""
     cdef Lean *lean = &sim.lean
-    cdef LeanRow *row = lean.rows + lean.n_rows
+    cdef LeanRow *row = (<LeanRow *> lean.rows.items) + lean.rows.length
     row.account = account
     row.charge = ((<const Account *> sim.accounts.data) + account).charge
     row.nbytes = columns.nbytes[i]
@@ -238,6 +204,6 @@ cdef inline void row_hold(
     row.wait_ns = wait_ns
     row.n_bios = <uint16_t> columns.n_bios[i]
     row.op = <uint8_t> columns.op[i]
-    lean.n_rows += 1
-    if lean.n_rows == lean.max_rows:
+    lean.rows.length += 1
+    if lean.rows.length == lean.rows.capacity:
         rows_fold(sim)

@@ -5,6 +5,7 @@ from libc.stdlib cimport free
 
 from replay.engine._arena cimport Arena, arena_close
 from replay.engine._heap cimport Heap, heap_close
+from replay.engine._log cimport Log, log_close
 
 cdef enum:
     # 58 octaves of 64, see _histogram.pxd
@@ -82,10 +83,7 @@ cdef struct Lean:
     LeanDevice *devices
     int64_t timer_ns        # of the first timer
     uint32_t *n_issuers     # of each cgroup's worker
-    LeanRow *rows
-    LeanRow *sorted         # as many: room to sort them
-    uint32_t n_rows
-    uint32_t max_rows
+    Log rows                # LeanRow
     Flat *flats             # N_FLATS for each op of each account
     int64_t n_told          # rows that they hold at most
     Arena touches
@@ -118,6 +116,5 @@ cdef inline void lean_close(Lean *lean) noexcept nogil:
     free(lean.devices)
     free(lean.n_issuers)
     free(lean.flats)
-    free(lean.rows)
-    free(lean.sorted)
+    log_close(&lean.rows)
     free(lean.settled_ns)

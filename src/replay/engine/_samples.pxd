@@ -7,18 +7,16 @@ lies near each other. Sums, extremes and buckets do not depend on the order.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.stdlib cimport free
 
-from replay.engine._arena cimport allocate, arena_add
+from replay.engine._arena cimport arena_add
 from replay.engine._histogram cimport (
     Places,
     Sample,
-    SampleLog,
     histogram_add,
     histogram_count,
     places_of,
 )
-from replay.engine._near cimport are_far, near_sort
+from replay.engine._log cimport log_grow, log_ordered
 from replay.engine._types cimport (
     N_STAGES,
     STAGE_DEVICE,
@@ -29,43 +27,8 @@ from replay.engine._types cimport (
 )
 
 cdef enum:
-    # samples that are held, for few accounts (16 KiB) and at most (16 MiB, twice)
+    # samples that are held for few accounts: 16 KiB
     MIN_SAMPLES = 1 << 10
-    MAX_SAMPLES = 1 << 20
-    SAMPLES_AN_ACCOUNT = 8
-
-
-cdef inline bint samples_open(SampleLog *log, uint32_t capacity) noexcept nogil:
-    """Make an empty log; tell whether there was memory for it."""
-    log.length = 0
-    log.capacity = capacity
-    log.samples = <Sample *> allocate(capacity * sizeof(Sample))
-    log.sorted = <Sample *> allocate(capacity * sizeof(Sample))
-    return log.samples != NULL and log.sorted != NULL
-
-
-cdef inline void samples_close(SampleLog *log) noexcept nogil:
-    """Give the memory back."""
-    free(log.samples)
-    free(log.sorted)
-    log.samples = log.sorted = NULL
-
-
-cdef inline void samples_grow(Sim *sim) noexcept nogil:
-    """Hold more samples if there are more accounts; the log is empty."""
-    cdef uint32_t capacity = sim.samples.capacity
-    cdef SampleLog larger
-    while (
-        capacity < MAX_SAMPLES and capacity < SAMPLES_AN_ACCOUNT * sim.accounts.length
-    ):
-        capacity *= 2
-    if capacity == sim.samples.capacity:
-        return
-    if samples_open(&larger, capacity):
-        samples_close(&sim.samples)
-        sim.samples = larger
-    else:
-        samples_close(&larger)      # the smaller one does as well
 
 
 cdef inline bint is_of_device(const Sample *one) noexcept nogil:
@@ -111,20 +74,15 @@ cdef inline void samples_count(Sim *sim, const Sample *samples, uint32_t n) noex
 
 cdef inline void samples_fold(Sim *sim) noexcept nogil:
     """Count all values that are held."""
-    cdef const Sample *samples = sim.samples.samples
-    if are_far(sim.accounts.length):
-        near_sort(
-            <const uint8_t *> sim.samples.samples,
-            <uint8_t *> sim.samples.sorted,
-            sim.samples.length,
-            sizeof(Sample),
-            sizeof(int64_t),    # `account` stands behind `value_ns`
-            sim.accounts.length,
-        )
-        samples = sim.samples.sorted
+    cdef const Sample *samples = <const Sample *> log_ordered(
+        &sim.samples,
+        sizeof(Sample),
+        sizeof(int64_t),    # `account` stands behind `value_ns`
+        sim.accounts.length,
+    )
     samples_count(sim, samples, sim.samples.length)
     sim.samples.length = 0
-    samples_grow(sim)
+    log_grow(&sim.samples, sim.accounts.length, sizeof(Sample))
 
 
 cdef inline void samples_reserve(Sim *sim) noexcept nogil:
@@ -137,7 +95,7 @@ cdef inline void sample_add(
     Sim *sim, uint32_t account, uint8_t op, uint8_t stage, int64_t value_ns
 ) noexcept nogil:
     """Write down a value; there is room."""
-    cdef Sample *one = &sim.samples.samples[sim.samples.length]
+    cdef Sample *one = (<Sample *> sim.samples.items) + sim.samples.length
     one.value_ns = value_ns
     one.account = account
     one.op = op

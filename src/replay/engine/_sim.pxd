@@ -17,6 +17,7 @@ from replay.engine._cost_types cimport RequestLimits
 from replay.engine._cache_types cimport Links, PageLists
 from replay.engine._heap cimport heap_close, heap_open
 from replay.engine._histogram cimport (
+    Sample,
     histograms_close,
     histograms_failed,
     histograms_open,
@@ -24,9 +25,10 @@ from replay.engine._histogram cimport (
 from replay.engine._latency_open cimport latencies_close
 from replay.engine._lean_types cimport lean_close, lean_failed
 from replay.engine._lock cimport shared_close, shared_open
+from replay.engine._log cimport log_close, log_open
 from replay.engine._nested_types cimport Outer
 from replay.engine._pages cimport file_close, file_failed, file_open
-from replay.engine._samples cimport MIN_SAMPLES, samples_close, samples_open
+from replay.engine._samples cimport MIN_SAMPLES
 from replay.engine._queue_types cimport Wait, Waiting
 from replay.engine._server cimport server_open
 from replay.engine._timeline cimport timeline_close
@@ -165,7 +167,7 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     keymap_open(&sim.failure_map, 16)
     if not tables_open(sim) or not waits_open(sim):
         return False
-    if not samples_open(&sim.samples, MIN_SAMPLES):
+    if not log_open(&sim.samples, MIN_SAMPLES, sizeof(Sample)):
         return False
     sim.devices = <Device *> calloc(sim.n_devices, sizeof(Device))
     sim.groups = <Group *> allocate_zeroed(sim.n_cgroups, sizeof(Group))
@@ -227,7 +229,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.waits)
     arena_close(&sim.accounts)
     arena_close(&sim.charges)
-    samples_close(&sim.samples)
+    log_close(&sim.samples)
     arena_close(&sim.blocks)
     histograms_close(&sim.histograms)
     arena_close(&sim.failures)

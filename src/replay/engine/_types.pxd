@@ -35,9 +35,10 @@ from replay.engine._cache_types cimport (
     Protection,
 )
 from replay.engine._heap cimport Heap
-from replay.engine._histogram cimport Histograms, SampleLog
+from replay.engine._histogram cimport Histograms
 from replay.engine._latency_types cimport LatencyDevice
 from replay.engine._lean_types cimport Lean
+from replay.engine._log cimport Log
 from replay.engine._queue_types cimport Server, SharedLock, WaitCell
 from replay.engine._row_types cimport Columns
 from replay.engine._stream_types cimport Stream
@@ -413,7 +414,7 @@ cdef struct Sim:
     int64_t max_told        # requests that counts of 32 bits may hold, there and in Lean
     Arena charges
     KeyMap charge_map
-    SampleLog samples
+    Log samples             # Sample
     Arena blocks
     Histograms histograms
     Arena failures
