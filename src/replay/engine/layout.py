@@ -208,7 +208,8 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     ----------
     setup : Setup
     structs : dict of str to bytes
-        From ``Engine.tables``.
+        From ``Engine.tables``; they are taken out, so that each is free when it is not
+        needed any more.
     counts : dict of str to int
         From ``Engine.counts``.
 
@@ -217,41 +218,30 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     Raw
         All tables but ``requests``.
     """
+
+    def taken(name: str) -> NDArray[Any]:
+        return records(name, structs.pop(name))
+
     raw: Raw = {}
-    raw["cost"] = sorted_by(table("cost", _fields(records("Cost", structs["Cost"]))), 2)
-    charge = records("Charge", structs["Charge"])
-    raw["io"] = _io(setup, records("Account", structs["Account"]), charge)
-    raw["backing_io"] = _backing(records("BackingIo", structs["BackingIo"]))
-    names = [name for name in charge.dtype.names or () if name.endswith("_bytes")]
-    used = charge["io"].any(axis=1)
-    for name in names:
-        used |= charge[name] != 0
-    charge = charge[used]
-    raw["charges"] = sorted_by(
-        table("charges", {**_fields(charge), **_io_columns(charge["io"])}), 3
-    )
-    raw["memory"] = _memory(
-        records("Group", structs["Group"]), records("PageLists", structs["PageLists"])
-    )
+    raw["cost"] = sorted_by(table("cost", _fields(taken("Cost"))), 2)
+    charge = taken("Charge")
+    raw["io"] = _io(setup, taken("Account"), charge)
+    raw["backing_io"] = _backing(taken("BackingIo"))
+    charge = _charges(charge)
+    raw["charges"] = table("charges", {**_fields(charge), **_io_columns(charge["io"])})
+    raw["memory"] = _memory(taken("Group"), taken("PageLists"))
     # there may be millions of either: they stay in their structs
-    for name, struct in (("latency", "Latency"), ("histograms", "Bucket")):
-        rows = _by_account(records(struct, structs[struct]))
-        raw[name] = table(name, _fields(rows))
-    raw["interference"] = sorted_by(
-        table("interference", _fields(records("Wait", structs["Wait"]))), 3
-    )
-    worker = records("Worker", structs["Worker"])
+    raw["latency"] = table("latency", _fields(_by_account(taken("Latency"))))
+    raw["histograms"] = table("histograms", _fields(_by_account(taken("Bucket"))))
+    raw["interference"] = sorted_by(table("interference", _fields(taken("Wait"))), 3)
+    worker = taken("Worker")
     if setup.policy == Policy.PASS_THROUGH:
         worker = worker[:0]  # what the engine keeps is a queue that never holds anybody
     raw["workers"] = _workers(setup, worker, counts["end_ns"])
-    raw["kills"] = table("kills", _fields(records("Kill", structs["Kill"])))
-    raw["errors"] = sorted_by(
-        table("errors", _fields(records("Failure", structs["Failure"]))), 2
-    )
+    raw["kills"] = table("kills", _fields(taken("Kill")))
+    raw["errors"] = sorted_by(table("errors", _fields(taken("Failure"))), 2)
     if setup.interval_ns:
-        raw["timeline"] = table(
-            "timeline", _fields(records("TimelineRow", structs["TimelineRow"]))
-        )
+        raw["timeline"] = table("timeline", _fields(taken("TimelineRow")))
     raw["counts"] = {name: np.array([counts[name]], np.int64) for name in COUNTS}
     return raw
 
@@ -308,17 +298,35 @@ def _memory(group: NDArray[Any], lists: NDArray[Any]) -> dict[str, NDArray[np.ge
     )
 
 
+def _charges(charge: NDArray[Any]) -> NDArray[Any]:
+    """Take the rows in which anything was charged, sorted by their keys."""
+    names = [name for name in charge.dtype.names or () if name.endswith("_bytes")]
+    used = charge["io"].any(axis=1)
+    for name in names:
+        used |= charge[name] != 0
+    index = np.flatnonzero(used)
+    keys = [charge[name][index] for name in ("payer", "issuer", "device")]
+    return _moved(charge, index[np.lexsort(keys)])
+
+
 def _by_account(rows: NDArray[Any]) -> NDArray[Any]:
     """Sort accounts' rows by cgroup and device; those of each are in order already."""
-    account = rows["cgroup"].astype(np.int64) << 16 | rows["device"]
-    begins = np.flatnonzero(np.diff(account, prepend=-1))
-    if (account[begins][1:] > account[begins][:-1]).all():
+    begins = np.ones(len(rows), np.bool_)
+    np.not_equal(rows["cgroup"][1:], rows["cgroup"][:-1], out=begins[1:])
+    begins[1:] |= rows["device"][1:] != rows["device"][:-1]
+    first = np.flatnonzero(begins)
+    account = rows["cgroup"][first].astype(np.int64) << 16 | rows["device"][first]
+    if (account[1:] > account[:-1]).all():
         return rows
-    order = np.argsort(account[begins], kind="stable")
-    n_rows = np.diff(begins, append=len(rows))[order]
-    moved = begins[order] - (np.cumsum(n_rows) - n_rows)
-    index = np.repeat(moved, n_rows) + np.arange(len(rows))
-    # whole structs, not field by field
+    order = np.argsort(account, kind="stable")
+    n_rows = np.diff(first, append=len(rows))[order]
+    index = np.repeat(first[order] - (np.cumsum(n_rows) - n_rows), n_rows)
+    index += np.arange(len(rows))
+    return _moved(rows, index)
+
+
+def _moved(rows: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
+    """Take rows of structs, each as a whole: field by field is seven times as slow."""
     return rows.view(np.dtype((np.void, rows.itemsize)))[index].view(rows.dtype)
 
 
