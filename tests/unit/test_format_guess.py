@@ -212,3 +212,46 @@ def test_a_field_that_is_missing_is_offered_by_the_header(tmp_path: Path) -> Non
         read(path, columns="time=time:ms, offset=sector:sectors,size=bytes:B")
     # THEN what was said stays as it was
     assert f'"time=time:ms,{REST}"' in str(refusal.value)
+
+
+ALIGNED = """\
+# printed for people
+TIME(s)     COMM           PID    DISK      T SECTOR     BYTES  LAT(ms)
+0.000000    supervise      1950   xvda1     W 13092560   4096      0.74
+ 0.000210   supervise      1950   xvda1     W 13092432   4096      0.61
+12.000500   java           77     xvda1     R 8          65536    12.10
+"""
+
+
+def test_a_table_with_its_columns_under_each_other_is_offered_and_read(
+    tmp_path: Path,
+) -> None:
+    # GIVEN a table with any number of blanks, and an operation that no name tells
+    path = tmp_path / "t.txt"
+    path.write_text(ALIGNED)
+    columns = offered(path)
+    assert columns == (
+        "time=TIME(s):s,offset=SECTOR:sectors,size=BYTES:B,op=T,response=LAT(ms):ms,"
+        "device=DISK,pid=PID,process=COMM"
+    )
+    # THEN it is read
+    rows, summary = read(path, columns=columns)
+    assert [row["op"] for row in rows] == ["write", "write", "read"]
+    assert [row["issue_ns"] for row in rows] == [0, 210_000, 12_000_500_000]
+    assert [row["complete_ns"] - row["issue_ns"] for row in rows][:2] == [
+        740_000,
+        610_000,
+    ]
+    assert [one.pid for one in summary.processes] == [77, 1950]
+    # AND by numbers, without its header, as well
+    path.write_text("".join(ALIGNED.splitlines(keepends=True)[2:]))
+    numbered = "time=1:s,offset=6:sectors,size=7:B,op=5,response=8:ms,pid=3,process=2"
+    again, _ = read(path, columns=numbered)
+    assert [row["sector"] for row in again] == [row["sector"] for row in rows]
+
+
+def test_sentences_are_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("The time of each sector\nis not told in here 5\n")
+    with pytest.raises(TraceError, match="does not tell what it is"):
+        read(path)

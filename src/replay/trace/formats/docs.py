@@ -100,8 +100,8 @@ record that carries one (`Bad fs action`): of such recordings give the files the
 
 `--columns "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant"` says FIELD=COLUMN
 and behind a colon the unit. A column is its name in the header or, for files without
-one, its number from 1. Commas, semicolons, bars, tabs and blanks may separate columns;
-a line that begins with `#` above the header or the first row is a comment.
+one, its number from 1. Commas, semicolons, bars, tabs or blanks (any number) separate
+columns; a line that begins with `#` above the header or the first row is a comment.
 """
 
 

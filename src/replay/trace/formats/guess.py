@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from replay.trace.formats.base import complete_lines
 from replay.trace.formats.guess_units import operation_words, size_units, time_units
+from replay.trace.formats.operations import OPERATIONS
 
 #: Field -> words that its column's name may hold, the surest first. What names a part
 #: of a request's time or a process's number comes before what names the whole.
@@ -43,6 +44,10 @@ _NEEDED: Final = ("time", "offset", "size", "op")
 _WITH_UNITS: Final = ("time", "response", "offset", "size")
 #: Words of a column that holds when a request was done, for which there is no field.
 _ENDS: Final = {"end", "complete", "completed", "completion", "finish", "done"}
+_NAME: Final = re.compile(r"[^\W\d][\w .()/\[\]-]{0,40}")
+_NUMBER: Final = re.compile(r"-?\d+(\.\d*)?")
+#: Columns of numbers in a table of requests: a time, and where.
+_FEWEST: Final = 2
 #: Lines that are looked at.
 MOST_LINES: Final = 200
 UNKNOWN: Final = "COLUMN"
@@ -87,19 +92,36 @@ def read_sample(head: bytes, delimiters: Sequence[str]) -> Sample | None:
         if line.strip() and line[0] != "#"
     ][:MOST_LINES]
     for delimiter in delimiters if lines else ():
-        names = [one.strip().strip('"') for one in lines[0].split(delimiter)]
+        names = fields_of(lines[0], delimiter)
         if (
-            len(names) >= len(_NEEDED)
-            and len(set(names)) == len(names)
-            and all(re.fullmatch(r"[^\W\d][\w .()/\[\]-]{0,40}", one) for one in names)
+            len(names) < len(_NEEDED)
+            or len(set(names)) < len(names)
+            or not all(map(_NAME.fullmatch, names))
         ):
-            rows = csv.reader(lines[1:], delimiter=delimiter)
-            fit = [row for row in rows if len(row) == len(names)]
-            values = {
-                name: [row[at].strip() for row in fit] for at, name in enumerate(names)
-            }
+            continue
+        rows = (
+            map(str.split, lines[1:])
+            if delimiter == " "
+            else csv.reader(lines[1:], delimiter=delimiter)
+        )
+        fit = [row for row in rows if len(row) == len(names)]
+        values = {
+            name: [row[at].strip() for row in fit] for at, name in enumerate(names)
+        }
+        # a sentence has blanks, too
+        if delimiter != " " or sum(map(_are_numbers, values.values())) >= _FEWEST:
             return Sample(names, values)
     return None
+
+
+def fields_of(line: str, delimiter: str) -> list[str]:
+    """Split a line; any number of blanks is one."""
+    parts = line.split(None if delimiter == " " else delimiter)
+    return [one.strip().strip('"') for one in parts]
+
+
+def _are_numbers(values: Sequence[str]) -> bool:
+    return bool(values) and all(map(_NUMBER.fullmatch, values))
 
 
 def suggest_columns(sample: Sample, given: Collection[str] = ()) -> str:
@@ -149,6 +171,11 @@ def _best(sample: Sample, field: str, names: Sequence[str]) -> str | None:
                 return name
         for name in fitting:
             if word in words_of(name):
+                return name
+    if field == "op":
+        for name in fitting:
+            words = {one.lower() for one in sample.values.get(name, [])}
+            if words and words <= OPERATIONS.keys():
                 return name
     return None
 

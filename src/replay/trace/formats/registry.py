@@ -222,7 +222,7 @@ def nearly(head: bytes) -> str:
 
 def _unknown(head: bytes) -> str:
     """Ask what a text is that is like nothing known."""
-    if sample := read_sample(head, user_csv.DELIMITERS[:-1]):
+    if sample := read_sample(head, user_csv.DELIMITERS):
         return (
             "is like no format that is known by its content; if it is a CSV say what "
             f"its columns hold: {suggest_columns(sample)} (check {user_csv.CHECK}), "

@@ -3,7 +3,7 @@
 ``time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant`` — a field, the column that
 holds it, and its unit. A column is its name in the header, or its number from 1 where
 there is no header. The delimiter is the one of ``, ; | tab blank`` that the first line
-has the columns by.
+has the columns by; blanks may be several, as in tables for people.
 """
 
 import re
@@ -25,7 +25,7 @@ from replay.trace.formats.base import (
     scaled,
 )
 from replay.trace.formats.fiu import MAX_PID, note_processes
-from replay.trace.formats.guess import read_sample, suggest_columns
+from replay.trace.formats.guess import fields_of, read_sample, suggest_columns
 from replay.trace.formats.operations import OPERATIONS
 from replay.trace.formats.rows import SECTOR_BYTES, Rows, new_rows
 from replay.trace.formats.table import (
@@ -35,6 +35,8 @@ from replay.trace.formats.table import (
     SECONDS,
     WORD,
     Part,
+    blanks_vary,
+    one_blank,
     read_table,
 )
 from replay.trace.schema import OP_CODES, OPS, device_number
@@ -208,7 +210,7 @@ def find_layout(reading: Reading, columns: dict[str, Column]) -> Layout:
     sources = [column.source for column in columns.values()]
     numbered = all(re.fullmatch(r"[1-9]\d{0,3}", source) for source in sources)
     for delimiter in DELIMITERS:
-        fields = [one.strip().strip('"') for one in lines[skip].split(delimiter)]
+        fields = fields_of(lines[skip], delimiter)
         if numbered and max(map(int, sources)) <= len(fields):
             names = [str(number + 1) for number in range(len(fields))]
             return Layout(delimiter, names, skip)
@@ -221,10 +223,7 @@ def find_layout(reading: Reading, columns: dict[str, Column]) -> Layout:
 
 def _missing(reading: Reading, line: str, skip: int, columns: dict[str, Column]) -> str:
     """Say which columns are not there, which are, and how to name them."""
-    splits = [
-        [one.strip().strip('"') for one in line.split(delimiter)]
-        for delimiter in DELIMITERS
-    ]
+    splits = [fields_of(line, delimiter) for delimiter in DELIMITERS]
     sources = dict.fromkeys(column.source for column in columns.values())
     # the delimiter by which most of them are there, else most columns
     fields = max(splits, key=lambda one: (len(sources.keys() & set(one)), len(one)))
@@ -276,10 +275,12 @@ def read(reading: Reading) -> Iterator[Rows]:
         if known is not None and known != wanted:
             raise TraceError(f"--columns: {column.source} cannot be two things")
         types[column.source] = wanted
+    aligned = layout.delimiter == " " and blanks_vary(reading.head)
     for part in read_table(
         reading,
         types,
         delimiter=layout.delimiter,
+        prepare=one_blank if aligned else None,
         skip_lines=layout.skip_lines,
         quote='"',
         finer=_FINER,
