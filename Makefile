@@ -100,7 +100,7 @@ record: $(VENV)/built
 fidelity: $(VENV)/built
 	$(BIN)/python -m benchmarks.fidelity --write
 
-bench: $(VENV)/built
+bench: $(VENV)/built $(VENV)/peers
 	$(BIN)/python -m $(BENCHMARKS) $(ARGUMENTS)
 
 # the wheel is built from the sdist
@@ -126,6 +126,11 @@ $(VENV)/ready: pyproject.toml | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	$(PIP) install --group dev
 	REPLAY_BUILD=release $(PIP) install --no-build-isolation --editable .
+	touch $@
+
+# others' simulators, to be compared with: what cannot be had is left out, and said so
+$(VENV)/peers: pyproject.toml $(VENV)/ready
+	-$(PIP) install --only-binary :all: --group bench
 	touch $@
 
 $(VENV)/built: setup.py $(COMPILED) $(VENV)/ready

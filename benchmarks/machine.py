@@ -4,12 +4,15 @@ import os
 import platform
 import subprocess
 import sysconfig
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
 from replay.version import VERSION
 
 LIBRARIES = ("numpy", "pyarrow", "click", "msgspec", "rich")
+#: Others' simulators, which need not be there.
+PEERS = ("libcachesim", "simpy")
 
 
 def describe() -> dict[str, str]:
@@ -20,7 +23,6 @@ def describe() -> dict[str, str]:
     dict of str to str
         In the order in which it is shown.
     """
-    libraries = ", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     facts = {
         "CPU": f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores",
@@ -29,11 +31,22 @@ def describe() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "compiler": _first_line(sysconfig.get_config_var("CC") or "cc", "--version"),
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "libraries": libraries,
+        "libraries": _versions(LIBRARIES),
         "blktrace": _first_line("blkparse", "-V"),
+        "fio": _first_line("fio", "--version"),
+        "peers": _versions(PEERS),
         "replay": VERSION,
     }
     return {name: text for name, text in facts.items() if text}
+
+
+def _versions(names: tuple[str, ...]) -> str:
+    """Name those that are installed, with their versions."""
+    found = []
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return ", ".join(found)
 
 
 def _cpu_model() -> str:

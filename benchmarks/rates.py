@@ -16,6 +16,7 @@ import shlex
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cases import CASES
@@ -77,7 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
     command = shlex.join(
         ["python", "-m", "benchmarks.rates", *(arguments or sys.argv[1:])]
     )
-    text = page(results, command, bench.repeats)
+    absent = sorted({name for case in cases for name in case.missing})
+    text = page(results, command, bench.repeats, absent)
     print(text)
     if given.write:
         RESULTS.write_text(text)
@@ -105,7 +107,9 @@ def _run(case: Case, bench: Bench) -> Result | None:
     return result
 
 
-def page(results: list[Result], command: str, repeats: int) -> str:
+def page(
+    results: list[Result], command: str, repeats: int, absent: Sequence[str]
+) -> str:
     """Make the page of results.
 
     Parameters
@@ -114,6 +118,8 @@ def page(results: list[Result], command: str, repeats: int) -> str:
     command : str
         That made them.
     repeats : int
+    absent : sequence of str
+        What was not there to be compared with.
 
     Returns
     -------
@@ -122,6 +128,8 @@ def page(results: list[Result], command: str, repeats: int) -> str:
     """
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     facts = "\n".join(f"- {name}: {text}" for name, text in describe().items())
+    if absent:
+        facts += f"\n- not installed, so not compared with: {', '.join(absent)}"
     return (
         "# Rates\n\n"
         f"Made on {today} by `{command}`: median and fastest of {repeats} repeats"
