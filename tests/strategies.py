@@ -23,6 +23,12 @@ READ, WRITE, DISCARD, FLUSH, WRITE_ZEROES = range(5)
 SECTORS_PER_PAGE = 8
 #: Where requests fall: the first pages, an edge of a tree node, of a leaf, far away.
 PLACES = (0, 1, 60, 63, 64, 500, 512, 4090, 1 << 20, (1 << 55) - 1)
+#: How long recorded requests take: most of them less than 1 us, some as long as an idle
+#: worker lives.
+TOOK = st.one_of(
+    *[st.integers(0, 500)] * 6,
+    st.sampled_from([59, 60, 61, 119, 125, 200]).map(lambda s: s * 10**9),
+)
 
 
 @st.composite
@@ -147,11 +153,11 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "max_sectors": draw(st.sampled_from([2560, 2560, 8, 31, 254])),
         "interval_ns": draw(st.sampled_from([0, 1, 777, 5000, 40_000_000_000])),
         "service": draw(st.sampled_from(ServiceModel)),
-        "read_base_ns": draw(st.sampled_from([0, 7, 1000])),
+        "read_base_ns": draw(st.sampled_from([0, 7, 7, 1000, 1000, 61 * 10**9])),
         "read_ns_per_byte": draw(st.sampled_from([0, 1 << 18, 3 << 20])),
         "read_random_ns": draw(st.sampled_from([0, 0, 900])),
         "write_random_ns": draw(st.sampled_from([0, 0, 1300])),
-        "write_base_ns": draw(st.sampled_from([0, 11, 5000])),
+        "write_base_ns": draw(st.sampled_from([0, 11, 11, 5000, 5000, 65 * 10**9])),
         "write_ns_per_byte": draw(st.sampled_from([0, 333_333])),
         "parallel": draw(st.sampled_from([1, 2, 32])),
         "task_cgroup": np.array([task[0] for task in tasks], np.uint32),
@@ -249,7 +255,7 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
                 -1,
                 queue,
                 issue,
-                -1 if unseen == "complete" else now + draw(st.integers(0, 500)),
+                -1 if unseen == "complete" else now + draw(TOOK),
                 draw(st.sampled_from(PLACES)) * SECTORS_PER_PAGE
                 + draw(st.sampled_from([0, 0, 0, 1, 7])),
                 0 if op == FLUSH else nbytes,
@@ -332,6 +338,34 @@ def lean_setups(draw: st.DrawFn) -> Setup:
             fs_pages=NO_LIMIT,
         )
     )
+    return without_limits(setup)
+
+
+@st.composite
+def alone_setups(draw: st.DrawFn) -> Setup:
+    """Return a setup of direct I/O in which nobody waits for another's end.
+
+    What `replay.engine._alone` is for.
+    """
+    setup = draw(
+        setups(
+            policy=draw(
+                st.sampled_from([Policy.PER_CGROUP] * 3 + [Policy.ROOT, Policy.NAIVE])
+            ),
+            direct_io=True,
+            trace_direct_io=draw(st.sampled_from([True, True, True, False])),
+            event=ArrivalEvent.ISSUE,
+            max_active=np.zeros(0, np.uint32),
+            service=ServiceModel.RECORDED,
+            nested=-1,
+            interval_ns=0,
+        )
+    )
+    return without_limits(setup)
+
+
+def without_limits(setup: Setup) -> Setup:
+    """Return a setup without limits, on memory or I/O, and without tasks."""
     none = np.full(len(setup.parent), NO_LIMIT, np.int64)
     empty = {
         name: getattr(setup, name)[:0]
