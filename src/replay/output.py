@@ -33,7 +33,7 @@ def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     OutputError
         The target exists, is no regular file, or cannot be written.
     """
-    target = Path(os.path.realpath(path))
+    target = place_of(path)
     temporary = target.with_name(f".replay-{os.urandom(8).hex()}.part")
     try:
         check_target(target, path, overwrite=overwrite)
@@ -48,6 +48,37 @@ def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         # a directory that is not there any more is no second error
         with suppress(OSError):
             temporary.unlink()
+
+
+def place_of(path: str | Path) -> Path:
+    """Follow symbolic links to where an output goes.
+
+    Parameters
+    ----------
+    path : str or Path
+        As the user wrote it.
+
+    Returns
+    -------
+    Path
+        Absolute. Need not exist.
+
+    Raises
+    ------
+    OutputError
+        The links lead nowhere, or the path means standard output.
+    """
+    if str(path) == "-":
+        raise OutputError(
+            "-: standard output takes no output of this kind: name a file or directory"
+            " (./- if that is its name)"
+        )
+    place = Path(os.path.realpath(path))
+    if os.path.islink(place):  # noqa: PTH114 (a name may be too long to ask)
+        raise OutputError(
+            f"{path}: is a symbolic link that leads to itself: name another output"
+        )
+    return place
 
 
 def check_target(target: Path, shown: str | Path, *, overwrite: bool) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pty
 import shlex
 import shutil
 import signal
@@ -15,6 +16,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import replay
+from captures import write_set, writes
 from replay.cli import main
 from replay.errors import TraceError
 from replay.version import VERSION
@@ -154,6 +157,80 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
         )
     # THEN it ends without a word
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("arguments", [["run"], ["info"], ["info", "--json"]], ids=str)
+def test_a_closed_stream_takes_nothing_and_stops_nothing(
+    tmp_path: Path, arguments: list[str], closed: tuple[int, ...]
+) -> None:
+    # GIVEN a process that is started without a standard stream
+    write_set(tmp_path, "loop0", cpu0=writes(3))
+    closing = " ".join(f"{number}>&-" for number in closed)
+    if arguments == ["run"]:
+        arguments = ["run", "-o", str(tmp_path / "out")]
+    # WHEN it opens files, which get the lowest numbers that are free
+    done = subprocess.run(
+        [
+            *("sh", "-c", f'exec "$@" {closing}', "sh", sys.executable, "-c", RUN),
+            *(*arguments, str(tmp_path / "loop0")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # THEN all is done, and said where it can be
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (done.stdout == "") is (1 in closed)
+    if "-o" in arguments:
+        assert replay.open_results(tmp_path / "out").info["counts"]["requests"] == 3
+
+
+def test_nothing_can_be_read_from_a_closed_standard_input() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-c", RUN, "run", "-"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = "Error: -: standard input is closed: name a file\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_message_that_cannot_be_written_costs_no_result(tmp_path: Path) -> None:
+    write_set(tmp_path, "loop0", cpu0=writes(3))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, "run", str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert "3 requests" in done.stdout
+
+
+def test_a_terminal_of_few_characters_sees_the_report(tmp_path: Path) -> None:
+    # GIVEN a terminal, and a locale without the characters of a report
+    write_set(tmp_path, "loop0", cpu0=writes(3))
+    terminal, child = pty.openpty()
+    code = subprocess.run(
+        [sys.executable, "-c", RUN, "info", str(tmp_path)],
+        stdout=child,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "TERM": "xterm"},
+        text=True,
+        check=False,
+    )
+    os.close(child)
+    shown = os.read(terminal, 1 << 16).decode("ascii")
+    os.close(terminal)
+    # THEN it is shown with what the locale has
+    assert code.returncode == 0, code.stderr
+    assert "3 requests" in shown
 
 
 @pytest.mark.parametrize(

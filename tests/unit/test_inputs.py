@@ -107,6 +107,14 @@ def test_a_scenario_is_not_what_a_missing_input_may_have_meant(
         find_inputs(tmp_path / "todday")
 
 
+def test_a_link_to_nothing_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "round").symlink_to("round")
+    for name in ("gone", "round"):
+        with pytest.raises(TraceError, match=r"it is a symbolic link to nothing$"):
+            find_inputs(tmp_path / name)
+
+
 def test_a_missing_input_with_nothing_near_is_refused_all_the_same(
     tmp_path: Path,
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from replay.errors import OutputError
 from replay.output import replacing
+from replay.results.directory import OutputDirectory
 
 
 def write(path: Path, text: str = "new", *, overwrite: bool = False) -> None:
@@ -97,3 +98,26 @@ def test_a_write_that_fails_says_why(tmp_path: Path) -> None:
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
     write(tmp_path / ("x" * 255))
     assert (tmp_path / ("x" * 255)).read_text() == "new"
+
+
+def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "round"
+    target.symlink_to("round")
+    for output in (
+        lambda: write(target, overwrite=True),
+        lambda: OutputDirectory(target),
+    ):
+        with pytest.raises(OutputError, match="round: is a symbolic link that leads"):
+            output()
+    assert target.is_symlink()
+
+
+def test_standard_output_is_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match=r"^-: standard output takes no output"):
+        write(Path("-"))
+    # THEN a file of that name is one by its path
+    write(tmp_path / "-")
+    assert [path.name for path in tmp_path.iterdir()] == ["-"]

@@ -234,6 +234,11 @@ def test_directory_is_one_line(tmp_path: Path) -> None:
             b"x = " + b"[" * 5000,
             "not a scenario: a number or a nesting beyond all limits",
         ),
+        (
+            # to parse it would take minutes
+            b"x" + b".x" * 100_000 + b" = 1",
+            "not a scenario: a number or a nesting beyond all limits",
+        ),
     ],
 )
 def test_file_that_is_not_toml_is_refused_with_its_place(
@@ -244,3 +249,10 @@ def test_file_that_is_not_toml_is_refused_with_its_place(
     with pytest.raises(ScenarioError) as caught:
         Scenario.load(path)
     assert str(caught.value) == f"{path}: {reason}"
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_file(tmp_path: Path) -> None:
+    # GIVEN a file as editors of Windows write it
+    path = tmp_path / "marked.toml"
+    path.write_bytes(b'\xef\xbb\xbf[driver]\r\npolicy = "root"\r\n')
+    assert Scenario.load(path).driver.policy == "root"

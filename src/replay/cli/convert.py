@@ -87,9 +87,9 @@ def convert(
                 )
             ]
         elif to == "parquet":
-            from replay.output import check_target
+            from replay.output import check_target, place_of
 
-            check_target(output.resolve(), output, overwrite=overwrite)
+            check_target(place_of(output), output, overwrite=overwrite)
             with replay.open_or_convert(
                 inputs,
                 cgroups=cgroups,

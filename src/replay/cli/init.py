@@ -45,14 +45,14 @@ def init(
     every key with the value that holds without it. It is for 'replay run TRACE -s'.
     """
     from replay.capture.recorded import recorded_scenario
-    from replay.output import check_target, replacing
+    from replay.output import check_target, place_of, replacing
     from replay.report.outline import outline
     from replay.scenario.load import Scenario
     from replay.trace.convert import open_or_convert
     from replay.trace.formats.options import format_words
 
     if output is not None:
-        check_target(output.resolve(), output, overwrite=overwrite)
+        check_target(place_of(output), output, overwrite=overwrite)
     base = recorded_scenario(Path(inputs[0])) if len(inputs) == 1 else None
     words = ["replay", "run", *inputs, *format_words(format)]
     if cgroups is not None:

@@ -164,6 +164,7 @@ def main() -> None:
     sys.setswitchinterval(_SWITCH_S)
     # numpy's threads of linear algebra, which nothing here needs, take long to start
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _open_streams()
     # unwinds the stack, so that temporary files go
     signal.signal(signal.SIGTERM, _terminate)
     sys.meta_path.insert(0, _NoPandas())
@@ -176,6 +177,23 @@ def main() -> None:
         if ended.code in (None, 0) and threading.active_count() == 1:
             _leave()
         raise
+
+
+def _open_streams() -> None:
+    """Send to nowhere what goes to standard streams that are closed.
+
+    Else the next file that is opened would take such a number, and a message its bytes.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _leave() -> None:

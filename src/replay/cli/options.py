@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import click
 
-_FILE: Final = click.Path(path_type=Path)
+#: Whether it can be read is found when it is: a refusal like any other.
+_FILE: Final = click.Path(path_type=Path, readable=False)
 
 
 def examples(*lines: str) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -57,4 +57,6 @@ def progress_bar(
 def message(text: str, *, quiet: bool = False) -> None:
     """Say something to the person, on standard error."""
     if not quiet:
-        click.echo(text, err=True)
+        # where nobody can read it, the work is done all the same
+        with suppress(OSError):
+            click.echo(text, err=True)

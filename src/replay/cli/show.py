@@ -1,5 +1,6 @@
 """Reports on standard output."""
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,9 @@ def show(what: "RenderableType") -> None:
     from replay.report.text import render_text
 
     if sys.stdout.isatty():
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # as below
+            sys.stdout.reconfigure(errors="backslashreplace")
         console = Console(highlight=False, emoji=False)
         console.width = max(console.width, _LEAST)
         console.print(what)

@@ -94,7 +94,7 @@ def sweep(
     if overwrite and output is None and plot is None:
         raise click.UsageError("--overwrite needs an output: give -o or --plot.")
     import replay
-    from replay.output import check_target
+    from replay.output import check_target, place_of
     from replay.report.plot import check_plot, sweep_plot
     from replay.results.conditions import ConditionError, parse_condition
 
@@ -109,7 +109,7 @@ def sweep(
         check_plot(plot)
     for target in (output, plot):
         if target is not None:
-            check_target(target.resolve(), target, overwrite=overwrite)
+            check_target(place_of(target), target, overwrite=overwrite)
     with progress_bar("Replaying", quiet=quiet) as progress:
         found = replay.sweep(
             inputs[0] if len(inputs) == 1 else list(inputs),

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from replay.errors import OutputError
+from replay.output import place_of
 from replay.results.schema import RUN_FILE, TABLES
 
 _OUR_FILES: Final = frozenset([RUN_FILE, *(spec.file for spec in TABLES.values())])
@@ -48,7 +49,7 @@ class OutputDirectory:
     def __init__(self, target: Path, *, overwrite: bool = False) -> None:
         self.target = target
         # what a symbolic link points to is replaced, not the link
-        self._place = target.resolve()
+        self._place = place_of(target)
         self._overwrite = overwrite
         self._suffix = os.urandom(4).hex()
         self.path = self._beside("partial")

@@ -17,6 +17,8 @@ from replay.scenario.keys import CGROUP_KEYS, SECTION_KEYS, Key
 from replay.scenario.kinds import shown
 
 LISTS: Final = ("assign", "cgroups")
+#: A key in a line has no more steps: their square is what parsing costs.
+_MOST_STEPS: Final = 4096
 
 
 class Origin(Struct, frozen=True):
@@ -183,7 +185,10 @@ def read_toml(path: str | Path) -> dict[str, object]:
 
     text = ""
     try:
-        text = Path(path).read_bytes().decode()
+        # editors of Windows put a mark at the beginning
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        if any(line.count(".") > _MOST_STEPS for line in text.splitlines()):
+            raise RecursionError
         return tomllib.loads(text)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from replay.errors import OutputError
-from replay.output import check_target
+from replay.output import check_target, place_of
 from replay.trace.file import Progress, Trace, is_arrow, open_trace
 from replay.trace.formats.options import FormatOptions
 from replay.trace.inputs import opened_inputs, read_cgroup_paths
@@ -77,7 +77,7 @@ def convert(
     """
     if batch_rows < 1 or threads < 1:
         raise ValueError("batch_rows and threads must be positive")
-    target = Path(output).resolve()
+    target = place_of(output)
     check_target(target, output, overwrite=overwrite)
     if filters:
         with open_or_convert(

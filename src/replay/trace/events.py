@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from replay.errors import OutputError, TraceError
-from replay.output import check_target, replacing
+from replay.output import check_target, place_of, replacing
 from replay.trace.blktrace import EVENT_NAMES
 from replay.trace.captures import CaptureBatches
 from replay.trace.file import Progress
@@ -159,7 +159,7 @@ def convert_events(
     """
     if to not in ("arrow", "parquet"):
         raise ValueError(f"to: {to!r} is neither 'arrow' nor 'parquet'")
-    target = Path(output).resolve()
+    target = place_of(output)
     check_target(target, output, overwrite=overwrite)
     with opened_inputs(inputs, None) as (found, spool):
         if any(target == path.resolve() for path in found.traces):

@@ -352,6 +352,8 @@ def _near(path: Path) -> str:
     """Say which names lie near one that does not exist."""
     import difflib
 
+    if path.is_symlink():
+        return ": it is a symbolic link to nothing"
     while not path.parent.is_dir():
         path = path.parent
     try:

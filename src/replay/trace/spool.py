@@ -78,6 +78,8 @@ class Spool(Closing):
         TraceError
             It is a terminal, or empty.
         """
+        if sys.stdin is None:
+            raise TraceError("-: standard input is closed: name a file")
         stream = sys.stdin.buffer
         if stream.isatty():
             raise TraceError(
