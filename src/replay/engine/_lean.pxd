@@ -58,7 +58,12 @@ from replay.engine._lean_workers cimport (
 )
 from replay.engine._log cimport log_open
 from replay.engine._prefetch cimport prefetch_rows
-from replay.engine._rows cimport enters_driver, row_replayed
+from replay.engine._rows cimport (
+    enters_driver,
+    row_arrives,
+    row_replayed,
+    run_goes_on,
+)
 from replay.engine._sim cimport out_of_memory
 from replay.engine._streams cimport max_event_ns, max_time_ns
 from replay.engine._types cimport (
@@ -67,9 +72,6 @@ from replay.engine._types cimport (
     POLICY_PER_CGROUP,
     SIM_END_RANGE,
     SIM_NO_MEMORY,
-    SIM_OK,
-    SIM_ORDER,
-    SIM_TIME_RANGE,
     Account,
     Columns,
     Request,
@@ -276,23 +278,13 @@ cdef inline void lean_rows(Sim *sim, const Columns *columns) noexcept nogil:
         return
     for i in range(columns.n_rows):
         now = columns.issue_ns[i] if columns.issue_ns[i] >= 0 else columns.queue_ns[i]
-        if now < sim.last_ns or columns.row[i] < 0:
-            sim.status = SIM_ORDER
-        elif now >= max_time_ns():
-            sim.status = SIM_TIME_RANGE
-        else:
-            sim.last_ns = now
+        if row_arrives(sim, columns, i, now):
             prefetch_rows(sim, columns, i)
             prefetch_pages(sim, columns, i)
             if now >= sim.lean.timer_ns:
                 lean_timers(sim, now)
             lean_row(sim, columns, i, now)
-        # as there: scratch entries carry the rows until the next look
-        if i & 255 == 255 and out_of_memory(sim):
-            sim.status = SIM_NO_MEMORY
-        if sim.status != SIM_OK:
-            if sim.error_row < 0:
-                sim.error_row = columns.row[i]
+        if not run_goes_on(sim, columns, i):
             return
     # what may still find its pages gone needs the batch no more
     settled_reopen(sim, columns, columns.n_rows, sim.last_ns)

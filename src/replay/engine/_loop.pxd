@@ -23,7 +23,12 @@ from replay.engine._memory cimport memory_touch
 from replay.engine._nested cimport is_inside, nested_begin, surface
 from replay.engine._prefetch cimport prefetch_rows
 from replay.engine._queue_types cimport SharedLock
-from replay.engine._rows cimport enters_driver, row_replayed
+from replay.engine._rows cimport (
+    enters_driver,
+    row_arrives,
+    row_replayed,
+    run_goes_on,
+)
 from replay.engine._samples cimport samples_fold
 from replay.engine._server cimport request_at, request_new, server_leave
 from replay.engine._sim cimport out_of_memory
@@ -38,7 +43,6 @@ from replay.engine._stages cimport (
     start,
 )
 from replay.engine._streams cimport (
-    max_time_ns,
     part_of,
     push,
     release_next,
@@ -67,8 +71,6 @@ from replay.engine._types cimport (
     RESOURCE_MEMORY,
     SIM_NO_MEMORY,
     SIM_OK,
-    SIM_ORDER,
-    SIM_TIME_RANGE,
     Columns,
     Request,
     Sim,
@@ -374,12 +376,7 @@ cdef inline void run_rows(
             now = columns.queue_ns[i] if columns.queue_ns[i] >= 0 else columns.issue_ns[i]
         else:
             now = columns.issue_ns[i] if columns.issue_ns[i] >= 0 else columns.queue_ns[i]
-        if now < sim.last_ns or columns.row[i] < 0:
-            sim.status = SIM_ORDER
-        elif now >= max_time_ns():
-            sim.status = SIM_TIME_RANGE
-        else:
-            sim.last_ns = now
+        if row_arrives(sim, columns, i, now):
             prefetch_rows(sim, columns, i)
             rank = <uint64_t> EVENT_ARRIVE << RANK_KIND_SHIFT | <uint64_t> columns.row[i]
             while sim.heap.length > 0:
@@ -391,12 +388,7 @@ cdef inline void run_rows(
                 timeline_cut(sim, now)
             if not sim.set.in_bulk or not alone_row(sim, columns, i, now):
                 queue_row(sim, columns, i, now, -1)
-        # scratch entries carry the rows until the next look (see _arena.pxd)
-        if i & 255 == 255 and out_of_memory(sim):
-            sim.status = SIM_NO_MEMORY
-        if sim.status != SIM_OK:
-            if sim.error_row < 0:
-                sim.error_row = columns.row[i]
+        if not run_goes_on(sim, columns, i):
             return
     if out_of_memory(sim):
         sim.status = SIM_NO_MEMORY

@@ -1,7 +1,8 @@
-"""What is asked of a row before it is replayed."""
+"""What is asked of a row before it is replayed, and behind it."""
 
 from libc.stdint cimport int32_t, int64_t
 
+from replay.engine._sim cimport out_of_memory
 from replay.engine._streams cimport max_time_ns
 from replay.engine._types cimport (
     N_OPS,
@@ -9,10 +10,39 @@ from replay.engine._types cimport (
     NOT_REPLAYED,
     OP_FLUSH,
     SIM_ID_RANGE,
+    SIM_NO_MEMORY,
+    SIM_OK,
+    SIM_ORDER,
     SIM_TIME_RANGE,
     Columns,
     Sim,
 )
+
+
+cdef inline bint row_arrives(
+    Sim *sim, const Columns *columns, int64_t i, int64_t now
+) noexcept nogil:
+    """Bring the time up to a row; tell whether it may, or else stop the run."""
+    if now < sim.last_ns or columns.row[i] < 0:
+        sim.status = SIM_ORDER
+        return False
+    if now >= max_time_ns():
+        sim.status = SIM_TIME_RANGE
+        return False
+    sim.last_ns = now
+    return True
+
+
+cdef inline bint run_goes_on(Sim *sim, const Columns *columns, int64_t i) noexcept nogil:
+    """Tell whether another row may come behind this one; if not it is to blame."""
+    # scratch entries carry the rows until the next look (see _arena.pxd)
+    if i & 255 == 255 and out_of_memory(sim):
+        sim.status = SIM_NO_MEMORY
+    if sim.status == SIM_OK:
+        return True
+    if sim.error_row < 0:
+        sim.error_row = columns.row[i]
+    return False
 
 
 cdef inline bint row_replayed(

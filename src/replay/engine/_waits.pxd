@@ -71,6 +71,20 @@ cdef inline WaitCell *wait_row(
     return sim.wait_cells + row * n
 
 
+cdef inline void cell_add(
+    Sim *sim,
+    uint32_t waiting,
+    uint32_t blocking,
+    uint32_t table,
+    int64_t wait_ns,
+    int64_t count,
+) noexcept nogil:
+    """Add a wait to the table, which is there."""
+    cdef WaitCell *cell = wait_row(sim, blocking, table) + waiting
+    cell.wait_ns += wait_ns
+    cell.count += count
+
+
 cdef inline void wait_more(
     Sim *sim,
     uint32_t waiting,
@@ -80,13 +94,10 @@ cdef inline void wait_more(
     int64_t count,
 ) noexcept nogil:
     """Charge a wait to the one that blocked."""
-    cdef WaitCell *cell
     if sim.wait_cells == NULL:
         wait_count(sim, waiting, blocking, resource, wait_ns, count)
-        return
-    cell = wait_row(sim, blocking, resource) + waiting
-    cell.wait_ns += wait_ns
-    cell.count += count
+    else:
+        cell_add(sim, waiting, blocking, resource, wait_ns, count)
 
 
 cdef inline void wait_add(
@@ -106,14 +117,11 @@ cdef inline void wait_pair_add(
     Sim *sim, uint32_t a, uint32_t b, int64_t wait_ns, int64_t count
 ) noexcept nogil:
     """Charge to two what each waited for the other, on the shared lock."""
-    cdef WaitCell *cell
     if sim.wait_cells == NULL:
         wait_count(sim, a, b, RESOURCE_LOCK, wait_ns, count)
         wait_count(sim, b, a, RESOURCE_LOCK, wait_ns, count)
-        return
-    cell = wait_row(sim, a, LOCK_PAIRS) + b
-    cell.wait_ns += wait_ns
-    cell.count += count
+    else:
+        cell_add(sim, b, a, LOCK_PAIRS, wait_ns, count)
 
 
 cdef inline void row_fold(
