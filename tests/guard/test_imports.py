@@ -21,7 +21,9 @@ SLOW = {
     "rich._emoji_codes",
     "rich.progress",
     "secrets",
+    "shutil",
     "tarfile",
+    "tempfile",
     "tomllib",
     "zipfile",
 }

@@ -1,7 +1,6 @@
 """The directory of a result: it appears when all of it is there, or not at all."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,14 @@ def named(output: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error).partition("\n")[0]
         raise OutputError(f"{output}: cannot be written: {reason}") from error
+
+
+def _remove(path: Path) -> None:
+    """Remove a directory with all that is in it, if it is there, as far as possible."""
+    if path.exists():
+        import shutil
+
+        shutil.rmtree(path, ignore_errors=True)
 
 
 class OutputDirectory:
@@ -77,7 +84,7 @@ class OutputDirectory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove(self.path)
 
     def commit(self) -> None:
         """Put the directory in its place.
@@ -100,7 +107,7 @@ class OutputDirectory:
                 # also when Ctrl-C came between the two
                 if old.exists() and not self._place.exists():
                     old.rename(self._place)
-                shutil.rmtree(old, ignore_errors=True)
+                _remove(old)
 
     def _beside(self, kind: str) -> Path:
         return self._place.with_name(f".{self._place.name}.{self._suffix}.{kind}")

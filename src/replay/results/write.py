@@ -1,7 +1,6 @@
 """Results to disk: written beside their place and renamed, never half a result."""
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -247,6 +246,8 @@ def write_result(result: Result, outdir: Path, *, overwrite: bool = False) -> No
         names = list(stored)
         if "requests" in names and isinstance(stored, StoredTables):
             # it may be larger than memory
+            import shutil
+
             names.remove("requests")
             file = TABLES["requests"].file
             with named(outdir):

@@ -7,7 +7,6 @@ boots (or the wall clock was set in between), and the later one is shifted.
 """
 
 import mmap
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -17,6 +16,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from replay.errors import TraceError
+from replay.temporary import temporary_file
 from replay.trace._blktrace import Decoder
 from replay.trace.blktrace import BlktraceBatches, Source, summary_of
 from replay.trace.called import path_text
@@ -148,7 +148,7 @@ class CaptureBatches(BlktraceBatches):
         for index in ordered:
             places[index] = end
             end += parts[index][2]
-        with tempfile.TemporaryFile() as plain:
+        with temporary_file() as plain:
             plain.truncate(end)
             whole = mmap.mmap(plain.fileno(), end)
         refused, truncated = scan.split(whole, places)
@@ -249,7 +249,7 @@ def bytes_of(path: Path) -> "Buffer":
     with Unpacked(path) as file:
         if file.codec is None:
             return map_file(path)
-        with tempfile.TemporaryFile() as plain:
+        with temporary_file() as plain:
             while part := file.read(COPY_BYTES):
                 plain.write(part)
             plain.flush()

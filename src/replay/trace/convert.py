@@ -1,6 +1,5 @@
 """Make a trace file of whatever was recorded."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import msgspec
 
 from replay.errors import OutputError
 from replay.output import check_target, place_of
+from replay.temporary import temporary_directory
 from replay.trace.file import Progress, Trace, is_arrow, open_trace
 from replay.trace.formats.options import FormatOptions
 from replay.trace.inputs import opened_inputs, read_cgroup_paths
@@ -145,7 +145,7 @@ def open_or_convert(
     whole = _open_whole(inputs, cgroups, threads, progress, format)
     if not filters:
         return whole
-    with whole, tempfile.TemporaryDirectory(prefix="replay-") as directory:
+    with whole, temporary_directory() as directory:
         output = Path(directory) / "filtered.arrow"
         _write_filtered(whole, filters, output, False, progress)
         trace = open_trace(output)
@@ -212,7 +212,7 @@ def _open_whole(
     ) as source:
         if isinstance(source, Trace):
             return source
-        with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+        with temporary_directory() as directory:
             output = Path(directory) / "trace.arrow"
             try:
                 source.write(output, threads=threads)

@@ -1,7 +1,6 @@
 """The rows of a recording that is replayed at once, without a trace file."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from pyarrow import ipc
 
 from replay.closing import Closing
 from replay.errors import OutputError
+from replay.temporary import lasting_directory, temporary_place
 from replay.trace.metadata import Metadata
 from replay.trace.schema import TRACE_SCHEMA
 
@@ -134,7 +134,7 @@ class KeptRows(Closing):
         self.n_rows = 0
 
     def _spill(self) -> ipc.RecordBatchFileWriter:
-        self._file = Path(tempfile.mkdtemp(prefix="replay-")) / "rows.arrow"
+        self._file = Path(lasting_directory()) / "rows.arrow"
         file = self._stack.enter_context(pa.OSFile(os.fspath(self._file), "wb"))
         return ipc.new_file(file, TRACE_SCHEMA)
 
@@ -145,7 +145,7 @@ class KeptRows(Closing):
 
 def cannot_write(error: OSError) -> OutputError:
     """Return what to raise where a temporary file cannot be written."""
-    where = tempfile.gettempdir()
+    where = temporary_place()
     return OutputError(
         f"{where}: a temporary file cannot be written: {error.strerror or error}: make"
         " room, or set TMPDIR to another directory"

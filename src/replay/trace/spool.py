@@ -11,18 +11,21 @@ and to `MAX_MEMBERS` files. Its members' names are shown, and never used as path
 import os
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO, Final, Protocol
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from replay.closing import Closing
 from replay.errors import OutputError, TraceError
+from replay.temporary import temporary_directory, temporary_place
 from replay.trace.called import path_text
 from replay.trace.unpack import FREE_BYTES, MAX_RATIO, Unpacked
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 STDIN: Final = "-"
 _STDIN_FILES: Final = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -46,7 +49,7 @@ class Spool(Closing):
     """
 
     def __init__(self) -> None:
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._directory: TemporaryDirectory[str] | None = None
         self._names: dict[str, str] = {}
         self._streams: dict[str, Path] = {}
 
@@ -167,10 +170,7 @@ class Spool(Closing):
     def _place(self, name: str, shown: str) -> Path:
         """Make a path in the spool."""
         if self._directory is None:
-            # a member that cannot be removed must not hide another error
-            self._directory = tempfile.TemporaryDirectory(
-                prefix="replay-", ignore_cleanup_errors=True
-            )
+            self._directory = temporary_directory()
         path = Path(self._directory.name) / name
         if str(path) in self._names:
             # an archive may hold two files of one name
@@ -297,7 +297,7 @@ def _copy(
             file.write(part)
         except OSError as error:
             raise OutputError(
-                f"{shown}: cannot be kept in {tempfile.gettempdir()}: {error.strerror} "
+                f"{shown}: cannot be kept in {temporary_place()}: {error.strerror} "
                 "(TMPDIR names another directory)"
             ) from error
 
