@@ -109,10 +109,10 @@ class Limits:
         request.issued_ns[place == BACKING_DEVICE] = now
         request.waits_at = -1
         passed = self.costs.enter(request, place, cgroup, now, is_bio=is_bio)
-        self.run.delay_stream(request.stream, self.costs.delay_ns)
+        self.run.streams.delay(request.stream, self.costs.delay_ns)
         if passed:
             passed = self.latencies.enter(request, place, cgroup, now, is_bio=is_bio)
-            self.run.delay_stream(request.stream, self.latencies.delay_ns)
+            self.run.streams.delay(request.stream, self.latencies.delay_ns)
         self.arm_others(now)
         return passed
 
@@ -246,7 +246,7 @@ class Limits:
                 )
             else:
                 passed = self.latencies.resume(request, place, now, is_bio=is_bio)
-            self.run.delay_stream(request.stream, self.latencies.delay_ns)
+            self.run.streams.delay(request.stream, self.latencies.delay_ns)
             self.arm_others(now)
             if not passed:
                 continue

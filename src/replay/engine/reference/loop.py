@@ -15,11 +15,8 @@ from replay.engine.reference.nested import descend, goes_down, is_outer, surface
 from replay.engine.reference.queues import Interference, Server, SharedLock
 from replay.engine.reference.request import Request
 from replay.engine.reference.rows import arrival_of, enters_driver
-from replay.engine.reference.service import (
-    UNKNOWN,
-    is_asynchronous,
-    same_driver,
-)
+from replay.engine.reference.service import UNKNOWN, is_asynchronous, same_driver
+from replay.engine.reference.streams import Dependents
 from replay.engine.reference.timeline import Timeline
 from replay.engine.setup import (
     NOT_REPLAYED,
@@ -33,21 +30,6 @@ from replay.trace.schema import FLAGS, OP_CODES
 
 READ, DISCARD, FLUSH = OP_CODES["read"], OP_CODES["discard"], OP_CODES["flush"]
 EXCLUSIVE = (OP_CODES["write"], DISCARD, OP_CODES["write_zeroes"])
-
-
-class Stream:
-    """One process on one device: its requests in queue order."""
-
-    def __init__(self, rows: list[int], think_ns: list[int], depth: int) -> None:
-        self.rows = rows
-        self.think_ns = think_ns
-        self.depth = depth
-        self.next = 0
-        self.completions = 0
-        self.delay_ns = 0
-        self.is_kernel = False
-        self.waits = False
-        self.owes = False  # it sleeps before its next request, if its cgroup does
 
 
 class Reference:
@@ -85,10 +67,7 @@ class Reference:
         self.heap: list[tuple[int, int, int, int]] = []
         self.flying: dict[int, Request] = {}
         self.pending = 0  # events in the heap that a request waits for
-        self.streams: list[Stream] = []
-        self.stream_of: dict[int, int] = {}
-        self.columns: Columns | None = None
-        self.service: list[int] = []
+        self.streams = Dependents(self)
         self.now = 0
         self.end_ns = 0
         self.out = tables.Tables(setup)
@@ -107,16 +86,9 @@ class Reference:
 
     def follow(self, columns: Columns, service: list[int], streams: Streams) -> None:
         """Replay all rows with dependent arrivals."""
-        self.columns, self.service = columns, service
         # streams hold what is replayed alone
         self.out.counts["other_devices"] += len(columns) - len(streams.order)
-        for s in range(len(streams.depth)):
-            lo, hi = int(streams.start[s]), int(streams.start[s + 1])
-            rows = [int(row) for row in streams.order[lo:hi]]
-            think = [int(ns) for ns in streams.think_ns[lo:hi]]
-            self.streams.append(Stream(rows, think, int(streams.depth[s])))
-            self.streams[s].is_kernel = int(streams.pid[s]) in self.setup.kernel_pids
-            self.release_next(s, 0)
+        self.streams.follow(columns, service, streams)
         self.run_until(None, 0, 0)
 
     def finish(self) -> Raw:
@@ -159,54 +131,9 @@ class Reference:
                 if again is not None:
                     self.push(again, Kind.TIMER, sequence_)
             elif event == Kind.RELEASE:
-                self.release(sequence_, payload, now)
+                self.streams.release(sequence_, payload, now)
             else:
                 self.arrive(self.flying[sequence_], now)
-
-    # -- dependent arrivals -----------------------------------------------------
-
-    def release_next(self, index: int, base_ns: int) -> None:
-        """Release a stream's next request, or wait for the completion it depends on."""
-        stream = self.streams[index]
-        i = stream.next
-        if i == len(stream.rows):
-            return
-        if i >= stream.depth and stream.completions < i - stream.depth + 1:
-            stream.waits = True
-            return
-        at = base_ns + stream.think_ns[i] + stream.delay_ns
-        stream.delay_ns = 0
-        self.push(at, Kind.RELEASE, stream.rows[i], payload=index)
-
-    def delay_stream(self, index: int, delay_ns: int) -> None:
-        """Delay a process when it comes from the kernel; kernel threads never do.
-
-        Source: block/blk-cgroup.c:blkcg_schedule_throttle(), v6.1.
-        """
-        if index >= 0 and not self.streams[index].is_kernel:
-            stream = self.streams[index]
-            stream.delay_ns = max(stream.delay_ns, delay_ns)
-
-    def release(self, position: int, index: int, now: int) -> None:
-        """Queue a stream's request."""
-        assert self.columns is not None
-        issuer = int(self.columns.issuer[position])
-        if delay_ns := self.limits.stream_delay(index, issuer):
-            self.push(now + delay_ns, Kind.RELEASE, position, payload=index)
-            return
-        self.streams[index].next += 1
-        self.queue(self.columns, position, self.service[position], now, index)
-        self.release_next(index, now)
-
-    def stream_completes(self, index: int, now: int) -> None:
-        """Count a stream's completion; a request that waited for it may follow."""
-        if index < 0:
-            return
-        stream = self.streams[index]
-        stream.completions += 1
-        if stream.waits:
-            stream.waits = False
-            self.release_next(index, now)
 
     # -- stages -----------------------------------------------------------------
 
@@ -225,9 +152,7 @@ class Reference:
         if task != NO_TASK and self.memory.stopped(task, queued_ns):
             self.memory.task_skips(task)
             out.counts["stopped"] += 1
-            if stream >= 0:
-                # nothing else completes that the stream's next request could wait for
-                self.streams[stream].completions += 1
+            self.streams.loses(stream)
             return
         request = Request(
             row=int(columns.row[i]),
@@ -465,7 +390,7 @@ class Reference:
             self.memory.task_completes(request.task, request.nbytes)
         if request.worker >= 0:
             self.let_go(request, now)
-        self.stream_completes(request.stream, now)
+        self.streams.completes(request.stream, now)
 
     def let_go(self, request: Request, now: int) -> None:
         """Give back device, lock, worker and tag; whoever waits for each goes on."""
