@@ -216,6 +216,12 @@ def test_a_cgroup_path_that_is_no_text_stays_distinct(tmp_path: Path) -> None:
     assert read_cgroup_paths(path) == {5: r"/a\xff", 6: r"/a\xfe"}
 
 
+@pytest.mark.parametrize("content", ["", "\n", "# nothing\n"])
+def test_a_file_of_no_ids_names_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ids").write_text(content)
+    assert read_cgroup_paths(tmp_path / "ids") == {}
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

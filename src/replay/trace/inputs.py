@@ -260,7 +260,7 @@ def read_cgroup_paths(path: str | Path) -> dict[int, str]:
     if len(plain := _ID_AND_PATH.findall(text)) == len(lines) - (not lines[-1]):
         # there may be 100,000, all of them as they should be
         paths = {int(identity): name for identity, name in plain}
-        if len(paths) == len(plain) and max(paths) <= MAX_CGROUP_ID:
+        if len(paths) == len(plain) and max(paths, default=0) <= MAX_CGROUP_ID:
             return paths
         paths = {}
     for number, line in enumerate(lines, start=1):
