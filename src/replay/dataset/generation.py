@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import ipc
 
+from replay.dataset.damage import intact
 from replay.dataset.journal import Parts, Where
 from replay.dataset.layout import Layout, Manifest
 from replay.dataset.places import Place, sync
@@ -64,7 +65,8 @@ class Pairs:
         """Read the pairs of a generation; there are none before the first."""
         if generation == 0:
             return cls([], {name: np.zeros(0, np.int64) for name in SCHEMAS})
-        with layout.pairs(generation).opened() as file:
+        place = layout.pairs(generation)
+        with intact(place), place.opened() as file:
             table = ipc.open_file(file).read_all()
             found = [one for batch in table.to_batches() for one in states(batch)]
             counts = {name: table.column(name).to_numpy().copy() for name in SCHEMAS}
@@ -246,7 +248,11 @@ class _Stored:
     @staticmethod
     def _read(files: Sequence[Place]) -> Iterator[pa.RecordBatch]:
         for place in files:
-            with place.opened() as source, pq.ParquetFile(source) as file:
+            with (
+                intact(place),
+                place.opened() as source,
+                pq.ParquetFile(source) as file,
+            ):
                 yield from file.iter_batches(GROUP_ROWS, use_threads=False)
 
 

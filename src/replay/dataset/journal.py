@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from replay.closing import Closing
+from replay.dataset.damage import intact
 from replay.dataset.layout import Layout, segment_generation, segment_number
 from replay.dataset.places import Place
 from replay.dataset.rows import RECORD_SCHEMA, State, states
@@ -166,7 +167,8 @@ class Parts(Closing):
         if key not in self._batches:
             if len(self._batches) >= KEPT:
                 del self._batches[next(iter(self._batches))]
-            self._batches[key] = self._reader(part).get_batch(number)
+            with intact(self.places[part]):
+                self._batches[key] = self._reader(part).get_batch(number)
         return self._batches[key]
 
     def close(self) -> None:
@@ -188,6 +190,8 @@ class Parts(Closing):
         return self._readers[part]
 
     def _index(self, part: int) -> None:
-        for number in range(self._reader(part).num_record_batches):
+        with intact(self.places[part]):
+            n_batches = self._reader(part).num_record_batches
+        for number in range(n_batches):
             for row, state in enumerate(states(self.batch(part, number))):
                 self.found[state.pair] = state, Where(part, number, row)

@@ -1,0 +1,33 @@
+"""Files of a dataset that cannot be read: one line that names the file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from replay.dataset.places import Place
+from replay.errors import OutputError
+
+
+@contextmanager
+def intact(place: Place) -> Iterator[None]:
+    """Refuse a file that is damaged or gone, which a dataset's own code reads.
+
+    Parameters
+    ----------
+    place : Place
+        Of the file that the body reads.
+
+    Raises
+    ------
+    OutputError
+        It cannot be read as what it is.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise OutputError(
+            f"{place}: is damaged, so no pair can be added to the dataset: restore the "
+            f"file, or name another output ({reason})"
+        ) from error
