@@ -49,6 +49,10 @@ def test_a_damaged_file_is_named(
         file.unlink()
     else:
         file.write_bytes(damage(whole))
+    # THEN who reads the table is told so
+    if pattern.startswith("runs"):
+        with pytest.raises(OutputError, match=r": is damaged: restore it"):
+            replay.open_dataset(copy).table("runs")
     # WHEN a pair is to be added
     inputs = [dataset.parent / "one", dataset.parent / "two"]
     with pytest.raises(OutputError) as caught:

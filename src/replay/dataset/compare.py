@@ -201,7 +201,7 @@ def _added_up(
 
     def read(name: str, *more: str) -> pa.Table:
         columns = [*more, *TABLES[name].schema.names]
-        return dataset.tables[name].to_table(columns=columns, filter=chosen)
+        return dataset.scan(name, columns=columns, chosen=chosen)
 
     histograms = read("histograms")
     merged = {

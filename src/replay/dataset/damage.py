@@ -11,12 +11,12 @@ from replay.errors import OutputError
 
 @contextmanager
 def intact(place: Place) -> Iterator[None]:
-    """Refuse a file that is damaged or gone, which a dataset's own code reads.
+    """Refuse a file that is damaged or gone.
 
     Parameters
     ----------
     place : Place
-        Of the file that the body reads.
+        Of the file that the body reads, or of the table.
 
     Raises
     ------
@@ -28,6 +28,5 @@ def intact(place: Place) -> Iterator[None]:
     except (pa.ArrowException, OSError, KeyError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise OutputError(
-            f"{place}: is damaged, so no pair can be added to the dataset: restore the "
-            f"file, or name another output ({reason})"
+            f"{place}: is damaged: restore it, or make the dataset anew ({reason})"
         ) from error

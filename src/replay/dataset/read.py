@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import dataset as ds
 
+from replay.dataset.damage import intact
 from replay.dataset.layout import COLUMNS, Manifest, read_manifest
 from replay.dataset.places import Place
 from replay.dataset.rows import RUNS, SCHEMAS
@@ -49,7 +50,7 @@ class Dataset:
     def runs(self) -> pa.Table:
         """One row for each pair: status, error, counts, versions; without ``run``."""
         names = [name for name in SCHEMAS[RUNS].names if name != "run"]
-        return self.tables[RUNS].to_table(columns=names)
+        return self.scan(RUNS, columns=names)
 
     def table(
         self, name: str, *, trace: str | None = None, scenario: str | None = None
@@ -75,7 +76,36 @@ class Dataset:
             if value is not None:
                 part = pc.field(column) == value
                 chosen = part if chosen is None else chosen & part
-        return self.tables[name].to_table(filter=chosen)
+        return self.scan(name, chosen=chosen)
+
+    def scan(
+        self,
+        name: str,
+        *,
+        columns: list[str] | None = None,
+        chosen: pc.Expression | None = None,
+    ) -> pa.Table:
+        """Read columns of a table, of the rows for which an expression holds.
+
+        Parameters
+        ----------
+        name : str
+        columns : list of str or None
+            None: all of them.
+        chosen : pyarrow.compute.Expression or None
+            None: every row.
+
+        Returns
+        -------
+        pyarrow.Table
+
+        Raises
+        ------
+        OutputError
+            A file of the table is damaged or gone.
+        """
+        with intact(self.root / name):
+            return self.tables[name].to_table(columns=columns, filter=chosen)
 
     def result(self, trace: str, scenario: str) -> Result:
         """Give a pair's result, as `replay.run` would have.
@@ -172,4 +202,5 @@ def open_dataset(path: str | Path) -> Dataset:
 def _open(root: Place, files: list[str], schema: pa.Schema) -> ds.Dataset:
     system, base = root.system()
     paths = [f"{base}/{file}" for file in files]
-    return ds.dataset(paths, schema=schema, format="parquet", filesystem=system)
+    with intact(root):
+        return ds.dataset(paths, schema=schema, format="parquet", filesystem=system)
