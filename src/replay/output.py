@@ -66,7 +66,7 @@ def place_of(path: str | Path) -> Path:
     Raises
     ------
     OutputError
-        The links lead nowhere, or the path means standard output.
+        The links lead to themselves, or the path means standard output.
     """
     if str(path) == "-":
         raise OutputError(

@@ -235,3 +235,17 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(
     path.write_bytes(b"\xef\xbb\xbf" + SAMPLES[name])
     rows, summary = read(path)
     assert (len(rows), summary.format) == (1, name)
+
+
+def test_blanks_in_quotes_are_kept_where_columns_stand_under_each_other(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "f"
+    path.write_text(
+        "at  from  size  op  who\n"
+        '1   0     512   r   "a  b"\n'
+        '2   512   512   w   "a b"\n'
+    )
+    columns = "time=at:s,offset=from:B,size=size:B,op=op,cgroup=who"
+    rows, summary = read(path, "csv", columns=columns)
+    assert paths(rows, summary) == ["/a  b", "/a b"]

@@ -255,3 +255,10 @@ def test_sentences_are_no_table(tmp_path: Path) -> None:
     path.write_text("The time of each sector\nis not told in here 5\n")
     with pytest.raises(TraceError, match="does not tell what it is"):
         read(path)
+
+
+def test_a_number_of_thousands_of_digits_is_no_size() -> None:
+    # GIVEN a field beyond what Python makes an integer of
+    found = table("time,sector,bytes,op", f"0.5,8,{'9' * 5000},R", "0.6,16,4096,W")
+    # THEN the others say what the unit is
+    assert "size=bytes:B" in found

@@ -133,6 +133,10 @@ def test_a_file_of_more_leaves_than_the_caches_hold_changes_nothing() -> None:
     random = np.random.Generator(np.random.PCG64(1))
     columns.sector[:] = random.integers(0, 1 << 26, len(columns.sector))
     columns.op[:] = np.where(columns.op == READ, WRITE, columns.op)
+    for device in range(N_DEVICES):
+        # more than PREFETCH_LEAVES of 2 MiB, each 4096 sectors
+        leaves = np.unique(columns.sector[columns.device == device] >> 12)
+        assert len(leaves) > 1500
     found = run_engine(setup, columns)
     assert difference(run_reference(setup, columns), found) is None
 

@@ -80,7 +80,7 @@ OF_A_USER = ["service.write.base_ns=9000", "arrivals.mode=dependent"]
         (
             ["/test.slice/memory.high=64"],
             "/test.slice: memory.high = 64 is in bytes and less than a page, so "
-            "nothing fits; 64M are MiB",
+            'every charge is above it; "64M" would be in MiB',
         ),
         (["/test.slice/id=23", "/other/id=24"], "/other: no request"),
         (['assign=[{pid=5,cgroup="/a"}]'], "assign[0] matches no request"),

@@ -372,6 +372,17 @@ def test_opening_what_is_no_result_is_refused(tmp_path: Path) -> None:
         open_results(tmp_path)
 
 
+def test_parts_of_a_table_of_other_types_are_refused_in_one_line(place: Path) -> None:
+    run_to(place)
+    path = place / "histograms.parquet"
+    whole = pq.read_table(path)
+    counts = whole["count"].cast("float64")
+    index = whole.schema.get_field_index("count")
+    pq.write_table(whole.set_column(index, "count", counts), path)
+    with pytest.raises(OutputError, match=r"histograms.parquet: not the columns of"):
+        open_results(place).summary()
+
+
 def test_a_damaged_or_missing_table_is_named(place: Path) -> None:
     run_to(place)
     (place / "kills.parquet").write_bytes(b"PAR1 not at all")

@@ -203,8 +203,7 @@ cdef inline void rows_fold(Sim *sim) noexcept nogil:
     rows_count(sim, rows, length)
     alone.n_told += length
     alone.rows.length = 0
-    if length == alone.rows.capacity:
-        log_grow(&alone.rows, sim.accounts.length, sizeof(AloneRow))
+    log_grow(&alone.rows, sim.accounts.length, sizeof(AloneRow))
 
 
 cdef inline void alone_settle(Sim *sim) noexcept nogil:

@@ -39,6 +39,11 @@ cdef inline void memory_count(Sim *sim, uint32_t cgroup, int64_t pages) noexcept
         at = group.parent
 
 
+cdef inline bint pays_at_once(const Sim *sim, uint32_t payer) noexcept nogil:
+    """Tell whether a payer needs no stock: the root, if the machine's memory is enough."""
+    return payer == 0 and sim.groups[0].limit < 0
+
+
 cdef inline int64_t memory_room(
     const Sim *sim, uint32_t cgroup, int64_t wanted
 ) noexcept nogil:

@@ -17,7 +17,7 @@ cdef enum:
     # accounts whose counters and histograms fit the caches together
     NEAR_SHIFT = 7
     MAX_PARTS = 1 << 11
-    # items that are held, for many accounts and at most
+    # items that are held, for many accounts and at most: 16 or 24 MiB, twice
     ITEMS_AN_ACCOUNT = 8
     MAX_ITEMS = 1 << 20
 

@@ -21,6 +21,7 @@ from replay.engine._limits cimport (
     PAGE_SHIFT,
     kernel_pages,
     memory_count,
+    pays_at_once,
 )
 from replay.engine._pages cimport (
     LEAF_PAGES,
@@ -112,11 +113,6 @@ cdef inline Leaf *leaf_laid_out(Sim *sim, File *file, uint64_t page) noexcept no
                 )
                 memory_count(sim, owner, cost)
     return leaf
-
-
-cdef inline bint pays_at_once(const Sim *sim, uint32_t payer) noexcept nogil:
-    """Tell whether a payer's pages are counted one by one: the root's, without limit."""
-    return payer == 0 and sim.groups[0].limit < 0
 
 
 cdef inline bint write_at_hand(

@@ -23,7 +23,13 @@ from replay.engine._cache cimport (
 )
 from replay.engine._cache_types cimport CacheLeaf, File, Word
 from replay.engine._charge cimport CHARGE_OK, ChargeResult, charge_batch
-from replay.engine._limits cimport NODE_BYTES, PAGE_BYTES, kernel_pages, memory_count
+from replay.engine._limits cimport (
+    NODE_BYTES,
+    PAGE_BYTES,
+    kernel_pages,
+    memory_count,
+    pays_at_once,
+)
 from replay.engine._pages cimport (
     LEAF_PAGES,
     WORD_PAGES,
@@ -69,7 +75,7 @@ cdef inline ChargeResult page_add(
         if not shadow:
             nbytes += tree_missing(file, word, page) * NODE_BYTES
     n_pages = 1 + kernel_pages(sim, payer, nbytes)
-    if payer == 0 and sim.groups[0].limit < 0:
+    if pays_at_once(sim, payer):
         memory_count(sim, payer, n_pages)
     elif worker.stock_cgroup == payer and worker.stock_pages >= n_pages:
         worker.stock_pages -= n_pages

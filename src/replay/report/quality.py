@@ -167,7 +167,12 @@ def _lost(quality: Quality) -> list[str]:
     maybe = ""
     if quality.refused_bytes and not quality.damage:
         maybe = "; or they stood in what is damaged"
-    elif quality.events and not quality.events.keys() & _REQUESTS:
+    elif (
+        quality.events
+        and not quality.events.keys() & _REQUESTS
+        # a text has no others
+        and quality.notes.keys() <= {"message"}
+    ):
         maybe = (
             "; or they carry cgroup ids, which some versions of blkparse leave out of "
             "their text ('Bad fs action'): give the recording itself"

@@ -157,7 +157,7 @@ def _opened(
         with ParquetFile(
             path, memory_map=True, read_dictionary=list(dictionaries)
         ) as file:
-            if file.schema_arrow.names != TABLES[name].schema.names:
+            if _plain(file.schema_arrow) != _plain(TABLES[name].schema):
                 raise KeyError(name)
             yield file
     except KeyError:
@@ -168,6 +168,18 @@ def _opened(
     except (OSError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise OutputError(f"{path}: not a readable table ({reason})") from error
+
+
+def _plain(schema: pa.Schema) -> list[tuple[str, pa.DataType, bool]]:
+    """Return what columns hold, be it by dictionaries."""
+    return [
+        (
+            field.name,
+            field.type.value_type if pa.types.is_dictionary(field.type) else field.type,
+            field.nullable,
+        )
+        for field in schema
+    ]
 
 
 def _read(path: Path, name: str) -> pa.Table:

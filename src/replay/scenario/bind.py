@@ -202,7 +202,7 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
             f"{len(unknown)} cgroups have an id but no path: name them by --cgroups, a "
             "file of lines 'id path'"
         )
-    notes += capped(limit_notes(scenario, devices), "more io.max lines have no effect")
+    notes += capped(limit_notes(scenario, devices), "more notes on lines of io.max")
     notes += cost_notes(scenario, devices)
     notes += latency_notes(scenario, devices)
     notes += scheduler_notes(scenario)

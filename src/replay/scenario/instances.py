@@ -44,7 +44,7 @@ def other_payer(scenario: Scenario, path: str) -> str | None:
         return None
     if any(f"{bound}/".startswith(f"{path}/") for bound in paths):
         return None
-    return paths[0]
+    return " or ".join(dict.fromkeys(paths))
 
 
 def instance_cgroups(

@@ -83,7 +83,7 @@ def limit_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
 def cgroup_effect_notes(
     scenario: Scenario, devices: Sequence[int], lines: Sequence[tuple[str, str, int]]
 ) -> list[str]:
-    """Tell the same of lines of cgroups, and where another cgroup pays in their place.
+    """Tell which lines of cgroups have no effect, or that another cgroup pays instead.
 
     Parameters
     ----------

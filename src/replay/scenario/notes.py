@@ -163,10 +163,13 @@ def cgroup_notes(scenario: Scenario) -> list[str]:
             ]
             notes += capped(set_, f"more cgroups: {name} {WITHOUT}")
     small = [
-        f"{cgroup.path}: {name} = {value} is in bytes and less than a page, so nothing "
-        f"fits; {value}M are MiB"
+        f"{cgroup.path}: {name} = {value} is in bytes and less than a page, so {so}; "
+        f'"{value}M" would be in MiB'
         for cgroup in scenario.cgroups
-        for name in ("memory.max", "memory.high")
+        for name, so in (
+            ("memory.max", "nothing fits"),
+            ("memory.high", "every charge is above it"),
+        )
         if 0 < (value := key_value(cgroup, name) or 0) < PAGE_BYTES
     ]
     return notes + capped(small, "more limits are less than a page")

@@ -48,7 +48,7 @@ class Resolved(Struct, frozen=True):
 
 
 class Resolver(Struct, frozen=True, kw_only=True):
-    """Resolve batches of rows; it holds no state, so threads may share one.
+    """Resolve batches of rows; no batch changes it, so threads may share one.
 
     Attributes
     ----------

@@ -122,7 +122,8 @@ def size_units(
 
 def _by_values(field: str, values: Sequence[str]) -> str:
     """Guess by what a block device can be asked for: whole sectors."""
-    numbers = [int(one) for one in values if one.isdecimal() and one.isascii()]
+    # no number that is longer is a place or a length
+    numbers = [int(one) for one in values if re.fullmatch(r"[0-9]{1,20}", one)]
     some = [one for one in numbers if one]
     if not some or all(one % _SECTOR == 0 for one in some):
         return "B"

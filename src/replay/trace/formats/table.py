@@ -40,6 +40,7 @@ _TOO_LONG = re.compile(
 )
 _BLANKS = re.compile(rb"[ \t]+")
 _AT_LINE = re.compile(rb"(?m)^ | \r?$")
+_QUOTED = re.compile(rb'("[^"\r\n]*")')
 
 
 class _Feed:
@@ -307,8 +308,14 @@ def read_table(
 
 
 def one_blank(lines: bytes) -> bytes:
-    """Make columns that stand under each other ones with a single blank between."""
-    return _AT_LINE.sub(b"", _BLANKS.sub(b" ", lines))
+    """Make columns that stand under each other ones with a single blank between.
+
+    Blanks in quotes stay.
+    """
+    parts = _QUOTED.split(lines) if b'"' in lines else [lines]
+    # every other one is quoted
+    parts[::2] = [_BLANKS.sub(b" ", part) for part in parts[::2]]
+    return _AT_LINE.sub(b"", b"".join(parts))
 
 
 def blanks_vary(head: bytes) -> bool:
