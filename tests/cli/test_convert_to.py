@@ -48,8 +48,8 @@ def test_a_filter_for_what_is_not_there_is_one_line(capture: Path) -> None:
     done = run("convert", capture, "-o", capture / "t.arrow", "--cgroup", "/test.slyce")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
-        "Error: --cgroup /test.slyce: no cgroup of the trace is there: there are"
-        " /test.slice\n"
+        "Error: --cgroup /test.slyce: no cgroup of the trace is there: did you"
+        " mean /test.slice?\n"
     )
     assert not (capture / "t.arrow").exists()
 

@@ -37,7 +37,7 @@ Who was killed
   t=1.23s dd in /test.slice/b killed: memory.max of /test.slice, 256.0 KiB
 
 What failed
-  /test.slice/b: 1 request, 64.0 KiB, EIO, first at t=0.00s
+  /test.slice/b: 1 request, 64.0 KiB, EIO, first at t=1ms
 
 cgroups by I/O
   cgroup         requests      read    written  discarded  paid by  mem at end

@@ -280,7 +280,8 @@ cdef inline void lean_rows(Sim *sim, const Columns *columns) noexcept nogil:
         now = columns.issue_ns[i] if columns.issue_ns[i] >= 0 else columns.queue_ns[i]
         if row_arrives(sim, columns, i, now):
             prefetch_rows(sim, columns, i)
-            prefetch_pages(sim, columns, i)
+            if sim.lean.wide:
+                prefetch_pages(sim, columns, i)
             if now >= sim.lean.timer_ns:
                 lean_timers(sim, now)
             lean_row(sim, columns, i, now)

@@ -59,7 +59,7 @@ cdef inline void prefetch_pages(
         return
     file = &sim.devices[columns.device[i + WORD_AHEAD]].file
     page = columns.sector[i + WORD_AHEAD] >> SECTORS_PER_PAGE_SHIFT
-    if file.leaves.length < PREFETCH_LEAVES or page >> LEAF_SHIFT >= file.n_leaf_table:
+    if page >> LEAF_SHIFT >= file.n_leaf_table:
         return
     # mostly of the same file; if not, a line is fetched in vain
     later = columns.sector[i + LEAF_AHEAD] >> SECTORS_PER_PAGE_SHIFT
@@ -130,6 +130,8 @@ cdef inline void touches_run(Sim *sim, int64_t until) noexcept nogil:
         request.op = touch.op
         lean.n_frees -= touch.op != OP_WRITE
         memory_touch(sim, &request, event.when_ns)
+        if sim.devices[request.device].file.leaves.length > PREFETCH_LEAVES:
+            lean.wide = True
         touch.next = lean.free_touch
         lean.free_touch = event.payload
 

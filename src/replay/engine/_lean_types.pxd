@@ -89,6 +89,7 @@ cdef struct Lean:
     Arena touches
     uint32_t free_touch
     uint32_t n_frees        # touches that free pages
+    bint wide               # a file has more leaves than lie in the nearer caches
     Heap order              # of touches
     # by the place in the batch: when a write is served that had nothing to do when it
     # arrived; 0 = another one

@@ -5,6 +5,8 @@ from typing import Final
 
 _SIZES: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _TIMES: Final = (("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000))
+#: Moments before it are shown in milliseconds.
+_SHORT_NS: Final = 100_000_000
 
 
 def size_text(n_bytes: int) -> str:
@@ -57,7 +59,9 @@ def time_text(time_ns: int) -> str:
 
 
 def moment_text(time_ns: int) -> str:
-    """Show a time since the trace's start, for example ``t=1.23s``."""
+    """Show a time since the trace's start, for example ``t=1.23s`` or ``t=4.56ms``."""
+    if 0 < time_ns < _SHORT_NS:
+        return f"t={time_ns / 1e6:.3g}ms"
     return f"t={time_ns / 1e9:.2f}s"
 
 

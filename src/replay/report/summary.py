@@ -325,6 +325,8 @@ def _cgroups(top: Top[CgroupFacts], *, timed: bool) -> Iterable[RenderableType]:
     if times.row_count:
         yield _heading("Latency of their requests")
         yield Padding(times, (0, 0, 0, 2), expand=False)
+        if top.n_more:
+            yield _line(f"… and {count_text(top.n_more)} more")
 
 
 def _ios(issued: dict[str, int]) -> str:

@@ -38,11 +38,8 @@ def sweep_page(found: Sweep) -> RenderableType:
     if n_added:
         text += f", {n_added} more to find where it changes"
     parts: list[RenderableType] = [Text(plain(text))]
-    errors = {
-        sum(int(str(row["errors"])) for row in point.rows()) for point in found.points
-    }
     for knee in found.knees:
-        parts += [Text(), *_knee(knee, errors)]
+        parts += [Text(), *_knee(knee, _errors(found, knee))]
     parts += [Text(), _bold(_COLUMNS), _points(found)]
     refused = [point for point in found.points if point.error is not None]
     if refused:
@@ -55,6 +52,18 @@ def sweep_page(found: Sweep) -> RenderableType:
         parts.append(Text("\nEstimates and losses", style="bold"))
         parts += [_line(note) for note in notes]
     return Group(*parts)
+
+
+def _errors(found: Sweep, knee: Knee) -> set[int]:
+    """Return how many requests failed, along a key."""
+    return {
+        sum(int(str(row["errors"])) for row in point.rows())
+        for point in found.points
+        if all(
+            knee.others.get(axis.key, value) == value
+            for axis, value in zip(found.axes, point.values, strict=True)
+        )
+    }
 
 
 def _knee(knee: Knee, errors: Collection[int]) -> Iterable[RenderableType]:
@@ -104,8 +113,11 @@ def _broken(text: str, cgroup: str, value: int) -> str:
 def _points(found: Sweep) -> RenderableType:
     """List the points: sums over the cgroups, and the worst one's p99."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for axis in found.axes:
-        table.add_column(plain(axis.key), overflow="fold")
+    keys = [axis.key for axis in found.axes]
+    short = [key.rpartition("/")[2] for key in keys]
+    # the line above names them in full
+    for key in short if len(set(short)) == len(keys) else keys:
+        table.add_column(plain(key), overflow="fold")
     for name in ("kills", "errors", "charged", "waited", "worst p99"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("of", overflow="fold")

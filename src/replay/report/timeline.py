@@ -33,7 +33,8 @@ def timeline_line(result: Result) -> str | None:
     worst = _largest(timeline.append_column("waited_ns", waited), "waited_ns")
     if worst["waited_ns"]:
         parts.append(
-            f"{worst['cgroup']} waited most from {moment_text(worst['start_ns'])} on: "
+            f"{worst['cgroup']}'s requests that were done in the one from "
+            f"{moment_text(worst['start_ns'])} on had waited most: "
             f"{time_text(worst['waited_ns'])}"
         )
     below = timeline.filter(pc.not_equal(timeline["cgroup"], "/"))

@@ -199,8 +199,8 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
         names = [device_text(device) for device in devices]
     if unknown and not path_of_id.keys() - {0, ROOT_ID}:
         notes.append(
-            f"{len(unknown)} cgroups have an id but no path: name them by --cgroups, a "
-            "file of lines 'id path'"
+            f"{len(unknown)} cgroup{' has' if len(unknown) == 1 else 's have'} an id "
+            "but no path: name them by --cgroups, a file of lines 'id path'"
         )
     notes += capped(limit_notes(scenario, devices), "more notes on lines of io.max")
     notes += cost_notes(scenario, devices)
@@ -281,6 +281,8 @@ def _decided(scenario: Scenario, devices: list[int]) -> Scenario:
     """Fill in what the trace decides."""
     loop = any(is_loop(device) for device in devices)
     driver, trace, backing = scenario.driver, scenario.trace, scenario.backing
+    # what is no loop device had no worker that its requests waited for
+    traced_direct = None if loop else True
     loop = loop and driver.policy != PASS_THROUGH
     if driver.direct_io is None or driver.policy == PASS_THROUGH:
         driver = structs.replace(driver, direct_io=not loop)
@@ -289,7 +291,11 @@ def _decided(scenario: Scenario, devices: list[int]) -> Scenario:
     trace = structs.replace(
         trace,
         policy=trace.policy or driver.policy,
-        direct_io=driver.direct_io if trace.direct_io is None else trace.direct_io,
+        direct_io=next(
+            one
+            for one in (trace.direct_io, traced_direct, driver.direct_io)
+            if one is not None
+        ),
         kernel=trace.kernel or driver.kernel,
         devices=tuple(devices),
     )

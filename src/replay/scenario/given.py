@@ -198,11 +198,21 @@ def read_toml(path: str | Path) -> dict[str, object]:
         what, _, where = str(error).removesuffix(")").rpartition(" (at ")
         if not where.startswith("line"):
             where = f"line {len(text.splitlines())}"
-        reason = f"{where}: {_one_line(what)}"
+        reason = f"{where}: {_one_line(what)}{_unquoted(text, where)}"
     except (ValueError, RecursionError):
         # an integer of thousands of digits, or thousands of nested brackets
         reason = "not a scenario: a number or a nesting beyond all limits"
     raise ScenarioError(f"{path}: {reason}")
+
+
+def _unquoted(text: str, where: str) -> str:
+    """Say what is missing where a number with a unit stands without quotes."""
+    found = re.match(r"line (\d+)", where)
+    lines = text.splitlines()
+    if not found or not 0 < int(found[1]) <= len(lines):
+        return ""
+    value = re.search(r"=\s*(\d[\w.]*[A-Za-z])\s*(#.*)?$", lines[int(found[1]) - 1])
+    return f'; put it in quotes: "{value[1]}"' if value else ""
 
 
 def flatten(

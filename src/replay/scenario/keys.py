@@ -85,7 +85,7 @@ KEYS: Final = (
     Key(
         "trace.direct_io", kinds.BOOLEAN, None, "",
         "whether the loop device used direct I/O when the trace was taken",
-        "as driver.direct_io",
+        "as driver.direct_io for loop devices, true for others",
     ),
     Key(
         "trace.kernel", kinds.KERNEL, None, "",

@@ -237,8 +237,8 @@ def trace_notes(
     unqueued = summary.quality.unmatched.get("issue_without_queue", 0)
     if unqueued:
         notes.append(
-            f"{unqueued:,} requests were not seen to be queued: their bios are not "
-            "counted as ios"
+            f"{unqueued:,} request{' was' if unqueued == 1 else 's were'} not seen to "
+            "be queued: of such no bios are counted as ios"
         )
     known = [f"{path}: {text}" for path, text in idle.items()]
     notes += _vain_rules(summary, assigns, processes) if assigns else []

@@ -115,9 +115,15 @@ class Wanted:
                 FOREVER_NS if end is None else end,
             )
             if self._window[0] >= self._window[1]:
-                raise TraceError(
-                    f"--from {filters.begin} --until {filters.end}: nothing is between"
-                )
+                said = [
+                    f"{option} {text}"
+                    for option, text in (
+                        ("--from", filters.begin),
+                        ("--until", filters.end),
+                    )
+                    if text is not None
+                ]
+                raise TraceError(f"{' '.join(said)}: nothing is between")
         self._devices = _devices(filters.devices, summary)
         self._cgroups = _cgroups(filters.cgroups, summary)
         self._processes = (
@@ -309,5 +315,8 @@ def _is_sector(text: str) -> bool:
 
 def _near(text: str, known: Iterable[str]) -> str:
     names = sorted(known)
-    near = difflib.get_close_matches(text, names, n=3) or names[:5]
-    return f": there are {', '.join(near)}" if near else ""
+    near = difflib.get_close_matches(text, names, n=3)
+    if near:
+        return f": did you mean {' or '.join(near)}?"
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return f": there are {', '.join(names[:5])}{more}" if names else ""

@@ -33,7 +33,10 @@ _WORDS: Final = {
         *("hostname", "host"),
     ),
     "device": ("device", "dev", "disk", "drive"),
-    "process": ("comm", "process", "processname", "command", "cmd", "program", "exe"),
+    "process": (
+        *("comm", "process", "processname", "proc", "task", "command", "cmd"),
+        *("program", "exe"),
+    ),
 }
 #: The order in which they are written.
 _ORDER: Final = (
