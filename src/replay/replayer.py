@@ -51,7 +51,8 @@ def run(
     cgroups : path or None
         File of "id path" lines, for a trace that is given by its path.
     output : path or None
-        Directory to make for the tables; it appears whole or not at all.
+        Directory to make for the tables; it appears whole or not at all. Tables of more
+        than 131,072 rows are then read from there when they are asked for.
     overwrite : bool
         Whether a result that is there may be replaced.
     requests : bool

@@ -383,6 +383,21 @@ def test_parts_of_a_table_of_other_types_are_refused_in_one_line(place: Path) ->
         open_results(place).summary()
 
 
+def test_a_result_does_not_show_the_tables_of_one_that_took_its_place(
+    place: Path,
+) -> None:
+    run_to(place)
+    first = open_results(place)
+    kills = first.kills
+    # WHEN another run writes there before all of the first was read
+    run_to(place, overwrite=True, n_requests=3)
+    # THEN what was read stays, the rest is refused, and the other is there
+    assert first.kills is kills
+    with pytest.raises(OutputError, match="another result was written there meanwhile"):
+        _ = first.latency
+    assert open_results(place).latency.num_rows
+
+
 def test_a_damaged_or_missing_table_is_named(place: Path) -> None:
     run_to(place)
     (place / "kills.parquet").write_bytes(b"PAR1 not at all")

@@ -25,12 +25,17 @@ class StoredTables(Mapping[str, pa.Table]):
         Holds the Parquet files.
     known : mapping of str to pyarrow.Table
         Tables that are in memory already.
+
+    Notes
+    -----
+    Reading raises `OutputError` if another result was written there meanwhile.
     """
 
     def __init__(
         self, directory: Path, known: Mapping[str, pa.Table] | None = None
     ) -> None:
         self.directory = directory
+        self._written = _written(directory)
         self._tables = dict(known or {})
         self._names = [
             name
@@ -43,7 +48,7 @@ class StoredTables(Mapping[str, pa.Table]):
         if name not in self._names:
             raise KeyError(name)
         if name not in self._tables:
-            self._tables[name] = _read(self.directory / TABLES[name].file, name)
+            self._tables[name] = _read(self._file(name), name)
         return self._tables[name]
 
     def parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -56,10 +61,17 @@ class StoredTables(Mapping[str, pa.Table]):
             return
         schema = TABLES[name].schema
         texts = [key for key in columns if pa.types.is_string(schema.field(key).type)]
-        path = self.directory / TABLES[name].file
-        with _opened(path, name, dictionaries=texts) as file:
+        with _opened(self._file(name), name, dictionaries=texts) as file:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group, columns, use_threads=False)
+
+    def _file(self, name: str) -> Path:
+        if _written(self.directory) != self._written:
+            raise OutputError(
+                f"{self.directory}: another result was written there meanwhile: open "
+                "it anew, or give each run an output of its own"
+            )
+        return self.directory / TABLES[name].file
 
     def __contains__(self, name: object) -> bool:
         """Tell without reading."""
@@ -72,6 +84,15 @@ class StoredTables(Mapping[str, pa.Table]):
     def __len__(self) -> int:
         """Return the number of tables."""
         return len(self._names)
+
+
+def _written(directory: Path) -> tuple[int, int] | None:
+    """Tell one result in a directory from the next; None if there is none."""
+    try:
+        found = (directory / RUN_FILE).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def open_results(outdir: str | Path) -> Result:
