@@ -173,6 +173,20 @@ def test_trace_without_loop_devices_is_one_device_with_direct_io() -> None:
     assert not binding.setup.tmpfs
 
 
+def test_a_disk_had_no_loop_worker_that_its_requests_waited_for() -> None:
+    # GIVEN a disk's trace, replayed as that of a loop device
+    disk = make_trace([{"device": DISK}])
+    asked = {"driver": {"direct_io": False}, "backing": {"filesystem": "tmpfs"}}
+    setup = bound(disk, asked).setup
+    # THEN its latencies are its own; what was a loop device's is as the driver is now
+    assert (setup.direct_io, setup.trace_direct_io) == (False, True)
+    loop = bound(make_trace(), {"driver": {"direct_io": True}}).setup
+    assert (loop.direct_io, loop.trace_direct_io) == (True, True)
+    # AND what the user says holds
+    told = bound(disk, {**asked, "trace": {"direct_io": False}}).setup
+    assert not told.trace_direct_io
+
+
 def test_one_device_that_is_one_keeps_its_name() -> None:
     binding = bound(make_trace([{"device": DISK}]))
     assert binding.one_device
