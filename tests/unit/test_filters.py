@@ -152,6 +152,8 @@ def test_what_is_left_out_is_counted(trace: Trace, tmp_path: Path) -> None:
         ({"begin": "soon"}, "--from soon: is neither seconds"),
         ({"begin": "2020-13-40T00:00"}, "there is no such time"),
         ({"begin": "3", "end": "2"}, "nothing is between"),
+        ({"end": "0"}, "--until 0: nothing is between"),
+        ({"begin": "999"}, "--from 999: the trace ends 5 s after its start"),
         ({"devices": ["7:9"]}, "--device 7:9: is not in the trace: did you mean 7:"),
         ({"cgroups": ["/c"]}, "no cgroup of the trace is there: there are /a"),
         ({"cgroups": ["99"]}, "--cgroup 99: is not in the trace"),

@@ -124,6 +124,12 @@ class Wanted:
                     if text is not None
                 ]
                 raise TraceError(f"{' '.join(said)}: nothing is between")
+            length_ns = summary.end_ns - summary.start_ns
+            if self._window[0] > length_ns:
+                raise TraceError(
+                    f"--from {filters.begin}: the trace ends"
+                    f" {length_ns / SECOND_NS:g} s after its start"
+                )
         self._devices = _devices(filters.devices, summary)
         self._cgroups = _cgroups(filters.cgroups, summary)
         self._processes = (
