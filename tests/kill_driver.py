@@ -68,13 +68,13 @@ def kill_before(step: int) -> None:
 
 def main() -> None:
     directory, traces = Path(sys.argv[1]), Path(sys.argv[2])
-    inline_batches()
-    assert not batch_of(traces, directory / "whole", None)
-    step = 1
-    while batch_of(traces, directory / str(step), step):
-        batch_of(traces, directory / str(step), 1 + step * 7 % 61)
-        assert not batch_of(traces, directory / str(step), None)
-        step += 1
+    with inline_batches():
+        assert not batch_of(traces, directory / "whole", None)
+        step = 1
+        while batch_of(traces, directory / str(step), step):
+            batch_of(traces, directory / str(step), 1 + step * 7 % 61)
+            assert not batch_of(traces, directory / str(step), None)
+            step += 1
     print(step)
 
 

@@ -41,14 +41,20 @@ class Inline:
             return Outcome(tag=tag, error=error)
 
 
-def inline_batches() -> None:
+@contextmanager
+def inline_batches() -> Iterator[None]:
     """Let batches of this process do without workers, which take time to start."""
 
     @contextmanager
     def runner(jobs: int | None, cluster: str | None) -> Iterator[Inline]:
         yield Inline()
 
+    usual = batch_module._runner
     batch_module._runner = runner
+    try:
+        yield
+    finally:
+        batch_module._runner = usual
 
 
 def tables(path: Path | str) -> dict[str, pa.Table]:

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from replay.cli.main import cli
-from replay.dataset import batch as batch_module
 from same_dataset import TRACES, inline_batches
 
 SEED = str(TRACES / "seed-unlimited")
@@ -17,10 +16,8 @@ SEED = str(TRACES / "seed-unlimited")
 
 @pytest.fixture(scope="module", autouse=True)
 def _inline() -> Iterator[None]:
-    usual = batch_module._runner
-    inline_batches()
-    yield
-    batch_module._runner = usual
+    with inline_batches():
+        yield
 
 
 def test_it_says_what_it_did(runner: CliRunner, tmp_path: Path) -> None:

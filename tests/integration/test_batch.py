@@ -29,10 +29,8 @@ POLICIES = ("root", "naive", "per-cgroup", "enospc")
 
 @pytest.fixture(scope="module", autouse=True)
 def _inline() -> Iterator[None]:
-    usual = batch_module._runner
-    inline_batches()
-    yield
-    batch_module._runner = usual
+    with inline_batches():
+        yield
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Files of a dataset that are damaged or gone: each is named, and nothing is lost."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +13,15 @@ from same_dataset import assert_equal, inline_batches
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of one trace."""
-    inline_batches()
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Of one trace; what is added to it is replayed in this process, too."""
     directory = tmp_path_factory.mktemp("dataset")
     for name, count in (("one", 20), ("two", 30)):
         (directory / name).mkdir()
         write_set(directory / name, "loop0", cpu0=writes(count))
-    replay.batch(directory / "one", output=directory / "dataset")
-    return directory / "dataset"
+    with inline_batches():
+        replay.batch(directory / "one", output=directory / "dataset")
+        yield directory / "dataset"
 
 
 def garbled(data: bytes) -> bytes:

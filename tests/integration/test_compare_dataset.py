@@ -11,7 +11,6 @@ from click.testing import CliRunner, Result
 
 import replay
 from replay.cli.main import cli
-from replay.dataset import batch as batch_module
 from replay.dataset.compare import VARIES, compare_scenarios
 from replay.errors import OutputError
 from same_dataset import TRACES, inline_batches
@@ -40,10 +39,8 @@ tasks = [{ comm = "dd", rss = "1M" }]
     lines = [f"{name},{s}.toml" for name in (*NAMES, "bad") for s in (ROOT, OWN)]
     pairs = folder / "pairs.csv"
     pairs.write_text("trace,scenario\n" + "\n".join([*lines, "alone,root.toml"]) + "\n")
-    usual = batch_module._runner
-    inline_batches()
-    replay.batch(output=folder / "out", pairs=pairs)
-    batch_module._runner = usual
+    with inline_batches():
+        replay.batch(output=folder / "out", pairs=pairs)
     return folder
 
 
@@ -152,10 +149,8 @@ def test_keys_that_differ_for_some_traces_say_so(tmp_path: Path) -> None:
             (tmp_path / f"{trace}-{name}.toml").write_text(text)
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("trace,scenario\na,a-x.toml\na,a-y.toml\nb,b-x.toml\nb,b-y.toml\n")
-    usual = batch_module._runner
-    inline_batches()
-    replay.batch(output=tmp_path / "out", pairs=pairs)
-    batch_module._runner = usual
+    with inline_batches():
+        replay.batch(output=tmp_path / "out", pairs=pairs)
     found = replay.open_dataset(tmp_path / "out").compare("*-x", "*-y")
     assert found.scenario == {"backing.size": ("8M", VARIES)}
 
