@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from replay.engine._arena cimport (
+from replay.engine.structures.arena cimport (
     Arena,
     KeyMap,
     arena_add,

@@ -18,7 +18,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
-from replay.engine._arena cimport (
+from replay.engine.structures.arena cimport (
     Arena,
     KeyMap,
     arena_add,

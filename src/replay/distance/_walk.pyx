@@ -4,7 +4,7 @@ from libc.stdint cimport int8_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from replay.distance._disk cimport Disk, disk_close, disk_has, disk_open, disk_set
-from replay.engine._types cimport NOT_REPLAYED
+from replay.engine.state.sim cimport NOT_REPLAYED
 from replay.distance._stack cimport (
     NO_MEMORY,
     LruStack,

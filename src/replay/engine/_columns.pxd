@@ -1,6 +1,6 @@
 """A batch's columns as pointers."""
 
-from replay.engine._types cimport Columns
+from replay.engine.state.rows cimport Columns
 
 
 cdef class Batch:

@@ -4,31 +4,33 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
-from replay.engine._alone cimport alone_open, alone_settle
-from replay.engine._bfq_open cimport bfq_open
-from replay.engine._buckets cimport BucketRow, buckets_bytes
-from replay.engine._charge cimport stocks_drain
 from replay.engine._columns cimport Batch
-from replay.engine._cost_open cimport cost_bytes, costs_open
-from replay.engine._cache_types cimport PageLists
-from replay.engine._cost_types cimport CostRow
-from replay.engine._dirty cimport dirty_load
-from replay.engine._fill cimport groups_fill, tasks_fill
-from replay.engine._latency_open cimport latencies_open
-from replay.engine._lean cimport lean_open, lean_rows
-from replay.engine._loop cimport run_rows, run_some
-from replay.engine._policies cimport is_kernel_pid
-from replay.engine._policies_load cimport devices_load, policies_load
-from replay.engine._queue_types cimport Wait
-from replay.engine._samples cimport samples_fold
-from replay.engine._sim cimport out_of_memory, sim_close, sim_open
-from replay.engine._streams cimport release_next
-from replay.engine._tables cimport LatencyRow, arena_bytes, latency_bytes
-from replay.engine._throttle_open cimport throttle_open
-from replay.engine._stream_types cimport Stream
-from replay.engine._timeline cimport timeline_cut, timeline_open
-from replay.engine._timeline_state cimport TimelineRow
-from replay.engine._types cimport (
+from replay.engine.charging.charge cimport stocks_drain
+from replay.engine.controllers.bfq_open cimport bfq_open
+from replay.engine.controllers.iocost_open cimport cost_bytes, costs_open
+from replay.engine.controllers.iolatency_open cimport latencies_open
+from replay.engine.controllers.iomax_open cimport throttle_open
+from replay.engine.counting.bucket_rows cimport BucketRow, buckets_bytes
+from replay.engine.counting.latencies cimport samples_fold
+from replay.engine.counting.latency_rows cimport LatencyRow, arena_bytes, latency_bytes
+from replay.engine.counting.timeline cimport timeline_cut, timeline_open
+from replay.engine.counting.waits cimport waits_fold
+from replay.engine.driver.policies cimport is_kernel_pid
+from replay.engine.driver.policies_open cimport devices_load, policies_load
+from replay.engine.pages.dirty cimport dirty_load
+from replay.engine.pages.writeback cimport files_sync
+from replay.engine.run.fill cimport groups_fill, tasks_fill
+from replay.engine.run.loop cimport run_rows, run_some
+from replay.engine.run.open_close cimport sim_close, sim_open
+from replay.engine.shortcuts.bulk cimport alone_open, alone_settle
+from replay.engine.shortcuts.lean cimport lean_open, lean_rows
+from replay.engine.state.counts cimport Failure, Kill
+from replay.engine.state.failed cimport out_of_memory
+from replay.engine.state.iocost cimport CostRow
+from replay.engine.state.pages cimport PageLists
+from replay.engine.state.queues cimport Wait
+from replay.engine.state.rows cimport Columns
+from replay.engine.state.sim cimport (
     N_IO,
     SIM_END_RANGE,
     SIM_ID_RANGE,
@@ -40,16 +42,14 @@ from replay.engine._types cimport (
     SIM_TIME_RANGE,
     Account,
     Charge,
-    Columns,
     Done,
-    Failure,
     Group,
-    Kill,
     Sim,
     Worker,
 )
-from replay.engine._waits cimport waits_fold
-from replay.engine._writeback cimport files_sync
+from replay.engine.state.stream_types cimport Stream
+from replay.engine.state.streams cimport release_next
+from replay.engine.state.timeline cimport TimelineRow
 
 from replay.engine.setup import ServiceModel
 from replay.errors import ModelError

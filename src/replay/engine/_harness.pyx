@@ -3,39 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from replay.engine._arena cimport (
-    Arena,
-    KeyMap,
-    arena_add,
-    arena_close,
-    arena_open,
-    keymap_close,
-    keymap_get,
-    keymap_open,
-    keymap_set,
-)
-from replay.engine._cache_types cimport File, Leaf, Word
-from replay.engine._flat cimport flat_add, flat_tell
-from replay.engine._heap cimport (
-    RANK_KIND_SHIFT,
-    Event,
-    Heap,
-    heap_close,
-    heap_open,
-    heap_pop,
-    heap_push,
-)
-from replay.engine._histogram cimport (
-    Histograms,
-    bucket_midpoint,
-    bucket_of,
-    histogram_add,
-    histogram_at,
-    histograms_close,
-    histograms_open,
-)
-from replay.engine._lean_types cimport Flat
-from replay.engine._pages cimport (
+from replay.engine.pages.owners cimport (
     file_close,
     file_open,
     leaf_get,
@@ -46,7 +14,38 @@ from replay.engine._pages cimport (
     word_owner,
     word_put,
 )
-from replay.engine._reading cimport (
+from replay.engine.state.pages cimport File, Leaf, Word
+from replay.engine.structures.arena cimport (
+    Arena,
+    KeyMap,
+    arena_add,
+    arena_close,
+    arena_open,
+    keymap_close,
+    keymap_get,
+    keymap_open,
+    keymap_set,
+)
+from replay.engine.structures.flat_histogram cimport Flat, flat_add, flat_tell
+from replay.engine.structures.heap cimport (
+    RANK_KIND_SHIFT,
+    Event,
+    Heap,
+    heap_close,
+    heap_open,
+    heap_pop,
+    heap_push,
+)
+from replay.engine.structures.histogram cimport (
+    Histograms,
+    bucket_midpoint,
+    bucket_of,
+    histogram_add,
+    histogram_at,
+    histograms_close,
+    histograms_open,
+)
+from replay.engine.structures.histogram_read cimport (
     Reading,
     reading_close,
     reading_of,

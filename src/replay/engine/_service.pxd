@@ -5,8 +5,15 @@ In the trace's order, before any replay; `linear` service stands beside it.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from replay.engine._arena cimport Arena, KeyMap, arena_add, keymap_get, keymap_set
-from replay.engine._types cimport NOT_REPLAYED, OP_FLUSH, OP_READ, OP_WRITE, Columns
+from replay.engine.state.rows cimport Columns
+from replay.engine.state.sim cimport NOT_REPLAYED, OP_FLUSH, OP_READ, OP_WRITE
+from replay.engine.structures.arena cimport (
+    Arena,
+    KeyMap,
+    arena_add,
+    keymap_get,
+    keymap_set,
+)
 
 cdef enum:
     NS_PER_BYTE_SHIFT = 20

@@ -2,8 +2,13 @@
 
 from libc.stdint cimport int64_t
 
-from replay.engine._arena cimport arena_close, arena_open, keymap_close, keymap_open
 from replay.engine._columns cimport Batch
+from replay.engine.structures.arena cimport (
+    arena_close,
+    arena_open,
+    keymap_close,
+    keymap_open,
+)
 
 from replay.engine.setup import Policy, ServiceModel
 

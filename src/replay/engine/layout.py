@@ -1,4 +1,4 @@
-"""The structs of ``_types.pxd`` that leave the engine, as numpy dtypes, and back.
+"""The structs of ``state/sim.pxd`` that leave the engine, as numpy dtypes, and back.
 
 `raw_tables` turns them into the columns of `replay.engine.raw`, sorted by their keys.
 A test holds every size against the compiler's.
@@ -21,7 +21,7 @@ from replay.engine.raw import (
 from replay.engine.setup import PAGE_BYTES, Policy, Setup, Stage
 
 N_OPS: Final = 8
-#: ``WorkerKind`` of ``_types.pxd``.
+#: ``WorkerKind`` of ``state/sim.pxd``.
 WORKER_BURST: Final = 3
 
 

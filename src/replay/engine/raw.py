@@ -10,7 +10,7 @@ Raw = dict[str, dict[str, NDArray[np.generic]]]
 
 IO_COLUMNS: Final = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
 COST_COLUMNS: Final = ("usage_us", "wait_us", "indebt_us", "indelay_us")
-#: Buckets of an octave in the histograms: SUB of ``_histogram.pxd``.
+#: Buckets of an octave in the histograms: SUB of ``structures/histogram.pxd``.
 SUB_BUCKETS: Final = 64
 PERCENTILES: Final = {"p50_ns": 500, "p90_ns": 900, "p99_ns": 990, "p999_ns": 999}
 

@@ -4,7 +4,7 @@ A Q opens a *queued* slot (a bio, a request from its G on). M, F and X merge and
 queued slots. A D makes one *issued*, or opens one of which no Q was seen; C makes it
 *done*, R queued again (``_events.pxd``). Slots are found by the keys of ``_table.pxd``.
 
-Rows leave in the order of (issue, else queue) time (``_rows.pxd``). Two lists hold
+Rows leave in the order of (issue, else queue) time (``state/row_checks.pxd``). Two lists hold
 them::
 
     issue order   fifo_head -> slot -> slot -> fifo_tail     by Slot.after

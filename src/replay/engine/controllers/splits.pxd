@@ -1,0 +1,42 @@
+"""What is left of a split request passes ``io.max`` below once more, as an I/O.
+
+Its bytes are paid, so that limits of I/Os alone hold it. Sources: block/blk-throttle.h:
+blk_should_throtl(), block/blk-throttle.c:tg_within_bps_limit(), throtl_charge_bio(),
+v6.1.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t
+
+from replay.engine.controllers.iomax cimport direction_of, throttle_enter
+from replay.engine.state.requests cimport request_at
+from replay.engine.state.sim cimport Request, Sim
+from replay.engine.state.split_counts cimport extra_ios
+
+
+cdef inline bint limits_ios(const Sim *sim, int32_t index, int rw) noexcept nogil:
+    """Tell whether any limit from one up is of I/Os."""
+    while index >= 0:
+        if sim.limits[index].directions[rw].iops >= 0:
+            return True
+        index = sim.limits[index].parent
+    return False
+
+
+cdef inline bint rest_passes(
+    Sim *sim, uint32_t slot, int32_t index, int64_t now
+) noexcept nogil:
+    """Pass what is left of a request that passed ``io.max`` once more; tell if it does.
+
+    Of direct I/O `next_page` is how often it passed: no page of it is touched.
+    """
+    cdef Request *request = request_at(sim, slot)
+    while True:
+        request.next_page += 1
+        if (
+            request.nbytes <= sim.set.max_bytes
+            or <int64_t> request.next_page > extra_ios(sim, request)
+            or not limits_ios(sim, index, direction_of(request))
+        ):
+            return True
+        if not throttle_enter(sim, slot, index, now):
+            return False

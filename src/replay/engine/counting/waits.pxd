@@ -1,0 +1,158 @@
+"""Who waited for whom: ns and incidents by both cgroups and the resource.
+
+Where there are few cgroups, sums are added up in a table and become a `Wait` when
+somebody looks. A row is what all waited for one: who leaves a queue adds to one row.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc
+
+from replay.engine.state.queues cimport Wait, WaitCell
+from replay.engine.state.sim cimport N_RESOURCES, RESOURCE_LOCK, Sim
+from replay.engine.structures.arena cimport arena_add, keymap_get, keymap_set
+
+cdef enum:
+    MAX_TABLE_CGROUPS = 256     # 7 MB, of which only what is used is ever touched
+    # two that share a lock wait alike for one another: they stand there once
+    LOCK_PAIRS = N_RESOURCES
+    N_TABLES = N_RESOURCES + 1
+
+
+cdef inline bint waits_open(Sim *sim) noexcept nogil:
+    """Make the table of waits where there are few cgroups; tell if there was memory."""
+    cdef size_t n = sim.n_cgroups + 1       # and the one called n_cgroups, see _server
+    if n > MAX_TABLE_CGROUPS:
+        return True
+    sim.wait_rows = <uint8_t *> calloc(N_TABLES * n, 1)
+    sim.wait_cells = <WaitCell *> calloc(N_TABLES * n * n, sizeof(WaitCell))
+    return sim.wait_rows != NULL and sim.wait_cells != NULL
+
+
+cdef inline uint32_t wait_of(
+    Sim *sim, uint32_t waiting, uint32_t blocking, uint8_t resource
+) noexcept nogil:
+    """Return the index of the Wait of two cgroups on a resource; makes it."""
+    cdef uint64_t key = <uint64_t> resource << 56 | <uint64_t> waiting << 28 | blocking
+    cdef uint32_t index = keymap_get(&sim.wait_map, key)
+    cdef Wait *wait
+    if index == 0:
+        index = arena_add(&sim.waits)
+        wait = (<Wait *> sim.waits.data) + index
+        wait.waiting = waiting
+        wait.blocking = blocking
+        wait.resource = resource
+        if index != 0:
+            keymap_set(&sim.wait_map, key, index)
+    return index
+
+
+cdef inline void wait_count(
+    Sim *sim,
+    uint32_t waiting,
+    uint32_t blocking,
+    uint8_t resource,
+    int64_t wait_ns,
+    int64_t count,
+) noexcept nogil:
+    """Add to a Wait."""
+    cdef uint32_t index = wait_of(sim, waiting, blocking, resource)
+    cdef Wait *wait = (<Wait *> sim.waits.data) + index
+    wait.wait_ns += wait_ns
+    wait.count += count
+
+
+cdef inline WaitCell *wait_row(
+    Sim *sim, uint32_t blocking, uint32_t table
+) noexcept nogil:
+    """Return, by cgroup, what was waited for one on a resource; there is a table."""
+    cdef size_t n = sim.n_cgroups + 1
+    cdef size_t row = table * n + blocking
+    sim.wait_rows[row] = 1
+    return sim.wait_cells + row * n
+
+
+cdef inline void cell_add(
+    Sim *sim,
+    uint32_t waiting,
+    uint32_t blocking,
+    uint32_t table,
+    int64_t wait_ns,
+    int64_t count,
+) noexcept nogil:
+    """Add a wait to the table, which is there."""
+    cdef WaitCell *cell = wait_row(sim, blocking, table) + waiting
+    cell.wait_ns += wait_ns
+    cell.count += count
+
+
+cdef inline void wait_more(
+    Sim *sim,
+    uint32_t waiting,
+    uint32_t blocking,
+    uint8_t resource,
+    int64_t wait_ns,
+    int64_t count,
+) noexcept nogil:
+    """Charge a wait to the one that blocked."""
+    if sim.wait_cells == NULL:
+        wait_count(sim, waiting, blocking, resource, wait_ns, count)
+    else:
+        cell_add(sim, waiting, blocking, resource, wait_ns, count)
+
+
+cdef inline void wait_add(
+    Sim *sim,
+    uint32_t waiting,
+    uint32_t blocking,
+    uint8_t resource,
+    int64_t wait_ns,
+    int64_t count,
+) noexcept nogil:
+    """Charge a wait to the one that blocked; nothing if nobody waited."""
+    if wait_ns > 0:
+        wait_more(sim, waiting, blocking, resource, wait_ns, count)
+
+
+cdef inline void wait_pair_add(
+    Sim *sim, uint32_t a, uint32_t b, int64_t wait_ns, int64_t count
+) noexcept nogil:
+    """Charge to two what each waited for the other, on the shared lock."""
+    if sim.wait_cells == NULL:
+        wait_count(sim, a, b, RESOURCE_LOCK, wait_ns, count)
+        wait_count(sim, b, a, RESOURCE_LOCK, wait_ns, count)
+    else:
+        cell_add(sim, b, a, LOCK_PAIRS, wait_ns, count)
+
+
+cdef inline void row_fold(
+    Sim *sim, uint32_t blocking, uint32_t table, WaitCell *row
+) noexcept nogil:
+    """Add a row of the table to the Waits, and empty it."""
+    cdef uint32_t waiting
+    cdef WaitCell one
+    cdef uint8_t resource = <uint8_t> table
+    if table == LOCK_PAIRS:
+        resource = RESOURCE_LOCK
+    for waiting in range(sim.n_cgroups + 1):
+        one = row[waiting]
+        if one.wait_ns == 0 and one.count == 0:
+            continue
+        row[waiting].wait_ns = row[waiting].count = 0
+        wait_count(sim, waiting, blocking, resource, one.wait_ns, one.count)
+        if table == LOCK_PAIRS:
+            wait_count(sim, blocking, waiting, resource, one.wait_ns, one.count)
+
+
+cdef inline void waits_fold(Sim *sim) noexcept nogil:
+    """Bring all Waits up to date."""
+    cdef size_t n = sim.n_cgroups + 1
+    cdef uint32_t table, blocking
+    if sim.wait_cells == NULL:
+        return
+    for table in range(N_TABLES):
+        for blocking in range(sim.n_cgroups + 1):
+            if sim.wait_rows[table * n + blocking]:
+                sim.wait_rows[table * n + blocking] = 0
+                row_fold(
+                    sim, blocking, table, sim.wait_cells + (table * n + blocking) * n
+                )

@@ -1,0 +1,150 @@
+"""How far a read of a cached file reads ahead. See reference/readahead.py.
+
+Source: mm/readahead.c:ondemand_readahead(), do_page_cache_ra(),
+try_context_readahead(), mm/filemap.c:page_cache_next_miss(), page_cache_prev_miss(),
+v6.1.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+from replay.engine.pages.cache cimport cache_has
+from replay.engine.state.pages cimport File, Window
+
+
+cdef enum:
+    SECTORS = 8                 # of a page
+
+cdef struct Extent:
+    # pages to read where they are missing
+    int64_t start
+    int64_t n_pages
+    int64_t marked              # the page to mark
+
+
+cdef inline int64_t first_size(int64_t wanted, int64_t most) noexcept nogil:
+    """Return the size of a first window."""
+    cdef int64_t size = 1
+    while size < wanted:
+        size *= 2
+    if size <= most // 32:
+        return size * 4
+    return size * 2 if size <= most // 4 else most
+
+
+cdef inline int64_t next_size(int64_t size, int64_t most) noexcept nogil:
+    """Return the size of the window behind another one."""
+    if size < most // 16:
+        return 4 * size
+    return 2 * size if size <= most // 2 else most
+
+
+cdef inline int64_t cached_before(
+    File *file, int64_t index, int64_t most
+) noexcept nogil:
+    """Count the cached pages directly before one; ``most - 1`` if there are more."""
+    cdef int64_t distance
+    for distance in range(1, most + 1):
+        if distance > index:
+            return index
+        if not cache_has(file, <uint64_t> (index - distance)):
+            return distance - 1
+    return most - 1
+
+
+cdef inline int64_t next_missing(
+    File *file, int64_t index, int64_t most
+) noexcept nogil:
+    """Return the first missing page, or the last of the most that are looked at."""
+    cdef int64_t page
+    for page in range(index, index + most):
+        if not cache_has(file, <uint64_t> page):
+            return page
+    return index + most - 1
+
+
+cdef inline bint read_ahead(
+    File *file,
+    int64_t index,
+    int64_t wanted,
+    bint marked,
+    int64_t most,
+    int64_t io_pages,
+    Extent *extent,
+) noexcept nogil:
+    """Move the window on; tell whether there is anything to read.
+
+    Parameters
+    ----------
+    file : File*
+    index : int64_t
+        The page that is missing, or that had the mark (``marked``).
+    wanted : int64_t
+        Pages from there to the end of the read.
+    marked : bint
+    most : int64_t
+        The largest window, more than 0.
+    io_pages : int64_t
+        The largest request of the device, which a read beyond the window may fill.
+    extent : Extent*
+        What to read.
+    """
+    cdef Window *window = &file.window
+    cdef int64_t previous = (<int64_t> 1 << 52) - 1     # of a prev_pos of -1
+    cdef int64_t before, more, start
+    if window.position >= 0:
+        previous = window.position // SECTORS
+    if wanted > most:
+        most = max(most, min(wanted, io_pages))
+    if index != 0 and (
+        index == window.start + window.size - window.ahead
+        or index == window.start + window.size
+    ):
+        window.start += window.size
+        window.size = max(window.size, next_size(window.size, most))
+        window.ahead = window.size
+    elif index != 0 and marked:
+        start = next_missing(file, index + 1, most)
+        if start - index > most:
+            return False
+        window.start = start
+        window.size = next_size(start - index + wanted, most)
+        window.ahead = window.size
+    elif index == 0 or wanted > most or 0 <= index - previous <= 1:
+        window.start = index
+        window.size = first_size(wanted, most)
+        more = window.size - wanted
+        window.ahead = more if more > 0 else window.size
+    else:
+        before = cached_before(file, index, most)
+        if before <= wanted:
+            extent.start = index
+            extent.n_pages = wanted
+            extent.marked = -1
+            return True
+        if before >= index:
+            before *= 2
+        window.start = index
+        window.size = min(before + wanted, most)
+        window.ahead = 1
+    if index == window.start and window.size == window.ahead:
+        more = next_size(window.size, most)
+        if window.size + more <= most:
+            window.ahead = more
+            window.size += more
+        else:
+            window.size = most
+            window.ahead = most >> 1
+    extent.start = window.start
+    extent.n_pages = window.size
+    extent.marked = window.start + window.size - window.ahead
+    return True
+
+
+cdef inline void extent_within(Extent *extent, int64_t file_pages) noexcept nogil:
+    """Cut an extent at the end of the file; the mark moves with the end."""
+    cdef int64_t n_pages
+    if file_pages < 0 or extent.n_pages <= file_pages - 1 - extent.start:
+        return
+    n_pages = max(0, file_pages - extent.start)
+    if extent.marked >= 0:
+        extent.marked -= extent.n_pages - n_pages
+    extent.n_pages = n_pages

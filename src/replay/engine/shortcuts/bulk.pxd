@@ -1,0 +1,318 @@
+"""Requests that nobody waits for, counted many at once.
+
+Direct I/O is submitted in no time and ends without disturbing others. Where its worker is
+there and idle, such a request changes sums alone, and the order of sums does not matter:
+it is written down, and counted with the requests of the same cgroups. So a request of one
+of many cgroups costs no walk to an account, a worker, a charge and a histogram that lie
+anywhere in memory.
+
+    row ── table: is its account ready? ──► AloneRow ── sorted by account ──► Tally
+                                                                                │
+                        worker, charge, latency block, once in a while ◄────────┘
+
+An account is ready once a request of it went all the way by itself. It is not any more
+when the timer looks for idle workers: that needs to know since when, and may free them.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+
+from replay.engine.shortcuts.prefetch_rows cimport PREFETCH_ACCOUNTS
+from replay.engine.state.bulk cimport Alone, AloneRow, Tally
+from replay.engine.state.events cimport max_time_ns
+from replay.engine.state.rows cimport Columns
+from replay.engine.state.sim cimport (
+    IO_RBYTES,
+    IO_RIOS,
+    IO_WBYTES,
+    IO_WIOS,
+    NO_TASK,
+    N_IO,
+    OP_READ,
+    OP_WRITE,
+    POLICY_PER_CGROUP,
+    SIM_SUM_RANGE,
+    STAGE_DEVICE,
+    WORKER_IDLES,
+    WORKER_STAYS,
+    Account,
+    Charge,
+    LatencyBlock,
+    Request,
+    Sim,
+    Worker,
+)
+from replay.engine.structures.arena cimport arena_add, arena_close, arena_open
+from replay.engine.structures.histogram cimport (
+    NEAR,
+    SUB,
+    WIDE,
+    Histogram,
+    Places,
+    bucket_of,
+    histogram_add,
+    histogram_count,
+    places_of,
+)
+from replay.engine.structures.log cimport log_close, log_grow, log_open, log_ordered
+from replay.engine.structures.prefetch cimport prefetch
+
+cdef enum:
+    # rows that are held for few accounts: 24 KiB
+    MIN_ROWS = 1 << 10
+    # so few rows are not worth the sorting
+    MIN_SORTED = 1 << 11
+    # rows ahead of which a row's lines are fetched
+    TALLY_AHEAD = 64
+    HISTOGRAM_AHEAD = 40
+    OCTAVE_AHEAD = 20
+    # in an entry of Sim.account_table, below the account's index
+    READY = 1
+
+
+# -- state ----------------------------------------------------------------------------
+
+
+cdef inline bint alone_open(Sim *sim) noexcept nogil:
+    """Find out whether requests can be counted so; tell whether there was memory."""
+    arena_open(&sim.alone.tallies, sizeof(Tally))
+    sim.set.in_bulk = (
+        sim.set.ends_alone
+        and sim.set.policy <= POLICY_PER_CGROUP
+        and not sim.set.limits_active
+        and sim.limit_of[0] == NULL
+        and sim.account_table != NULL
+    )
+    return not sim.set.in_bulk or log_open(
+        &sim.alone.rows, MIN_ROWS, sizeof(AloneRow)
+    )
+
+
+cdef inline void alone_close(Sim *sim) noexcept nogil:
+    """Give all memory back."""
+    log_close(&sim.alone.rows)
+    arena_close(&sim.alone.tallies)
+
+
+# -- counting -------------------------------------------------------------------------
+
+
+cdef inline void row_count_first(
+    Sim *sim, Tally *tally, const AloneRow *row
+) noexcept nogil:
+    """Count a latency where there may be no place for it yet."""
+    cdef Account *account = (<Account *> sim.accounts.data) + row.account
+    cdef LatencyBlock *block
+    if account.latency[row.op] == 0:
+        account.latency[row.op] = arena_add(&sim.blocks)
+    block = (<LatencyBlock *> sim.blocks.data) + account.latency[row.op]
+    if row.service_ns > 0:
+        histogram_add(&sim.histograms, &block.stages[STAGE_DEVICE], row.service_ns)
+        tally.histogram[row.op] = block.stages[STAGE_DEVICE]
+
+
+cdef inline void rows_prefetch(
+    const Tally *tallies, const Places *places, const AloneRow *rows
+) noexcept nogil:
+    """Fetch what rows a little behind the first will touch, each link ahead of the next."""
+    cdef const AloneRow *row = &rows[OCTAVE_AHEAD]
+    cdef const Histogram *one = &places.heads[tallies[row.account].histogram[row.op]]
+    cdef uint32_t near = bucket_of(row.service_ns) // SUB - one.base
+    if one.is_spread and near < NEAR and not one.words[near] & WIDE:
+        prefetch(&places.octaves[one.words[near]])
+    row = &rows[HISTOGRAM_AHEAD]
+    prefetch(&places.heads[tallies[row.account].histogram[row.op]])
+    prefetch(&tallies[rows[TALLY_AHEAD].account])
+
+
+cdef inline void rows_count(Sim *sim, const AloneRow *rows, uint32_t n) noexcept nogil:
+    """Count requests in their accounts' tallies and histograms."""
+    cdef Tally *tallies = <Tally *> sim.alone.tallies.data
+    cdef const AloneRow *row
+    cdef Tally *tally
+    cdef Places places = places_of(&sim.histograms)
+    cdef uint32_t n_ahead = n if sim.accounts.length >= PREFETCH_ACCOUNTS else 0
+    cdef uint32_t i
+    for i in range(n):
+        if i + TALLY_AHEAD < n_ahead:
+            rows_prefetch(tallies, &places, &rows[i])
+        row = &rows[i]
+        tally = &tallies[row.account]
+        tally.nbytes[row.op] += row.nbytes
+        tally.n_bios[row.op] += row.n_bios
+        tally.n_requests[row.op] += 1
+        tally.last_ns = row.start_ns
+        # what is not there yet has index 0, and there is no place in the scratch entry
+        if row.service_ns == 0 or not histogram_count(
+            &places, tally.histogram[row.op], row.service_ns
+        ):
+            row_count_first(sim, tally, row)
+            places = places_of(&sim.histograms)
+
+
+cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
+    """Tell worker, charge and latency blocks what an account's tally holds."""
+    cdef Tally *tally = (<Tally *> sim.alone.tallies.data) + index
+    cdef const Account *account
+    cdef Charge *charge
+    cdef Worker *worker
+    cdef int64_t *backing
+    cdef int op
+    if tally.n_requests[OP_READ] == 0 and tally.n_requests[OP_WRITE] == 0:
+        return
+    account = (<const Account *> sim.accounts.data) + index
+    charge = (<Charge *> sim.charges.data) + tally.charge
+    worker = (<Worker *> sim.workers.data) + tally.worker
+    charge.io[IO_RBYTES] += tally.nbytes[OP_READ]
+    charge.io[IO_RIOS] += tally.n_bios[OP_READ]
+    charge.io[IO_WBYTES] += tally.nbytes[OP_WRITE]
+    charge.io[IO_WIOS] += tally.n_bios[OP_WRITE]
+    if sim.backing_io != NULL:
+        # each is one bio there, see `ios_below`
+        backing = sim.backing_io + <size_t> charge.payer * N_IO
+        backing[IO_RBYTES] += tally.nbytes[OP_READ]
+        backing[IO_RIOS] += tally.n_requests[OP_READ]
+        backing[IO_WBYTES] += tally.nbytes[OP_WRITE]
+        backing[IO_WIOS] += tally.n_requests[OP_WRITE]
+    if worker.idle_since_ns >= 0:
+        worker.idle_since_ns = max(worker.idle_since_ns, tally.last_ns)
+    for op in range(OP_READ, OP_WRITE + 1):
+        worker.commands += tally.n_requests[op]
+        ((<LatencyBlock *> sim.blocks.data) + account.latency[op]).count += (
+            tally.n_requests[op]
+        )
+        tally.nbytes[op] = tally.n_bios[op] = 0
+        tally.n_requests[op] = 0
+
+
+cdef inline void rows_fold(Sim *sim) noexcept nogil:
+    """Count all requests that are held."""
+    cdef Alone *alone = &sim.alone
+    cdef const AloneRow *rows = <const AloneRow *> alone.rows.items
+    cdef uint32_t length = alone.rows.length
+    cdef uint32_t i
+    if alone.n_told + length > sim.max_told:
+        for i in range(1, alone.tallies.length):
+            tally_tell(sim, i)
+        alone.n_told = 0
+    if length >= MIN_SORTED:
+        rows = <const AloneRow *> log_ordered(
+            &alone.rows,
+            sizeof(AloneRow),
+            sizeof(int64_t),    # `account` stands behind `start_ns`
+            sim.accounts.length,
+        )
+    rows_count(sim, rows, length)
+    alone.n_told += length
+    alone.rows.length = 0
+    log_grow(&alone.rows, sim.accounts.length, sizeof(AloneRow))
+
+
+cdef inline void alone_settle(Sim *sim) noexcept nogil:
+    """Bring all counters up to date."""
+    cdef uint32_t i
+    if not sim.set.in_bulk:
+        return
+    rows_fold(sim)
+    for i in range(1, sim.alone.tallies.length):
+        tally_tell(sim, i)
+    sim.alone.n_told = 0
+
+
+cdef inline void alone_settle_device(Sim *sim, uint32_t device) noexcept nogil:
+    """Bring a device's counters up to date; no account of it is ready any more."""
+    cdef uint32_t *entry
+    cdef uint32_t cgroup
+    if not sim.set.in_bulk:
+        return
+    rows_fold(sim)
+    entry = sim.account_table + <size_t> device * sim.n_cgroups
+    for cgroup in range(sim.n_cgroups):
+        if entry[cgroup] & READY:
+            tally_tell(sim, entry[cgroup] // 2)
+            entry[cgroup] -= READY
+
+
+# -- one request ----------------------------------------------------------------------
+
+
+cdef inline void alone_ready(Sim *sim, const Request *request) noexcept nogil:
+    """A request went its way alone: its account's next ones can be counted in bulk.
+
+    Not where each request asks for a worker again: none could be made, or none is kept;
+    nor if it had to wait, and meanwhile another one of the account had another payer.
+    """
+    cdef const Worker *worker = (<const Worker *> sim.workers.data) + request.worker
+    cdef const Account *account = (<const Account *> sim.accounts.data) + request.account
+    cdef bint own_worker = sim.set.policy == POLICY_PER_CGROUP and (
+        sim.set.root_has_worker or sim.blkcg[request.issuer] != 0
+    )
+    cdef Tally *tally
+    if (
+        not sim.set.in_bulk
+        or (worker.kind != WORKER_IDLES and worker.kind != WORKER_STAYS)
+        or (own_worker and account.worker != request.worker)
+        or account.charge_payer != request.io_payer
+    ):
+        return
+    while sim.alone.tallies.length <= request.account:
+        if arena_add(&sim.alone.tallies) == 0:
+            return
+    tally = (<Tally *> sim.alone.tallies.data) + request.account
+    tally.worker = request.worker
+    tally.charge = account.charge
+    sim.account_table[
+        <size_t> request.device * sim.n_cgroups + request.issuer
+    ] |= READY
+
+
+cdef inline bint alone_row(
+    Sim *sim, const Columns *columns, int64_t i, int64_t now
+) noexcept nogil:
+    """Write down a row that changes sums alone; tell whether it is one.
+
+    What is odd about it in any way is left to the stages.
+    """
+    cdef int64_t service_ns = columns.service_ns[i]
+    cdef uint32_t entry
+    cdef AloneRow *row
+    cdef const Tally *tally
+    if (
+        columns.device[i] >= sim.n_devices
+        or columns.issuer[i] >= sim.n_cgroups
+        or <uint8_t> columns.op[i] > OP_WRITE
+        or columns.task[i] != NO_TASK
+        or columns.issue_ns[i] != now
+        or not 0 <= service_ns <= <int64_t> 0xFFFFFFFF
+        or columns.n_bios[i] > 0xFFFF
+        or columns.nbytes[i] > sim.set.max_bytes
+        or columns.queue_ns[i] > now
+        or columns.complete_ns[i] >= max_time_ns()
+    ):
+        return False
+    entry = sim.account_table[
+        <size_t> columns.device[i] * sim.n_cgroups + columns.issuer[i]
+    ]
+    if not entry & READY:
+        return False
+    if sim.counts.in_flight > 0:
+        # another request may keep the worker busy
+        tally = (<const Tally *> sim.alone.tallies.data) + entry // 2
+        if ((<const Worker *> sim.workers.data) + tally.worker).server.in_use > 0:
+            return False
+    sim.counts.requests += 1
+    sim.counts.completed += 1
+    sim.total_ns += service_ns
+    if sim.total_ns >= <int64_t> 1 << 62:
+        sim.status = SIM_SUM_RANGE
+    sim.end_ns = max(sim.end_ns, now + service_ns)
+    row = (<AloneRow *> sim.alone.rows.items) + sim.alone.rows.length
+    row.start_ns = now
+    row.account = entry // 2
+    row.nbytes = columns.nbytes[i]
+    row.service_ns = <uint32_t> service_ns
+    row.n_bios = <uint16_t> columns.n_bios[i]
+    row.op = <uint8_t> columns.op[i]
+    sim.alone.rows.length += 1
+    if sim.alone.rows.length == sim.alone.rows.capacity:
+        rows_fold(sim)
+    return True

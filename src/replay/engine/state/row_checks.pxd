@@ -1,0 +1,95 @@
+"""What is asked of a row before it is replayed, and behind it."""
+
+from libc.stdint cimport int32_t, int64_t
+
+from replay.engine.state.events cimport max_time_ns
+from replay.engine.state.failed cimport out_of_memory
+from replay.engine.state.rows cimport Columns
+from replay.engine.state.sim cimport (
+    NOT_REPLAYED,
+    NO_TASK,
+    N_OPS,
+    OP_FLUSH,
+    SIM_ID_RANGE,
+    SIM_NO_MEMORY,
+    SIM_OK,
+    SIM_ORDER,
+    SIM_TIME_RANGE,
+    Sim,
+)
+
+
+cdef inline bint row_arrives(
+    Sim *sim, const Columns *columns, int64_t i, int64_t now
+) noexcept nogil:
+    """Bring the time up to a row; tell whether it may, or else stop the run."""
+    if now < sim.last_ns or columns.row[i] < 0:
+        sim.status = SIM_ORDER
+        return False
+    if now >= max_time_ns():
+        sim.status = SIM_TIME_RANGE
+        return False
+    sim.last_ns = now
+    return True
+
+
+cdef inline bint run_goes_on(Sim *sim, const Columns *columns, int64_t i) noexcept nogil:
+    """Tell whether another row may come behind this one; if not it is to blame."""
+    # scratch entries carry the rows until the next look (see structures/arena.pxd)
+    if i & 255 == 255 and out_of_memory(sim):
+        sim.status = SIM_NO_MEMORY
+    if sim.status == SIM_OK:
+        return True
+    if sim.error_row < 0:
+        sim.error_row = columns.row[i]
+    return False
+
+
+cdef inline bint row_replayed(
+    Sim *sim, const Columns *columns, int64_t i
+) noexcept nogil:
+    """Tell whether a row is one to replay; stops the run if it is beyond the setup."""
+    if columns.device[i] == NOT_REPLAYED:
+        sim.counts.other_devices += 1
+        return False
+    if (
+        columns.device[i] >= sim.n_devices
+        or columns.issuer[i] >= sim.n_cgroups
+        or columns.op[i] < 0
+        or columns.op[i] >= N_OPS
+        or columns.task[i] < NO_TASK
+        or columns.task[i] >= <int32_t> sim.n_tasks
+    ):
+        sim.status = SIM_ID_RANGE
+        sim.error_row = columns.row[i]
+        return False
+    if (
+        columns.queue_ns[i] >= max_time_ns()
+        or columns.issue_ns[i] >= max_time_ns()
+        or columns.complete_ns[i] >= max_time_ns()
+        or columns.service_ns[i] >= max_time_ns()
+    ):
+        sim.status = SIM_TIME_RANGE
+        sim.error_row = columns.row[i]
+        return False
+    return True
+
+
+cdef inline bint enters_driver(
+    const Sim *sim, const Columns *columns, int64_t i
+) noexcept nogil:
+    """Tell whether the driver sees a row: it was issued, or did complete.
+
+    An empty flush bio never is: the driver sees the flush that is made for it, which
+    has no bio. Source: block/blk-flush.c:blk_insert_flush(), v6.1. A bio-based device
+    has no flush machinery: it gets the bio.
+    """
+    if columns.issue_ns[i] >= 0:
+        return True
+    if (
+        columns.op[i] == OP_FLUSH
+        and columns.n_bios[i] > 0
+        and not sim.set.pass_through
+    ):
+        return False
+    return sim.set.by_queue or columns.complete_ns[i] >= 0

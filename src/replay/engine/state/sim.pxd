@@ -1,0 +1,435 @@
+"""The state of a run: one struct, plain arrays, dense ids.
+
+    Sim
+     ├─ requests   slots of the requests in flight, reused        Request
+     ├─ heap       pending events                                  Event
+     ├─ accounts   one for each (issuer, device) seen              Account
+     │   └─ latency blocks by operation ── histograms ── octaves
+     ├─ charges    one for each (device, issuer, payer) seen       Charge
+     ├─ devices    per traced device: workers, lock, tags, file    Device
+     │   └─ file   leaves of 2 MiB and the page tree's nodes       Leaf, Word, Node
+     ├─ workers    every worker that was ever made                 Worker
+     ├─ groups     memory counters by cgroup                       Group
+     └─ waits      who waited for whom                             Wait
+"""
+
+from libc.stdint cimport (
+    int8_t,
+    int32_t,
+    int64_t,
+    uint8_t,
+    uint16_t,
+    uint32_t,
+    uint64_t,
+)
+
+from replay.engine.state.bfq cimport BfqDisk
+from replay.engine.state.bulk cimport Alone
+from replay.engine.state.counts cimport Counts
+from replay.engine.state.iocost cimport CostDevice
+from replay.engine.state.iolatency cimport LatencyDevice
+from replay.engine.state.iomax cimport Limit, QueueNode
+from replay.engine.state.lean cimport Lean
+from replay.engine.state.pages cimport DirtySettings, File, PageLists, Protection
+from replay.engine.state.queues cimport Server, SharedLock, WaitCell
+from replay.engine.state.rows cimport Columns
+from replay.engine.state.stream_types cimport Stream
+from replay.engine.state.timeline cimport Timeline
+from replay.engine.state.victims cimport Victims
+from replay.engine.structures.arena cimport Arena, KeyMap
+from replay.engine.structures.heap cimport Heap
+from replay.engine.structures.histogram cimport Histograms
+from replay.engine.structures.log cimport Log
+
+cdef enum:
+    # positions in replay.trace.schema.OPS
+    OP_READ = 0
+    OP_WRITE = 1
+    OP_DISCARD = 2
+    OP_FLUSH = 3
+    OP_WRITE_ZEROES = 4
+    N_OPS = 8
+
+cdef enum:
+    # replay.trace.schema.FLAGS
+    FLAG_META = 2
+
+cdef enum PolicyKind:
+    # replay.engine.setup.Policy
+    POLICY_ROOT = 0
+    POLICY_NAIVE = 1
+    POLICY_PER_CGROUP = 2
+    # what stands behind is chosen in driver/policies.pxd
+    POLICY_SYNCHRONOUS = 3
+    POLICY_INSTANCE = 4
+    POLICY_PASS_THROUGH = 5
+    POLICY_BACKCHARGE = 6
+
+cdef enum WorkerKind:
+    WORKER_IDLES = 0        # and is freed after a minute of that
+    WORKER_STAYS = 1        # the root list's, or an instance's
+    WORKER_THREAD = 2       # the caller's own thread: no worker of the driver
+    WORKER_BURST = 3        # freed as soon as it has no command
+
+cdef enum:
+    # replay.engine.setup.Stage
+    STAGE_THROTTLE = 0
+    STAGE_TAG = 1
+    STAGE_DISPATCH = 2
+    STAGE_LOCK = 3
+    STAGE_MEMORY = 4
+    STAGE_BACKING = 5
+    STAGE_DEVICE = 6
+    STAGE_TOTAL = 7
+    N_STAGES = 8
+    # Most requests wait for nothing: their device time is their total, and is counted
+    # once, as STAGE_DEVICE. The device time of those that waited stands here.
+    STAGE_DEVICE_WAITED = 8
+    N_HISTOGRAMS = 9
+
+cdef enum:
+    # replay.engine.setup.Resource
+    RESOURCE_TAG = 0
+    RESOURCE_WORKER = 1
+    RESOURCE_LOCK = 2
+    RESOURCE_DEVICE = 3
+    RESOURCE_THROTTLE = 4
+    RESOURCE_MEMORY = 5
+    N_RESOURCES = 6
+
+cdef enum:
+    # rank of events at the same time
+    EVENT_COMPLETE = 0
+    EVENT_MEMORY = 1
+    EVENT_LOCK = 2
+    EVENT_THROTTLE = 3
+    EVENT_WOKEN = 4         # those whom a cost model let go
+    EVENT_COST = 5
+    EVENT_PERIOD = 6
+    EVENT_LATENCY = 7
+    EVENT_TIMER = 8
+    EVENT_RELEASE = 9
+    EVENT_ARRIVE = 10
+
+cdef enum SimStatus:
+    SIM_OK = 0
+    SIM_NO_MEMORY = 1
+    SIM_TIME_RANGE = 2      # a recorded time beyond max_time_ns()
+    SIM_ID_RANGE = 3        # a dense id beyond the setup's tables
+    SIM_ORDER = 4           # arrivals that are not sorted
+    SIM_END_RANGE = 5       # a replayed time beyond max_event_ns()
+    SIM_SUM_RANGE = 6       # latencies that add up to 2**62 ns
+    SIM_TIMELINE = 7        # more intervals than a timeline may have
+
+cdef enum:
+    NOT_REPLAYED = 0xFFFF
+    NO_TASK = -1
+
+cdef enum:
+    # replay.engine.raw.IO_COLUMNS
+    IO_RBYTES = 0
+    IO_WBYTES = 1
+    IO_RIOS = 2
+    IO_WIOS = 3
+    IO_DBYTES = 4
+    IO_DIOS = 5
+    N_IO = 6
+
+cdef struct Request:
+    # three lines of the cache; while it waits for its turn only the first is looked at
+    int64_t row
+    int64_t arrival_ns
+    int64_t tag_ns          # past the traced device's limits
+    int64_t throttled_from_ns
+    # where touching goes on after a sleep; of direct I/O: passes of io.max below
+    uint64_t next_page
+    uint32_t nbytes
+    uint32_t n_bios
+    uint32_t issuer
+    uint32_t account
+    uint32_t next           # behind it in a queue, or the next free slot
+    uint16_t device
+    uint8_t op
+    uint8_t is_meta         # with limits alone
+    # --
+    uint64_t sector
+    int64_t service_ns
+    int64_t dispatch_ns     # with a tag
+    int64_t start_ns        # with its worker; -1 before
+    int64_t lock_ns         # with the file's lock
+    int64_t device_ns       # past the limits of the device below
+    uint32_t memory_payer
+    uint32_t io_payer
+    uint32_t worker         # index in Sim.workers, 0 = none
+    uint32_t place          # its cgroup's: in the queue it waits in, in a shared lock
+    # --
+    int64_t served_ns       # by the device; its pages are touched from now on
+    int64_t memory_ns       # slept while they are
+    uint32_t oom_rounds     # that the present charge has failed
+    uint32_t blocking       # cgroup whose limit the present sleep is for
+    int32_t stream
+    int32_t task
+    int32_t error
+    int32_t pid             # with policy `synchronous` alone
+    # above and below: of the device while it waits, then of its group's own time
+    int64_t cost[2]
+    uint8_t known
+    uint8_t alone           # see Settings.ends_alone
+    uint8_t holds_lock
+    uint8_t shares_lock
+    uint8_t holds_worker    # while it waits below for its cgroup's budget
+
+cdef struct Worker:
+    Server server
+    uint32_t cgroup
+    uint32_t index          # number on its device
+    uint16_t device
+    uint8_t kind            # WorkerKind
+    bint is_kernel          # a thread of the kernel: it has no memory of its own
+    uint32_t next           # the device's next worker that lives
+    int64_t idle_since_ns   # -1: it has commands
+    int64_t created_ns
+    int64_t reaped_ns
+    int64_t busy_ns
+    int64_t commands
+    # the CPU it runs on, as the memory controller sees it
+    uint32_t stock_cgroup   # for whom pages are charged in advance
+    int64_t stock_pages
+    int64_t over_high       # pages charged above memory.high since it last slept for it
+    bint in_stocked         # it stands in Sim.stocked
+
+cdef struct Device:
+    Server tags
+    Server active           # places of the workqueue, if `limits_active`
+    Server lock
+    Server device
+    SharedLock shared
+    File file
+    KeyMap by_blkcg
+    KeyMap by_thread        # with policy `synchronous` alone
+    uint32_t root_worker
+    uint32_t instance       # cgroup that the device is bound to
+    uint32_t n_workers
+    uint32_t workers        # first worker that lives
+    int64_t timer_ns        # -1: not armed
+
+cdef struct LatencyBlock:
+    int64_t count
+    uint32_t stages[N_HISTOGRAMS]   # index of a Histogram, 0 = no value above 0
+
+cdef struct Account:
+    # all that one issuer did on one device
+    uint32_t issuer
+    uint16_t device
+    uint8_t lane                # in the last queue of several cgroups, a cache
+    uint8_t lock_place          # where it stood last in the device's shared lock
+    uint32_t latency[N_OPS]     # index of a LatencyBlock
+    uint32_t worker             # that served it last, a cache
+    uint32_t charge             # the last charge, a cache
+    uint32_t charge_payer
+    uint32_t first_charge       # the others stand in Sim.charge_map
+    uint32_t first_payer
+    int64_t unissued[N_IO]      # what the driver never saw; the rest stands in charges
+
+cdef struct Charge:
+    uint16_t device
+    uint32_t issuer
+    uint32_t payer
+    int64_t io[N_IO]
+    int64_t charged_bytes
+    int64_t uncharged_bytes
+    int64_t refused_bytes
+
+cdef struct Group:
+    int64_t limit           # memory.max, pages, -1 = none
+    int64_t high            # memory.high, likewise
+    int64_t usage           # pages, with descendants
+    int64_t peak
+    int64_t shmem           # pages, own
+    int64_t file
+    int64_t kernel_bytes
+    int64_t rss
+    int64_t high_events     # with descendants, as memory.events
+    int64_t max_events      # with descendants, as memory.events
+    int64_t oom
+    int64_t oom_kill
+    int64_t oom_group_kill
+    int64_t low_events
+    int32_t parent
+    int32_t limited         # nearest cgroup with a limit, itself included; -1 = none
+    int32_t highs           # nearest cgroup with memory.high, likewise
+    bint oom_group          # memory.oom.group
+    # tasks
+    int64_t last_kill_ns
+    uint32_t n_alive
+    uint32_t n_killable     # with descendants
+
+cdef struct Task:
+    uint32_t cgroup
+    bint kernel
+    bint started
+    bint ended
+    int64_t rss
+    int64_t adj             # oom_score_adj
+    int64_t requests_left
+    int64_t killed_ns       # -1 = lives
+    int64_t reap_ns         # when the reaper comes to it, -1 = it came or never will
+    int64_t in_flight_bytes
+    int64_t resident
+    uint32_t next_dying     # task + 1, see memcg/victims.pxd
+
+cdef struct Done:
+    # a row of the `requests` table
+    int64_t row
+    int64_t arrival_ns
+    int64_t start_ns
+    int64_t completion_ns
+    int64_t stage_ns[STAGE_TOTAL]
+    uint32_t issuer
+    uint32_t payer
+    uint32_t worker
+    int32_t error
+    uint16_t device
+
+cdef struct Settings:
+    PolicyKind policy
+    bint direct_io
+    bint by_thread          # policy `synchronous`
+    bint limits_active      # `per-cgroup` as it was posted: see replay.scenario.policies
+    bint backcharges        # policy `backcharge`
+    bint root_has_worker
+    bint keeps_idle
+    bint leaks_css
+    bint pass_through       # policy `pass-through`
+    bint nested             # all devices but `inner` lie on that one
+    uint16_t inner
+    bint by_queue           # arrivals by Q and through the tags, not by D
+    bint lock_on
+    bint lock_shared
+    bint device_on
+    bint pages_on           # the backing file lies on tmpfs
+    bint cache_on           # on a disk, and goes through the page cache
+    bint laid_out
+    bint reclaim_lru
+    DirtySettings dirty
+    bint page_at_once       # up to 6.14 every page is a read call of its own
+    int64_t readahead_pages
+    int64_t max_sectors     # of the largest request of the device below
+    int64_t max_bytes
+    int64_t file_pages
+    bint backing_device
+    bint want_requests
+    # The end of direct I/O changes nothing for others: nobody waits for its place, no
+    # page is touched. Such a request is counted when it is served, without an event.
+    bint ends_alone
+    bint in_bulk            # and so is counted with others, see shortcuts/bulk.pxd
+    # What a worker does itself ends when it would, whatever others do: see shortcuts/lean.pxd.
+    bint lean
+    uint64_t alloc_fail_threshold   # of 63 bits
+    uint64_t alloc_fail_seed
+    int64_t fs_pages
+    int64_t laid_out_by
+    bint oom_kills
+    int32_t write_errno
+    int32_t enospc_errno
+    bint short_writes
+    bint recursive_protection
+    uint32_t tags
+    uint32_t parallel
+    int64_t hz
+    int64_t boot_ns
+    bint waits_for_io
+    bint wants_meta         # what is META may pass a limit and owe
+    bint meta_debt          # by io.max too
+    bint issue_limits       # io.weight or io.latency is on
+
+cdef struct Sim:
+    Settings set
+    SimStatus status
+    int64_t error_row
+    uint32_t n_cgroups
+    uint32_t n_devices
+    uint32_t n_tasks
+    uint32_t n_dying        # tasks the reaper has still to come to
+    int64_t n_streams
+    int64_t n_fail_rows
+    int64_t n_kernel_pids
+    const uint32_t *blkcg
+    const uint32_t *memory_css
+    const int64_t *fail_rows
+    const int32_t *kernel_pids
+    Group *groups
+    Task *tasks
+    Victims victims
+    Device *devices
+    int64_t *backing_io     # n_cgroups x N_IO, or NULL
+    Protection *protection  # of each cgroup, or NULL: none has any
+    PageLists *lists        # of each cgroup, or NULL
+    uint32_t *preorder      # cgroups, each before its children
+    uint32_t *preorder_at   # where a cgroup stands there, and where its last child
+    uint32_t *preorder_end
+    Arena links
+    uint64_t uses
+    int64_t written         # pages written back
+    Limit *limits
+    int32_t **limit_of      # by device + 1 (0: the one below), then cgroup; or NULL
+    QueueNode *queue_nodes  # four for each limit, behind an unused one
+    int64_t jiffy           # of the last time that was asked for
+    int64_t jiffy_from_ns
+    int64_t jiffy_end_ns
+    uint32_t passed_first   # requests that a dispatch let through the last limit
+    uint32_t passed_last
+    BfqDisk *bfq            # of each device, or NULL: the disk does not run it
+    CostDevice *costs
+    CostDevice **cost_at    # by device + 1 (0: the one below), or NULL
+    uint32_t n_costs
+    LatencyDevice *latencies
+    LatencyDevice **latency_at      # likewise
+    uint32_t n_latencies
+    Arena request_limits     # RequestLimits by the request's slot
+    uint32_t woken_first    # requests that a cost model let go
+    uint32_t woken_last
+    Arena outers            # Outer by the request's slot
+    Arena requests
+    uint32_t free_request
+    Arena workers
+    Arena stocked           # uint32_t, workers that may have a stock
+    Arena waiting           # Waiting, in blocks: a queue's stand side by side
+    Arena waits
+    KeyMap wait_map
+    WaitCell *wait_cells    # see counting/waits.pxd; NULL where there are too many cgroups
+    uint8_t *wait_rows      # which rows of them have changed
+    Arena accounts
+    KeyMap account_map
+    # by device and issuer: twice the account's index, 1 more if it is ready (shortcuts/bulk.pxd);
+    # likewise the workers by device and cgroup; NULL where there are too many
+    uint32_t *account_table
+    uint32_t *worker_table
+    Alone alone
+    int64_t max_told        # requests that counts of 32 bits may hold, there and in Lean
+    Arena charges
+    KeyMap charge_map
+    Log samples             # Sample
+    Arena blocks
+    Histograms histograms
+    Arena failures
+    KeyMap failure_map
+    Arena kills
+    Arena done
+    Heap heap
+    Lean lean
+    int64_t pending         # events that a request waits for
+    uint64_t attempts
+    int64_t fs_used
+    int64_t end_ns
+    int64_t total_ns        # of all requests: no sum of waits is larger
+    int64_t last_ns
+    Counts counts
+    Timeline timeline
+    # dependent arrivals
+    Stream *streams
+    const int64_t *order
+    const int64_t *think_ns
+    const Columns *parts    # all batches, in the order of their rows
+    const int64_t *part_start
+    int64_t n_parts
