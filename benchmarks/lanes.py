@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.shape import PAGE_BYTES, Shape, cgroup_id, device_of, process_pid
-from replay.trace.schema import FLAGS, OP_CODES
+from replay.trace.file.schema import FLAGS, OP_CODES
 
 Int64s = NDArray[np.int64]
 Uint64s = NDArray[np.uint64]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from replay.version import VERSION
+from replay.common.version import VERSION
 
 LIBRARIES = ("numpy", "pyarrow", "click", "msgspec", "rich")
 #: Others' simulators, which need not be there.

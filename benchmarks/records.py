@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from benchmarks.lanes import Q2, G, I, Int64s, M, P, Q, Requests, U
 from benchmarks.shape import Shape, device_of, process_name, process_pid
-from replay.closing import Closing
-from replay.trace.schema import OP_CODES
+from replay.common.closing import Closing
+from replay.trace.file.schema import OP_CODES
 
 Words = NDArray[np.uint64]
 

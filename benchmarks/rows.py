@@ -18,7 +18,7 @@ from benchmarks.shape import (
     process_name,
     process_pid,
 )
-from replay.trace.metadata import (
+from replay.trace.file.metadata import (
     Cgroup,
     Device,
     Metadata,
@@ -27,8 +27,8 @@ from replay.trace.metadata import (
     Quality,
     Summary,
 )
-from replay.trace.schema import OPS, SCHEMA_VERSION, TRACE_SCHEMA
-from replay.trace.write import write_trace
+from replay.trace.file.schema import OPS, SCHEMA_VERSION, TRACE_SCHEMA
+from replay.trace.file.write import write_trace
 
 BATCH_ROWS: Final = 1 << 16
 #: The decoder keeps this many names.

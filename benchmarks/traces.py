@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.generate import ROWS_NAME, write_records
 from benchmarks.rows import write_rows
 from benchmarks.shape import Shape
-from replay.trace.schema import SCHEMA_VERSION
+from replay.trace.file.schema import SCHEMA_VERSION
 
 #: Raised when the same shape gives other bytes.
 GENERATION = 1

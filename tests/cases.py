@@ -12,7 +12,7 @@ from engines import difference, run_engine, run_reference
 from replay.engine.columns import NO_TASK, Columns
 from replay.engine.raw import Raw
 from replay.engine.setup import NO_LIMIT, ServiceModel, Setup
-from replay.trace.schema import OP_CODES
+from replay.trace.file.schema import OP_CODES
 
 ROOT, A, B, C = 0, 1, 2, 3
 SECOND = 10**9

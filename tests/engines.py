@@ -5,12 +5,12 @@ import numpy as np
 from replay.engine._engine import Engine
 from replay.engine._service import Services
 from replay.engine.columns import Columns
+from replay.engine.dependence import infer_streams
 from replay.engine.layout import raw_tables, requests_table
 from replay.engine.raw import Raw
 from replay.engine.reference import Reference
 from replay.engine.reference.service import services_of
 from replay.engine.setup import ArrivalMode, Setup
-from replay.engine.streams import infer_streams
 
 
 def run_reference(setup: Setup, columns: Columns) -> Raw:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from replay.trace.metadata import (
+from replay.trace.file.metadata import (
     Cgroup,
     Device,
     Metadata,
@@ -16,7 +16,7 @@ from replay.trace.metadata import (
     Quality,
     Summary,
 )
-from replay.trace.schema import OP_CODES, OPS, TRACE_SCHEMA, device_number
+from replay.trace.file.schema import OP_CODES, OPS, TRACE_SCHEMA, device_number
 
 LOOP = device_number("7:0")
 DISK = device_number("254:32")

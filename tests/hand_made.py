@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from replay.engine.raw import COST_COLUMNS
-from replay.engine.reference.histogram import bucket_of, midpoint_of
-from replay.results.info import run_info
+from replay.engine.reference.structures.histogram import bucket_of, midpoint_of
 from replay.results.result import Result
+from replay.results.run_info import run_info
 from replay.results.tables import IO_COLUMNS, STAGE_NAMES, Names, Raw
 from replay.results.write import ResultSink
-from replay.trace.metadata import Device, Metadata, Quality, SourceFile, Summary
+from replay.trace.file.metadata import Device, Metadata, Quality, SourceFile, Summary
 
 MS = 1_000_000
 KIB = 1024

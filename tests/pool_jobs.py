@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from replay.errors import TraceError
+from replay.common.errors import TraceError
 
 
 def square(number: int) -> int:

@@ -6,8 +6,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from replay.trace.metadata import Metadata, Quality, SourceFile, Summary
-from replay.trace.schema import NOT_SEEN_NS, OP_CODES, OPS, SCHEMA_VERSION, TRACE_SCHEMA
+from replay.trace.file.metadata import Metadata, Quality, SourceFile, Summary
+from replay.trace.file.schema import (
+    NOT_SEEN_NS,
+    OP_CODES,
+    OPS,
+    SCHEMA_VERSION,
+    TRACE_SCHEMA,
+)
 
 DEFAULTS: dict[str, Any] = {
     "queue_ns": 0,

@@ -5,8 +5,8 @@ from typing import Any
 
 from captures import writes
 from replay.trace.convert import open_or_convert
+from replay.trace.file.metadata import ROW_EVENT, Summary
 from replay.trace.formats.options import FormatOptions
-from replay.trace.metadata import ROW_EVENT, Summary
 
 #: What a row has if its test does not say otherwise.
 COLUMNS = ("queue_ns", "complete_ns", "sector", "nbytes", "op")

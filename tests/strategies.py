@@ -17,7 +17,7 @@ from replay.engine.setup import (
     ServiceModel,
     Setup,
 )
-from replay.trace.schema import FLAGS
+from replay.trace.file.schema import FLAGS
 
 READ, WRITE, DISCARD, FLUSH, WRITE_ZEROES = range(5)
 SECTORS_PER_PAGE = 8

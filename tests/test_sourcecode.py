@@ -158,30 +158,78 @@ def test_stubs_are_what_the_compiled_modules_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def rooms_told() -> dict[str, set[str]]:
-    """Rooms of docs/architecture.md, each with those that it uses."""
-    text = (TOP / "docs" / "architecture.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \|.*\|([^|]*)\|$", text, re.MULTILINE)
-    return {room: set(re.findall(r"`(\w+)`", uses)) for room, uses in rows}
+#: Rooms of the package; each imports those before it alone.
+ROOMS = (
+    *("common", "parallel", "trace", "engine", "scenario", "capture", "results"),
+    *("runner", "sweeps", "curves", "calibration", "dataset", "report", "cli"),
+)
+#: Folders of the engine's headers, likewise.
+ENGINE_FOLDERS = (
+    *("structures", "state", "counting", "queues", "driver", "memcg", "pages"),
+    *("charging", "controllers", "shortcuts", "run"),
+)
+#: What a result looks like is known above it: these import a page when it is shown.
+DOORS = {
+    "curves/curve.py": "report",
+    "results/compare.py": "report",
+    "results/result.py": "report",
+    "sweeps/sweep.py": "report",
+}
 
 
-def test_rooms_use_what_the_architecture_says() -> None:
+def uses(path: Path) -> Iterator[list[str]]:
+    """Modules of the package that a file names to import, without ``replay``."""
+    pattern = r"^\s*from replay\.([\w.]+) c?import\b"
+    for name in re.findall(pattern, path.read_text("utf-8"), re.MULTILINE):
+        yield name.split(".")
+
+
+def test_the_package_has_the_rooms_that_are_listed() -> None:
     source = TOP / "src" / "replay"
-    told = rooms_told()
-    # GIVEN the page, THEN it has every room
-    assert set(told) == {path.parent.name for path in source.glob("*/__init__.py")}
-    # AND no room imports another than it says
+    assert {path.parent.name for path in source.glob("*/__init__.py")} == set(ROOMS)
+    assert [path.name for path in source.glob("*.py")] == ["__init__.py"]
+
+
+def test_rooms_import_only_rooms_before_them() -> None:
+    source = TOP / "src" / "replay"
     strange = []
     for path in source_files():
         if not path.is_relative_to(source) or path.parent == source:
             continue
-        room = path.relative_to(source).parts[0]
-        used = re.findall(
-            r"^\s*(?:from|import) replay\.(\w+)", path.read_text(), re.MULTILINE
-        )
+        name = str(path.relative_to(source))
+        room = ROOMS.index(path.relative_to(source).parts[0])
         strange += [
-            f"{path.relative_to(source)}: {other}"
-            for other in used
-            if other in told and other not in told[room] | {room}
+            f"{name}: {other[0]}"
+            for other in uses(path)
+            if ROOMS.index(other[0]) > room and DOORS.get(name) != other[0]
+        ]
+    assert strange == []
+
+
+def test_headers_of_the_engine_cimport_only_folders_before_them() -> None:
+    engine = TOP / "src" / "replay" / "engine"
+    strange = []
+    for path in sorted(engine.glob("*/*.pxd")):
+        folder = ENGINE_FOLDERS.index(path.parent.name)
+        strange += [
+            f"{path.relative_to(engine)}: {'.'.join(other)}"
+            for other in uses(path)
+            if other[0] != "engine" or ENGINE_FOLDERS.index(other[1]) > folder
+        ]
+    assert strange == []
+
+
+def test_other_rooms_cimport_structures_of_the_engine_and_its_rows_alone() -> None:
+    source = TOP / "src" / "replay"
+    strange = []
+    for path in sorted([*source.rglob("*.pxd"), *source.rglob("*.pyx")]):
+        if path.is_relative_to(source / "engine"):
+            continue
+        strange += [
+            f"{path.relative_to(source)}: {'.'.join(other)}"
+            for other in uses(path)
+            if other[0] == "engine"
+            and other[1] != "structures"
+            and other[1:] != ["state", "rows"]
         ]
     assert strange == []

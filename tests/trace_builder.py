@@ -7,8 +7,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from replay.trace.blktrace import BlktraceBatches, Source
-from replay.trace.metadata import Summary
+from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.file.metadata import Summary
 
 LOOP0 = 7 << 20
 LETTERS = {

@@ -8,11 +8,11 @@ from benchmarks.cases.registry import Bench, Case
 from benchmarks.measure import Result, Spent, repeat
 from benchmarks.shape import PAGE_BYTES, SMALL_SIZES, Shape
 from replay.engine._engine import Engine
+from replay.engine.dependence import infer_streams
 from replay.engine.setup import ArrivalMode
-from replay.engine.streams import infer_streams
-from replay.feed import parts
-from replay.scenario.load import Scenario
-from replay.trace.file import open_trace
+from replay.runner.feed import parts
+from replay.scenario.keys.load import Scenario
+from replay.trace.file.read import open_trace
 
 GIB: Final = 1 << 30
 DIRECT: Final = {"trace": {"direct_io": True}, "driver": {"direct_io": True}}

@@ -9,9 +9,9 @@ from benchmarks.cases.registry import Bench, Case
 from benchmarks.measure import Result, repeat
 from replay.engine._service import Services
 from replay.engine.columns import Columns
-from replay.feed import parts
-from replay.scenario.load import Scenario
-from replay.trace.file import open_trace
+from replay.runner.feed import parts
+from replay.scenario.keys.load import Scenario
+from replay.trace.file.read import open_trace
 
 
 def _open(name: str, bench: Bench, *, cgroups: int) -> Result:

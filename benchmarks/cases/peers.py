@@ -16,7 +16,7 @@ from benchmarks.cases.engine import shape_of
 from benchmarks.cases.registry import Bench, Case
 from benchmarks.measure import Result, Spent, repeat, run
 from benchmarks.shape import PAGE_BYTES
-from replay.trace.file import open_trace
+from replay.trace.file.read import open_trace
 
 SECTORS_PER_PAGE: Final = PAGE_BYTES // 512
 #: SimPy makes a generator and some events for every request.

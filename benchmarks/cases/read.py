@@ -9,8 +9,8 @@ import replay
 from benchmarks.cases.registry import SIZES, Bench, Case
 from benchmarks.measure import Result, repeat, run
 from benchmarks.traces import trace_files
-from replay.trace.blktrace import BlktraceBatches, Source
-from replay.trace.inputs import map_file
+from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.inputs.find import map_file
 
 
 def _decode(name: str, bench: Bench, *, cgroups: int) -> Result:

@@ -7,34 +7,34 @@ and returns a `Result` of tables.
 
 from typing import TYPE_CHECKING, Any
 
-from replay.errors import (
+from replay.common.errors import (
     ModelError,
     OutputError,
     ReplayError,
     ScenarioError,
     TraceError,
 )
-from replay.version import VERSION as __version__
+from replay.common.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from replay.calibration.model import Calibration, calibrate
+    from replay.curves.curve import Curve, curve
     from replay.dataset.batch import batch
+    from replay.dataset.outcome import BatchReport
     from replay.dataset.read import Dataset, open_dataset
-    from replay.dataset.report import BatchReport
-    from replay.distance.curve import Curve, curve
-    from replay.replayer import run
     from replay.results.compare import compare
     from replay.results.merge import merge
     from replay.results.read import open_results
     from replay.results.result import Result
-    from replay.scenario.load import Scenario
+    from replay.runner.run import run
+    from replay.scenario.keys.load import Scenario
+    from replay.sweeps.sweep import Sweep, sweep
+    from replay.trace.blktrace.event_rows import convert_events
     from replay.trace.convert import convert, open_or_convert
-    from replay.trace.events import convert_events
-    from replay.trace.file import Trace, open_trace
-    from replay.trace.filters import Filters
+    from replay.trace.file.filters import Filters
+    from replay.trace.file.parquet import write_parquet
+    from replay.trace.file.read import Trace, open_trace
     from replay.trace.formats.options import FormatOptions
-    from replay.trace.parquet import write_parquet
-    from replay.vary.sweep import Sweep, sweep
 
 __all__ = [
     "BatchReport",
@@ -70,30 +70,30 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Curve": "replay.distance.curve",
-    "BatchReport": "replay.dataset.report",
+    "Curve": "replay.curves.curve",
+    "BatchReport": "replay.dataset.outcome",
     "Calibration": "replay.calibration.model",
     "Dataset": "replay.dataset.read",
-    "Filters": "replay.trace.filters",
+    "Filters": "replay.trace.file.filters",
     "FormatOptions": "replay.trace.formats.options",
     "Result": "replay.results.result",
-    "Scenario": "replay.scenario.load",
-    "Sweep": "replay.vary.sweep",
-    "Trace": "replay.trace.file",
+    "Scenario": "replay.scenario.keys.load",
+    "Sweep": "replay.sweeps.sweep",
+    "Trace": "replay.trace.file.read",
     "batch": "replay.dataset.batch",
     "calibrate": "replay.calibration.model",
     "compare": "replay.results.compare",
     "convert": "replay.trace.convert",
-    "convert_events": "replay.trace.events",
-    "curve": "replay.distance.curve",
+    "convert_events": "replay.trace.blktrace.event_rows",
+    "curve": "replay.curves.curve",
     "merge": "replay.results.merge",
     "open_dataset": "replay.dataset.read",
     "open_or_convert": "replay.trace.convert",
     "open_results": "replay.results.read",
-    "open_trace": "replay.trace.file",
-    "run": "replay.replayer",
-    "sweep": "replay.vary.sweep",
-    "write_parquet": "replay.trace.parquet",
+    "open_trace": "replay.trace.file.read",
+    "run": "replay.runner.run",
+    "sweep": "replay.sweeps.sweep",
+    "write_parquet": "replay.trace.file.parquet",
 }
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from fake_machine import make_machine
 from replay.cli import record
 from replay.cli.main import cli
-from replay.scenario import Scenario
+from replay.scenario.keys.load import Scenario
 
 
 def test_cgroups_writes_a_scenario_on_stdout(runner: CliRunner, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from captures import write_set, writes
 from replay.cli.main import cli
 from replay.trace.convert import convert, open_or_convert
-from replay.trace.file import open_trace
+from replay.trace.file.read import open_trace
 
 COMMAND = [sys.executable, "-c", "from replay.cli.main import main; main()"]
 

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 import replay
 from captures import write_set, writes
 from replay.cli.main import cli
-from replay.report.outline import outline
-from replay.scenario.keys import KEYS
-from replay.scenario.load import Scenario
+from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.table import KEYS
+from replay.scenario.writing.outline import outline
 from trace_builder import process_note
 
 #: A key that is shown, but says nothing: without its mark it must say the same.

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 import replay
 from captures import write_set, writes
 from replay.cli import main
-from replay.errors import TraceError
-from replay.version import VERSION
+from replay.common.errors import TraceError
+from replay.common.version import VERSION
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from replay.cli.main import cli
-from replay.scenario.policies import POLICIES, VARIANTS
+from replay.scenario.keys.policies import POLICIES, VARIANTS
 
 
 def test_every_policy_is_listed_with_what_it_changes() -> None:

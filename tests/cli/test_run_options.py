@@ -10,11 +10,11 @@ from click.testing import CliRunner, Result
 import hand_made as made
 import replay
 from captures import write_set, writes
+from replay.cli.lazy_imports import importing_meanwhile
 from replay.cli.main import cli
-from replay.cli.meanwhile import importing_meanwhile
-from replay.errors import ScenarioError
+from replay.common.errors import ScenarioError
 from replay.results.write import ResultSink
-from replay.trace.filters import Filters
+from replay.trace.file.filters import Filters
 from replay.trace.formats.options import FormatOptions
 
 

@@ -30,11 +30,11 @@ TOP: Final = Path(__file__).parents[2]
 sys.path[:0] = [str(TOP / "tests")]
 
 import replay  # noqa: E402
-from replay.errors import ReplayError  # noqa: E402
-from replay.trace._scan import Scan  # noqa: E402
-from replay.trace.blktrace import BlktraceBatches, Source  # noqa: E402
+from replay.common.errors import ReplayError  # noqa: E402
+from replay.trace.blktrace._scan import Scan  # noqa: E402
+from replay.trace.blktrace.batches import BlktraceBatches, Source  # noqa: E402
+from replay.trace.file.metadata import Quality  # noqa: E402
 from replay.trace.formats.options import FormatOptions  # noqa: E402
-from replay.trace.metadata import Quality  # noqa: E402
 from small_traces import SAMPLES, UNTOLD  # noqa: E402
 from trace_builder import Event, cpu_files, event_bytes, note  # noqa: E402
 

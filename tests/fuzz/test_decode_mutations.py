@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.errors import TraceError
-from replay.trace.metadata import Summary
+from replay.common.errors import TraceError
+from replay.trace.file.metadata import Summary
 from trace_builder import Event, cpu_files, decode, note, process_note, rows_of
 
 LONGER = int(os.environ.get("REPLAY_FUZZ_EXAMPLES", "0"))

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from replay.trace.blktrace import BlktraceBatches, Source
+from replay.trace.blktrace.batches import BlktraceBatches, Source
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ import pytest
 from pyarrow import dataset as ds
 
 import replay
+from replay.common.errors import OutputError, ReplayError, ScenarioError, TraceError
 from replay.dataset import batch as batch_module
 from replay.dataset import tasks as tasks_module
 from replay.dataset.rows import RUNS, SCHEMAS
-from replay.errors import OutputError, ReplayError, ScenarioError, TraceError
 from replay.parallel.pool import Pool
 from replay.results.schema import TABLES
 from same_dataset import TRACES, assert_clean, assert_equal, inline_batches, tables

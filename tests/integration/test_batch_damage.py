@@ -8,7 +8,7 @@ import pytest
 
 import replay
 from captures import write_set, writes
-from replay.errors import OutputError
+from replay.common.errors import OutputError
 from same_dataset import assert_equal, inline_batches
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import replay
 from elsewhere import dask_cluster, s3_server, wait_for
+from replay.common.errors import OutputError, ReplayError, TraceError
 from replay.dataset import journal as journal_module
 from replay.dataset import lock as lock_module
 from replay.dataset.generation import Pairs
@@ -23,7 +24,6 @@ from replay.dataset.places import Place
 from replay.dataset.publish import publish, recover
 from replay.dataset.rows import FAILED, SCHEMAS, STATE_NAMES, State, records
 from replay.dataset.sources import find_sources
-from replay.errors import OutputError, ReplayError, TraceError
 from same_dataset import TRACES, assert_clean, assert_equal, tables
 
 NAMES = ("seed-unlimited", "fs-on-loop", "nested-unlimited")

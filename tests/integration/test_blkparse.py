@@ -17,8 +17,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc
 
-from replay.trace.events import convert_events
-from replay.trace.metadata import Summary
+from replay.trace.blktrace.event_rows import convert_events
+from replay.trace.file.metadata import Summary
 from trace_builder import decode
 
 PUBLIC = {

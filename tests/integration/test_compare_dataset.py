@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 import replay
 from replay.cli.main import cli
+from replay.common.errors import OutputError
 from replay.dataset.compare import VARIES, compare_scenarios
-from replay.errors import OutputError
 from same_dataset import TRACES, inline_batches
 
 NAMES = ("seed-unlimited", "seed-oom-direct", "workers-per-cgroup")

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 import replay
 from benchmarks.fidelity.recordings import TRACES
 from replay.cli.main import cli
-from replay.distance.cache import CacheCurve
-from replay.distance.curve import TmpfsCurve
-from replay.errors import ScenarioError
+from replay.common.errors import ScenarioError
+from replay.curves.cache import CacheCurve
+from replay.curves.curve import TmpfsCurve
 
 SEED = TRACES / "seed-unlimited"
 BASE = TRACES / "seed-unlimited.toml"

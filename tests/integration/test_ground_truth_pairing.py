@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from replay.trace.blktrace import BlktraceBatches, Source
-from replay.trace.metadata import Summary
+from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.file.metadata import Summary
 
 GroundTruth = Callable[[str], Path]
 

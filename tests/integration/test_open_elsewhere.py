@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import replay
-from replay.errors import OutputError, TraceError
-from replay.trace.events import EVENT_SCHEMA
-from replay.trace.file import Trace, open_trace
-from replay.trace.parquet import READABLE_SCHEMA, flags_text
+from replay.common.errors import OutputError, TraceError
+from replay.trace.blktrace.event_rows import EVENT_SCHEMA
+from replay.trace.file.parquet import READABLE_SCHEMA, flags_text
+from replay.trace.file.read import Trace, open_trace
 from trace_builder import Event, cpu_files, note, process_note, record
 
 duckdb = pytest.importorskip("duckdb")

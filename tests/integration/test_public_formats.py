@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from replay.errors import TraceError
+from replay.common.errors import TraceError
 from replay.trace.convert import open_or_convert
-from replay.trace.file import Trace
+from replay.trace.file.read import Trace
 from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.registry import NAMES
 from text_printer import PATTERN, printed

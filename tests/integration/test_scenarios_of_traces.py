@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replay.scenario import Scenario
 from replay.scenario.bind import Binding
+from replay.scenario.keys.load import Scenario
 from replay.trace.convert import convert
-from replay.trace.file import Trace
-from replay.trace.schema import OPS
+from replay.trace.file.read import Trace
+from replay.trace.file.schema import OPS
 
 TRACES = Path(__file__).parents[2] / "traces"
 #: Of one device; the other one is looked at in tests/fidelity/test_nested.py.

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 import replay
 from benchmarks.fidelity.recordings import TRACES
 from replay.cli.main import cli
-from replay.errors import ScenarioError
+from replay.common.errors import ScenarioError
 from replay.results.conditions import parse_condition
 
 SEED = TRACES / "seed-unlimited"

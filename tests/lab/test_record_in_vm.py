@@ -6,7 +6,7 @@ import pytest
 
 import replay
 from lab.virtual_machine import VirtualMachine
-from replay.scenario import Scenario
+from replay.scenario.keys.load import Scenario
 
 MIB = 1 << 20
 CGROUPS = ["/", "/a", "/p", "/p/b"]

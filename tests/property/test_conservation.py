@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from engines import run_engine
 from replay.engine.columns import Columns
 from replay.engine.raw import IO_COLUMNS, Raw
-from replay.engine.reference.histogram import bucket_of
 from replay.engine.reference.service import services_of
+from replay.engine.reference.structures.histogram import bucket_of
 from replay.engine.setup import (
     NO_LIMIT,
     NOT_REPLAYED,

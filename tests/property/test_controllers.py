@@ -5,10 +5,9 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.scenario import Scenario
-from replay.scenario.flat import _enabled
-from replay.scenario.load import enabled_controllers
-from replay.scenario.tree import build_tree
+from replay.scenario.binding.tree import build_tree
+from replay.scenario.keys.load import Scenario, enabled_controllers
+from replay.scenario.setup.make import _enabled
 
 PATHS = [f"/{a}{b}{c}" for a, b, c in product("pq", ("", "/r", "/s"), ("", "/t"))]
 SETS = st.sampled_from([None, [], ["io"], ["memory"], ["io", "memory"]])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cases import ROOT, SECOND, columns_of, replayed, request, setup_of
-from replay.distance.cache import CacheCurve, CacheWalk
+from replay.curves.cache import CacheCurve, CacheWalk
 from replay.engine.raw import Raw
 from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES, Policy, Setup
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairing_oracle import pair
-from replay.trace.metadata import Quality
+from replay.trace.file.metadata import Quality
 from trace_builder import OP_CATEGORIES, ByteOrder, Event, cpu_files, decode, rows_of
 
 DEVICES = (7 << 20, 8 << 20 | 16)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from fake_trace import DISK, LOOP, make_trace
 from replay.engine.setup import NOT_REPLAYED
-from replay.scenario import Scenario
-from replay.scenario.caught import Caught
-from replay.scenario.processes import is_kernel_thread
+from replay.scenario.binding.caught import Caught
+from replay.scenario.keys.load import Scenario
+from replay.trace.file.processes import is_kernel_thread
 
 PATHS = {1: "/", 23: "/p/a", 59: "/p/b", 95: None}
 NAMES = ["dd", "fio", "kworker/0:1", "java-1"]

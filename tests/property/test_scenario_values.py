@@ -7,17 +7,12 @@ from typing import Any, TypeVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.errors import ScenarioError
-from replay.scenario import Scenario
-from replay.scenario.keys import KEYS
-from replay.scenario.sizes import format_size, limit_pages, parse_size, whole_pages
-from replay.scenario.tree import (
-    MAX_PATH,
-    are_plain,
-    build_tree,
-    check_path,
-    parent_path,
-)
+from replay.common.errors import ScenarioError
+from replay.scenario.binding.tree import are_plain, build_tree
+from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.paths import MAX_PATH, check_path, parent_path
+from replay.scenario.keys.sizes import format_size, limit_pages, parse_size, whole_pages
+from replay.scenario.keys.table import KEYS
 
 NAMES = st.sampled_from(["a", "b", "a-b", "a.slice", "id:7", "z"])
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))

@@ -7,8 +7,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.results.info import trace_identity
-from replay.trace.metadata import Cgroup, Message, Process, ProcessName, Quality
+from replay.results.run_info import trace_identity
+from replay.trace.file.metadata import Cgroup, Message, Process, ProcessName, Quality
 from rows import metadata_of, summary_of
 
 NUMBERS = st.integers(-(2**63), 2**64 - 1)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from replay.distinct import distinct, numbered
+from replay.common.unique import distinct, numbered
 from replay.results import arrays
 from replay.results.arrays import Words, coded, integers
 

@@ -1,8 +1,8 @@
 import numpy as np
 
-from replay.scenario.assign import NO_RULE, Assigner, AssignRule
-from replay.scenario.processes import ProcessTable
-from replay.trace.metadata import Process, ProcessName
+from replay.scenario.binding.assign import NO_RULE, Assigner, AssignRule
+from replay.trace.file.metadata import Process, ProcessName
+from replay.trace.file.processes import ProcessTable
 
 LOOP0, LOOP1, DISK = 7 << 20, 7 << 20 | 1, 8 << 20 | 16
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fake_trace import DISK, LOOP, FakeTrace, make_trace
-from replay.scenario import Scenario
+from replay.scenario.keys.load import Scenario
 
 TWO = [{"cgroup": 23}, {"cgroup": 59}]
 PATHS = {1: "/", 23: "/a", 59: "/b"}

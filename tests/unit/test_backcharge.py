@@ -20,7 +20,7 @@ from cases import (
 )
 from fake_trace import make_trace
 from replay.engine.setup import BACKING_DEVICE, ArrivalMode, Policy, Setup
-from replay.scenario import Scenario
+from replay.scenario.keys.load import Scenario
 
 US = 1000
 HALF_MS = 500 * 137_438

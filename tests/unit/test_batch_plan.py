@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from replay.common.errors import ScenarioError, TraceError
 from replay.dataset.places import Place
 from replay.dataset.plan import Plan, Wanted
 from replay.dataset.sources import find_sources
-from replay.errors import ScenarioError, TraceError
 from same_dataset import TRACES
 
 

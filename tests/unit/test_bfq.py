@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from cases import ROOT, A, B, C, Row, by_row, counted, pick, replayed, setup_of, write
+from replay.common.errors import ScenarioError
 from replay.engine.raw import Raw
 from replay.engine.setup import Setup
-from replay.errors import ScenarioError
-from replay.scenario import Scenario
-from replay.scenario.schedulers import scheduler_notes
+from replay.scenario.keys.load import Scenario
+from replay.scenario.notes.bfq import scheduler_notes
 
 US = 1000
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fake_trace import DISK, LOOP, FakeTrace, make_trace
+from replay.common.errors import ScenarioError, TraceError
 from replay.engine.setup import (
     ALL_PAGES,
     NO_LIMIT,
@@ -13,9 +14,8 @@ from replay.engine.setup import (
     Policy,
     ServiceModel,
 )
-from replay.errors import ScenarioError, TraceError
-from replay.scenario import Scenario
 from replay.scenario.bind import Binding
+from replay.scenario.keys.load import Scenario
 
 
 def bound(

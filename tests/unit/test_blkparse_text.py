@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.errors import TraceError
-from replay.trace._blkparse import TextRecords
-from replay.trace.blkparse import compile_format
+from replay.common.errors import TraceError
+from replay.trace.blktrace._blkparse import TextRecords
+from replay.trace.blktrace.blkparse import compile_format
 from small_traces import brief, read
 
 HEADER = struct.Struct("<IIQQIIQIIHH12x")

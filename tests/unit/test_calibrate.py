@@ -22,8 +22,8 @@ from replay.calibration.model import fit_lines, service_keys
 from replay.calibration.samples import Samples, take_samples
 from replay.calibration.times import Times
 from replay.calibration.toml import calibration_toml
-from replay.engine.reference.histogram import Histogram
-from replay.scenario.load import Scenario
+from replay.engine.reference.structures.histogram import Histogram
+from replay.scenario.keys.load import Scenario
 
 READ = (70_000, 0.25, 400_000)
 WRITE = (30_000, 0.5, 90_000)

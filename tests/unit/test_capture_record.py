@@ -17,8 +17,8 @@ from replay.capture.machine import Machine
 from replay.capture.record import record
 from replay.capture.saved import read_tree, save_tree
 from replay.capture.tracer import Stop, option_on, stop_on_signals
-from replay.capture.tree import Tree
-from replay.errors import CaptureError, OutputError
+from replay.common.errors import CaptureError, OutputError
+from replay.scenario.writing.found_tree import Tree
 
 
 @pytest.fixture

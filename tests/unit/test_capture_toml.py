@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.capture.loops import Loop, version
-from replay.capture.toml import machine_toml, scenario_toml
-from replay.capture.tree import LIMITS, Cgroup, Task, Tree
-from replay.scenario import Scenario
+from replay.scenario.keys.load import Scenario
+from replay.scenario.writing.cgroups import machine_toml, scenario_toml
+from replay.scenario.writing.found_loops import Loop, version
+from replay.scenario.writing.found_tree import LIMITS, Cgroup, Task, Tree
 
 BOTH = {"cgroup.controllers": "cpuset cpu io memory pids\n"}
 

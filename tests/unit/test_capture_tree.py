@@ -8,8 +8,8 @@ import pytest
 from fake_machine import FakeMachine, make_machine
 from replay.capture.live import is_mounted, read_ids, read_live, read_task
 from replay.capture.saved import flat_name, read_ids_file, read_tree, save_tree
-from replay.capture.tree import Cgroup, Task, in_order, merged
-from replay.errors import CaptureError
+from replay.common.errors import CaptureError
+from replay.scenario.writing.found_tree import Cgroup, Task, in_order, merged
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from replay.errors import TraceError
-from replay.trace._scan import Scan
+from replay.common.errors import TraceError
+from replay.trace.blktrace._scan import Scan
 from replay.trace.convert import convert
-from replay.trace.file import Trace
+from replay.trace.file.read import Trace
 from trace_builder import LOOP0, Event, cpu_files, event_bytes, note
 
 SECOND = 1_000_000_000

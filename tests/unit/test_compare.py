@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 import hand_made as made
-from replay.errors import OutputError
+from replay.common.errors import OutputError
 from replay.report.text import render_text
 from replay.results.compare import compare, compare_stored, difference
 

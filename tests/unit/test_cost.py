@@ -7,7 +7,7 @@ import pytest
 
 from cases import ROOT, A, B, by_row, pick, replayed, request, setup_of, write
 from replay.engine.setup import BACKING_DEVICE, ArrivalEvent, Resource, Setup
-from replay.scenario.costs import PROFILES, coefficients_of
+from replay.scenario.setup.iocost import PROFILES, coefficients_of
 
 US, MS = 1000, 10**6
 PER_US = 137_438

@@ -3,9 +3,9 @@ from typing import Any
 import numpy as np
 
 from replay.engine.setup import BACKING_DEVICE
-from replay.scenario.costs import PROFILES, coefficients_of, flat_costs
-from replay.scenario.load import Scenario
-from replay.scenario.tree import build_tree
+from replay.scenario.binding.tree import build_tree
+from replay.scenario.keys.load import Scenario
+from replay.scenario.setup.iocost import PROFILES, coefficients_of, flat_costs
 
 DISK, LOOP = 254 << 20 | 32, 7 << 20
 

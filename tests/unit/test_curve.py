@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from cases import columns_of, request, setup_of, write
 from engines import run_engine
-from replay.distance._stack import Stack
-from replay.distance.cache import CacheCurve, CacheWalk, distances_of
-from replay.distance.curve import TmpfsCurve, _Tmpfs
+from replay.common.errors import ScenarioError
+from replay.curves._stack import Stack
+from replay.curves.cache import CacheCurve, CacheWalk, distances_of
+from replay.curves.curve import TmpfsCurve, _Tmpfs
 from replay.engine.setup import PAGE_BYTES, ArrivalEvent, Setup
-from replay.errors import ScenarioError
 
 EVERY = 2**64 - 1
 PAGE = st.integers(0, 9)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 import replay
-from replay.engine.streams import Streams
+from replay.engine.dependence import Streams
 from replay.results.dependence import MOST, dependence
-from replay.trace.metadata import Process, ProcessName
+from replay.trace.file.metadata import Process, ProcessName
 
 TRACES = Path(__file__).parents[2] / "traces"
 

@@ -14,6 +14,7 @@ from cases import (
     write,
 )
 from engines import run_engine
+from replay.common.errors import ModelError
 from replay.engine.setup import (
     NO_LIMIT,
     ArrivalEvent,
@@ -22,7 +23,6 @@ from replay.engine.setup import (
     ServiceModel,
     Setup,
 )
-from replay.errors import ModelError
 
 LONGEST = (1 << 53) - 1
 IN_208_DAYS = "a request would wait until more than 208 days"

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from cases import columns_of, request, setup_of
 from engines import run_engine
+from replay.common.errors import ModelError
 from replay.engine.setup import ArrivalMode
-from replay.errors import ModelError
 
 
 @pytest.mark.parametrize("mode", ArrivalMode)

@@ -14,16 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import ipc
 
-from replay.errors import OutputError, TraceError
-from replay.trace.file import (
+from replay.common.errors import OutputError, TraceError
+from replay.trace.file.read import (
     METADATA_KEY,
     Trace,
     column_values,
     is_arrow,
     open_trace,
 )
-from replay.trace.schema import OPS, TRACE_SCHEMA
-from replay.trace.write import write_trace
+from replay.trace.file.schema import OPS, TRACE_SCHEMA
+from replay.trace.file.write import write_trace
 from rows import FakeRows, batch_of, metadata_of, summary_of
 
 ROWS: list[dict[str, Any]] = [
@@ -139,7 +139,7 @@ def test_values_of_nulls_are_their_slots() -> None:
 
 def test_reading_a_trace_does_not_import_pandas(path: Path) -> None:
     code = (
-        "import sys; from replay.trace.file import open_trace\n"
+        "import sys; from replay.trace.file.read import open_trace\n"
         "with open_trace(sys.argv[1]) as trace: list(trace.batches())\n"
         "sys.exit('pandas' in sys.modules)"
     )

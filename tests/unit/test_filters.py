@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import replay
-from replay.errors import OutputError, TraceError
+from replay.common.errors import OutputError, TraceError
 from replay.trace.convert import convert, open_or_convert
-from replay.trace.file import Trace, open_trace
-from replay.trace.filters import Filters
-from replay.trace.metadata import Quality, Summary
-from replay.trace.schema import OPS
-from replay.trace.write import write_trace
+from replay.trace.file.filters import Filters
+from replay.trace.file.metadata import Quality, Summary
+from replay.trace.file.read import Trace, open_trace
+from replay.trace.file.schema import OPS
+from replay.trace.file.write import write_trace
 from rows import FakeRows, batch_of, metadata_of, summary_of
 from trace_builder import LOOP0, Event, cpu_files, note, process_note
 

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 import replay
-from replay.errors import TraceError
-from replay.scenario import Scenario
+from replay.common.errors import TraceError
+from replay.scenario.keys.load import Scenario
 from replay.trace.formats.options import FormatOptions
-from replay.trace.formats.table import _Feed
-from replay.trace.unpack import Unpacked
+from replay.trace.formats.text_table import _Feed
+from replay.trace.inputs.unpack import Unpacked
 from small_traces import SAMPLES, brief, paths, read
 
 COLUMNS = "time=ts:us,offset=off:B,size=len:KiB,op=rw,cgroup=tenant"

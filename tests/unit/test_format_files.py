@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from replay.errors import TraceError
+from replay.common.errors import TraceError
 from replay.trace.formats.vscsi import V1, V2
 from small_traces import brief, paths, read
 

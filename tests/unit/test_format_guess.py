@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from replay.errors import TraceError
+from replay.common.errors import TraceError
 from replay.trace.formats.guess import read_sample, suggest_columns
 from replay.trace.formats.user_csv import DELIMITERS
 from small_traces import read

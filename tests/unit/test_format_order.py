@@ -16,7 +16,7 @@ from replay.trace.formats.order import (
     merged,
     sorted_on_disk,
 )
-from replay.trace.formats.rows import Rows, new_rows
+from replay.trace.formats.row_dtype import Rows, new_rows
 from small_traces import read
 
 

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from replay.cli.main import cli
-from replay.errors import TraceError
-from replay.trace import unpack
+from replay.common.errors import TraceError
 from replay.trace.formats import docs
 from replay.trace.formats.registry import BY_NAME, NAMES, recognise
+from replay.trace.inputs import unpack
 from small_traces import SAMPLES, UNTOLD, read
 
 

@@ -10,9 +10,8 @@ import pytest
 from replay.report.info import info_page
 from replay.report.quality import heavy_losses, quality_lines
 from replay.report.text import render_text
-from replay.trace.file import open_trace
-from replay.trace.info import TraceInfo, trace_info, wall_clock_text
-from replay.trace.metadata import (
+from replay.trace.file.info import TraceInfo, trace_info, wall_clock_text
+from replay.trace.file.metadata import (
     Cgroup,
     Device,
     Message,
@@ -23,8 +22,9 @@ from replay.trace.metadata import (
     SourceFile,
     Summary,
 )
-from replay.trace.schema import SCHEMA_VERSION
-from replay.trace.write import write_trace
+from replay.trace.file.read import open_trace
+from replay.trace.file.schema import SCHEMA_VERSION
+from replay.trace.file.write import write_trace
 from rows import FakeRows, batch_of, metadata_of, summary_of
 
 LOOP0, LOOP1 = 7 << 20, 7 << 20 | 1

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from replay.errors import TraceError
-from replay.trace.inputs import (
+from replay.common.errors import TraceError
+from replay.trace.inputs.find import (
     find_inputs,
     map_file,
     missing_cpus,

@@ -1,6 +1,6 @@
 import pytest
 
-from replay.scenario.kernel import is_loop, parse_kernel
+from replay.scenario.keys.kernel import is_loop, parse_kernel
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from replay.scenario import docs, values
-from replay.scenario.keys import (
+from replay.scenario.docs import scenario as docs
+from replay.scenario.keys import values
+from replay.scenario.keys.table import (
     ASSIGN_KEYS,
     CGROUP_KEYS,
     KEYS,
@@ -64,7 +65,7 @@ def test_values_have_a_field_for_every_key_and_no_other() -> None:
 
 
 def test_document_is_current() -> None:
-    """`python -m replay.scenario.docs > docs/scenario.md` makes it so."""
+    """`python -m replay.scenario.docs.scenario > docs/scenario.md` makes it so."""
     assert (ROOT / "docs/scenario.md").read_text() == docs.document()
 
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from cases import ROOT, A, B, by_row, pick, replayed, request, setup_of
 from replay.engine.setup import BACKING_DEVICE, ArrivalEvent, Resource, Setup
-from replay.scenario.latencies import flat_latencies
-from replay.scenario.load import Scenario
-from replay.scenario.tree import build_tree
-from replay.trace.schema import FLAGS
+from replay.scenario.binding.tree import build_tree
+from replay.scenario.keys.load import Scenario
+from replay.scenario.setup.iolatency import flat_latencies
+from replay.trace.file.schema import FLAGS
 
 MS, SECOND = 10**6, 10**9
 META = FLAGS["meta"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from cases import ROOT, A, B, by_row, pick, replayed, request, setup_of
 from replay.engine.setup import NO_LIMIT, ArrivalEvent, ArrivalMode, Setup
-from replay.trace.schema import FLAGS
+from replay.trace.file.schema import FLAGS
 
 US, MS = 10**3, 10**6
 PER_US = 137_438

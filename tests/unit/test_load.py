@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from replay.errors import ScenarioError
-from replay.scenario import Scenario
-from replay.scenario.values import TaskValues
+from replay.common.errors import ScenarioError
+from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.values import TaskValues
 
 LAB = """
 [trace]

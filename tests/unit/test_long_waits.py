@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cases import A, B, by_row, columns_of, replayed, request, setup_of, write
+from replay.common.errors import ModelError
 from replay.engine._engine import Engine
 from replay.engine._service import Services
 from replay.engine.setup import NO_LIMIT, ArrivalEvent, Setup
-from replay.errors import ModelError
 
 S = 10**9
 DAY = 86_400 * S

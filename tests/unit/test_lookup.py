@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from replay.scenario.lookup import TABLE_KEYS, Lookup
+from replay.common.lookup import TABLE_KEYS, Lookup
 
 
 @pytest.mark.parametrize("last", [9, TABLE_KEYS - 1, TABLE_KEYS, 2**64 - 1])

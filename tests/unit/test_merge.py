@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hand_made as made
+from replay.common.errors import OutputError
 from replay.engine.raw import PERCENTILES
-from replay.engine.reference.histogram import Histogram
-from replay.errors import OutputError
+from replay.engine.reference.structures.histogram import Histogram
 from replay.results.merge import SUMMED, merge, merge_latency, merge_table
 from replay.results.result import Result
 from replay.results.schema import TABLES

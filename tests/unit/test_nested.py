@@ -19,11 +19,11 @@ from cases import (
     write,
 )
 from fake_trace import DISK, FakeTrace, make_trace
+from replay.common.errors import ScenarioError
 from replay.engine.raw import Raw
 from replay.engine.setup import NO_LIMIT, NOT_REPLAYED, Policy, Setup
-from replay.errors import ScenarioError
-from replay.scenario import Scenario
-from replay.trace.schema import device_number
+from replay.scenario.keys.load import Scenario
+from replay.trace.file.schema import device_number
 
 MS = 10**6
 OUTER, INNER = 0, 1

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from fake_trace import DISK, LOOP, FakeTrace, make_trace
-from replay.scenario import Scenario
+from replay.scenario.keys.load import Scenario
 
 
 def notes_of(

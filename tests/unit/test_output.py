@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from replay.errors import OutputError
-from replay.output import replacing
+from replay.common.errors import OutputError
+from replay.common.output import replacing
 from replay.results.directory import OutputDirectory
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from replay.errors import TraceError
-from replay.trace.blktrace import BlktraceBatches, Source
+from replay.common.errors import TraceError
+from replay.trace.blktrace.batches import BlktraceBatches, Source
 from trace_builder import (
     LOOP0,
     Event,
@@ -106,7 +106,7 @@ SHORT_OF_MEMORY = """
 import resource, sys
 sys.path[:0] = sys.argv[1:]
 from trace_builder import Event, event_bytes
-from replay.trace.blktrace import BlktraceBatches, Source
+from replay.trace.blktrace.batches import BlktraceBatches, Source
 issue = event_bytes(Event("D", 1, 8), 1)
 batches = BlktraceBatches([Source("t", issue * 900_000)], batch_rows=64)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pytest
 
 import replay
-from replay import decoding, pipeline, play
-from replay.errors import OutputError, TraceError
+from replay.common.errors import OutputError, TraceError
+from replay.runner import decode_ahead as decoding
+from replay.runner import play
+from replay.runner import speculate as pipeline
 from replay.trace import convert as convert_module
-from replay.trace.kept import KeptRows
-from replay.trace.schema import TRACE_SCHEMA
+from replay.trace.file.schema import TRACE_SCHEMA
+from replay.trace.file.spill import KeptRows
 from trace_builder import LOOP0, Event, cpu_files
 
 BATCH = 4

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from fake_trace import DISK, LOOP, make_trace
+from replay.common.errors import ScenarioError
 from replay.engine.setup import Policy
-from replay.errors import ScenarioError
-from replay.scenario import Scenario, policy_docs
 from replay.scenario.bind import Binding
-from replay.scenario.keys import SECTION_KEYS
-from replay.scenario.policies import POLICIES
+from replay.scenario.docs import policies as policy_docs
+from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.policies import POLICIES
+from replay.scenario.keys.table import SECTION_KEYS
 
 ROOT = Path(__file__).parents[2]
 MD = 9 << 20
@@ -24,7 +25,7 @@ def bound(trace: Any, *overrides: str) -> Binding:
 
 
 def test_document_is_current() -> None:
-    """`python -m replay.scenario.policy_docs > docs/policies.md` makes it so."""
+    """`python -m replay.scenario.docs.policies > docs/policies.md` makes it so."""
     assert (ROOT / "docs/policies.md").read_text() == policy_docs.document()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import pool_jobs
 import replay
-from replay.errors import ReplayError, TraceError
+from replay.common.errors import ReplayError, TraceError
 from replay.parallel.jobs import WorkerDied, in_order
 from replay.parallel.pool import Pool
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from replay.scenario.processes import ProcessTable, is_kernel_thread
-from replay.trace.metadata import Process, ProcessName
+from replay.trace.file.metadata import Process, ProcessName
+from replay.trace.file.processes import ProcessTable, is_kernel_thread
 
 
 def process(pid: int, *names: tuple[int, str]) -> Process:

@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from replay.errors import TraceError
-from replay.trace.blktrace import BlktraceBatches, Source
-from replay.trace.schema import TRACE_SCHEMA
+from replay.common.errors import TraceError
+from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.file.schema import TRACE_SCHEMA
 from trace_builder import (
     CATEGORIES,
     LOOP0,

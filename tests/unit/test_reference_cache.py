@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cases import PAGE, ROOT, A, B, C, pick, replayed, request, setup_of, write
-from replay.engine.reference.readahead import Window, read_ahead
-from replay.engine.reference.reclaim import Page
-from replay.engine.reference.writeback import NOBODY, Owner, n_bios
+from replay.engine.reference.pages.readahead import Window, read_ahead
+from replay.engine.reference.pages.reclaim import Page
+from replay.engine.reference.pages.writeback import NOBODY, Owner, n_bios
 from replay.engine.setup import Setup
 
 S = 10**9

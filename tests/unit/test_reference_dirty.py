@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cases import PAGE, ROOT, A, B, pick, replayed, request, setup_of, write
-from replay.engine.reference.dirty import below_limit, part
+from replay.engine.reference.pages.dirty import below_limit, part
 from replay.engine.setup import Setup
 
 S = 10**9

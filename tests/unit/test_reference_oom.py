@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cases import PAGE, ROOT, A, B, C, pick, replayed, request, setup_of, write
-from replay.engine.reference.protection import effective_protection
+from replay.engine.reference.memcg.protection import effective_protection
 from replay.engine.setup import Setup
 
 S = 10**9

@@ -15,6 +15,7 @@ from cases import (
     setup_of,
     write,
 )
+from replay.engine.dependence import infer_streams
 from replay.engine.setup import (
     ArrivalEvent,
     ArrivalMode,
@@ -22,7 +23,6 @@ from replay.engine.setup import (
     Resource,
     ServiceModel,
 )
-from replay.engine.streams import infer_streams
 
 WAITS = ("waiting", "blocking", "resource", "wait_ns")
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from cases import ROOT, A, pick, replayed, request, setup_of
-from replay.engine.reference.tasks import Tasks
-from replay.engine.reference.workingset import Refaults, Workingset
+from replay.engine.reference.memcg.tasks import Tasks
+from replay.engine.reference.pages.workingset import Refaults, Workingset
 from replay.engine.setup import Setup
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from replay.errors import ScenarioError
-from replay.scenario import Scenario
+from replay.common.errors import ScenarioError
+from replay.scenario.keys.load import Scenario
 
 
 def refusal(text: str) -> str:

@@ -8,9 +8,7 @@ from rich.console import Console
 
 import hand_made as made
 from guard.lines import lines_each
-from replay.engine.reference.histogram import bucket_of, midpoint_of
-from replay.report.facts import facts
-from replay.report.format import (
+from replay.common.text import (
     count_text,
     errno_text,
     moment_text,
@@ -19,6 +17,8 @@ from replay.report.format import (
     size_text,
     time_text,
 )
+from replay.engine.reference.structures.histogram import bucket_of, midpoint_of
+from replay.report.facts import facts
 from replay.report.text import render_text
 from replay.results.result import Result
 from replay.results.write import ResultSink

@@ -1,7 +1,7 @@
 import pytest
 
 from replay.engine.setup import NO_LIMIT
-from replay.scenario.sizes import (
+from replay.scenario.keys.sizes import (
     format_size,
     limit_pages,
     parse_size,

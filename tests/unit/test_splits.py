@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cases import A, B, Row, by_row, pick, replayed, request, setup_of, write
-from replay.engine.reference.splits import begins_part, parts_of
+from replay.engine.reference.state.split_counts import begins_part, parts_of
 from replay.engine.setup import NO_LIMIT, ArrivalMode, Policy, Setup
-from replay.scenario import Scenario
+from replay.scenario.keys.load import Scenario
 
 MS = 10**6
 JIFFY = 4 * MS

@@ -18,13 +18,13 @@ import pyarrow as pa
 import pytest
 
 from captures import write_set, writes
-from replay.errors import TraceError
-from replay.trace import spool as spool_module
-from replay.trace import unpack
+from replay.common.errors import TraceError
 from replay.trace.convert import convert
-from replay.trace.file import Trace
-from replay.trace.inputs import find_inputs
-from replay.trace.spool import Spool, archive_kind
+from replay.trace.file.read import Trace
+from replay.trace.inputs import spool as spool_module
+from replay.trace.inputs import unpack
+from replay.trace.inputs.find import find_inputs
+from replay.trace.inputs.spool import Spool, archive_kind
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from captures import writes
-from replay.errors import TraceError
+from replay.common.errors import TraceError
 from replay.trace.convert import convert, open_or_convert
 from replay.trace.formats.options import FormatOptions
 from small_traces import SAMPLES, UNTOLD

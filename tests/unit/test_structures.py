@@ -15,7 +15,7 @@ from replay.engine._harness import (
     MapHarness,
 )
 from replay.engine.layout import STRUCTS
-from replay.engine.reference.tree import PageTree, height_for
+from replay.engine.reference.pages.tree import PageTree, height_for
 
 EVENTS = st.tuples(
     st.integers(0, 5), st.integers(0, 4), st.integers(0, 2**56 - 1), st.integers(0, 9)

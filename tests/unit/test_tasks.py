@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fake_trace import DISK, LOOP, FakeTrace, make_trace
-from replay.scenario import Scenario
 from replay.scenario.bind import Binding
-from replay.scenario.tasks import Pairs, count_pairs
+from replay.scenario.binding.tasks import Pairs, count_pairs
+from replay.scenario.keys.load import Scenario
 
 LIMIT = {"memory": {"max": "64M"}}
 
@@ -228,7 +228,7 @@ def test_pairs_are_counted_alike_in_a_table_and_by_merging(
 ) -> None:
     # GIVEN so little room that counts are merged again and again
     if n_keys > 1 << 20:
-        monkeypatch.setattr("replay.scenario.tasks.TABLE_KEYS", 2)
+        monkeypatch.setattr("replay.scenario.binding.tasks.TABLE_KEYS", 2)
     rows = [
         {"pid": 140 + row % 5, "cgroup": (0, 23)[row % 3 == 0]} for row in range(60)
     ]

@@ -7,9 +7,14 @@ import pytest
 import replay
 from captures import writes
 from cases import A, B, pick, replayed, request, setup_of, write
+from replay.common.errors import ModelError
+from replay.common.intervals import (
+    MOST_CELLS,
+    fit_interval,
+    interval_text,
+    parse_interval,
+)
 from replay.engine.setup import Policy
-from replay.errors import ModelError
-from replay.interval import MOST_CELLS, fit_interval, interval_text, parse_interval
 
 ROOT_ROW = 0
 

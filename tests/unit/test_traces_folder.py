@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from replay.scenario import Scenario
+from replay.scenario.keys.load import Scenario
 
 TRACES = Path(__file__).parents[2] / "traces"
 NAMES = sorted(path.stem for path in TRACES.glob("*.toml"))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from replay.scenario.tree import build_tree, check_path
+from replay.scenario.binding.tree import build_tree
+from replay.scenario.keys.paths import check_path
 
 
 def test_tree_of_nothing_is_the_root_alone() -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from replay.errors import TraceError
+from replay.common.errors import TraceError
 from replay.trace.convert import convert
-from replay.trace.unpack import MEMORY_BYTES, Unpacked
+from replay.trace.inputs.unpack import MEMORY_BYTES, Unpacked
 
 #: Of xz's stream header, and where its first block tells the dictionary's size.
 XZ_HEADER = 12
@@ -102,8 +102,8 @@ def test_a_zip_members_lzma_is_refused(tmp_path: Path) -> None:
 
 BOUNDED = """
 import resource, sys
-from replay.errors import TraceError
-from replay.trace.unpack import Unpacked
+from replay.common.errors import TraceError
+from replay.trace.inputs.unpack import Unpacked
 import pyarrow
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from replay.errors import ScenarioError
-from replay.vary.axes import parse_axis, points
-from replay.vary.knee import Search, between
+from replay.common.errors import ScenarioError
+from replay.sweeps.axes import parse_axis, points
+from replay.sweeps.knee import Search, between
 
 MIB = 1 << 20
 

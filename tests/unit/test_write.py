@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import hand_made as made
-from replay.errors import OutputError
+from replay.common.errors import OutputError
 from replay.results import tables, write
 from replay.results.directory import OutputDirectory
 from replay.results.read import StoredTables, open_results

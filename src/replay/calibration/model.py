@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from replay.calibration.fit import Line, LineFit, iocost_terms
 from replay.calibration.samples import OPS, Piece, Samples, take_samples
 from replay.calibration.times import MEASURES, Times
-from replay.errors import ScenarioError
-from replay.replayer import run
+from replay.common.errors import ScenarioError
 from replay.results.merge import merge_latency
-from replay.scenario.keys import MOST_BASE_NS, MOST_NS_PER_BYTE
-from replay.scenario.load import Scenario
+from replay.runner.run import run
+from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.table import MOST_BASE_NS, MOST_NS_PER_BYTE
 from replay.trace.convert import open_or_convert
-from replay.trace.file import Progress, Trace
+from replay.trace.file.read import Progress, Trace
+from replay.trace.file.schema import OP_CODES
 from replay.trace.formats.options import FormatOptions
-from replay.trace.schema import OP_CODES
 
 
 @dataclass(frozen=True, slots=True)

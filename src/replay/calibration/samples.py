@@ -10,16 +10,16 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from replay.closing import Closing
+from replay.common.closing import Closing
+from replay.common.errors import ScenarioError
 from replay.engine._service import Services
 from replay.engine.columns import Columns
 from replay.engine.setup import NOT_REPLAYED, Policy, ServiceModel
-from replay.errors import ScenarioError
-from replay.feed import parts
+from replay.runner.feed import parts
 from replay.scenario.bind import Binding
-from replay.trace.file import Trace
-from replay.trace.kept import cannot_write
-from replay.trace.schema import OP_CODES
+from replay.trace.file.read import Trace
+from replay.trace.file.schema import OP_CODES
+from replay.trace.file.spill import cannot_write
 
 #: What moves data, and so has a size that takes time.
 OPS: Final = ("read", "write")

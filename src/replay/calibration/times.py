@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.engine.raw import PERCENTILES
-from replay.engine.reference.histogram import SUB, SUB_BITS, midpoint_of
+from replay.engine.reference.structures.histogram import SUB, SUB_BITS, midpoint_of
 
 #: How latencies are compared; the ranks are of 1000.
 RANKS: Final = {name: PERCENTILES[name] for name in ("p50_ns", "p99_ns")}

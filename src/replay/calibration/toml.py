@@ -2,7 +2,7 @@
 
 from replay.calibration.model import Calibration
 from replay.calibration.times import MEASURES
-from replay.report.format import count_text, plain, time_text
+from replay.common.text import count_text, plain, time_text
 
 
 def calibration_toml(found: Calibration) -> str:

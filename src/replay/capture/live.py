@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from replay.capture.tree import LIMITS, MARK, ROOT, Cgroup, Task, Tree
-from replay.errors import CaptureError
+from replay.common.errors import CaptureError
+from replay.scenario.writing.found_tree import LIMITS, MARK, ROOT, Cgroup, Task, Tree
 
 PROC: Final = Path("/proc")
 CGROUPS: Final = Path("/sys/fs/cgroup")

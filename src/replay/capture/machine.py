@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replay.capture.live import CGROUPS, PROC
-from replay.capture.tree import MARK
+from replay.scenario.writing.found_tree import MARK
 
 #: Where administrators' programs are that another user's PATH may lack.
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"

@@ -14,10 +14,10 @@ from replay.capture.live import read_ids, read_live
 from replay.capture.loops import read_loops
 from replay.capture.machine import Machine
 from replay.capture.saved import BEGIN, END, IDS, save_tree, write_ids_file
-from replay.capture.toml import machine_toml, scenario_toml
 from replay.capture.tracer import Stop, Tracer, option_on
-from replay.capture.tree import COUNTERS, LIMITS, Tree, merged
-from replay.errors import CaptureError, OutputError
+from replay.common.errors import CaptureError, OutputError
+from replay.scenario.writing.cgroups import machine_toml, scenario_toml
+from replay.scenario.writing.found_tree import COUNTERS, LIMITS, Tree, merged
 
 #: Limits and counters of every cgroup are saved, and what delegates its controllers.
 SAVED: Final = (*LIMITS, *COUNTERS, "cgroup.subtree_control", "cgroup.procs")

@@ -4,8 +4,8 @@ import tomllib
 from pathlib import Path
 
 from replay.capture.saved import BEGIN, END, read_tree
-from replay.capture.toml import machine_toml, scenario_toml
-from replay.scenario.load import Scenario
+from replay.scenario.keys.load import Scenario
+from replay.scenario.writing.cgroups import machine_toml, scenario_toml
 
 SCENARIO = "scenario.toml"
 KERNEL = "kernel"

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from replay.capture.live import is_mounted, read_live, top_of, unreadable
-from replay.capture.tree import (
+from replay.common.errors import CaptureError
+from replay.scenario.writing.found_tree import (
     LIMITS,
     MARK,
     ROOT,
@@ -23,7 +24,6 @@ from replay.capture.tree import (
     in_order,
     merged,
 )
-from replay.errors import CaptureError
 
 IDS: Final = "ids"
 BEGIN: Final = "begin"

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Self
 
-from replay.errors import CaptureError
+from replay.common.errors import CaptureError
 
 #: How long blktrace may take to open its files, and to write out what it holds.
 START_S: Final = 10.0

@@ -10,7 +10,7 @@ from replay.cli import options
 from replay.cli.progress import message, progress_bar
 
 if TYPE_CHECKING:
-    from replay.trace.filters import Filters
+    from replay.trace.file.filters import Filters
     from replay.trace.formats.options import FormatOptions
 
 

@@ -6,8 +6,8 @@ import click
 
 from replay.capture.live import CGROUPS
 from replay.capture.saved import read_tree
-from replay.capture.toml import scenario_toml
 from replay.cli import options
+from replay.scenario.writing.cgroups import scenario_toml
 
 
 @click.command(

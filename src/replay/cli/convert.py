@@ -12,10 +12,10 @@ from replay.cli import options
 from replay.cli.progress import message, progress_bar
 
 if TYPE_CHECKING:
-    from replay.trace.file import Progress
-    from replay.trace.filters import Filters
+    from replay.trace.file.filters import Filters
+    from replay.trace.file.metadata import Metadata
+    from replay.trace.file.read import Progress
     from replay.trace.formats.options import FormatOptions
-    from replay.trace.metadata import Metadata
 
 
 @click.command(
@@ -87,7 +87,7 @@ def convert(
                 )
             ]
         elif to == "parquet":
-            from replay.output import check_target, place_of
+            from replay.common.output import check_target, place_of
 
             check_target(place_of(output), output, overwrite=overwrite)
             with replay.open_or_convert(
@@ -122,7 +122,7 @@ def _told(
     output: Path, *, quiet: bool
 ) -> "Iterator[tuple[Progress | None, list[Metadata]]]":
     """Show progress, then what was read; the caller puts the metadata in the list."""
-    from replay.report.format import count_text
+    from replay.common.text import count_text
     from replay.report.quality import quality_lines
 
     began = time.monotonic()

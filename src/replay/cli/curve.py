@@ -10,7 +10,7 @@ from replay.cli.progress import progress_bar
 from replay.cli.show import show
 
 if TYPE_CHECKING:
-    from replay.trace.filters import Filters
+    from replay.trace.file.filters import Filters
     from replay.trace.formats.options import FormatOptions
 
 
@@ -83,7 +83,7 @@ def curve(
 
     import replay
     from replay.report.curve import curve_page
-    from replay.vary.axes import parse_sizes
+    from replay.sweeps.axes import parse_sizes
 
     shown: list[int] = []
     if limits is not None:

@@ -42,7 +42,7 @@ def info(
     from replay.cli.show import show
     from replay.report.info import info_page
     from replay.trace.convert import open_or_convert
-    from replay.trace.info import trace_info
+    from replay.trace.file.info import trace_info
 
     with (
         progress_bar("Reading", quiet=quiet) as progress,

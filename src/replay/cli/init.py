@@ -45,9 +45,9 @@ def init(
     every key with the value that holds without it. It is for 'replay run TRACE -s'.
     """
     from replay.capture.recorded import recorded_scenario
-    from replay.output import check_target, place_of, replacing
-    from replay.report.outline import outline
-    from replay.scenario.load import Scenario
+    from replay.common.output import check_target, place_of, replacing
+    from replay.scenario.keys.load import Scenario
+    from replay.scenario.writing.outline import outline
     from replay.trace.convert import open_or_convert
     from replay.trace.formats.options import format_words
 

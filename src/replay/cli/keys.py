@@ -10,7 +10,7 @@ def keys(pattern: str) -> None:
 
     With TEXT only those in whose name or meaning it stands: 'replay keys memory'.
     """
-    from replay.scenario.listing import key_lines
+    from replay.scenario.docs.listing import key_lines
 
     lines = list(key_lines(pattern))
     if not lines:

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import click
 
-from replay.errors import ReplayError
-from replay.report.format import plain
-from replay.version import VERSION
+from replay.common.errors import ReplayError
+from replay.common.text import plain
+from replay.common.version import VERSION
 
 #: Command name: module, and what it does. The module holds a command of that name.
 COMMANDS: Final = {
@@ -65,8 +65,9 @@ TERMINATED: Final = 128 + signal.SIGTERM
 #: the first search went through all that was imported, for 10 ms.
 _OBJECTS: Final = 200_000
 #: A thread that wants the interpreter's lock waits so long for it, s; Python: 5 ms. A
-#: decoder wants it for an instant after each batch of 10 ms, see `replay.decoding`.
-#: The whole process has one, so it is for the command to set, not for the library.
+#: decoder wants it for an instant after each batch of 10 ms, see
+#: `replay.runner.decode_ahead`. The whole process has one, so it is for the command to
+#: set, not for the library.
 _SWITCH_S: Final = 0.0005
 
 

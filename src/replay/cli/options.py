@@ -147,7 +147,7 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
         filters = None
         # "" is a value, and refused
         if any(value not in (None, ()) for value in given.values()):
-            from replay.trace.filters import Filters
+            from replay.trace.file.filters import Filters
 
             filters = Filters(**given)
         return command(filters=filters, **others)

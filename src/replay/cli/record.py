@@ -10,8 +10,8 @@ from replay.capture.record import record as record_devices
 from replay.capture.tracer import stop_on_signals
 from replay.cli import options
 from replay.cli.progress import message
-from replay.errors import CaptureError
-from replay.report.format import count_text, plain, size_text
+from replay.common.errors import CaptureError
+from replay.common.text import count_text, plain, size_text
 
 
 @click.command(

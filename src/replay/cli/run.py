@@ -7,12 +7,12 @@ import click
 
 from replay.cli import options
 from replay.cli.hints import tell_rest_of_set
-from replay.cli.meanwhile import importing_meanwhile
+from replay.cli.lazy_imports import importing_meanwhile
 from replay.cli.progress import message, progress_bar
 from replay.cli.show import show
 
 if TYPE_CHECKING:
-    from replay.trace.filters import Filters
+    from replay.trace.file.filters import Filters
     from replay.trace.formats.options import FormatOptions
 
 #: What writes tables and summary.
@@ -85,7 +85,7 @@ def run(
         raise click.UsageError(f"{option} needs an OUTDIR: give -o OUTDIR.")
 
     import replay
-    from replay.report.format import count_text
+    from replay.common.text import count_text
 
     with (
         progress_bar("Replaying", quiet=quiet) as bar,

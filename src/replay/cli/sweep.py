@@ -10,7 +10,7 @@ from replay.cli.progress import message, progress_bar
 from replay.cli.show import show
 
 if TYPE_CHECKING:
-    from replay.trace.filters import Filters
+    from replay.trace.file.filters import Filters
     from replay.trace.formats.options import FormatOptions
 
 
@@ -94,7 +94,7 @@ def sweep(
     if overwrite and output is None and plot is None:
         raise click.UsageError("--overwrite needs an output: give -o or --plot.")
     import replay
-    from replay.output import check_target, place_of
+    from replay.common.output import check_target, place_of
     from replay.report.plot import check_plot, sweep_plot
     from replay.results.conditions import ConditionError, parse_condition
 

@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from replay.common.errors import OutputError
 from replay.dataset.layout import Layout, check_target
 from replay.dataset.lock import locked
+from replay.dataset.outcome import BatchReport
 from replay.dataset.places import Place
 from replay.dataset.plan import Plan, Wanted
 from replay.dataset.publish import publish, recover
-from replay.dataset.report import BatchReport
 from replay.dataset.tasks import Conversion
 from replay.dataset.work import Work, open_work
-from replay.errors import OutputError
 from replay.parallel.jobs import Runner
 from replay.parallel.pool import Pool
 from replay.trace.convert import format_options
-from replay.trace.file import Progress
-from replay.trace.filters import Filters
+from replay.trace.file.filters import Filters
+from replay.trace.file.read import Progress
 from replay.trace.formats.options import FormatOptions
 
 

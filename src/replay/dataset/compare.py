@@ -15,10 +15,10 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from replay.common.errors import OutputError
+from replay.common.text import count_text
 from replay.dataset.read import Dataset
 from replay.dataset.rows import OK, RUNS
-from replay.errors import OutputError
-from replay.report.format import count_text
 from replay.results.compare import (
     Comparison,
     Side,

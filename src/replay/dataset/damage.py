@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
+from replay.common.errors import OutputError
 from replay.dataset.places import Place
-from replay.errors import OutputError
 
 
 @contextmanager

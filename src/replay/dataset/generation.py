@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import ipc
 
+from replay.common.version import WRITER
 from replay.dataset.damage import intact
 from replay.dataset.journal import Parts, Where
 from replay.dataset.layout import Layout, Manifest
@@ -27,7 +28,6 @@ from replay.dataset.rows import (
     n_rows,
     states,
 )
-from replay.version import WRITER
 
 #: A row group ends with this many rows or bytes,
 GROUP_ROWS: Final = 1 << 17

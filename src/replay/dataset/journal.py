@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 from pyarrow import ipc
 
-from replay.closing import Closing
+from replay.common.closing import Closing
 from replay.dataset.damage import intact
 from replay.dataset.layout import Layout, segment_generation, segment_number
 from replay.dataset.places import Place

@@ -23,10 +23,10 @@ from typing import Final
 
 import msgspec
 
+from replay.common.errors import OutputError
+from replay.common.version import VERSION
 from replay.dataset.places import Place
 from replay.dataset.rows import SCHEMAS
-from replay.errors import OutputError
-from replay.version import VERSION
 
 INTERNAL: Final = "_replay"
 FORMAT: Final = 1

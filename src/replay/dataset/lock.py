@@ -25,8 +25,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from replay.common.errors import OutputError
 from replay.dataset.layout import Layout
-from replay.errors import OutputError
 
 #: How often a batch says that it lives, where the kernel cannot.
 BEAT_S: Final = 5.0

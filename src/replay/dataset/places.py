@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 import pyarrow as pa
 from pyarrow import fs
 
-from replay.errors import ReplayError
+from replay.common.errors import ReplayError
 
 ADDRESS: Final = "://"
 #: Copied at once between file systems.

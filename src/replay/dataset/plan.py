@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from replay.common.errors import ReplayError, ScenarioError, TraceError
 from replay.dataset.places import Place
 from replay.dataset.sources import Source, find_sources
-from replay.errors import ReplayError, ScenarioError, TraceError
-from replay.results.info import identity
-from replay.scenario.load import Scenario
+from replay.results.run_info import identity
+from replay.scenario.keys.load import Scenario
 
 #: What the scenario is called that says nothing.
 DEFAULT: Final = "default"

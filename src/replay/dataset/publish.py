@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from replay.common.errors import OutputError
 from replay.dataset.generation import Pairs, make_generation
 from replay.dataset.journal import Parts
 from replay.dataset.layout import (
@@ -27,7 +28,6 @@ from replay.dataset.layout import (
 from replay.dataset.lock import Held
 from replay.dataset.places import sync
 from replay.dataset.rows import SCHEMAS
-from replay.errors import OutputError
 
 
 def publish(layout: Layout, manifest: Manifest, held: Held) -> Manifest:

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import dataset as ds
 
+from replay.common.errors import OutputError
 from replay.dataset.damage import intact
 from replay.dataset.layout import COLUMNS, Manifest, read_manifest
 from replay.dataset.places import Place
 from replay.dataset.rows import RUNS, SCHEMAS
-from replay.errors import OutputError
 from replay.results.result import Result
 from replay.results.schema import TABLES
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from replay.common.version import VERSION
 from replay.results.result import Result
 from replay.results.schema import SCHEMA_VERSION, TABLES
-from replay.version import VERSION
 
 RUNS: Final = "runs"
 OK: Final = "ok"

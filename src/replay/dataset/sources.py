@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from replay.common.errors import TraceError
 from replay.dataset.places import ADDRESS, Found, Place
-from replay.errors import TraceError
-from replay.trace.inputs import CGROUPS_FILE, capture_name, find_inputs, is_per_cpu
+from replay.trace.inputs.find import CGROUPS_FILE, capture_name, find_inputs, is_per_cpu
 
 TRACE_SUFFIX: Final = ".arrow"
 _MAGIC: Final = re.compile(r"[*?[]")

@@ -21,21 +21,21 @@ import pyarrow as pa
 from msgspec.structs import replace as replace_struct
 from pyarrow import ipc
 
+from replay.common.errors import OutputError, ReplayError, TraceError
+from replay.common.version import WRITER
 from replay.dataset.places import Found, Place
 from replay.dataset.rows import FAILED, MADE_BY, OK, State, records
 from replay.dataset.sources import Source
-from replay.errors import OutputError, ReplayError, TraceError
-from replay.replayer import run
-from replay.results.info import identity
 from replay.results.result import Result
-from replay.scenario.load import Scenario
+from replay.results.run_info import identity
+from replay.runner.run import run
+from replay.scenario.keys.load import Scenario
 from replay.trace.convert import convert, open_or_convert
-from replay.trace.file import Trace, is_arrow, open_trace
-from replay.trace.filters import Filters
+from replay.trace.file.filters import Filters
+from replay.trace.file.metadata import Metadata
+from replay.trace.file.read import Trace, is_arrow, open_trace
+from replay.trace.file.schema import SCHEMA_VERSION, TRACE_SCHEMA
 from replay.trace.formats.options import FormatOptions
-from replay.trace.metadata import Metadata
-from replay.trace.schema import SCHEMA_VERSION, TRACE_SCHEMA
-from replay.version import WRITER
 
 #: Traces that a worker keeps open.
 KEPT_OPEN: Final = 2

@@ -11,12 +11,13 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow import ipc
 
+from replay.common.errors import OutputError, ReplayError
 from replay.dataset.generation import Pairs
 from replay.dataset.journal import Journal, Parts
 from replay.dataset.layout import Layout, Manifest
 from replay.dataset.lock import Held
+from replay.dataset.outcome import Failure
 from replay.dataset.plan import NamedScenario, Plan, PlannedTrace
-from replay.dataset.report import Failure
 from replay.dataset.rows import (
     FAILED,
     MADE_BY,
@@ -37,9 +38,8 @@ from replay.dataset.tasks import (
     replay_pairs,
     stamp_of,
 )
-from replay.errors import OutputError, ReplayError
 from replay.parallel.jobs import Outcome, Runner
-from replay.trace.file import Progress
+from replay.trace.file.read import Progress
 
 #: How long a job should take, so that what it costs to hand it out does not matter,
 JOB_S: Final = 0.05
@@ -76,7 +76,7 @@ class Work:
     n_pairs : int
         Pairs that are asked for.
     n_replayed, n_kept : int
-        See `replay.dataset.report.BatchReport`.
+        See `replay.dataset.outcome.BatchReport`.
     again : list of str
         Why pairs that are there are done again.
     failures : list of Failure

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 from replay.engine.columns import Columns
+from replay.engine.dependence import Streams
 from replay.engine.setup import Setup
-from replay.engine.streams import Streams
 
 @disjoint_base
 class Engine:

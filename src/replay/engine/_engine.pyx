@@ -52,7 +52,7 @@ from replay.engine.state.streams cimport release_next
 from replay.engine.state.timeline cimport TimelineRow
 
 from replay.engine.setup import ServiceModel
-from replay.errors import ModelError
+from replay.common.errors import ModelError
 
 cdef enum:
     EVENTS_AT_ONCE = 1 << 20
@@ -266,7 +266,7 @@ cdef class Engine:
             The whole trace, in the order of its rows.
         services : list of arrays of int64
             Service of each batch.
-        streams : replay.engine.streams.Streams
+        streams : replay.engine.dependence.Streams
 
         Raises
         ------

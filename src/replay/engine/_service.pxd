@@ -6,7 +6,8 @@ In the trace's order, before any replay; `linear` service stands beside it.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from replay.engine.state.rows cimport Columns
-from replay.engine.state.sim cimport NOT_REPLAYED, OP_FLUSH, OP_READ, OP_WRITE
+from replay.engine.state.rows cimport NOT_REPLAYED
+from replay.engine.state.sim cimport OP_FLUSH, OP_READ, OP_WRITE
 from replay.engine.structures.arena cimport (
     Arena,
     KeyMap,

@@ -25,9 +25,9 @@ class Columns(Struct, frozen=True, kw_only=True):
         In 512 B sectors.
     nbytes, n_bios : ndarray of uint32
     flags : ndarray of uint16
-        Bits of `replay.trace.schema.FLAGS`.
+        Bits of `replay.trace.file.schema.FLAGS`.
     op : ndarray of int8
-        Index into `replay.trace.schema.OPS`.
+        Index into `replay.trace.file.schema.OPS`.
     pid : ndarray of int32
     issuer : ndarray of uint32
         Dense cgroup that caused the request, ``[[assign]]`` applied.

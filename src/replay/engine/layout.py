@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.distinct import numbered
+from replay.common.unique import numbered
 from replay.engine.raw import (
     COST_COLUMNS,
     COUNTS,

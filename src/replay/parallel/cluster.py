@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from replay.closing import Closing
-from replay.errors import ReplayError
+from replay.common.closing import Closing
+from replay.common.errors import ReplayError
 from replay.parallel.jobs import Outcome, WorkerDied
 
 #: How long a scheduler may take to answer, and to have a first worker.

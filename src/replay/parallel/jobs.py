@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from replay.errors import ReplayError
+from replay.common.errors import ReplayError
 
 #: Jobs that are kept going or kept for their turn, for each that can run at once.
 AHEAD: Final = 8

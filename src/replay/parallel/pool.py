@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-from replay.closing import Closing
+from replay.common.closing import Closing
 from replay.parallel.jobs import Outcome, WorkerDied
 
 #: Times that a job is begun before the death of its worker is its outcome.

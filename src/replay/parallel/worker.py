@@ -13,7 +13,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from replay.errors import ReplayError
+from replay.common.errors import ReplayError
 
 #: How often a worker looks whether its parent lives, while a job runs.
 WATCH_S: Final = 0.5

@@ -10,8 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from replay.report.facts import TOP_CGROUPS, Row
-from replay.report.format import (
+from replay.common.text import (
     count_text,
     errno_text,
     moment_text,
@@ -19,6 +18,7 @@ from replay.report.format import (
     size_text,
     time_text,
 )
+from replay.report.facts import TOP_CGROUPS, Row
 from replay.results.compare import Breach, Comparison
 from replay.results.conditions import Condition
 from replay.results.measures import BYTES, NS, Measure

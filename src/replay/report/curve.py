@@ -7,9 +7,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from replay.distance.curve import Curve, default_limits
+from replay.common.text import count_text, moment_text, plain, size_text
+from replay.curves.curve import Curve, default_limits
 from replay.report.facts import TOP_CGROUPS
-from replay.report.format import count_text, moment_text, plain, size_text
 
 #: Cgroups whose tables are all shown.
 _FEW: Final = 3

@@ -6,10 +6,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from replay.report.format import count_text, plain
+from replay.common.text import count_text, plain
 from replay.report.quality import heavy_losses, quality_lines
-from replay.trace.info import TraceInfo
-from replay.trace.metadata import ROW_EVENT, Process, Quality
+from replay.trace.file.info import TraceInfo
+from replay.trace.file.metadata import ROW_EVENT, Process, Quality
 
 #: blktrace's letters in the order of a request's life, and what they mean.
 _EVENTS: Final = {

@@ -4,14 +4,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from replay.errors import OutputError
-from replay.output import replacing
-from replay.report.format import size_text
+from replay.common.errors import OutputError
+from replay.common.output import replacing
+from replay.common.text import size_text
 from replay.results.measures import BYTES, COUNT, MEASURES, NS
 
 if TYPE_CHECKING:
-    from replay.vary.axes import Axis
-    from replay.vary.sweep import Sweep
+    from replay.sweeps.axes import Axis
+    from replay.sweeps.sweep import Sweep
 
 FORMATS: Final = (".png", ".svg", ".html")
 #: What a panel shows, if any cgroup has some of it.

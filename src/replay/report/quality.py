@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from replay.report.format import count_text, plain
-from replay.trace.inputs import missing_cpus, present_cpus
-from replay.trace.metadata import ROW_EVENT, Quality
+from replay.common.text import count_text, plain
+from replay.trace.file.metadata import ROW_EVENT, Quality
+from replay.trace.inputs.find import missing_cpus, present_cpus
 
 #: What it means that an event's request is not known.
 _UNMATCHED: Final = {

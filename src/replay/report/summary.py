@@ -9,6 +9,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from replay.common.text import (
+    count_text,
+    errno_text,
+    moment_text,
+    plain,
+    share_text,
+    size_text,
+    time_text,
+)
 from replay.report.facts import (
     TOP_CGROUPS,
     CgroupFacts,
@@ -19,19 +28,10 @@ from replay.report.facts import (
     Waited,
     facts,
 )
-from replay.report.format import (
-    count_text,
-    errno_text,
-    moment_text,
-    plain,
-    share_text,
-    size_text,
-    time_text,
-)
 from replay.report.quality import heavy_losses
 from replay.report.timeline import timeline_line
 from replay.results.result import Result
-from replay.trace.metadata import NO_COMPLETIONS, ROW_EVENT, Quality
+from replay.trace.file.metadata import NO_COMPLETIONS, ROW_EVENT, Quality
 
 #: Processes whose dependence is shown; run.json has more.
 TOP_PROCESSES = 5

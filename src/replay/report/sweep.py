@@ -7,12 +7,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from replay.report.format import count_text, plain, size_text, time_text
+from replay.common.text import count_text, plain, size_text, time_text
 from replay.results.conditions import parse_condition
 from replay.results.measures import BYTES, NS
-from replay.vary.knee import Knee
-from replay.vary.points import Point
-from replay.vary.sweep import Sweep
+from replay.sweeps.knee import Knee
+from replay.sweeps.points import Point
+from replay.sweeps.sweep import Sweep
 
 #: Points that are listed; all of them are in the table that -o writes.
 TOP_POINTS = 40

@@ -4,8 +4,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from replay.interval import interval_text
-from replay.report.format import count_text, moment_text, size_text, time_text
+from replay.common.intervals import interval_text
+from replay.common.text import count_text, moment_text, size_text, time_text
 from replay.results.result import Result
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from replay.errors import ReplayError
+from replay.common.errors import ReplayError
 from replay.results.measures import BYTES, MEASURES, NS, TIMES, Measure
-from replay.scenario.sizes import parse_size
+from replay.scenario.keys.sizes import parse_size
 
 _CONDITION: Final = re.compile(
     r"\s*(?P<name>\w+)\s*(?:@(?P<cgroup>[^<>=]+?))?\s*(?P<how><=|>=|<|>|=)\s*"

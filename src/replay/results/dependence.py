@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from replay.engine.streams import Streams
-from replay.trace.metadata import Process
+from replay.engine.dependence import Streams
+from replay.trace.file.metadata import Process
 
 #: Processes told of one by one, those with the most requests first.
 MOST: Final = 1000

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from replay.errors import OutputError
-from replay.output import place_of
+from replay.common.errors import OutputError
+from replay.common.output import place_of
 from replay.results.schema import RUN_FILE, TABLES
 
 _OUR_FILES: Final = frozenset([RUN_FILE, *(spec.file for spec in TABLES.values())])

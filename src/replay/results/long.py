@@ -7,7 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from replay.output import replacing
+from replay.common.output import replacing
 from replay.results.compare import Comparison
 
 #: Of the tables of a `Comparison`: who, whom it concerns, and which of several.

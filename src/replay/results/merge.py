@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from replay.common.errors import OutputError
 from replay.engine.raw import PERCENTILES
-from replay.errors import OutputError
 from replay.results.read import open_results
 from replay.results.result import Result
 from replay.results.schema import TABLES

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from replay.errors import OutputError
+from replay.common.errors import OutputError
 from replay.results.result import Result
 from replay.results.schema import OPTIONAL, RUN_FILE, SCHEMA_VERSION, TABLES
 

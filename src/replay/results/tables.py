@@ -13,12 +13,12 @@ import pyarrow as pa
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from replay.distinct import distinct
+from replay.common.unique import distinct
 from replay.engine.raw import COST_COLUMNS, SUB_BUCKETS, TIMELINE_CELLS
 from replay.engine.setup import BACKING_DEVICE, PAGE_BYTES, Resource, Stage
 from replay.results.arrays import Words, integers
 from replay.results.schema import TABLES
-from replay.trace.schema import OPS
+from replay.trace.file.schema import OPS
 
 #: Columns of one raw table; all have the same length.
 Columns = Mapping[str, NDArray[Any]]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from replay.engine.raw import RAW_COLUMNS
 from replay.results.directory import OutputDirectory, named
-from replay.results.info import labels
 from replay.results.read import StoredTables
 from replay.results.result import Result
+from replay.results.run_info import labels
 from replay.results.schema import RUN_FILE, TABLES
 from replay.results.tables import (
     PART_ROWS,
@@ -207,7 +207,7 @@ class ResultSink:
         raw : mapping of str to columns
             What the engine counted; its requests have gone to `requests`.
         info : dict
-            From `replay.results.info.run_info`.
+            From `replay.results.run_info.run_info`.
 
         Returns
         -------

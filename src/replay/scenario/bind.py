@@ -8,34 +8,36 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from replay.common.errors import ScenarioError, TraceError
+from replay.common.lookup import Lookup
 from replay.engine.setup import NOT_REPLAYED, Setup
-from replay.errors import ScenarioError, TraceError
-from replay.scenario.assign import Assigner, AssignRule
-from replay.scenario.assumed import assumed_notes
-from replay.scenario.costs import cost_notes
-from replay.scenario.flat import FlatCgroups, make_setup
-from replay.scenario.instances import instance_paths
-from replay.scenario.kernel import is_loop
-from replay.scenario.latencies import latency_notes
-from replay.scenario.limits import ALL_AS_ONE, limit_notes
-from replay.scenario.load import Scenario
-from replay.scenario.lookup import Lookup
-from replay.scenario.nested import nested_notes, nested_rows, with_nested
-from replay.scenario.notes import (
-    capped,
+from replay.scenario.binding.assign import Assigner, AssignRule
+from replay.scenario.binding.instances import instance_paths
+from replay.scenario.binding.nested import nested_notes, nested_rows, with_nested
+from replay.scenario.binding.resolve import NO_CGROUP, Resolver
+from replay.scenario.binding.tasks import Task, TaskList, count_pairs, make_tasks
+from replay.scenario.binding.tree import Tree, are_plain, build_tree
+from replay.scenario.keys.kernel import is_loop
+from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.paths import ROOT, check_path
+from replay.scenario.notes.bfq import scheduler_notes
+from replay.scenario.notes.capped import capped
+from replay.scenario.notes.defaults import assumed_notes
+from replay.scenario.notes.iocost import cost_notes
+from replay.scenario.notes.iolatency import latency_notes
+from replay.scenario.notes.iomax import limit_notes
+from replay.scenario.notes.scenario import (
     cgroup_notes,
     idle_cgroups,
     policy_notes,
     scenario_notes,
     trace_notes,
 )
-from replay.scenario.processes import ProcessTable
-from replay.scenario.resolve import NO_CGROUP, Resolver
-from replay.scenario.schedulers import scheduler_notes
-from replay.scenario.tasks import Task, TaskList, count_pairs, make_tasks
-from replay.scenario.tree import ROOT, Tree, are_plain, build_tree, check_path
-from replay.trace.metadata import Metadata, Summary
-from replay.trace.schema import device_text
+from replay.scenario.setup.iomax import ALL_AS_ONE
+from replay.scenario.setup.make import FlatCgroups, make_setup
+from replay.trace.file.metadata import Metadata, Summary
+from replay.trace.file.processes import ProcessTable
+from replay.trace.file.schema import device_text
 
 if TYPE_CHECKING:
     import pyarrow as pa

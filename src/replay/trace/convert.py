@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from replay.errors import OutputError
-from replay.output import check_target, place_of
-from replay.temporary import temporary_directory
-from replay.trace.file import Progress, Trace, is_arrow, open_trace
+from replay.common.errors import OutputError
+from replay.common.output import check_target, place_of
+from replay.common.temporary import temporary_directory
+from replay.trace.file.metadata import Metadata, Summary
+from replay.trace.file.read import Progress, Trace, is_arrow, open_trace
 from replay.trace.formats.options import FormatOptions
-from replay.trace.inputs import opened_inputs, read_cgroup_paths
-from replay.trace.metadata import Metadata, Summary
+from replay.trace.inputs.find import opened_inputs, read_cgroup_paths
+from replay.trace.inputs.spool import is_stdin
 from replay.trace.recording import Recording, find_recording, with_paths
-from replay.trace.spool import is_stdin
 
 if TYPE_CHECKING:
-    from replay.trace.filters import Filters
+    from replay.trace.file.filters import Filters
 
 BATCH_ROWS = 1 << 16
 
@@ -241,8 +241,8 @@ def _write_filtered(
     overwrite: bool,
     progress: Progress | None,
 ) -> None:
-    from replay.trace.filtered import FilteredRows
-    from replay.trace.write import write_trace
+    from replay.trace.file.filtered import FilteredRows
+    from replay.trace.file.write import write_trace
 
     rows = FilteredRows(whole, filters)
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from replay.errors import TraceError
-from replay.trace.file import Progress, is_arrow
+from replay.common.errors import TraceError
+from replay.common.version import WRITER
+from replay.trace.file.metadata import Metadata, Summary
+from replay.trace.file.read import Progress, is_arrow
+from replay.trace.file.schema import SCHEMA_VERSION
 from replay.trace.formats.open import Opened, open_rows
 from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.order import Disordered
-from replay.trace.inputs import Inputs, read_cgroup_paths, source_file
-from replay.trace.metadata import Metadata, Summary
-from replay.trace.schema import SCHEMA_VERSION
-from replay.trace.spool import Spool
-from replay.version import WRITER
+from replay.trace.inputs.find import Inputs, read_cgroup_paths, source_file
+from replay.trace.inputs.spool import Spool
 
 
 class Recording(Struct, frozen=True):
@@ -51,7 +51,7 @@ class Recording(Struct, frozen=True):
         self, output: str | Path, *, overwrite: bool = False, threads: int = 1
     ) -> None:
         """Write it to a trace file; see `write_trace`."""
-        from replay.trace.write import write_trace
+        from replay.trace.file.write import write_trace
 
         def write() -> None:
             write_trace(

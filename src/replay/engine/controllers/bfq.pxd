@@ -1,4 +1,4 @@
-"""A disk that runs bfq, by its weights alone. The rules stand in reference/bfq.py.
+"""A disk that runs bfq, by its weights alone. The rules stand in reference/controllers/bfq.py.
 
 Sources: block/bfq-wf2q.c:bfq_calc_finish(), __bfq_activate_entity(),
 __bfq_requeue_entity(), bfq_calc_vtime_jump(), bfq_first_active_entity(),

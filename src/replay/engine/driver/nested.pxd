@@ -1,4 +1,4 @@
-"""A loop device on a loop device. The rules stand in reference/nested.py.
+"""A loop device on a loop device. The rules stand in reference/driver/nested.py.
 
 A request that goes down is the same slot on another device: what it was above stands in
 an `Outer` beside it until it comes up again.

@@ -1,7 +1,7 @@
 """Who serves and who pays under policies that no loop driver has had.
 
 `driver/workers.pxd` holds those that one had. Source of the policies: the review of the
-series, 2020; what each changes stands in `replay.scenario.policies`.
+series, 2020; what each changes stands in `replay.scenario.keys.policies`.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t

@@ -1,7 +1,7 @@
 """What ``memory.min`` and ``memory.low`` keep from reclaim.
 
 Sources: mm/memcontrol.c:mem_cgroup_calculate_protection(), effective_protection(),
-mm/vmscan.c:shrink_node_memcgs(), get_scan_count(), v6.1. See reference/protection.py.
+mm/vmscan.c:shrink_node_memcgs(), get_scan_count(), v6.1. See reference/memcg/protection.py.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t

@@ -2,7 +2,7 @@
 
 Source: mm/page-writeback.c:domain_dirty_limits(), mdtc_calc_avail(),
 wb_over_bg_thresh(), mm/memcontrol.c:mem_cgroup_wb_stats(), v6.1.
-See reference/dirty.py.
+See reference/pages/dirty.py.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t

@@ -1,4 +1,4 @@
-"""How far a read of a cached file reads ahead. See reference/readahead.py.
+"""How far a read of a cached file reads ahead. See reference/pages/readahead.py.
 
 Source: mm/readahead.c:ondemand_readahead(), do_page_cache_ra(),
 try_context_readahead(), mm/filemap.c:page_cache_next_miss(), page_cache_prev_miss(),

@@ -1,4 +1,4 @@
-"""Reclaim of page cache: who is scanned how far. See reference/reclaim.py.
+"""Reclaim of page cache: who is scanned how far. See reference/pages/reclaim.py.
 
 Source: mm/vmscan.c:do_try_to_free_pages(), shrink_node_memcgs(), shrink_lruvec(),
 get_scan_count(), shrink_folio_list(), shrink_active_list(), inactive_is_low(), v6.1.

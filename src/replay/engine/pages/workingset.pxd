@@ -2,7 +2,7 @@
 
 Source: mm/workingset.c:workingset_eviction(), workingset_refault(),
 workingset_activation(), workingset_age_nonresident(), v6.1.
-See reference/workingset.py.
+See reference/pages/workingset.py.
 
 A shadow lies where the page's place was: `Links.older` has whose reclaim dropped it,
 `Links.used` that cgroup's age then.

@@ -1,7 +1,7 @@
 """Write-back of dirty page cache: when, and in whose name.
 
 Sources: fs/fs-writeback.c:wbc_account_cgroup_owner(), wbc_detach_inode(),
-writeback_chunk_size(), mm/page-writeback.c, v6.1. See reference/writeback.py.
+writeback_chunk_size(), mm/page-writeback.c, v6.1. See reference/pages/writeback.py.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t

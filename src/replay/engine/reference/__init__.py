@@ -5,6 +5,6 @@ nothing with the compiled engine but `Setup` and `Columns`, and must agree with 
 exactly, event by event.
 """
 
-from replay.engine.reference.loop import Reference
+from replay.engine.reference.run.loop import Reference
 
 __all__ = ["Reference"]

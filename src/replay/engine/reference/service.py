@@ -4,9 +4,9 @@ In the trace's order, over the whole trace, before any replay.
 """
 
 from replay.engine.columns import Columns
-from replay.engine.reference.rows import is_trigger
+from replay.engine.reference.state.row_checks import is_trigger
 from replay.engine.setup import NOT_REPLAYED, Policy, ServiceModel, Setup
-from replay.trace.schema import OP_CODES
+from replay.trace.file.schema import OP_CODES
 
 READ, WRITE = OP_CODES["read"], OP_CODES["write"]
 FLUSH, DISCARD = OP_CODES["flush"], OP_CODES["discard"]

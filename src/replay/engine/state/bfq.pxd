@@ -1,4 +1,4 @@
-"""A disk that runs bfq: its cgroups, and who of them waits. See reference/bfq.py.
+"""A disk that runs bfq: its cgroups, and who of them waits. See reference/controllers/bfq.py.
 
     BfqDisk
      ├─ entities   two of each cgroup: its own requests, itself at its parent  BfqEntity

@@ -87,7 +87,7 @@ cdef struct Window:
     int64_t position        # sector behind the last that was read, -1 = none
 
 cdef struct InodeOwner:
-    # reference/writeback.py
+    # reference/pages/writeback.py
     int64_t memory          # cgroup, -1 = nobody
     int64_t winner
     int64_t average

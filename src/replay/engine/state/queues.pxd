@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from replay.engine.structures.heap cimport Heap
 
 cdef enum:
-    MAX_WAITING_CGROUPS = 64    # see reference/queues.py
+    MAX_WAITING_CGROUPS = 64    # see reference/queues/server.py
     VIRTUAL_SHIFT = 8           # likewise
 
 cdef struct Wait:

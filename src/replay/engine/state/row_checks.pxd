@@ -5,8 +5,8 @@ from libc.stdint cimport int32_t, int64_t
 from replay.engine.state.events cimport max_time_ns
 from replay.engine.state.failed cimport out_of_memory
 from replay.engine.state.rows cimport Columns
+from replay.engine.state.rows cimport NOT_REPLAYED
 from replay.engine.state.sim cimport (
-    NOT_REPLAYED,
     NO_TASK,
     N_OPS,
     OP_FLUSH,

@@ -2,6 +2,9 @@
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
+cdef enum:
+    NOT_REPLAYED = 0xFFFF   # in `device`: the row is of a device that is not replayed
+
 cdef struct Columns:
     # One batch; see replay.engine.columns.Columns for units and meaning.
     const int64_t *row

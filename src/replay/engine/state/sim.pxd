@@ -42,7 +42,7 @@ from replay.engine.structures.histogram cimport Histograms
 from replay.engine.structures.log cimport Log
 
 cdef enum:
-    # positions in replay.trace.schema.OPS
+    # positions in replay.trace.file.schema.OPS
     OP_READ = 0
     OP_WRITE = 1
     OP_DISCARD = 2
@@ -51,7 +51,7 @@ cdef enum:
     N_OPS = 8
 
 cdef enum:
-    # replay.trace.schema.FLAGS
+    # replay.trace.file.schema.FLAGS
     FLAG_META = 2
 
 cdef enum PolicyKind:
@@ -122,7 +122,6 @@ cdef enum SimStatus:
     SIM_TIMELINE = 7        # more intervals than a timeline may have
 
 cdef enum:
-    NOT_REPLAYED = 0xFFFF
     NO_TASK = -1
 
 cdef enum:
@@ -295,7 +294,7 @@ cdef struct Settings:
     PolicyKind policy
     bint direct_io
     bint by_thread          # policy `synchronous`
-    bint limits_active      # `per-cgroup` as it was posted: see replay.scenario.policies
+    bint limits_active      # `per-cgroup` as it was posted: see replay.scenario.keys.policies
     bint backcharges        # policy `backcharge`
     bint root_has_worker
     bint keeps_idle

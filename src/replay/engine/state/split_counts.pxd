@@ -1,6 +1,6 @@
 """In how many parts the device below takes what is longer than its largest request.
 
-The rules stand in reference/splits.py. Sources: block/blk-merge.c:
+The rules stand in reference/state/split_counts.py. Sources: block/blk-merge.c:
 __bio_split_to_limits(), get_max_io_size(), block/blk-cgroup.c:blk_cgroup_bio_start(),
 drivers/block/loop.c:lo_rw_aio(), v6.1.
 """

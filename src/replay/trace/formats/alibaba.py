@@ -3,10 +3,10 @@
 import re
 from typing import Final
 
+from replay.trace.file.schema import OP_CODES
 from replay.trace.formats.base import Format, all_lines, first_line
-from replay.trace.formats.table import INTEGER, WORD
+from replay.trace.formats.text_table import INTEGER, WORD
 from replay.trace.formats.volumes import Volumes
-from replay.trace.schema import OP_CODES
 
 US_NS: Final = 1000
 OPERATIONS: Final = {"r": OP_CODES["read"], "w": OP_CODES["write"]}

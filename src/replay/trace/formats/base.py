@@ -9,12 +9,12 @@ from typing import Final, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from replay.errors import TraceError
-from replay.trace.called import path_text
+from replay.common.errors import TraceError
+from replay.common.text import path_text
+from replay.trace.file.metadata import ProcessName
 from replay.trace.formats.options import FormatOptions
-from replay.trace.formats.rows import SECTOR_BYTES, Rows
-from replay.trace.metadata import ProcessName
-from replay.trace.unpack import Unpacked
+from replay.trace.formats.row_dtype import SECTOR_BYTES, Rows
+from replay.trace.inputs.unpack import Unpacked
 
 #: A name's cgroup id; 0 is "none" and 1 the root's in every trace.
 FIRST_CGROUP: Final = 2

@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from replay.errors import TraceError
+from replay.common.errors import TraceError
+from replay.trace.file.schema import FLAGS, OP_CODES
 from replay.trace.formats.base import (
     Format,
     Reading,
@@ -14,14 +15,8 @@ from replay.trace.formats.base import (
     fill_range,
     fill_times,
 )
-from replay.trace.formats.rows import SECTOR_BYTES, Rows, new_rows
-from replay.trace.formats.table import (
-    INTEGER,
-    SECONDS,
-    WORD,
-    read_table,
-)
-from replay.trace.schema import FLAGS, OP_CODES
+from replay.trace.formats.row_dtype import SECTOR_BYTES, Rows, new_rows
+from replay.trace.formats.text_table import INTEGER, SECONDS, WORD, read_table
 
 COLUMNS: Final = {
     "start": SECONDS,

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from replay.trace.file.schema import OP_CODES
 from replay.trace.formats.base import Format, complete_lines
-from replay.trace.formats.rows import SECTOR_BYTES
-from replay.trace.formats.table import INTEGER, MILLISECONDS, WORD, Part
+from replay.trace.formats.row_dtype import SECTOR_BYTES
+from replay.trace.formats.text_table import INTEGER, MILLISECONDS, WORD, Part
 from replay.trace.formats.volumes import Volumes
-from replay.trace.schema import OP_CODES
 
 MAX_TYPE: Final = 1 << 16
 

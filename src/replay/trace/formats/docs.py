@@ -6,12 +6,12 @@ What comes out is ``docs/formats.md``; a test checks that the file is current.
 import sys
 from typing import Final, NamedTuple
 
+from replay.trace.file.schema import TRACE_SCHEMA
 from replay.trace.formats.magic import BLKTRACE
 from replay.trace.formats.operations import OPERATIONS
 from replay.trace.formats.registry import BLKPARSE, FORMATS
 from replay.trace.formats.user_csv import OPTIONAL, REQUIRED
-from replay.trace.schema import TRACE_SCHEMA
-from replay.trace.unpack import MAGICS, MAX_RATIO
+from replay.trace.inputs.unpack import MAGICS, MAX_RATIO
 
 
 class _Described(NamedTuple):

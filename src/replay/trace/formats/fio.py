@@ -11,7 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from replay.errors import TraceError
+from replay.common.errors import TraceError
+from replay.trace.file.schema import OP_CODES
 from replay.trace.formats.base import (
     MAX_TIME_NS,
     Format,
@@ -20,9 +21,8 @@ from replay.trace.formats.base import (
     fill_times,
     scaled,
 )
-from replay.trace.formats.rows import Rows, new_rows
-from replay.trace.formats.table import INTEGER, WORD, read_table
-from replay.trace.schema import OP_CODES
+from replay.trace.formats.row_dtype import Rows, new_rows
+from replay.trace.formats.text_table import INTEGER, WORD, read_table
 
 US_NS: Final = 1000
 #: What has no place in the trace: the file's own life, and waiting.

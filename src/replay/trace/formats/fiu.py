@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from replay.trace.file.schema import OP_CODES
 from replay.trace.formats.base import (
     Format,
     Reading,
@@ -13,8 +14,8 @@ from replay.trace.formats.base import (
     fill_range,
     fill_times,
 )
-from replay.trace.formats.rows import SECTOR_BYTES, Rows, new_rows
-from replay.trace.formats.table import (
+from replay.trace.formats.row_dtype import SECTOR_BYTES, Rows, new_rows
+from replay.trace.formats.text_table import (
     INTEGER,
     WORD,
     Part,
@@ -22,7 +23,6 @@ from replay.trace.formats.table import (
     one_blank,
     read_table,
 )
-from replay.trace.schema import OP_CODES
 
 COLUMNS: Final = {
     "ts": INTEGER,

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from replay.trace.file.schema import OP_CODES
 from replay.trace.formats.base import (
     Format,
     Reading,
@@ -14,9 +15,8 @@ from replay.trace.formats.base import (
     fill_times,
     scaled,
 )
-from replay.trace.formats.rows import Rows, new_rows
-from replay.trace.formats.table import INTEGER, WORD, Part, read_table
-from replay.trace.schema import OP_CODES
+from replay.trace.formats.row_dtype import Rows, new_rows
+from replay.trace.formats.text_table import INTEGER, WORD, Part, read_table
 
 #: Ticks of 100 ns from 1601 to 1970.
 EPOCH_TICKS: Final = 116_444_736_000_000_000

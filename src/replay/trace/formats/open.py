@@ -6,11 +6,11 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from replay.trace.captures import CaptureBatches
+from replay.trace.blktrace.captures import CaptureBatches
+from replay.trace.file.metadata import Summary
 from replay.trace.formats.magic import BLKTRACE, is_blktrace
 from replay.trace.formats.options import FormatOptions
-from replay.trace.metadata import Summary
-from replay.trace.unpack import read_head
+from replay.trace.inputs.unpack import read_head
 
 
 class Opened(Protocol):
@@ -67,7 +67,7 @@ def open_rows(
     if options == FormatOptions() and _are_blktrace(paths):
         return CaptureBatches(paths, batch_rows=batch_rows)
     # the others' readers: not imported for nothing
-    from replay.trace.formats.batches import FormatBatches
+    from replay.trace.formats.reader import FormatBatches
     from replay.trace.formats.registry import BLKPARSE, BY_NAME, choose_format
 
     name = choose_format(paths, options)
@@ -76,7 +76,7 @@ def open_rows(
     # an empty file says nothing in any format
     filled = [path for path in paths if path.stat().st_size]
     if name == BLKPARSE:
-        from replay.trace.blkparse import BlkparseBatches
+        from replay.trace.blktrace.blkparse import BlkparseBatches
 
         pattern = options.blkparse_format
         return BlkparseBatches(filled, pattern, batch_rows=batch_rows, on_read=on_read)

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from replay.trace.formats.rows import ROW, Rows
+from replay.trace.formats.row_dtype import ROW, Rows
 
 #: Rows that are sorted at once, and written: 60 MB.
 RUN_ROWS: Final = 1 << 20

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from replay.errors import TraceError
+from replay.common.errors import TraceError
 from replay.trace.formats import (
     alibaba,
     blkreplay,
@@ -27,8 +27,8 @@ from replay.trace.formats.base import Format, complete_lines
 from replay.trace.formats.guess import read_sample, suggest_columns
 from replay.trace.formats.magic import BLKTRACE, is_blktrace
 from replay.trace.formats.options import FormatOptions
-from replay.trace.inputs import is_per_cpu
-from replay.trace.unpack import read_head
+from replay.trace.inputs.find import is_per_cpu
+from replay.trace.inputs.unpack import read_head
 
 #: Read row by row; in the order in which documents list them.
 FORMATS: Final = (

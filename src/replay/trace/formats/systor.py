@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from replay.trace.file.schema import OP_CODES
 from replay.trace.formats.base import Format, Reading, fill_range, fill_times
-from replay.trace.formats.rows import Rows, new_rows
-from replay.trace.formats.table import INTEGER, SECONDS, WORD, read_table
-from replay.trace.schema import OP_CODES
+from replay.trace.formats.row_dtype import Rows, new_rows
+from replay.trace.formats.text_table import INTEGER, SECONDS, WORD, read_table
 
 HEADER: Final = b"Timestamp,Response,IOType,LUN,Offset,Size"
 COLUMNS: Final = {

@@ -7,9 +7,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from replay.trace.formats.base import Format, Names
-from replay.trace.formats.rows import Rows
-from replay.trace.metadata import (
+from replay.trace.file.metadata import (
     NO_COMPLETIONS,
     ROW_EVENT,
     Cgroup,
@@ -18,6 +16,8 @@ from replay.trace.metadata import (
     Quality,
     Summary,
 )
+from replay.trace.formats.base import Format, Names
+from replay.trace.formats.row_dtype import Rows
 
 #: As many as the decoder of blktrace keeps.
 MAX_PROCESSES: Final = 1 << 18

@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
-from replay.errors import TraceError
+from replay.common.errors import TraceError
+from replay.trace.file.schema import OP_CODES
 from replay.trace.formats.base import Format, first_line
-from replay.trace.formats.rows import SECTOR_BYTES, Rows
-from replay.trace.formats.table import INTEGER, WORD
+from replay.trace.formats.row_dtype import SECTOR_BYTES, Rows
+from replay.trace.formats.text_table import INTEGER, WORD
 from replay.trace.formats.volumes import Volumes
-from replay.trace.schema import OP_CODES
 
 SECOND_NS: Final = 1_000_000_000
 #: Rows of one second are held until it is over.

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from replay.errors import TraceError
+from replay.common.errors import TraceError
+from replay.trace.file.schema import OP_CODES, OPS, device_number
 from replay.trace.formats.base import (
     MAX_NBYTES,
     Format,
@@ -27,8 +28,8 @@ from replay.trace.formats.base import (
 from replay.trace.formats.fiu import MAX_PID, note_processes
 from replay.trace.formats.guess import fields_of, read_sample, suggest_columns
 from replay.trace.formats.operations import OPERATIONS
-from replay.trace.formats.rows import SECTOR_BYTES, Rows, new_rows
-from replay.trace.formats.table import (
+from replay.trace.formats.row_dtype import SECTOR_BYTES, Rows, new_rows
+from replay.trace.formats.text_table import (
     INTEGER,
     MICROSECONDS,
     MILLISECONDS,
@@ -39,7 +40,6 @@ from replay.trace.formats.table import (
     one_blank,
     read_table,
 )
-from replay.trace.schema import OP_CODES, OPS, device_number
 
 #: Unit of a time: how it is read, and ns of what is read.
 TIME_UNITS: Final = {

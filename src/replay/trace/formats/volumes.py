@@ -16,8 +16,8 @@ from replay.trace.formats.base import (
     fill_times,
     scaled,
 )
-from replay.trace.formats.rows import Rows, new_rows
-from replay.trace.formats.table import Part, blanks_vary, one_blank, read_table
+from replay.trace.formats.row_dtype import Rows, new_rows
+from replay.trace.formats.text_table import Part, blanks_vary, one_blank, read_table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from typing import Final
 
 import numpy as np
 
-from replay.errors import TraceError
+from replay.common.errors import TraceError
+from replay.trace.file.schema import OP_CODES
 from replay.trace.formats.base import (
     MAX_TIME_NS,
     Format,
@@ -28,8 +29,7 @@ from replay.trace.formats.base import (
     fill_times,
     scaled,
 )
-from replay.trace.formats.rows import Rows, new_rows
-from replay.trace.schema import OP_CODES
+from replay.trace.formats.row_dtype import Rows, new_rows
 
 US_NS: Final = 1000
 V1: Final = np.dtype(

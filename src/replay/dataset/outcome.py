@@ -1,0 +1,88 @@
+"""What a batch did, for the one who asked for it."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from replay.common.text import count_text, plain
+
+
+class Failure(NamedTuple):
+    """A pair that failed, and why."""
+
+    trace: str
+    scenario: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchReport:
+    """What a batch did.
+
+    Attributes
+    ----------
+    dataset : str
+        Path or address.
+    n_traces, n_pairs : int
+        That were asked for.
+    replayed : int
+        Pairs that were replayed now; those that failed are not among them.
+    kept : int
+        Pairs that were there already and had not changed.
+    again : dict of str to int
+        Pairs that were there but not as asked for, by the reason.
+    failures : list of Failure
+        Pairs that failed, by trace and scenario.
+    seconds : float
+        Wall time; differs.
+    """
+
+    dataset: str
+    n_traces: int
+    n_pairs: int
+    replayed: int
+    kept: int
+    again: dict[str, int] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> int:
+        """Pairs that failed."""
+        return len(self.failures)
+
+    def summary(self) -> str:
+        """Say what was done, and what failed and why.
+
+        Returns
+        -------
+        str
+            Plain text. What failed alike for several scenarios of a trace is one line.
+        """
+        lines = [
+            f"{count_text(self.n_pairs, 'pair')} of "
+            f"{count_text(self.n_traces, 'trace')} in {self.dataset}: "
+            f"{self.replayed:,} replayed, {self.kept:,} there already, "
+            f"{self.failed:,} failed"
+        ]
+        for reason, count in sorted(self.again.items()):
+            lines.append(f"  {count_text(count, 'pair')} again: {reason}")
+        if self.failures:
+            lines += ["", "What failed"]
+        alike: Counter[tuple[str, str]] = Counter()
+        first: dict[tuple[str, str], str] = {}
+        for failure in self.failures:
+            key = (failure.trace, failure.error)
+            alike[key] += 1
+            first.setdefault(key, failure.scenario)
+        for key, count in alike.items():
+            under = first[key] if count == 1 else count_text(count, "scenario")
+            lines.append(f"  {plain(key[0])} ({plain(under)}): {plain(key[1])}")
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """Say the same in JSON."""
+        told = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        told["failures"] = [failure._asdict() for failure in self.failures]
+        return json.dumps(told, ensure_ascii=False)

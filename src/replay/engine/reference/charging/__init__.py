@@ -1,0 +1,1 @@
+"""Charge memory for pages as they are touched."""

@@ -1,0 +1,1 @@
+"""I/O controllers: io.max, io.cost, io.latency, bfq."""

@@ -1,0 +1,1 @@
+"""The loop driver's workers and policies."""

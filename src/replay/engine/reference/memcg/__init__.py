@@ -1,0 +1,1 @@
+"""Memory counters of cgroups, tasks, the OOM killer, protection."""

@@ -1,0 +1,1 @@
+"""The page tree and the page cache: owners, reclaim, write-back."""

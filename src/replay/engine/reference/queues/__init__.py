@@ -1,0 +1,1 @@
+"""Servers and locks that requests wait for."""

@@ -1,0 +1,281 @@
+"""Where requests wait for what their cgroup may do on a device, and go on.
+
+Above the driver the issuer waits, with ``queue`` events alone; below it, with direct
+I/O, ``io.max`` holds the request and ``io.weight`` holds its worker too.
+"""
+
+from typing import TYPE_CHECKING
+
+from replay.engine.reference.controllers.iocost import Costs
+from replay.engine.reference.controllers.iolatency import Latencies
+from replay.engine.reference.controllers.iomax import Throttles, direction_of
+from replay.engine.reference.driver.nested import is_outer
+from replay.engine.reference.state.events import Kind
+from replay.engine.reference.state.jiffies import time_of
+from replay.engine.reference.state.requests import Request
+from replay.engine.reference.state.split_counts import extra_ios
+from replay.engine.setup import BACKING_DEVICE, Policy, Resource
+from replay.trace.file.schema import OP_CODES
+
+if TYPE_CHECKING:
+    from replay.engine.reference.run.loop import Reference
+
+FLUSH = OP_CODES["flush"]
+
+
+class Limits:
+    """The limits of a run, and what waits for them."""
+
+    def __init__(self, run: "Reference") -> None:
+        self.run = run
+        self.setup = run.setup
+        self.throttles = Throttles(run.setup, run.interference)
+        # in the order in which they were woken, whatever woke them
+        self.fresh: list[Request] = []
+        self.costs = Costs(run.setup, self.fresh)
+        self.latencies = Latencies(run.setup, self.fresh)
+        self.woken: list[Request] = []
+
+    # -- on the way in ----------------------------------------------------------
+
+    def above(self, request: Request, now: int) -> bool:
+        """Pass the limits of the traced device, or wait for them; tell which."""
+        limit = self.throttles.find(self.blkcg(request), request.device)
+        return self.passes(request, limit, now) and self.issues_above(request, now)
+
+    def below(self, request: Request, now: int) -> bool:
+        """Pass the limits of the device below at once, or wait for them; tell which."""
+        limit = self.throttles.find(request.io_payer, BACKING_DEVICE)
+        if not self.passes(request, limit, now) or not self.rest_passes(request, now):
+            return False
+        return self.issues_below(
+            request, now, holds_worker=self.setup.policy != Policy.PASS_THROUGH
+        )
+
+    def rest_passes(self, request: Request, now: int) -> bool:
+        """Pass what is left of a request that passed once more; tell if it does.
+
+        Its bytes are paid, so that limits of I/Os alone hold it: if there is none on
+        the way, it is not even looked at.
+        Source: block/blk-throttle.h:blk_should_throtl(), v6.1.
+        """
+        limit = self.throttles.find(request.io_payer, BACKING_DEVICE)
+        rw = direction_of(request)
+        while True:
+            request.passes += 1
+            if request.passes > extra_ios(self.setup, request):
+                return True
+            if not self.throttles.limits_ios(limit, rw):
+                return True
+            if not self.passes(request, limit, now):
+                return False
+
+    def blkcg(self, request: Request) -> int:
+        """Return whose bio it is on the traced device: a flush has none."""
+        if request.op == FLUSH and self.setup.policy != Policy.PASS_THROUGH:
+            return 0
+        return int(self.setup.blkcg[request.issuer])
+
+    def passes(self, request: Request, limit: int, now: int) -> bool:
+        """Pass ``io.max`` from a limit up, or wait there; tell which."""
+        passed = self.throttles.enter(request, limit, now)
+        self.arm_throttles(now)
+        return passed
+
+    def issues_above(self, request: Request, now: int) -> bool:
+        """Issue on the traced device, or wait for budget or a place; tell which."""
+        cgroup = self.blkcg(request)
+        return self.issues(request, request.device, cgroup, now, is_bio=True)
+
+    def issues_below(self, request: Request, now: int, *, holds_worker: bool) -> bool:
+        """Issue on the device below, or wait for budget or a place; tell which.
+
+        What ``io.max`` held back is submitted by another thread, not by the worker;
+        with policy ``pass-through`` there is none.
+        """
+        if self.setup.policy == Policy.BACKCHARGE:
+            self.backcharge(request, now)
+        is_bio = self.setup.policy == Policy.PASS_THROUGH
+        passed = self.issues(
+            request, BACKING_DEVICE, request.io_payer, now, is_bio=is_bio
+        )
+        request.holds_worker = holds_worker and not passed
+        return passed
+
+    def issues(
+        self, request: Request, place: int, cgroup: int, now: int, *, is_bio: bool
+    ) -> bool:
+        """Have the budget to issue, and a place in flight, or wait; tell which."""
+        request.issued_ns[place == BACKING_DEVICE] = now
+        request.waits_at = -1
+        passed = self.costs.enter(request, place, cgroup, now, is_bio=is_bio)
+        self.run.streams.delay(request.stream, self.costs.delay_ns)
+        if passed:
+            passed = self.latencies.enter(request, place, cgroup, now, is_bio=is_bio)
+            self.run.streams.delay(request.stream, self.latencies.delay_ns)
+        self.arm_others(now)
+        return passed
+
+    # -- debt -------------------------------------------------------------------
+
+    def backcharge(self, request: Request, now: int) -> None:
+        """Add what a request costs on the device below to its issuer's debt."""
+        blkcg = int(self.setup.blkcg[request.issuer])
+        owes = self.costs.owe(request, BACKING_DEVICE, blkcg, now) > 0
+        self.arm_others(now)
+        if request.pid in self.setup.kernel_pids:
+            return  # it never sleeps
+        if owes and request.stream >= 0:
+            self.run.streams[request.stream].owes = True
+        elif owes:
+            # recorded arrivals come when they came: it is counted, and nobody sleeps
+            self.count_delay(self.delay_of(blkcg))
+
+    def delay_of(self, cgroup: int) -> int:
+        """Return for how long tasks of a cgroup sleep when they leave the kernel now.
+
+        Source: block/blk-cgroup.c:blkcg_maybe_throttle_blkg(), v6.1: the longest of the
+        cgroup's own delay and those above; kernel threads do not sleep. The kernel
+        marks only who submits himself; policy `backcharge` takes it that the driver
+        marks who issued.
+        """
+        device = self.costs.devices.get(BACKING_DEVICE)
+        if device is None:
+            return 0
+        group = device.groups[cgroup]
+        return max(
+            (one.delay_ns for one in group.ancestors[1:] if one.in_delay), default=0
+        )
+
+    def count_delay(self, delay_ns: int) -> None:
+        """Count a sleep that somebody's debt is the reason of."""
+        self.run.out.counts["delays"] += 1
+        self.run.out.counts["delayed_ns"] += delay_ns
+
+    def stream_delay(self, index: int, issuer: int) -> int:
+        """Return for how long a stream sleeps before its next request is queued."""
+        stream = self.run.streams[index]
+        if not stream.owes:
+            return 0
+        stream.owes = False
+        delay_ns = self.delay_of(int(self.setup.blkcg[issuer]))
+        if delay_ns:
+            self.count_delay(delay_ns)
+        return delay_ns
+
+    # -- timers -----------------------------------------------------------------
+
+    def arm_throttles(self, now: int) -> None:
+        """Set the timers of the groups whose next dispatch has moved."""
+        for index in self.throttles.changed:
+            group = self.throttles.groups[index]
+            if group.dispatch_at >= 0:
+                at = max(now, time_of(self.setup, group.dispatch_at))
+                self.run.push(at, Kind.THROTTLE, index, group.version)
+        self.throttles.changed.clear()
+
+    def arm_others(self, now: int) -> None:
+        """Set the timers of periods and waits, and let the woken go on."""
+        n_cgroups = len(self.setup.parent)
+        for device, at in self.costs.started:
+            self.run.push(max(now, at), Kind.PERIOD, device.place + 1)
+        self.costs.started.clear()
+        for place, at in self.latencies.started:
+            self.run.push(max(now, at), Kind.LATENCY, place + 1)
+        self.latencies.started.clear()
+        for device in self.costs.devices.values():
+            for group in device.set_timers:
+                at = group.timer_ns + device.slack_ns
+                where = (device.place + 1) * n_cgroups + group.cgroup
+                self.run.push(at, Kind.COST, where, group.version)
+            device.set_timers.clear()
+        if self.fresh and not self.woken:
+            self.run.push(now, Kind.WOKEN, 0)
+        self.woken += self.fresh
+        self.fresh.clear()
+
+    # -- events -----------------------------------------------------------------
+
+    def event(self, event: int, sequence: int, payload: int, now: int) -> None:
+        """Run one of the limits' timers."""
+        if event == Kind.THROTTLE:
+            self.throttle_event(sequence, payload, now)
+        elif event == Kind.WOKEN:
+            self.woken_event(now)
+        elif event == Kind.COST:
+            place, cgroup = divmod(sequence, len(self.setup.parent))
+            self.costs.wake(place - 1, cgroup, payload, now)
+            self.arm_others(now)
+        elif event == Kind.PERIOD:
+            self.costs.period(self.costs.devices[sequence - 1], now)
+            self.arm_others(now)
+        else:
+            self.latencies.timer(sequence - 1, now)
+
+    def throttle_event(self, index: int, version: int, now: int) -> None:
+        """Let what a group's limits held back go on."""
+        if version != self.throttles.groups[index].version:
+            return
+        passed = self.throttles.dispatch(index, now)
+        self.arm_throttles(now)
+        for request in passed:
+            if request.start_ns < 0:
+                if self.issues_above(request, now):
+                    self.run.take_tag(request, now)
+            elif self.rest_passes(request, now) and self.issues_below(
+                request, now, holds_worker=False
+            ):
+                self.run.serve(request, now)
+
+    def woken_event(self, now: int) -> None:
+        """Let those go on whose cgroup has budget or a place in flight for them."""
+        woken, self.woken = self.woken, []
+        for request in woken:
+            above = request.start_ns < 0
+            place = request.device if above else BACKING_DEVICE
+            cgroup = self.blkcg(request) if above else request.io_payer
+            is_bio = above or self.setup.policy == Policy.PASS_THROUGH
+            blocking = cgroup if request.waits_at < 0 else request.waits_at
+            waited_ns = now - request.throttled_from_ns
+            self.run.interference.add(
+                request.issuer, blocking, Resource.THROTTLE, waited_ns, 1
+            )
+            if request.waits_at < 0:
+                passed = self.latencies.enter(
+                    request, place, cgroup, now, is_bio=is_bio
+                )
+            else:
+                passed = self.latencies.resume(request, place, now, is_bio=is_bio)
+            self.run.streams.delay(request.stream, self.latencies.delay_ns)
+            self.arm_others(now)
+            if not passed:
+                continue
+            if above:
+                self.run.take_tag(request, now)
+                continue
+            self.run.serve(request, now)
+            if request.holds_worker:
+                self.run.worker_of(request).busy_ns += now - request.start_ns
+                self.run.start(self.run.next_command(request, now), now)
+
+    # -- completion -------------------------------------------------------------
+
+    def done(self, request: Request, now: int) -> None:
+        """Tell the device's limits that a request is done."""
+        if not self.costs.devices and not self.latencies.devices:
+            return
+        if self.run.waits_above(request):
+            cgroup = self.blkcg(request)
+            self.costs.done(request, request.device, cgroup, now)
+            self.latencies.done(request, request.device, cgroup, now, is_bio=True)
+            wait_ns = request.dispatch_ns - request.tag_ns
+            self.costs.served(request, request.device, now - request.tag_ns, wait_ns)
+        if self.run.only_submits(request) and not is_outer(self.setup, request):
+            is_bio = self.setup.policy == Policy.PASS_THROUGH
+            cgroup = request.io_payer
+            self.costs.done(request, BACKING_DEVICE, cgroup, now)
+            self.latencies.done(request, BACKING_DEVICE, cgroup, now, is_bio=is_bio)
+            took_ns = now - request.device_ns
+            wait_ns = took_ns - request.service_ns if self.run.device_is_on else 0
+            self.costs.served(request, BACKING_DEVICE, took_ns, wait_ns)
+        self.arm_others(now)

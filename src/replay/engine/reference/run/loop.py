@@ -1,0 +1,415 @@
+"""The event loop: arrivals, stages, completions, in a total order."""
+
+import heapq
+from collections.abc import Sequence
+
+from replay.engine.columns import NO_TASK, Columns
+from replay.engine.dependence import Streams
+from replay.engine.raw import Raw
+from replay.engine.reference.charging.tmpfs import Memory
+from replay.engine.reference.controllers.bfq import BfqServer
+from replay.engine.reference.counting import charges as tables
+from replay.engine.reference.counting.timeline import Timeline
+from replay.engine.reference.driver.nested import descend, goes_down, is_outer, surface
+from replay.engine.reference.driver.workers import Dispatcher, Worker
+from replay.engine.reference.queues.server import Interference, Server, SharedLock
+from replay.engine.reference.run.limit_events import Limits
+from replay.engine.reference.service import UNKNOWN, is_asynchronous, same_driver
+from replay.engine.reference.state.events import IN_VAIN, LIMITS, Kind
+from replay.engine.reference.state.requests import Request
+from replay.engine.reference.state.row_checks import arrival_of, enters_driver
+from replay.engine.reference.state.streams import Dependents
+from replay.engine.setup import (
+    NOT_REPLAYED,
+    ArrivalEvent,
+    Resource,
+    ServiceModel,
+    Setup,
+)
+from replay.trace.file.schema import FLAGS, OP_CODES
+
+READ, DISCARD, FLUSH = OP_CODES["read"], OP_CODES["discard"], OP_CODES["flush"]
+EXCLUSIVE = (OP_CODES["write"], DISCARD, OP_CODES["write_zeroes"])
+
+
+class Reference:
+    """Replay batches of requests; `finish` gives the raw results.
+
+    Parameters
+    ----------
+    setup : Setup
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        others = len(setup.parent)
+        self.interference = Interference()
+        self.dispatcher = Dispatcher(setup, self.interference)
+        self.memory = Memory(setup)
+        self.limits = Limits(self)
+        linear = setup.service == ServiceModel.LINEAR
+        self.lock_is_on = not setup.direct_io and (linear or not same_driver(setup))
+        self.lock_is_shared = setup.lock_per_page and setup.tmpfs
+        self.device_is_on = linear and not setup.tmpfs
+        make = [Resource.TAG, Resource.LOCK, Resource.DEVICE]
+        capacity = [setup.tags, 1, setup.parallel]
+        self.servers: Sequence[Server]
+        self.tags, self.locks, self.servers = (
+            [Server(c, r, others, self.interference) for _ in setup.devices]
+            for c, r in zip(capacity, make, strict=True)
+        )
+        if self.device_is_on and len(setup.bfq_weight):
+            self.servers = [BfqServer(setup, self.interference) for _ in setup.devices]
+        self.shared = [
+            SharedLock(Resource.LOCK, others, self.interference) for _ in setup.devices
+        ]
+        self.lock_version = [0] * len(setup.devices)
+        self.heap: list[tuple[int, int, int, int]] = []
+        self.flying: dict[int, Request] = {}
+        self.pending = 0  # events in the heap that a request waits for
+        self.streams = Dependents(self)
+        self.now = 0
+        self.end_ns = 0
+        self.out = tables.Tables(setup)
+        self.timeline = Timeline(setup.interval_ns, others)
+
+    # -- input ------------------------------------------------------------------
+
+    def feed(self, columns: Columns, service: list[int]) -> None:
+        """Replay a batch, rows in the order of their arrival."""
+        for i in range(len(columns)):
+            at = arrival_of(self.setup, columns, i)
+            self.run_until(at, int(Kind.ARRIVE), int(columns.row[i]))
+            self.now = at
+            self.timeline.passes(self, at)
+            self.queue(columns, i, service[i], at, -1)
+
+    def follow(self, columns: Columns, service: list[int], streams: Streams) -> None:
+        """Replay all rows with dependent arrivals."""
+        # streams hold what is replayed alone
+        self.out.counts["other_devices"] += len(columns) - len(streams.order)
+        self.streams.follow(columns, service, streams)
+        self.run_until(None, 0, 0)
+
+    def finish(self) -> Raw:
+        """Let everything in flight complete and return the results."""
+        self.run_until(None, 0, 0)
+        self.limits.costs.finish()
+        self.timeline.cut(self)
+        return self.out.raw(self)
+
+    # -- events -----------------------------------------------------------------
+
+    def push(self, at: int, kind: Kind, sequence: int, payload: int = 0) -> None:
+        """Add an event; all but a few keep the run going."""
+        heapq.heappush(self.heap, (at, int(kind), sequence, payload))
+        self.pending += kind not in IN_VAIN
+
+    def run_until(self, at: int | None, kind: int, sequence: int) -> None:
+        """Run the events before a point in the total order, or all that matter."""
+        while self.heap and (self.pending or at is not None):
+            if at is not None and self.heap[0][:3] > (at, kind, sequence):
+                return
+            now, event, sequence_, payload = heapq.heappop(self.heap)
+            self.now = now
+            self.timeline.passes(self, now)
+            self.pending -= event not in IN_VAIN
+            if event == Kind.COMPLETE:
+                self.complete(self.flying[sequence_], now)
+            elif event == Kind.MEMORY:
+                self.wake(self.flying[sequence_], now)
+            elif event == Kind.LOCK:
+                self.lock_event(sequence_, payload, now)
+            elif event in LIMITS:
+                self.limits.event(event, sequence_, payload, now)
+            elif event == Kind.TIMER and sequence_ >= len(self.setup.devices):
+                assert self.memory.cache is not None
+                self.memory.cache.timer(sequence_ - len(self.setup.devices), now)
+                self.arm_write_back()
+            elif event == Kind.TIMER:
+                again = self.dispatcher.timer(sequence_, now)
+                if again is not None:
+                    self.push(again, Kind.TIMER, sequence_)
+            elif event == Kind.RELEASE:
+                self.streams.release(sequence_, payload, now)
+            else:
+                self.arrive(self.flying[sequence_], now)
+
+    # -- stages -----------------------------------------------------------------
+
+    def queue(
+        self, columns: Columns, i: int, service_ns: int, now: int, stream: int
+    ) -> None:
+        """Take a row in: it is queued, or issued with recorded arrivals by issue."""
+        out = self.out
+        device = int(columns.device[i])
+        if device == NOT_REPLAYED:
+            out.counts["other_devices"] += 1
+            return
+        task, nbytes = int(columns.task[i]), int(columns.nbytes[i])
+        queue, issue = int(columns.queue_ns[i]), int(columns.issue_ns[i])
+        queued_ns = now if stream >= 0 or queue < 0 else queue
+        if task != NO_TASK and self.memory.stopped(task, queued_ns):
+            self.memory.task_skips(task)
+            out.counts["stopped"] += 1
+            self.streams.loses(stream)
+            return
+        request = Request(
+            row=int(columns.row[i]),
+            device=device,
+            op=int(columns.op[i]),
+            sector=int(columns.sector[i]),
+            nbytes=nbytes,
+            n_bios=int(columns.n_bios[i]),
+            issuer=int(columns.issuer[i]),
+            pid=int(columns.pid[i]),
+            task=task,
+            service_ns=max(0, service_ns),
+            known=service_ns != UNKNOWN,
+            is_meta=bool(columns.flags[i] & FLAGS["meta"]),
+            stream=stream,
+        )
+        self.end_ns = max(self.end_ns, now)
+        out.issued(request)
+        if task != NO_TASK:
+            self.memory.task_arrives(task, nbytes)
+        if not enters_driver(self.setup, columns, i):
+            out.counts["unissued"] += 1
+            self.passes_by(request, columns, i, now)
+            return
+        out.counts["requests"] += 1
+        self.flying[request.row] = request
+        delay = 0
+        if stream >= 0 and self.setup.event == ArrivalEvent.ISSUE:
+            delay = max(0, issue - queue) if issue >= 0 and queue >= 0 else 0
+        if delay:
+            self.push(now + delay, Kind.ARRIVE, request.row)
+        else:
+            self.arrive(request, now)
+
+    def only_submits(self, request: Request) -> bool:
+        """Tell whether the worker is free again once it has submitted a request."""
+        direct_io = self.setup.direct_io or is_outer(self.setup, request)
+        return is_asynchronous(request.op, direct_io, self.setup.policy)
+
+    def waits_above(self, request: Request) -> bool:
+        """Tell whether the device's own limits and tags are replayed."""
+        by_queue = self.setup.event == ArrivalEvent.QUEUE
+        return by_queue or request.outer is not None
+
+    def passes_by(self, request: Request, columns: Columns, i: int, now: int) -> None:
+        """Pass by a row the driver never saw: its stream still waits for its end."""
+        queue, complete = int(columns.queue_ns[i]), int(columns.complete_ns[i])
+        if request.stream < 0 or complete < 0:
+            if request.task != NO_TASK:
+                self.memory.task_completes(request.task, request.nbytes)
+            return
+        self.flying[request.row] = request
+        self.push(now + max(0, complete - max(queue, 0)), Kind.COMPLETE, request.row)
+
+    def arrive(self, request: Request, now: int) -> None:
+        """Begin: by ``queue`` events at the traced device's own limits."""
+        request.arrival_ns = now
+        if self.waits_above(request) and not self.limits.above(request, now):
+            return
+        self.take_tag(request, now)
+
+    def take_tag(self, request: Request, now: int) -> None:
+        """Enter the driver; by ``queue`` events, once a tag is free."""
+        request.tag_ns = now
+        tags = self.tags[request.device]
+        if self.waits_above(request) and not tags.enter(request, now):
+            return
+        self.dispatch(request, now)
+
+    def dispatch(self, request: Request, now: int) -> None:
+        """Hand the command to its worker."""
+        request.dispatch_ns = now
+        worker = self.dispatcher.pick(request, now)
+        self.out.charged(request)
+        active = self.dispatcher.active
+        if worker.server.enter(request, now) and (
+            active is None or active[request.device].enter(request, now)
+        ):
+            self.start(request, now)
+
+    def worker_of(self, request: Request) -> Worker:
+        """Return the worker that serves a request."""
+        return self.dispatcher.devices[request.device].workers[request.worker]
+
+    def start(self, request: Request | None, now: int) -> None:
+        """Let a worker handle its next commands until one keeps it busy."""
+        while request is not None:
+            request.start_ns = now
+            if not self.only_submits(request):
+                self.lock(request, now)
+                return
+            request.lock_ns = now
+            if is_outer(self.setup, request):
+                # the limits below are the inner device's own
+                successor = self.next_command(request, now)
+                self.serve(request, now)
+                request = successor
+                continue
+            if self.limits.below(request, now):
+                self.serve(request, now)
+            elif request.holds_worker:
+                return
+            request = self.next_command(request, now)
+
+    def next_command(self, request: Request, now: int) -> Request | None:
+        """Take the worker's next command, or let it idle.
+
+        Where few workers may run at once, the one that idles makes room for another
+        one, whose first command is the next.
+        """
+        worker = self.worker_of(request)
+        successor = worker.server.leave(request, now)
+        if successor is None:
+            timer = self.dispatcher.runs_out(request.device, worker, now)
+            if timer is not None:
+                self.push(timer, Kind.TIMER, request.device)
+            if self.dispatcher.active is not None:
+                return self.dispatcher.active[request.device].leave(request, now)
+        return successor
+
+    def lock(self, request: Request, now: int) -> None:
+        """Take the backing file's lock where the operation needs it alone."""
+        outer = is_outer(self.setup, request)
+        if outer or not (self.lock_is_on and request.op in EXCLUSIVE):
+            request.lock_ns = now
+            self.serve(request, now)
+            return
+        if self.lock_is_shared:
+            request.shares_lock = True
+            lock = self.shared[request.device]
+            lock.enter(request, now)
+            self.schedule_lock(request.device)
+            return
+        request.holds_lock = True
+        if self.locks[request.device].enter(request, now):
+            request.lock_ns = now
+            self.serve(request, now)
+
+    def schedule_lock(self, device: int) -> None:
+        """Announce when the shared lock's first holder is done, and that alone."""
+        self.lock_version[device] += 1
+        at = self.shared[device].next_finish()
+        if at is not None:
+            self.push(at, Kind.LOCK, device, self.lock_version[device])
+
+    def lock_event(self, device: int, version: int, now: int) -> None:
+        """Complete the holders of the shared lock that are done."""
+        if version != self.lock_version[device]:
+            return
+        while (request := self.shared[device].finished(now)) is not None:
+            request.lock_ns = request.device_ns = now - request.service_ns
+            self.complete(request, now)
+        self.schedule_lock(device)
+
+    def serve(self, request: Request, now: int) -> None:
+        """Wait for a place in the device, then be served."""
+        request.device_ns = now
+        if is_outer(self.setup, request):
+            if not goes_down(request):
+                self.served_from(request, now)
+                return
+            descend(self.setup, request)
+            self.out.issued(request)
+            self.push(now, Kind.ARRIVE, request.row)
+            return
+        if self.device_is_on and not self.servers[request.device].enter(request, now):
+            return
+        self.served_from(request, now)
+
+    def served_from(self, request: Request, now: int) -> None:
+        """Let the device work on the request."""
+        self.push(now + request.service_ns, Kind.COMPLETE, request.row)
+
+    def complete(self, request: Request, now: int) -> None:
+        """Go on with a request that is served: its pages are touched."""
+        request.served_ns = now
+        if request.worker >= 0 and not is_outer(self.setup, request):
+            until = self.touch(request, now)
+            if until is not None:
+                self.sleep(request, now, until)
+                return
+        self.end(request, now)
+
+    def touch(self, request: Request, now: int) -> int | None:
+        """Touch pages; return until when the worker sleeps, if it does."""
+        until = self.memory.touch(request, now)
+        self.arm_write_back()
+        return until
+
+    def arm_write_back(self) -> None:
+        """Set the timers of files that have become dirty."""
+        if self.memory.cache is None:
+            return
+        for at, device in self.memory.cache.to_arm:
+            self.push(at, Kind.TIMER, len(self.setup.devices) + device)
+        self.memory.cache.to_arm.clear()
+
+    def sleep(self, request: Request, now: int, until: int) -> None:
+        """Let the worker sleep for a limit, with all that it holds."""
+        request.memory_ns += until - now
+        self.interference.add(
+            *(request.issuer, request.blocking_cgroup, Resource.MEMORY),
+            *(until - now, 1),
+        )
+        if request.shares_lock:
+            self.shared[request.device].freeze(now)
+            self.schedule_lock(request.device)
+        self.push(until, Kind.MEMORY, request.row)
+
+    def wake(self, request: Request, now: int) -> None:
+        """Go on touching pages after a sleep."""
+        if request.shares_lock:
+            self.shared[request.device].thaw(request, now)
+        self.memory.reap(now)
+        until = self.touch(request, now)
+        if until is not None:
+            self.sleep(request, now, until)
+            return
+        if request.shares_lock:
+            self.schedule_lock(request.device)
+        self.end(request, now)
+
+    def end(self, request: Request, now: int) -> None:
+        """End a request: let go of all it holds, count it."""
+        self.end_ns = max(self.end_ns, now)
+        if request.outer is not None:
+            self.out.took(request, now)
+            self.let_go(request, now)
+            surface(request)
+            request.served_ns = now
+        self.flying.pop(request.row, None)
+        if request.worker >= 0:
+            self.out.completed(request, now)
+        if request.task != NO_TASK:
+            self.memory.task_completes(request.task, request.nbytes)
+        if request.worker >= 0:
+            self.let_go(request, now)
+        self.streams.completes(request.stream, now)
+
+    def let_go(self, request: Request, now: int) -> None:
+        """Give back device, lock, worker and tag; whoever waits for each goes on."""
+        device = request.device
+        self.limits.done(request, now)
+        if self.device_is_on and not is_outer(self.setup, request):
+            successor = self.servers[device].leave(request, now)
+            if successor is not None:
+                self.served_from(successor, now)
+        if request.holds_lock:
+            successor = self.locks[device].leave(request, now)
+            if successor is not None:
+                successor.lock_ns = now
+                self.serve(successor, now)
+        if not self.only_submits(request):
+            worker = self.worker_of(request)
+            worker.busy_ns += now - request.start_ns
+            self.start(self.next_command(request, now), now)
+        if self.waits_above(request):
+            successor = self.tags[device].leave(request, now)
+            if successor is not None:
+                self.dispatch(successor, now)

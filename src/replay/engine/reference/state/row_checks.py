@@ -1,0 +1,38 @@
+"""What a row of the trace is to the driver: when it comes, and whether at all."""
+
+from replay.engine.columns import Columns
+from replay.engine.setup import ArrivalEvent, Policy, Setup
+from replay.trace.file.schema import OP_CODES
+
+FLUSH = OP_CODES["flush"]
+
+
+def arrival_of(setup: Setup, columns: Columns, i: int) -> int:
+    """Return when a row arrives: at its issue or its queueing, or what was seen."""
+    queue, issue = int(columns.queue_ns[i]), int(columns.issue_ns[i])
+    if setup.event == ArrivalEvent.ISSUE:
+        return issue if issue >= 0 else queue
+    return queue if queue >= 0 else issue
+
+
+def is_trigger(setup: Setup, columns: Columns, i: int) -> bool:
+    """Tell whether a row is an empty flush bio: the driver sees another request for it.
+
+    Source: block/blk-flush.c, v6.1: the flush that is issued has no bio (``n_bios`` 0).
+    A bio-based device has no flush machinery: it gets the bio.
+    """
+    return bool(
+        columns.op[i] == FLUSH
+        and columns.n_bios[i] > 0
+        and columns.issue_ns[i] < 0
+        and setup.policy != Policy.PASS_THROUGH
+    )
+
+
+def enters_driver(setup: Setup, columns: Columns, i: int) -> bool:
+    """Tell whether the driver sees a row: it was issued, or did complete."""
+    if is_trigger(setup, columns, i):
+        return False
+    if setup.event == ArrivalEvent.QUEUE:
+        return True
+    return bool(columns.issue_ns[i] >= 0 or columns.complete_ns[i] >= 0)

@@ -1,0 +1,101 @@
+"""Dependent arrivals: a request comes when what its process waited for has ended."""
+
+from typing import TYPE_CHECKING
+
+from replay.engine.columns import Columns
+from replay.engine.dependence import Streams
+from replay.engine.reference.state.events import Kind
+
+if TYPE_CHECKING:
+    from replay.engine.reference.run.loop import Reference
+
+
+class Stream:
+    """One process on one device: its requests in queue order."""
+
+    def __init__(self, rows: list[int], think_ns: list[int], depth: int) -> None:
+        self.rows = rows
+        self.think_ns = think_ns
+        self.depth = depth
+        self.next = 0
+        self.completions = 0
+        self.delay_ns = 0
+        self.is_kernel = False
+        self.waits = False
+        self.owes = False  # it sleeps before its next request, if its cgroup does
+
+
+class Dependents:
+    """All streams of a run; none where arrivals are as recorded."""
+
+    def __init__(self, run: "Reference") -> None:
+        self.run = run
+        self.all: list[Stream] = []
+        self.columns: Columns | None = None
+        self.service: list[int] = []
+
+    def __getitem__(self, index: int) -> Stream:
+        return self.all[index]
+
+    def follow(self, columns: Columns, service: list[int], streams: Streams) -> None:
+        """Begin every stream."""
+        self.columns, self.service = columns, service
+        for s in range(len(streams.depth)):
+            lo, hi = int(streams.start[s]), int(streams.start[s + 1])
+            rows = [int(row) for row in streams.order[lo:hi]]
+            think = [int(ns) for ns in streams.think_ns[lo:hi]]
+            stream = Stream(rows, think, int(streams.depth[s]))
+            stream.is_kernel = int(streams.pid[s]) in self.run.setup.kernel_pids
+            self.all.append(stream)
+            self.release_next(s, 0)
+
+    def release_next(self, index: int, base_ns: int) -> None:
+        """Release a stream's next request, or wait for the completion it depends on."""
+        stream = self.all[index]
+        i = stream.next
+        if i == len(stream.rows):
+            return
+        if i >= stream.depth and stream.completions < i - stream.depth + 1:
+            stream.waits = True
+            return
+        at = base_ns + stream.think_ns[i] + stream.delay_ns
+        stream.delay_ns = 0
+        self.run.push(at, Kind.RELEASE, stream.rows[i], payload=index)
+
+    def delay(self, index: int, delay_ns: int) -> None:
+        """Delay a process when it comes from the kernel; kernel threads never do.
+
+        Source: block/blk-cgroup.c:blkcg_schedule_throttle(), v6.1.
+        """
+        if index >= 0 and not self.all[index].is_kernel:
+            stream = self.all[index]
+            stream.delay_ns = max(stream.delay_ns, delay_ns)
+
+    def release(self, position: int, index: int, now: int) -> None:
+        """Queue a stream's request."""
+        assert self.columns is not None
+        issuer = int(self.columns.issuer[position])
+        if delay_ns := self.run.limits.stream_delay(index, issuer):
+            self.run.push(now + delay_ns, Kind.RELEASE, position, payload=index)
+            return
+        self.all[index].next += 1
+        self.run.queue(self.columns, position, self.service[position], now, index)
+        self.release_next(index, now)
+
+    def completes(self, index: int, now: int) -> None:
+        """Count a stream's completion; a request that waited for it may follow."""
+        if index < 0:
+            return
+        stream = self.all[index]
+        stream.completions += 1
+        if stream.waits:
+            stream.waits = False
+            self.release_next(index, now)
+
+    def loses(self, index: int) -> None:
+        """Count a request that does not come; it is the last that was released.
+
+        Nothing else completes that the stream's next request could wait for.
+        """
+        if index >= 0:
+            self.all[index].completions += 1

@@ -1,0 +1,221 @@
+"""A scenario and a trace that was opened become a result."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from replay.common.intervals import fit_interval, interval_text
+from replay.common.text import time_text
+from replay.common.version import VERSION
+from replay.engine._engine import Engine
+from replay.engine.dependence import Streams, infer_streams
+from replay.engine.layout import raw_tables, requests_table
+from replay.engine.raw import Raw
+from replay.engine.setup import ArrivalMode
+from replay.results.dependence import dependence
+from replay.results.result import Result
+from replay.results.run_info import run_info
+from replay.results.tables import Names
+from replay.results.write import RequestsWriter, ResultSink
+from replay.runner.decode_ahead import Reading
+from replay.runner.feed import Part, ahead, parts
+from replay.runner.speculate import RowsAgain, read_and_replay
+from replay.scenario.bind import Binding
+from replay.scenario.binding.caught import Caught
+from replay.scenario.binding.overrides import check_overrides
+from replay.scenario.keys.load import Scenario
+from replay.trace.file.metadata import Summary
+from replay.trace.file.read import Progress, Trace
+from replay.trace.file.schema import device_text
+from replay.trace.file.spill import KeptRows
+
+
+def play(
+    source: Trace | Reading,
+    scenario: Scenario,
+    *,
+    overrides: Sequence[str],
+    output: Path | None,
+    overwrite: bool,
+    requests: bool,
+    batch_rows: int | None,
+    threads: int,
+    progress: Progress | None,
+    interval_ns: int,
+    started: float,
+) -> Result:
+    """Replay what was opened; see `replay.run` for what is not said here.
+
+    Parameters
+    ----------
+    source : Trace or Reading
+        Its rows, or a recording whose rows are being decoded.
+    scenario : Scenario
+    interval_ns : int
+        0 for no timeline.
+    started : float
+        When the run began, by `time.perf_counter`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    TraceError, ScenarioError, ModelError, OutputError
+        As `replay.run`.
+    """
+    with ExitStack() as stack:
+        opened: Trace | KeptRows | RowsAgain
+        guess = None
+        if isinstance(source, Trace):
+            opened = source
+        else:
+            opened, guess = read_and_replay(
+                source,
+                stack.enter_context(KeptRows(source.recording.path)),
+                scenario,
+                batch_rows=batch_rows,
+            )
+        bound_from = time.perf_counter()
+        binding = scenario.bind(opened)
+        check_overrides(overrides, binding)
+        if interval_ns:
+            binding = _with_timeline(binding, interval_ns, opened.metadata.summary)
+            interval_ns = binding.setup.interval_ns
+        names = Names(
+            cgroups=binding.cgroup_names,
+            parents=binding.setup.parent,
+            devices=binding.device_names,
+            tasks=binding.task_names,
+            backing=(
+                None
+                if binding.backing_device is None
+                else device_text(binding.backing_device)
+            ),
+            interval_ns=interval_ns,
+        )
+        with ResultSink(
+            names, output=output, overwrite=overwrite, requests=requests
+        ) as sink:
+            replay_from = time.perf_counter()
+            caught = Caught(binding.scenario.assign) if binding.assigns else None
+            if guess is not None and guess.holds(binding):
+                raw, streams = guess.raw, None
+            else:
+                raw, streams = _replay(
+                    opened,
+                    binding,
+                    sink.requests,
+                    batch_rows,
+                    threads,
+                    progress,
+                    caught,
+                )
+            done = time.perf_counter()
+            info = run_info(
+                version=VERSION,
+                trace=opened.path,
+                metadata=opened.metadata,
+                devices=binding.device_names,
+                scenario=binding.scenario.effective(),
+                assign=None if caught is None else caught.report(),
+                dependence=(
+                    None
+                    if streams is None
+                    else dependence(
+                        streams, opened.metadata.summary.processes, binding.device_names
+                    )
+                ),
+                notes=[*binding.notes, *opened.metadata.summary.notes],
+                counts=raw["counts"],
+                timings={
+                    "open_s": bound_from - started,
+                    "bind_s": replay_from - bound_from,
+                    "replay_s": done - replay_from,
+                    "total_s": done - started,
+                },
+                interval_ns=interval_ns,
+            )
+            result = sink.finish(raw, info)
+    return result
+
+
+def _with_timeline(binding: Binding, interval_ns: int, summary: Summary) -> Binding:
+    """Ask for a timeline; note it where the intervals had to be widened."""
+    span_ns = summary.end_ns - summary.start_ns
+    fitting = fit_interval(interval_ns, span_ns, len(binding.cgroup_names))
+    notes = binding.notes
+    if fitting != interval_ns:
+        notes = [
+            *notes,
+            f"interval {interval_text(interval_ns)} widened to "
+            f"{interval_text(fitting)}: {len(binding.cgroup_names):,} cgroups over "
+            f"{time_text(span_ns)} would make too many rows",
+        ]
+    setup = replace(binding.setup, interval_ns=fitting)
+    return replace(binding, setup=setup, notes=notes)
+
+
+def _replay(
+    trace: Trace | KeptRows | RowsAgain,
+    binding: Binding,
+    requests: RequestsWriter | None,
+    batch_rows: int | None,
+    threads: int,
+    progress: Progress | None,
+    caught: Caught | None,
+) -> tuple[Raw, Streams | None]:
+    """Run the engine over all rows; return everything but the requests.
+
+    With dependent arrivals also what each of them was taken to wait for.
+    """
+    tables, counts, streams = _run_engine(
+        trace, binding, requests, batch_rows, threads, progress, caught
+    )
+    # the engine's memory is free before that of the columns is taken
+    return raw_tables(binding.setup, tables, counts), streams
+
+
+def _run_engine(
+    trace: Trace | KeptRows | RowsAgain,
+    binding: Binding,
+    requests: RequestsWriter | None,
+    batch_rows: int | None,
+    threads: int,
+    progress: Progress | None,
+    caught: Caught | None,
+) -> tuple[dict[str, bytes], dict[str, int], Streams | None]:
+    """Return what the engine counted as it hands it over."""
+    setup = binding.setup
+    engine = Engine(setup, requests is not None)
+
+    def drain(n_done: int) -> None:
+        if requests is not None:
+            requests.append(requests_table(engine.take_requests()))
+        if progress is not None:
+            progress(n_done, trace.n_rows)
+
+    coming = parts(trace, binding, batch_rows, caught)
+    if threads > 1:
+        coming = ahead(coming)
+    n_done = 0
+    streams = None
+    if setup.mode == ArrivalMode.DEPENDENT:
+        held = list(coming)
+        columns = [part.columns for part in held]
+        streams = infer_streams(columns)
+        engine.follow(columns, [part.service_ns for part in held], streams)
+    else:
+        part: Part
+        for part in coming:
+            engine.feed(part.columns, part.service_ns)
+            n_done += len(part.columns)
+            drain(n_done)
+    while engine.advance():
+        drain(n_done)
+    drain(trace.n_rows)
+    return engine.tables(), engine.counts(), streams

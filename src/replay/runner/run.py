@@ -1,0 +1,155 @@
+"""Replay a trace under a scenario."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from replay.common.intervals import parse_interval
+from replay.results.directory import OutputDirectory
+from replay.runner.decode_ahead import Reading, decoded
+from replay.scenario.keys.load import Scenario
+from replay.trace.convert import open_or_convert, open_source
+from replay.trace.file.read import Progress, Trace
+from replay.trace.formats.options import FormatOptions
+
+if TYPE_CHECKING:
+    from replay.results.result import Result
+    from replay.trace.file.filters import Filters
+
+
+def run(
+    trace: Trace | str | Path | Sequence[str | Path],
+    scenario: Scenario | Mapping[str, Any] | str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    assign: str | Path | None = None,
+    cgroups: str | Path | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    requests: bool = False,
+    batch_rows: int | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+    format: str | FormatOptions | None = None,
+    filters: "Filters | None" = None,
+    interval: str | int | None = None,
+) -> "Result":
+    """Replay a trace under a scenario.
+
+    Parameters
+    ----------
+    trace : Trace, path or sequence of paths
+        An opened trace, a trace file, or anything that `convert` reads.
+    scenario : Scenario, mapping, path or None
+        None is the driver of Linux 5.14 without limits.
+    overrides : sequence of str
+        ``KEY=VALUE``, as on the command line.
+    assign : path or None
+        TOML with nothing but ``[[assign]]``: rules that stand before the scenario's.
+    cgroups : path or None
+        File of "id path" lines, for a trace that is given by its path.
+    output : path or None
+        Directory to make for the tables; it appears whole or not at all. Tables of more
+        than 131,072 rows are then read from there when they are asked for.
+    overwrite : bool
+        Whether a result that is there may be replaced.
+    requests : bool
+        Keep a row for every request.
+    batch_rows : int or None
+        Rows handed to the engine at once; the results are the same whatever it is.
+    threads : int
+        With 2 or more a second thread reads ahead; the results are the same.
+    progress : callable or None
+        Told of rows done and rows in all (of bytes, while a recording is converted).
+    format : str, FormatOptions or None
+        The recording's format by name, with what else it must be told; None is found
+        by content where that is safe.
+    filters : Filters or None
+        Which requests to replay, of a trace that is given by its path.
+    interval : str, int or None
+        Make a timeline of intervals this long: ``"1s"``, ``"100ms"``, an integer of ns.
+        It is widened, and a note says so, where the rows would be too many.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    TraceError
+        The trace cannot be read.
+    ScenarioError
+        The scenario is not valid, or does not fit the trace.
+    ModelError
+        The engine refuses a request.
+    OutputError
+        The output exists already, or cannot be written.
+    """
+    if (batch_rows is not None and batch_rows < 1) or threads < 1:
+        raise ValueError("batch_rows and threads must be positive")
+    interval_ns = 0 if interval is None else parse_interval(interval)
+    started = time.perf_counter()
+    wanted = _scenario(scenario, overrides, assign)
+    target = None if output is None else Path(output)
+    if target is not None:
+        OutputDirectory(target, overwrite=overwrite).check()
+    with ExitStack() as stack:
+        if isinstance(trace, Trace):
+            opened: Trace | Reading = trace
+        elif filters:
+            opened = stack.enter_context(
+                open_or_convert(
+                    trace,
+                    cgroups=cgroups,
+                    threads=threads,
+                    progress=progress,
+                    format=format,
+                    filters=filters,
+                )
+            )
+        else:
+            source = stack.enter_context(
+                open_source(trace, cgroups=cgroups, progress=progress, format=format)
+            )
+            if isinstance(source, Trace):
+                opened = stack.enter_context(source)
+            else:
+                # rows are written, and counted by time, while the engine runs
+                follow = not requests and not interval_ns
+                opened = stack.enter_context(
+                    decoded(source, follow=follow, threads=threads)
+                )
+        # imported while a second thread decodes, if there is one
+        from replay.runner.play import play
+
+        return play(
+            opened,
+            wanted,
+            overrides=overrides,
+            output=target,
+            overwrite=overwrite,
+            requests=requests,
+            batch_rows=batch_rows,
+            threads=threads,
+            progress=progress,
+            interval_ns=interval_ns,
+            started=started,
+        )
+
+
+def _scenario(
+    scenario: Scenario | Mapping[str, Any] | str | Path | None,
+    overrides: Sequence[str],
+    assign: str | Path | None,
+) -> Scenario:
+    if isinstance(scenario, (str, Path)):
+        return Scenario.load(scenario, overrides=overrides, assign=assign)
+    if isinstance(scenario, Scenario):
+        if overrides or assign is not None:
+            raise ValueError(
+                "overrides and assign are for a scenario that is not made yet"
+            )
+        return scenario
+    return Scenario.from_dict(scenario or {}, overrides=overrides, assign=assign)

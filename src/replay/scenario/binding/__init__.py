@@ -1,0 +1,1 @@
+"""Fit a scenario to a trace: cgroups, devices, tasks and whose request it is."""

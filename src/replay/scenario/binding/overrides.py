@@ -1,0 +1,41 @@
+"""What is set for a cgroup on the command line must be about one that is there."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from replay.common.errors import ScenarioError
+from replay.scenario.bind import Binding
+from replay.scenario.keys.given import overridden_cgroup
+
+#: Cgroups that are named where a user may have mistyped one.
+SOME: Final = 8
+
+
+def check_overrides(
+    overrides: Sequence[str], binding: Binding, *, option: str = "--set"
+) -> None:
+    """Refuse what names a cgroup that does nothing here.
+
+    In a file it is a note: one scenario may be for many traces.
+
+    Parameters
+    ----------
+    overrides : sequence of str
+        ``KEY=VALUE``.
+    binding : Binding
+        The scenario with them, bound to the trace.
+    option : str
+        Where they were given.
+
+    Raises
+    ------
+    ScenarioError
+        No request of the trace belongs to the cgroup or below it.
+    """
+    for argument in overrides:
+        if (path := overridden_cgroup(argument)) in binding.idle:
+            there = [name for name in binding.cgroup_names if name not in binding.idle]
+            some = ", ".join(there[:SOME]) + (", ..." if len(there) > SOME else "")
+            raise ScenarioError(
+                f"{option} {argument}: {path}: {binding.idle[path]} (there are {some})"
+            )

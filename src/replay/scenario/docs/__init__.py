@@ -1,0 +1,1 @@
+"""Make the pages and lists that describe scenarios."""

@@ -1,0 +1,1 @@
+"""Every key of a scenario: its check, its default, its value."""

@@ -1,0 +1,1 @@
+"""Tell the reader of a result what was assumed, estimated or left out."""

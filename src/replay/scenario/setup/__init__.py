@@ -1,0 +1,1 @@
+"""Make the engine's setup of a scenario, controller by controller."""

@@ -1,0 +1,1 @@
+"""Write scenarios: of a trace, of a cgroup tree, of a calibration."""

@@ -1,0 +1,239 @@
+"""Write a cgroup tree in the form of a scenario."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from replay.scenario.writing.found_loops import Loop, version
+from replay.scenario.writing.found_tree import (
+    CONTROLLERS,
+    ROOT,
+    Cgroup,
+    Task,
+    Tree,
+    in_order,
+    parent,
+)
+
+_SIZE: Final = r"max|0|[1-9][0-9]{0,18}"
+_DEVICE: Final = r"(?:[0-9]{1,3}|[1-3][0-9]{3}):[0-9]{1,6}"
+_COUNT: Final = r"[1-9][0-9]{0,18}"
+_DECIMAL: Final = r"[0-9]{1,12}(?:\.[0-9]{1,6})?"
+_CTRL: Final = "ctrl=(?:auto|user)"
+
+
+def _lines(*settings: str) -> str:
+    """Make the form of a file with a line of settings for each device."""
+    line = rf"{_DEVICE}(?: (?:{'|'.join(settings)}))*"
+    return rf"{line}(?:\n{line})*"
+
+
+def _weights(weight: str) -> str:
+    """Make the form of a file with a weight for all devices, and lines for some."""
+    line = rf"(?:(?:default|{_DEVICE}) )?{weight}"
+    return rf"{line}(?:\n{line})*"
+
+
+#: File: its controller, whether only the root has it, what says nothing, its form.
+_FORMS: Final[dict[str, tuple[str, bool, str, str]]] = {
+    "memory.max": ("memory", False, "max", _SIZE),
+    "memory.high": ("memory", False, "max", _SIZE),
+    "memory.low": ("memory", False, "0", _SIZE),
+    "memory.min": ("memory", False, "0", _SIZE),
+    "memory.swap.max": ("memory", False, "max", _SIZE),
+    "memory.oom.group": ("memory", False, "0", "[01]"),
+    "io.max": ("io", False, "", _lines(f"[rw](?:bps|iops)=(?:max|{_COUNT})")),
+    "io.weight": (
+        "io",
+        False,
+        "default 100",
+        _weights("(?:[1-9][0-9]{0,3}|10000)"),
+    ),
+    "io.bfq.weight": (
+        "io",
+        False,
+        "default 100",
+        _weights("(?:[1-9][0-9]{0,2}|1000)"),
+    ),
+    "io.latency": ("io", False, "", _lines(f"target={_COUNT}")),
+    "io.cost.model": (
+        "io",
+        True,
+        "",
+        _lines(_CTRL, "model=linear", f"[rw](?:bps|seqiops|randiops)={_COUNT}"),
+    ),
+    "io.cost.qos": (
+        "io",
+        True,
+        "",
+        _lines(
+            _CTRL,
+            "enable=[01]",
+            f"[rw]lat=(?:0|{_COUNT})",
+            f"(?:[rw]pct|min|max)={_DECIMAL}",
+        ),
+    ),
+}
+#: Since this version a loop device has a worker for each cgroup.
+PER_CGROUP_SINCE: Final = (5, 14)
+_MAX_PID: Final = 2**31 - 1
+
+
+def scenario_toml(tree: Tree, title: str, head: Iterable[str] = ()) -> str:
+    """Write the cgroups of a tree as a scenario has them.
+
+    Parameters
+    ----------
+    tree : Tree
+    title : str
+        First line, a comment.
+    head : iterable of str
+        Lines to stand before the cgroups.
+
+    Returns
+    -------
+    str
+        TOML. Of the limits only those that say something; controllers where they are
+        not the parent's.
+    """
+    lines = [f"# {_one_line(title)}", *head]
+    enabled = {ROOT: CONTROLLERS}
+    ids: set[int] = set()
+    for path in in_order(tree):
+        cgroup = tree[path]
+        above = enabled[ROOT]
+        if path != ROOT:
+            above = enabled.get(parent(path), _nearest(enabled, path))
+            # a tree that changes while it is read may say what cannot be
+            enabled[path] = cgroup.controllers() & above
+        lines += ["", f"[cgroups.{quoted(path)}]"]
+        lines += _cgroup(cgroup, enabled[path], above, ids)
+    return "\n".join(lines) + "\n"
+
+
+def machine_toml(loops: Sequence[Loop], release: str) -> Iterator[str]:
+    """Write what a scenario says of the recorded machine.
+
+    Parameters
+    ----------
+    loops : sequence of Loop
+        Loop devices that are recorded.
+    release : str
+        As ``uname -r`` says.
+
+    Yields
+    ------
+    str
+        Lines of ``[trace]``, ``[driver]`` and ``[backing]``: what the loop devices
+        have in common. A comment for each says what it is.
+    """
+    trace, driver, backing = [], [], []
+    numbers = version(release)
+    if numbers is not None:
+        kernel = quoted(".".join(map(str, numbers)))
+        trace.append(f"kernel = {kernel}  # {_one_line(release)}")
+        driver.append(f"kernel = {kernel}")
+        if loops:
+            policy = "per-cgroup" if numbers >= PER_CGROUP_SINCE else "root"
+            trace.append(f"policy = {quoted(policy)}")
+    direct_io = {loop.direct_io for loop in loops}
+    if len(direct_io) == 1:
+        line = f"direct_io = {str(*direct_io).lower()}"
+        trace.append(line)
+        driver.append(line)
+    below = {(loop.filesystem, loop.device, loop.size) for loop in loops}
+    if len(below) == 1:
+        ((filesystem, device, size),) = below
+        if filesystem is not None:
+            # any other file system on a disk caches as ext4 does
+            known = filesystem if filesystem in ("tmpfs", "raw") else "ext4"
+            backing.append(f"filesystem = {quoted(known)}")
+        if device is not None:
+            backing.append(f"device = {quoted(device)}")
+        if size is not None:
+            backing.append(f"size = {quoted(_size(str(size)))}")
+    for loop in loops:
+        how = "direct" if loop.direct_io else "buffered"
+        where = loop.filesystem or "a file system that is not seen from here"
+        yield f"# {loop.name}: {_one_line(loop.file)} on {_one_line(where)}, {how}"
+    for name, lines in (("trace", trace), ("driver", driver), ("backing", backing)):
+        if lines:
+            yield from ("", f"[{name}]", *lines)
+
+
+def _nearest(enabled: dict[str, frozenset[str]], path: str) -> frozenset[str]:
+    while path not in enabled:
+        path = parent(path)
+    return enabled[path]
+
+
+def _cgroup(
+    cgroup: Cgroup, enabled: frozenset[str], above: frozenset[str], ids: set[int]
+) -> Iterator[str]:
+    if cgroup.id and cgroup.id < 2**64 and cgroup.id not in ids:
+        ids.add(cgroup.id)
+        yield f"id = {cgroup.id}"
+    if enabled != above:
+        yield f"controllers = [{', '.join(map(quoted, sorted(enabled)))}]"
+    for name, (controller, of_root, default, form) in _FORMS.items():
+        text = cgroup.files.get(name, default).strip()
+        if text == default or of_root != (cgroup.path == ROOT):
+            continue
+        if controller not in enabled:
+            continue
+        if re.fullmatch(form, text) is None:
+            yield f"# {name}: not understood: {_one_line(text)[:60]}"
+        elif form == _SIZE:
+            yield f"{name} = {quoted(_size(text))}"
+        elif "\n" in text:
+            yield f'{name} = """\n{text}"""'
+        else:
+            yield f"{name} = {quoted(text)}"
+    if cgroup.tasks:
+        yield "tasks = ["
+        names = Counter(task.comm for task in cgroup.tasks)
+        yield from (_task(task, names) for task in cgroup.tasks)
+        yield "]"
+
+
+def _task(task: Task, names: Counter[str]) -> str:
+    """Write a task: by its name if that tells it from the others, else by its pid."""
+    values = []
+    if task.comm and task.comm.isprintable():
+        # a name is a pattern: what stands in it shall match itself only
+        pattern = re.sub(r"([\[*?])", r"[\1]", task.comm)
+        values.append(f"comm = {quoted(pattern)}")
+    if (names[task.comm] > 1 or not values) and task.pid <= _MAX_PID:
+        values.append(f"pid = {task.pid}")
+    values.append(f"rss = {quoted(_size(str(task.rss)))}")
+    told = [] if values[-2].startswith("pid") else [f"pid {task.pid}"]
+    if task.threads > 1:
+        told.append(f"{task.threads} threads")
+    if -1000 <= task.oom_score_adj <= 1000 and task.oom_score_adj:
+        values.append(f"oom_score_adj = {task.oom_score_adj}")
+    comment = f"  # {', '.join(told)}" if told else ""
+    return f"  {{ {', '.join(values)} }},{comment}"
+
+
+def _size(text: str) -> str:
+    """Write bytes with the largest unit that they are a multiple of."""
+    if not text.isdecimal():
+        return text
+    number, unit = int(text), ""
+    for larger in "KMGT":
+        if not number or number % 1024:
+            break
+        number, unit = number // 1024, larger
+    return f"{number}{unit}"
+
+
+def quoted(text: str) -> str:
+    """Write a TOML string."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    text = re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\u{ord(match[0]):04x}", text)
+    return f'"{text}"'
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,0 +1,115 @@
+"""One point of a sweep: a run of its own, in whichever process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import pyarrow as pa
+
+from replay.results.conditions import Condition
+from replay.results.measures import ALL, measures
+from replay.runner.run import run
+from replay.scenario.keys.load import Scenario
+from replay.trace.convert import open_or_convert
+from replay.trace.file.read import Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a worker process needs for a point.
+
+    Attributes
+    ----------
+    trace : str
+        A trace file; its pages are mapped, and so shared by all processes.
+    cgroups : str or None
+        File of ids that names its cgroups.
+    scenario : Scenario
+    """
+
+    trace: str
+    cgroups: str | None
+    scenario: Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A point and what came of it.
+
+    Attributes
+    ----------
+    values : tuple of str
+        A value for each key, as ``--set`` takes it.
+    numbers : tuple of int, float or None
+        The number in each value; None for ``max`` and for words.
+    refined : bool
+        It was added to find a knee.
+    table : pyarrow.Table or None
+        Measures by cgroup and operation; None if the run was refused.
+    counts : dict of str to int
+        As ``run.json`` has them.
+    notes : tuple of str
+        Estimates and things not modelled.
+    error : str or None
+        Why the run was refused.
+    """
+
+    values: tuple[str, ...]
+    numbers: tuple[int | float | None, ...]
+    refined: bool
+    table: pa.Table | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return the rows of all operations, one for each cgroup."""
+        if self.table is None:
+            return []
+        return [row for row in self.table.to_pylist() if row["op"] == ALL]
+
+    def broken(self, conditions: Sequence[Condition]) -> list[tuple[str, str, int]]:
+        """Find what does not hold: condition, cgroup and the measure's value.
+
+        What was refused breaks every condition, for no cgroup.
+        """
+        if self.table is None:
+            return [(condition.text, "", 0) for condition in conditions]
+        return [
+            (
+                condition.text,
+                str(row["cgroup"]),
+                int(str(row[condition.measure.column])),
+            )
+            for condition in conditions
+            for row in self.rows()
+            if condition.concerns(str(row["cgroup"])) and not condition.holds(row)
+        ]
+
+
+def run_point(job: Job) -> tuple[pa.Table, dict[str, int], tuple[str, ...]]:
+    """Run a point.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    tuple of (pyarrow.Table, dict of str to int, tuple of str)
+        Measures, counts and notes.
+
+    Raises
+    ------
+    ReplayError
+        As `replay.run`.
+    """
+    result = run(_opened(job.trace, job.cgroups), job.scenario)
+    table = measures(result.tables, by_op=True)
+    return table, result.info["counts"], tuple(result.info["notes"])
+
+
+@lru_cache(maxsize=1)
+def _opened(trace: str, cgroups: str | None) -> Trace:
+    """Map a trace once for all points of a process."""
+    return open_or_convert(trace, cgroups=cgroups)

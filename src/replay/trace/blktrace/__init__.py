@@ -1,0 +1,1 @@
+"""Read blktrace recordings, binary or as blkparse prints them."""

@@ -1,0 +1,1 @@
+"""The trace file: its columns and metadata, reading, writing and filtering."""

@@ -1,0 +1,194 @@
+"""The rows of a trace that pass filters, as rows to write."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from replay.trace.blktrace.batches import N_TIMES, make_batch
+from replay.trace.file.filters import Filters, Wanted
+from replay.trace.file.metadata import Summary
+from replay.trace.file.read import Trace, column_values
+from replay.trace.file.schema import NOT_SEEN_NS, TRACE_SCHEMA
+
+
+@dataclass
+class _Sums:
+    """Of one cgroup, device or process."""
+
+    n_requests: int = 0
+    n_bios: int = 0
+    nbytes: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+
+
+@dataclass
+class _Tally:
+    """Sums over the rows, by one column."""
+
+    sums: dict[int, _Sums] = field(default_factory=dict)
+
+    def add(self, values: NDArray[Any], columns: dict[str, NDArray[Any]]) -> None:
+        ids, place = np.unique(values, return_inverse=True)
+        count = np.bincount(place, minlength=len(ids))
+        # exact: floating point holds a batch's sums
+        bios = np.bincount(place, columns["n_bios"], len(ids))
+        nbytes = np.bincount(place, columns["nbytes"], len(ids))
+        first = np.full(len(ids), np.iinfo(np.int64).max)
+        last = np.full(len(ids), -1)
+        np.minimum.at(first, place, columns["first_ns"])
+        np.maximum.at(last, place, columns["last_ns"])
+        for index, one in enumerate(ids.tolist()):
+            sums = self.sums.get(one)
+            if sums is None:
+                sums = self.sums[one] = _Sums(first_ns=int(first[index]))
+            sums.n_requests += int(count[index])
+            sums.n_bios += int(bios[index])
+            sums.nbytes += int(nbytes[index])
+            sums.first_ns = min(sums.first_ns, int(first[index]))
+            sums.last_ns = max(sums.last_ns, int(last[index]))
+
+
+class FilteredRows:
+    """Rows of a trace that pass filters; the clock stays the trace's.
+
+    Parameters
+    ----------
+    trace : Trace
+        Open as long as the rows are read.
+    filters : Filters
+
+    Raises
+    ------
+    TraceError
+        A filter cannot be understood, or names what is not in the trace.
+    """
+
+    def __init__(self, trace: Trace, filters: Filters) -> None:
+        self._trace = trace
+        self._filters = filters
+        self._wanted = Wanted(filters, trace.metadata.summary)
+        self._summary: Summary | None = None
+        self.n_done = 0
+
+    @property
+    def bytes_read(self) -> int:
+        """Rows that are done with."""
+        return self.n_done
+
+    @property
+    def summary(self) -> Summary:
+        """The trace's, of the rows that passed; valid after the last batch."""
+        if self._summary is None:
+            raise RuntimeError("the summary is known after the last batch")
+        return self._summary
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Go through the trace's rows."""
+        tallies = {name: _Tally() for name in ("device", "cgroup", "pid")}
+        left_out: Counter[str] = Counter()
+        counts = Counter(rows=0, bios=0, unfinished=0, never_issued=0)
+        self.n_done = 0
+        for batch in self._trace.batches():
+            passed = np.ones(batch.num_rows, np.bool_)
+            for name, mask in self._wanted.masks(batch):
+                left_out[name] += int(np.count_nonzero(passed & ~mask))
+                passed &= mask
+            self.n_done += batch.num_rows
+            n_bios = column_values(batch.column("n_bios"))
+            counts["bios"] += int(n_bios[~passed].sum(dtype=np.int64))
+            if not passed.any():
+                continue
+            columns = {
+                field.name: column_values(column)[passed]
+                for field, column in zip(TRACE_SCHEMA, batch.columns, strict=True)
+            }
+            _count(columns, counts)
+            for name, tally in tallies.items():
+                tally.add(columns[name], columns)
+            yield _batch(columns)
+        self._summary = self._summarise(tallies, left_out, counts)
+
+    def _summarise(
+        self, tallies: dict[str, _Tally], left_out: Counter[str], counts: Counter[str]
+    ) -> Summary:
+        """Make the summary of what passed."""
+        whole = self._trace.metadata.summary
+        devices, cgroups, pids = (tallies[name].sums for name in tallies)
+        quality = whole.quality
+        filtered = Counter(quality.filtered) + left_out
+        replace = msgspec.structs.replace
+        return replace(
+            whole,
+            n_rows=counts["rows"],
+            devices=[
+                replace(one, n_requests=devices[one.device].n_requests)
+                for one in whole.devices
+                if one.device in devices
+            ],
+            cgroups=[
+                replace(
+                    one,
+                    n_requests=cgroups[one.id].n_requests,
+                    n_bios=cgroups[one.id].n_bios,
+                    nbytes=cgroups[one.id].nbytes,
+                )
+                for one in whole.cgroups
+                if one.id in cgroups
+            ],
+            processes=[
+                replace(
+                    one,
+                    n_requests=pids[one.pid].n_requests,
+                    first_ns=pids[one.pid].first_ns,
+                    last_ns=pids[one.pid].last_ns,
+                )
+                for one in whole.processes
+                if one.pid in pids
+            ],
+            quality=replace(
+                quality,
+                # a format that knows no completion counts none as missing
+                unfinished=counts["unfinished"] if quality.unfinished else 0,
+                never_issued=counts["never_issued"],
+                filtered={name: n for name, n in filtered.items() if n},
+                filtered_bios=quality.filtered_bios + counts["bios"],
+            ),
+            notes=[
+                *whole.notes,
+                f"Filtered by {self._filters.text()}: {counts['rows']:,} of"
+                f" {whole.n_rows:,} requests; times count from the recording's start.",
+            ],
+        )
+
+
+def _count(columns: dict[str, NDArray[Any]], counts: Counter[str]) -> None:
+    """Count rows that passed; add what the tallies need."""
+    queue, issue, complete = (columns[field.name] for field in _TIMES)
+    columns["first_ns"] = np.where(queue < 0, issue, queue)
+    columns["last_ns"] = np.maximum(np.maximum(queue, issue), complete)
+    open_ = complete == NOT_SEEN_NS
+    counts["rows"] += len(queue)
+    counts["unfinished"] += int(np.count_nonzero(open_ & (issue >= 0)))
+    counts["never_issued"] += int(np.count_nonzero(open_ & (issue < 0)))
+
+
+def _batch(columns: dict[str, NDArray[Any]]) -> pa.RecordBatch:
+    """Make a batch; what is under a null stays -1."""
+    buffers = [
+        pa.py_buffer(np.ascontiguousarray(columns[field.name]))
+        for field in TRACE_SCHEMA
+    ]
+    n_null = [
+        int(np.count_nonzero(columns[field.name] == NOT_SEEN_NS)) for field in _TIMES
+    ]
+    return make_batch(buffers, len(columns["device"]), n_null)
+
+
+_TIMES = [TRACE_SCHEMA.field(index) for index in range(N_TIMES)]

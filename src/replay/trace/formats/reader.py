@@ -1,0 +1,172 @@
+"""Requests of a format, in batches: what `BlktraceBatches` is for blktrace.
+
+The times of a format with one time a request are all that there is: the request was
+queued and issued when it arrived, and completed its response time later.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from replay.common.errors import TraceError
+from replay.trace.blktrace.batches import make_batch
+from replay.trace.file.schema import NOT_SEEN_NS
+from replay.trace.formats.base import Format, Names, Reading
+from replay.trace.formats.options import FormatOptions
+from replay.trace.formats.order import OutOfOrder, in_order, merged, sorted_on_disk
+from replay.trace.formats.row_dtype import Rows
+from replay.trace.formats.tally import Tallies, summary_of
+from replay.trace.inputs.unpack import Unpacked, read_head
+from replay.trace.rows import Summarised
+
+
+@dataclass
+class _Run:
+    """One iteration: what is learned on the way."""
+
+    names: Names = field(default_factory=Names)
+    readings: list[Reading] = field(default_factory=list)
+    disorders: list[OutOfOrder] = field(default_factory=list)
+    tallies: Tallies = field(default_factory=Tallies)
+
+
+class FormatBatches(Summarised):
+    """The requests of files of one format.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files that share one clock; each may be compressed.
+    format_ : Format
+    options : FormatOptions
+    batch_rows : int
+        Rows of a batch, at least 1; the last may be shorter.
+
+    Notes
+    -----
+    Each iteration reads the files from the start. It yields ``pyarrow.RecordBatch``
+    with `TRACE_SCHEMA`, ordered by arrival, and raises `TraceError` if a file is not of
+    the format, and `Disordered` if its rows are in such disorder that they must be
+    sorted on disk: call `sort_on_disk` and start again. Memory: some batches for each
+    file, whatever their size.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        format_: Format,
+        options: FormatOptions,
+        *,
+        batch_rows: int = 1 << 16,
+    ) -> None:
+        if batch_rows < 1:
+            raise ValueError(f"batch_rows: {batch_rows} is below 1")
+        self._paths = list(paths)
+        self._format = format_
+        self._options = options
+        self._batch_rows = batch_rows
+        self._on_disk = False
+        self._run = _Run()
+
+    def sort_on_disk(self) -> None:
+        """Sort in a temporary directory: for rows in any disorder."""
+        self._on_disk = True
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the files, as they lie, that were read in this iteration."""
+        return sum(reading.file.bytes_read for reading in self._run.readings)
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Read from the start."""
+        self._summary = None
+        run = self._run = _Run()
+        with tempfile.TemporaryDirectory(prefix="replay-sort-") as directory:
+            try:
+                for path in self._paths:
+                    run.readings.append(
+                        Reading(
+                            file=Unpacked(path),
+                            head=read_head(path),
+                            names=run.names,
+                            options=self._options,
+                        )
+                    )
+                    run.disorders.append(OutOfOrder())
+                yield from self._batches(run, Path(directory))
+            finally:
+                for reading in run.readings:
+                    reading.file.close()
+        self._summary = summary_of(
+            self._format,
+            run.names,
+            run.tallies,
+            n_skipped=sum(reading.n_skipped for reading in run.readings),
+            n_out_of_order=sum(one.count for one in run.disorders),
+        )
+
+    def _batches(self, run: _Run, directory: Path) -> Iterator[pa.RecordBatch]:
+        streams = []
+        for number, reading in enumerate(run.readings):
+            rows = self._format.read(reading)
+            if self._on_disk:
+                below = directory / str(number)
+                below.mkdir()
+                streams.append(sorted_on_disk(rows, run.disorders[number], below))
+            else:
+                streams.append(in_order(rows, run.disorders[number]))
+        stream = merged(streams)
+        if self._format.finish is not None:
+            stream = self._format.finish(stream)
+        for part in _resized(stream, self._batch_rows):
+            run.tallies.add(part)
+            yield _record_batch(part, run.tallies.start_ns)
+        if run.tallies.n_rows == 0:
+            raise TraceError(f"{self._paths[0]}: there is no request in it")
+
+
+def _resized(stream: Iterator[Rows], n_rows: int) -> Iterator[Rows]:
+    """Cut and join, so that all but the last have ``n_rows``."""
+    held: list[Rows] = []
+    n_held = 0
+    for rows in stream:
+        start = 0
+        while n_held + len(rows) - start >= n_rows:
+            end = start + n_rows - n_held
+            held.append(rows[start:end])
+            yield held[0] if len(held) == 1 else np.concatenate(held)
+            held, n_held, start = [], 0, end
+        if start < len(rows):
+            held.append(rows[start:])
+            n_held += len(rows) - start
+    if held:
+        yield held[0] if len(held) == 1 else np.concatenate(held)
+
+
+def _record_batch(rows: Rows, start_ns: int) -> pa.RecordBatch:
+    """Make a trace file's batch; times from the trace's start."""
+    arrival = rows["arrival_ns"] - start_ns
+    seen = rows["response_ns"] >= 0
+    complete = np.where(seen, arrival + rows["response_ns"], NOT_SEEN_NS)
+    columns: list[NDArray[np.generic]] = [
+        arrival,
+        arrival,
+        complete,
+        rows["device"],
+        rows["sector"],
+        rows["nbytes"],
+        np.ones(len(rows), np.uint32),
+        rows["op"],
+        rows["flags"],
+        rows["cgroup"],
+        rows["pid"],
+        rows["cpu"],
+        np.zeros(len(rows), np.int32),
+    ]
+    buffers = [pa.py_buffer(np.ascontiguousarray(column)) for column in columns]
+    return make_batch(buffers, len(rows), [0, 0, int(len(rows) - seen.sum())])

@@ -1,0 +1,1 @@
+"""Find the files that a user means, and read their bytes."""
