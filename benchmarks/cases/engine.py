@@ -11,6 +11,7 @@ from replay.engine._engine import Engine
 from replay.engine.dependence import infer_streams
 from replay.engine.setup import ArrivalMode
 from replay.runner.feed import parts
+from replay.scenario.bind import bind
 from replay.scenario.keys.load import Scenario
 from replay.trace.file.read import open_trace
 
@@ -51,7 +52,7 @@ def engine_of(
 ) -> tuple[Spent, ...]:
     """Time the engine on a shape's rows under a scenario."""
     with open_trace(bench.rows(shape)) as trace:
-        binding = Scenario.from_dict(scenario).bind(trace)
+        binding = bind(Scenario.from_dict(scenario), trace)
         held = list(parts(trace, binding, None))
         columns = [part.columns for part in held]
         services = [part.service_ns for part in held]
@@ -98,7 +99,7 @@ def _engine(
 def _streams(name: str, bench: Bench) -> Result:
     shape = shape_of(bench)
     with open_trace(bench.rows(shape)) as trace:
-        binding = Scenario.from_dict({}).bind(trace)
+        binding = bind(Scenario.from_dict({}), trace)
         columns = [part.columns for part in parts(trace, binding, None)]
         spent = repeat(lambda: infer_streams(columns), bench.repeats)
     return Result(

@@ -10,6 +10,7 @@ from benchmarks.measure import Result, repeat
 from replay.engine._service import Services
 from replay.engine.columns import Columns
 from replay.runner.feed import parts
+from replay.scenario.bind import bind
 from replay.scenario.keys.load import Scenario
 from replay.trace.file.read import open_trace
 
@@ -38,7 +39,7 @@ def _resolve(name: str, bench: Bench, *, cgroups: int) -> Result:
         scenario = Scenario.from_dict({})
 
         def work() -> None:
-            resolver = scenario.bind(trace).resolver
+            resolver = bind(scenario, trace).resolver
             for batch in batches:
                 resolver.resolve(batch)
 
@@ -58,7 +59,7 @@ def _service(name: str, bench: Bench, *, policy: str) -> Result:
         scenario = Scenario.from_dict(
             {"trace": {"policy": "root"}, "driver": {"policy": policy}}
         )
-        binding = scenario.bind(trace)
+        binding = bind(scenario, trace)
         columns: list[Columns] = [part.columns for part in parts(trace, binding, None)]
         out = np.empty(max(len(part) for part in columns), np.int64)
 

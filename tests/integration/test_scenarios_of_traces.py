@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replay.scenario.bind import Binding
+from replay.scenario.bind import Binding, bind
 from replay.scenario.keys.load import Scenario
 from replay.trace.convert import convert
 from replay.trace.file.read import Trace
@@ -27,7 +27,7 @@ def bound(
     name = request.param
     output = tmp_path_factory.mktemp(name) / "trace.arrow"
     trace = convert([TRACES / name], output)
-    binding = Scenario.load(TRACES / f"{name}.toml").bind(trace)
+    binding = bind(Scenario.load(TRACES / f"{name}.toml"), trace)
     return trace, binding, json.loads((TRACES / name / "expected.json").read_text())
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fake_trace import DISK, LOOP, make_trace
 from replay.engine.setup import NOT_REPLAYED
+from replay.scenario.bind import bind
 from replay.scenario.binding.caught import Caught
 from replay.scenario.keys.load import Scenario
 from replay.trace.file.processes import is_kernel_thread
@@ -140,7 +141,7 @@ def test_resolver_does_to_all_rows_what_the_rules_say_of_each(
         "/p": {"memory": {"max": 4096 if limited else "max"}},
         "/p/a": {"tasks": listed},
     }
-    binding = Scenario.from_dict({"assign": rules, "cgroups": cgroups}).bind(trace)
+    binding = bind(Scenario.from_dict({"assign": rules, "cgroups": cgroups}), trace)
     resolved = [binding.resolver.resolve(batch) for batch in trace.rows]
     flat = [
         (

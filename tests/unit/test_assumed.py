@@ -3,6 +3,7 @@
 import pytest
 
 from fake_trace import DISK, LOOP, FakeTrace, make_trace
+from replay.scenario.bind import bind
 from replay.scenario.keys.load import Scenario
 
 TWO = [{"cgroup": 23}, {"cgroup": 59}]
@@ -10,7 +11,7 @@ PATHS = {1: "/", 23: "/a", 59: "/b"}
 
 
 def notes_of(trace: FakeTrace, *overrides: str) -> list[str]:
-    return Scenario.from_dict({}, overrides=overrides).bind(trace).notes
+    return bind(Scenario.from_dict({}, overrides=overrides), trace).notes
 
 
 @pytest.mark.parametrize(

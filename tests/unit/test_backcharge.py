@@ -20,6 +20,7 @@ from cases import (
 )
 from fake_trace import make_trace
 from replay.engine.setup import BACKING_DEVICE, ArrivalMode, Policy, Setup
+from replay.scenario.bind import bind
 from replay.scenario.keys.load import Scenario
 
 US = 1000
@@ -132,7 +133,7 @@ def notes_of(*overrides: str) -> list[str]:
     trace = make_trace()
     asked = ["driver.policy=backcharge", "trace.policy=per-cgroup", *overrides]
     told = Scenario.from_dict({}, overrides=asked)
-    return [one for one in told.bind(trace).notes if "backcharge" in one]
+    return [one for one in bind(told, trace).notes if "backcharge" in one]
 
 
 def test_what_cannot_be_owed_or_delayed_is_noted() -> None:

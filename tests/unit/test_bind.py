@@ -14,7 +14,7 @@ from replay.engine.setup import (
     Policy,
     ServiceModel,
 )
-from replay.scenario.bind import Binding
+from replay.scenario.bind import Binding, bind
 from replay.scenario.keys.load import Scenario
 
 
@@ -22,7 +22,7 @@ def bound(
     trace: FakeTrace, scenario: dict[str, Any] | None = None, *overrides: str
 ) -> Binding:
     made = Scenario.from_dict(scenario or {}, source="lab.toml", overrides=overrides)
-    return made.bind(trace)
+    return bind(made, trace)
 
 
 def names(binding: Binding, dense: Any) -> list[str]:

@@ -23,6 +23,7 @@ from replay.calibration.samples import Samples, take_samples
 from replay.calibration.times import Times
 from replay.calibration.toml import calibration_toml
 from replay.engine.reference.structures.histogram import Histogram
+from replay.scenario.bind import bind
 from replay.scenario.keys.load import Scenario
 
 READ = (70_000, 0.25, 400_000)
@@ -218,7 +219,7 @@ def test_memory_of_the_fit_does_not_grow_with_the_trace(tmp_path: Path) -> None:
         with replay.convert(
             [text], tmp_path / f"{n_rows}.arrow", format=OPTIONS
         ) as made:
-            binding = Scenario.from_dict({}).bind(made)
+            binding = bind(Scenario.from_dict({}), made)
             arrow_bytes = pa.total_allocated_bytes()
             tracemalloc.start()
             # WHEN a trace is four times as long

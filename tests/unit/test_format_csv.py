@@ -8,6 +8,7 @@ import pytest
 
 import replay
 from replay.common.errors import TraceError
+from replay.scenario.bind import bind
 from replay.scenario.keys.load import Scenario
 from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.text_table import _Feed
@@ -47,9 +48,9 @@ def test_paths_of_cgroups_stay_paths(tmp_path: Path) -> None:
     assert found == ["/a/b", "/a_b", "/unnamed", "/a_.._c", "/a_b_", "/a_b__"]
     # AND it can be limited by that path, or one above
     with replay.open_or_convert(path, format=FormatOptions(columns=COLUMNS)) as trace:
-        notes = (
-            Scenario.from_dict({}, overrides=["/a/memory.high=1G"]).bind(trace).notes
-        )
+        notes = bind(
+            Scenario.from_dict({}, overrides=["/a/memory.high=1G"]), trace
+        ).notes
     assert not any("no request of the trace" in note for note in notes)
 
 

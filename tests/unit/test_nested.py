@@ -22,6 +22,7 @@ from fake_trace import DISK, FakeTrace, make_trace
 from replay.common.errors import ScenarioError
 from replay.engine.raw import Raw
 from replay.engine.setup import NO_LIMIT, NOT_REPLAYED, Policy, Setup
+from replay.scenario.bind import bind
 from replay.scenario.keys.load import Scenario
 from replay.trace.file.schema import device_number
 
@@ -200,7 +201,7 @@ def both() -> FakeTrace:
 
 def test_rows_that_loop_workers_issued_are_made_by_the_replay() -> None:
     trace = both()
-    binding = Scenario.from_dict({"backing": {"loop": "7:1"}}).bind(trace)
+    binding = bind(Scenario.from_dict({"backing": {"loop": "7:1"}}), trace)
     # THEN those of the journal and of fio are the inner device's own
     found = binding.resolver.resolve(trace.rows[0]).device_idx.tolist()
     assert found == [OUTER, NOT_REPLAYED, INNER, INNER, NOT_REPLAYED]
@@ -210,12 +211,12 @@ def test_rows_that_loop_workers_issued_are_made_by_the_replay() -> None:
 
 def test_the_inner_device_need_not_be_in_the_trace_nor_be_named() -> None:
     trace = make_trace([{"device": LOOP0}])
-    binding = Scenario.from_dict({"backing": {"loop": "7:4"}}).bind(trace)
+    binding = bind(Scenario.from_dict({"backing": {"loop": "7:4"}}), trace)
     assert (binding.device_names, binding.setup.nested) == (["7:0", "7:4"], 1)
     # GIVEN that it is, and left out: nothing of it is replayed
     trace = both()
     scenario = {"backing": {"loop": "7:1"}, "trace": {"devices": ["7:0"]}}
-    binding = Scenario.from_dict(scenario).bind(trace)
+    binding = bind(Scenario.from_dict(scenario), trace)
     found = binding.resolver.resolve(trace.rows[0]).device_idx.tolist()
     assert found == [OUTER, *[NOT_REPLAYED] * 4]
 
@@ -238,4 +239,4 @@ def test_what_cannot_be_nested_is_refused(
     scenario: dict[str, Any], rows: list[Row], message: str
 ) -> None:
     with pytest.raises(ScenarioError, match=message):
-        Scenario.from_dict(scenario).bind(make_trace(rows))
+        bind(Scenario.from_dict(scenario), make_trace(rows))

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from fake_trace import DISK, LOOP, FakeTrace, make_trace
+from replay.scenario.bind import bind
 from replay.scenario.keys.load import Scenario
 
 
@@ -15,7 +16,7 @@ def notes_of(
     # a named file system: without one much that is asked gives a note (test_assumed.py)
     named = ("backing.filesystem=tmpfs", *overrides)
     made = Scenario.from_dict(scenario or {}, overrides=named)
-    return made.bind(trace).notes
+    return bind(made, trace).notes
 
 
 def test_scenario_that_is_modelled_has_no_notes() -> None:

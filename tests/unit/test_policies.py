@@ -8,7 +8,7 @@ import pytest
 from fake_trace import DISK, LOOP, make_trace
 from replay.common.errors import ScenarioError
 from replay.engine.setup import Policy
-from replay.scenario.bind import Binding
+from replay.scenario.bind import Binding, bind
 from replay.scenario.docs import policies as policy_docs
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.policies import POLICIES
@@ -21,7 +21,7 @@ PATHS = {1: "/", 23: "/a"}
 
 
 def bound(trace: Any, *overrides: str) -> Binding:
-    return Scenario.from_dict({}, overrides=overrides).bind(trace)
+    return bind(Scenario.from_dict({}, overrides=overrides), trace)
 
 
 def test_document_is_current() -> None:
@@ -87,7 +87,7 @@ def test_one_cgroup_for_all_devices_or_one_for_each() -> None:
     two = bound(trace, "driver.policy=instance", table)
     assert two.setup.instance_cgroup.tolist() == [2, 1]
     # AND what is effective can be given again
-    again = Scenario.from_dict(two.scenario.effective()).bind(trace)
+    again = bind(Scenario.from_dict(two.scenario.effective()), trace)
     assert again.setup.instance_cgroup.tolist() == [2, 1]
 
 

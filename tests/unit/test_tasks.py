@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fake_trace import DISK, LOOP, FakeTrace, make_trace
-from replay.scenario.bind import Binding
+from replay.scenario.bind import Binding, bind
 from replay.scenario.binding.tasks import Pairs, count_pairs
 from replay.scenario.keys.load import Scenario
 
@@ -14,7 +14,7 @@ LIMIT = {"memory": {"max": "64M"}}
 def bound(trace: FakeTrace, cgroups: dict[str, Any], **sections: Any) -> Binding:
     # a named file system: without one a limit gives a note (test_assumed.py)
     sections = {"backing": {"filesystem": "tmpfs"}} | sections
-    return Scenario.from_dict({"cgroups": cgroups, **sections}).bind(trace)
+    return bind(Scenario.from_dict({"cgroups": cgroups, **sections}), trace)
 
 
 def tasks_of(binding: Binding) -> list[tuple[str, str, int, int]]:

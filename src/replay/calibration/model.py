@@ -16,6 +16,7 @@ from replay.calibration.times import MEASURES, Times
 from replay.common.errors import ScenarioError
 from replay.results.merge import merge_latency
 from replay.runner.run import run
+from replay.scenario.bind import bind
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.table import MOST_BASE_NS, MOST_NS_PER_BYTE
 from replay.trace.convert import open_or_convert
@@ -146,7 +147,7 @@ def _calibrate(
     given = [*overrides, "arrivals.event=issue"]
     if device is not None:
         given.append(f'trace.devices=["{device}"]')
-    as_taken = _load(scenario, given).bind(trace)
+    as_taken = bind(_load(scenario, given), trace)
     with take_samples(trace, as_taken) as samples:
         given += [
             f"driver.policy={as_taken.scenario.trace.policy}",

@@ -3,6 +3,7 @@
 from replay.calibration.model import Calibration
 from replay.calibration.times import MEASURES
 from replay.common.text import count_text, plain, time_text
+from replay.scenario.writing.toml import service_section
 
 
 def calibration_toml(found: Calibration) -> str:
@@ -40,12 +41,8 @@ def calibration_toml(found: Calibration) -> str:
                 f"({replayed / max(1, recorded) - 1:+.1%})"
             )
         lines += [f"#   {note}" for note in line.notes]
-    lines += ["", "[service]", 'model = "linear"']
-    for op, line in found.lines.items():
-        told = ", ".join(f"{name} = {value}" for name, value in line.values.items())
-        lines.append(f"{op} = {{ {told} }}")
-    if found.parallel is not None:
-        lines.append(f"parallel = {found.parallel}")
+    models = {op: line.values for op, line in found.lines.items()}
+    lines += ["", *service_section(models, found.parallel)]
     lines += [
         "",
         "# The same for the kernel's iocost, to be written to io.cost.model:",

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Final
 
@@ -9,6 +10,8 @@ _SIZES: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _TIMES: Final = (("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000))
 #: Moments before it are shown in milliseconds.
 _SHORT_NS: Final = 100_000_000
+#: Notes of one sort, of a scenario that may list thousands of cgroups.
+MOST_NOTES: Final = 5
 
 
 def size_text(n_bytes: int) -> str:
@@ -109,3 +112,21 @@ def path_text(path: str | PurePath) -> str:
     the locale's encoding has not read comes out as it would with UTF-8.
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def capped(notes: Sequence[str], more: str) -> list[str]:
+    """Keep the first notes of one sort and count the others.
+
+    Parameters
+    ----------
+    notes : sequence of str
+    more : str
+        What the others are; their number goes before it.
+
+    Returns
+    -------
+    list of str
+        At most `MOST_NOTES` and one.
+    """
+    rest = len(notes) - MOST_NOTES
+    return [*notes[:MOST_NOTES], *([f"{rest} {more}"] if rest > 0 else [])]

@@ -18,7 +18,7 @@ from replay.curves.stops import TmpfsFile, Usage
 from replay.engine.columns import NO_TASK, Columns
 from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES, ArrivalEvent, Policy
 from replay.runner.feed import parts
-from replay.scenario.bind import Binding
+from replay.scenario.bind import Binding, bind
 from replay.scenario.keys.load import Scenario
 from replay.scenario.notes.defaults import as_loop_device
 from replay.trace.convert import open_or_convert
@@ -197,7 +197,7 @@ def _curve(
     sample: float,
     progress: Progress | None,
 ) -> Curve:
-    binding = wanted.bind(trace)
+    binding = bind(wanted, trace)
     setup = binding.setup
     if setup.direct_io:
         raise ScenarioError(

@@ -23,10 +23,10 @@ from replay.results.write import RequestsWriter, ResultSink
 from replay.runner.decode_ahead import Reading
 from replay.runner.feed import Part, ahead, parts
 from replay.runner.speculate import RowsAgain, read_and_replay
-from replay.scenario.bind import Binding
+from replay.scenario.bind import Binding, bind
 from replay.scenario.binding.caught import Caught
-from replay.scenario.binding.overrides import check_overrides
 from replay.scenario.keys.load import Scenario
+from replay.scenario.overrides import check_overrides
 from replay.trace.file.metadata import Summary
 from replay.trace.file.read import Progress, Trace
 from replay.trace.file.schema import device_text
@@ -81,7 +81,7 @@ def play(
                 batch_rows=batch_rows,
             )
         bound_from = time.perf_counter()
-        binding = scenario.bind(opened)
+        binding = bind(scenario, opened)
         check_overrides(overrides, binding)
         if interval_ns:
             binding = _with_timeline(binding, interval_ns, opened.metadata.summary)

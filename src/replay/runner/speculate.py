@@ -23,7 +23,7 @@ from replay.engine.raw import Raw
 from replay.engine.setup import ArrivalEvent, ArrivalMode, Setup
 from replay.runner.decode_ahead import NO_IDS, Batch, Reading
 from replay.runner.feed import RowFeed
-from replay.scenario.bind import Binding
+from replay.scenario.bind import Binding, bind
 from replay.scenario.keys.load import Scenario
 from replay.trace.file.metadata import Metadata
 from replay.trace.file.spill import KeptRows
@@ -217,7 +217,7 @@ class _Run:
             self._replay(batch.rows)
 
     def _begin(self, so_far: Metadata, n_ids: tuple[int, int]) -> None:
-        binding = self._scenario.bind(_SoFar(so_far))
+        binding = bind(self._scenario, _SoFar(so_far))
         if not _may_begin(binding):
             raise _UnknownError
         self._n_ids = n_ids

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from replay.common.errors import ScenarioError, TraceError
 from replay.common.lookup import Lookup
+from replay.common.text import capped
 from replay.engine.setup import NOT_REPLAYED, Setup
 from replay.scenario.binding.assign import Assigner, AssignRule
 from replay.scenario.binding.instances import instance_paths
-from replay.scenario.binding.nested import nested_notes, nested_rows, with_nested
+from replay.scenario.binding.nested import nested_rows, with_nested
 from replay.scenario.binding.resolve import NO_CGROUP, Resolver
 from replay.scenario.binding.tasks import Task, TaskList, count_pairs, make_tasks
 from replay.scenario.binding.tree import Tree, are_plain, build_tree
@@ -21,11 +22,11 @@ from replay.scenario.keys.kernel import is_loop
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.paths import ROOT, check_path
 from replay.scenario.notes.bfq import scheduler_notes
-from replay.scenario.notes.capped import capped
 from replay.scenario.notes.defaults import assumed_notes
 from replay.scenario.notes.iocost import cost_notes
 from replay.scenario.notes.iolatency import latency_notes
 from replay.scenario.notes.iomax import limit_notes
+from replay.scenario.notes.nested import nested_notes
 from replay.scenario.notes.scenario import (
     cgroup_notes,
     idle_cgroups,
@@ -115,7 +116,24 @@ class Binding(Struct, frozen=True, kw_only=True):
 
 
 def bind(scenario: Scenario, trace: TraceLike) -> Binding:
-    """Fit a scenario to a trace; see `Scenario.bind`."""
+    """Fit a scenario to a trace.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    trace : TraceLike
+        An opened trace: ``metadata`` and ``batches()``. The rows are read only to
+        count what tasks issue, and only if there are memory limits or tasks.
+
+    Returns
+    -------
+    Binding
+
+    Raises
+    ------
+    ScenarioError
+        It does not fit: a device that the trace does not hold, for example.
+    """
     try:
         return _bind(scenario, trace)
     except OverflowError as error:

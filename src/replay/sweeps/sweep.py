@@ -11,8 +11,9 @@ from replay.common.errors import ReplayError, ScenarioError
 from replay.parallel.jobs import Runner
 from replay.parallel.pool import Pool
 from replay.results.conditions import Condition, parse_condition
-from replay.scenario.binding.overrides import check_overrides
+from replay.scenario.bind import bind
 from replay.scenario.keys.load import Scenario
+from replay.scenario.overrides import check_overrides
 from replay.sweeps.axes import Axis, parse_axis, points
 from replay.sweeps.knee import Knee, Search
 from replay.sweeps.points import Job, Point, run_point
@@ -172,7 +173,7 @@ def _check_axes(
     """Refuse to vary what is said of a cgroup that does nothing in the trace."""
     first = [axis.override(v) for axis, v in zip(axes, values, strict=True)]
     with open_or_convert(trace, cgroups=cgroups) as opened:
-        check_overrides(first, scenario.bind(opened), option="--vary")
+        check_overrides(first, bind(scenario, opened), option="--vary")
 
 
 class _Base:

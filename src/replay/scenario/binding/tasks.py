@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from replay.common.lookup import TABLE_KEYS, Lookup
+from replay.common.text import capped
 from replay.engine.setup import NOT_REPLAYED
 from replay.scenario.binding.resolve import Resolver
 from replay.scenario.binding.tree import Tree
 from replay.scenario.keys.sizes import whole_pages
 from replay.scenario.keys.values import TaskValues
-from replay.scenario.notes.capped import capped
 from replay.trace.file.processes import ProcessTable, is_kernel_thread
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from msgspec import Struct
 
@@ -28,9 +28,6 @@ from replay.scenario.keys.values import (
     TaskValues,
     TraceValues,
 )
-
-if TYPE_CHECKING:
-    from replay.scenario.bind import Binding, TraceLike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,28 +168,6 @@ class Scenario:
             for cgroup in self.cgroups
         }
         return nested
-
-    def bind(self, trace: "TraceLike") -> "Binding":
-        """Fit the scenario to a trace.
-
-        Parameters
-        ----------
-        trace : TraceLike
-            An opened trace: ``metadata`` and ``batches()``. The rows are read only to
-            count what tasks issue, and only if there are memory limits or tasks.
-
-        Returns
-        -------
-        Binding
-
-        Raises
-        ------
-        ScenarioError
-            It does not fit: a device that the trace does not hold, for example.
-        """
-        from replay.scenario.bind import bind
-
-        return bind(self, trace)
 
 
 def _values(given: Mapping[str, Given], keys: Mapping[str, Key]) -> dict[str, Any]:

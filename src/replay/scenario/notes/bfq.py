@@ -1,7 +1,7 @@
 """Notes on ``io.bfq.weight``."""
 
+from replay.common.text import capped
 from replay.scenario.keys.load import Scenario
-from replay.scenario.notes.capped import capped
 from replay.scenario.setup.bfq import DEFAULT
 
 

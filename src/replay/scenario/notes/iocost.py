@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from replay.common.text import capped
 from replay.scenario.keys.load import Scenario
-from replay.scenario.notes.capped import capped
 from replay.scenario.notes.effects import effect_notes
 from replay.scenario.setup.iocost import enabled_devices, root_lines
 from replay.trace.file.schema import device_text

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from replay.common.text import MOST_NOTES, capped
 from replay.engine.setup import PAGE_BYTES
 from replay.scenario.binding.assign import AssignRule
 from replay.scenario.binding.tree import Tree
@@ -15,7 +16,6 @@ from replay.scenario.keys.load import Scenario, key_value
 from replay.scenario.keys.policies import MERGED, WITH_VARIANTS
 from replay.scenario.keys.sizes import format_size
 from replay.scenario.keys.table import CGROUP_KEYS, SECTION_KEYS, Key
-from replay.scenario.notes.capped import MOST_NOTES, capped
 from replay.trace.file.metadata import Summary
 from replay.trace.file.processes import ProcessTable, is_kernel_thread
 

@@ -15,6 +15,13 @@ from replay.scenario.writing.found_tree import (
     in_order,
     parent,
 )
+from replay.scenario.writing.toml import (
+    inline_table,
+    literal_pattern,
+    one_line,
+    size_toml,
+    value_toml,
+)
 
 _SIZE: Final = r"max|0|[1-9][0-9]{0,18}"
 _DEVICE: Final = r"(?:[0-9]{1,3}|[1-3][0-9]{3}):[0-9]{1,6}"
@@ -97,7 +104,7 @@ def scenario_toml(tree: Tree, title: str, head: Iterable[str] = ()) -> str:
         TOML. Of the limits only those that say something; controllers where they are
         not the parent's.
     """
-    lines = [f"# {_one_line(title)}", *head]
+    lines = [f"# {one_line(title)}", *head]
     enabled = {ROOT: CONTROLLERS}
     ids: set[int] = set()
     for path in in_order(tree):
@@ -107,7 +114,7 @@ def scenario_toml(tree: Tree, title: str, head: Iterable[str] = ()) -> str:
             above = enabled.get(parent(path), _nearest(enabled, path))
             # a tree that changes while it is read may say what cannot be
             enabled[path] = cgroup.controllers() & above
-        lines += ["", f"[cgroups.{quoted(path)}]"]
+        lines += ["", f"[cgroups.{value_toml(path)}]"]
         lines += _cgroup(cgroup, enabled[path], above, ids)
     return "\n".join(lines) + "\n"
 
@@ -131,12 +138,12 @@ def machine_toml(loops: Sequence[Loop], release: str) -> Iterator[str]:
     trace, driver, backing = [], [], []
     numbers = version(release)
     if numbers is not None:
-        kernel = quoted(".".join(map(str, numbers)))
-        trace.append(f"kernel = {kernel}  # {_one_line(release)}")
+        kernel = value_toml(".".join(map(str, numbers)))
+        trace.append(f"kernel = {kernel}  # {one_line(release)}")
         driver.append(f"kernel = {kernel}")
         if loops:
             policy = "per-cgroup" if numbers >= PER_CGROUP_SINCE else "root"
-            trace.append(f"policy = {quoted(policy)}")
+            trace.append(f"policy = {value_toml(policy)}")
     direct_io = {loop.direct_io for loop in loops}
     if len(direct_io) == 1:
         line = f"direct_io = {str(*direct_io).lower()}"
@@ -148,15 +155,15 @@ def machine_toml(loops: Sequence[Loop], release: str) -> Iterator[str]:
         if filesystem is not None:
             # any other file system on a disk caches as ext4 does
             known = filesystem if filesystem in ("tmpfs", "raw") else "ext4"
-            backing.append(f"filesystem = {quoted(known)}")
+            backing.append(f"filesystem = {value_toml(known)}")
         if device is not None:
-            backing.append(f"device = {quoted(device)}")
+            backing.append(f"device = {value_toml(device)}")
         if size is not None:
-            backing.append(f"size = {quoted(_size(str(size)))}")
+            backing.append(f"size = {size_toml(str(size))}")
     for loop in loops:
         how = "direct" if loop.direct_io else "buffered"
         where = loop.filesystem or "a file system that is not seen from here"
-        yield f"# {loop.name}: {_one_line(loop.file)} on {_one_line(where)}, {how}"
+        yield f"# {loop.name}: {one_line(loop.file)} on {one_line(where)}, {how}"
     for name, lines in (("trace", trace), ("driver", driver), ("backing", backing)):
         if lines:
             yield from ("", f"[{name}]", *lines)
@@ -175,7 +182,7 @@ def _cgroup(
         ids.add(cgroup.id)
         yield f"id = {cgroup.id}"
     if enabled != above:
-        yield f"controllers = [{', '.join(map(quoted, sorted(enabled)))}]"
+        yield f"controllers = {value_toml(sorted(enabled))}"
     for name, (controller, of_root, default, form) in _FORMS.items():
         text = cgroup.files.get(name, default).strip()
         if text == default or of_root != (cgroup.path == ROOT):
@@ -183,13 +190,13 @@ def _cgroup(
         if controller not in enabled:
             continue
         if re.fullmatch(form, text) is None:
-            yield f"# {name}: not understood: {_one_line(text)[:60]}"
+            yield f"# {name}: not understood: {one_line(text)[:60]}"
         elif form == _SIZE:
-            yield f"{name} = {quoted(_size(text))}"
+            yield f"{name} = {size_toml(text)}"
         elif "\n" in text:
             yield f'{name} = """\n{text}"""'
         else:
-            yield f"{name} = {quoted(text)}"
+            yield f"{name} = {value_toml(text)}"
     if cgroup.tasks:
         yield "tasks = ["
         names = Counter(task.comm for task in cgroup.tasks)
@@ -201,39 +208,16 @@ def _task(task: Task, names: Counter[str]) -> str:
     """Write a task: by its name if that tells it from the others, else by its pid."""
     values = []
     if task.comm and task.comm.isprintable():
-        # a name is a pattern: what stands in it shall match itself only
-        pattern = re.sub(r"([\[*?])", r"[\1]", task.comm)
-        values.append(f"comm = {quoted(pattern)}")
+        values.append(("comm", value_toml(literal_pattern(task.comm))))
+    told = f"pid {task.pid}"
     if (names[task.comm] > 1 or not values) and task.pid <= _MAX_PID:
-        values.append(f"pid = {task.pid}")
-    values.append(f"rss = {quoted(_size(str(task.rss)))}")
-    told = [] if values[-2].startswith("pid") else [f"pid {task.pid}"]
+        values.append(("pid", str(task.pid)))
+        told = ""
+    values.append(("rss", size_toml(str(task.rss))))
+    notes = [told] if told else []
     if task.threads > 1:
-        told.append(f"{task.threads} threads")
+        notes.append(f"{task.threads} threads")
     if -1000 <= task.oom_score_adj <= 1000 and task.oom_score_adj:
-        values.append(f"oom_score_adj = {task.oom_score_adj}")
-    comment = f"  # {', '.join(told)}" if told else ""
-    return f"  {{ {', '.join(values)} }},{comment}"
-
-
-def _size(text: str) -> str:
-    """Write bytes with the largest unit that they are a multiple of."""
-    if not text.isdecimal():
-        return text
-    number, unit = int(text), ""
-    for larger in "KMGT":
-        if not number or number % 1024:
-            break
-        number, unit = number // 1024, larger
-    return f"{number}{unit}"
-
-
-def quoted(text: str) -> str:
-    """Write a TOML string."""
-    text = text.replace("\\", "\\\\").replace('"', '\\"')
-    text = re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\u{ord(match[0]):04x}", text)
-    return f'"{text}"'
-
-
-def _one_line(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)
+        values.append(("oom_score_adj", str(task.oom_score_adj)))
+    comment = f"  # {', '.join(notes)}" if notes else ""
+    return f"  {inline_table(values)},{comment}"

@@ -4,7 +4,6 @@ Lines that begin with ``# `` say what holds without them, so that a user takes t
 characters away and changes the value; lines that begin with ``##`` explain.
 """
 
-import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.common.text import count_text, plain, size_text, time_text
-from replay.scenario.bind import Binding, TraceLike
+from replay.scenario.bind import Binding, TraceLike, bind
 from replay.scenario.binding.tasks import count_pairs
 from replay.scenario.docs.listing import meaning
 from replay.scenario.keys.load import Scenario, key_value
 from replay.scenario.keys.paths import ROOT
 from replay.scenario.keys.table import CGROUP_KEYS, SECTION_KEYS, TASK_KEYS, Key
 from replay.scenario.keys.values import CgroupValues
+from replay.scenario.writing.toml import inline_table, literal_pattern, value_toml
 from replay.trace.file.metadata import Summary
 from replay.trace.file.processes import is_kernel_thread
 from replay.trace.file.schema import device_text
@@ -80,7 +80,7 @@ def outline(
         `base` does not fit the trace.
     """
     summary = trace.metadata.summary
-    binding = base.bind(trace)
+    binding = bind(base, trace)
     devices = ", ".join(binding.device_names[:4]) or "no device"
     if binding.one_device:
         devices = ", ".join(device_text(one.device) for one in summary.devices[:4])
@@ -141,16 +141,22 @@ def _rules(summary: Summary, binding: Binding) -> Iterator[str]:
             counts[comm] = counts.get(comm, 0) + process.n_requests
     ranked = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     rules = [
-        (f"comm = {_text(_literal(comm))}", comm, n) for comm, n in ranked if comm and n
+        (f"comm = {value_toml(literal_pattern(comm))}", comm, n)
+        for comm, n in ranked
+        if comm and n
     ]
     if not rules:
         rules = [
-            (f"device = {_text(device_text(one.device))}", device_text(one.device), n)
+            (
+                f"device = {value_toml(device_text(one.device))}",
+                device_text(one.device),
+                n,
+            )
             for one in summary.devices
             if (n := one.n_requests)
         ]
     for condition, what, n in rules[:MOST_PROCESSES]:
-        cgroup = _text("/" + what.replace("/", "_").replace(":", "_").strip(". "))
+        cgroup = value_toml("/" + what.replace("/", "_").replace(":", "_").strip(". "))
         yield f"# [[assign]]  # {count_text(n, 'request')}"
         yield f"# {condition}"
         yield f"# cgroup = {cgroup}"
@@ -170,7 +176,7 @@ def _cgroups(trace: TraceLike, base: Scenario, binding: Binding) -> Iterator[str
             continue
         entry = given.get(path)
         yield ""
-        yield f"[cgroups.{_text(_path(path, shown))}]"
+        yield f"[cgroups.{value_toml(_path(path, shown))}]"
         if one is None:
             yield f"{_EXPLAINED} no request"
         else:
@@ -204,12 +210,12 @@ def _entry(
         return
     yield "tasks = ["
     for task in entry.tasks:
-        values = [
-            f"{name} = {_toml(key, value)}"
+        values = (
+            (name, value_toml(key.kind.show(value)))
             for name, key in TASK_KEYS.items()
             if (value := key_value(task, name)) is not None
-        ]
-        yield f"  {{ {', '.join(values)} }},"
+        )
+        yield f"  {inline_table(values)},"
     yield "]"
 
 
@@ -268,16 +274,12 @@ def _tasks(processes: Sequence[tuple[str, int]]) -> Iterator[str]:
     yield "tasks = ["
     for comm, n_requests in processes[:MOST_PROCESSES]:
         requests = count_text(n_requests, "request")
-        yield f'  {{ comm = {_text(_literal(comm))}, rss = "0" }},  # {requests}'
+        task = {"comm": literal_pattern(comm), "rss": "0"}
+        yield f"  {value_toml(task)},  # {requests}"
     yield "]"
     if len(processes) > MOST_PROCESSES:
         more = count_text(len(processes) - MOST_PROCESSES, "more name")
         yield f"{_EXPLAINED} and processes of {more}"
-
-
-def _literal(name: str) -> str:
-    """Make a pattern that matches a name only."""
-    return "".join(f"[{char}]" if char in "[*?" else char for char in name)
 
 
 def _toml(key: Key, value: object) -> str | None:
@@ -285,12 +287,4 @@ def _toml(key: Key, value: object) -> str | None:
     if value is None and key.default is None:
         return None
     shown: Any = key.kind.show(value)
-    if isinstance(shown, Mapping):
-        pairs = (f"{_text(name)} = {_text(text)}" for name, text in shown.items())
-        return f"{{ {', '.join(pairs)} }}"
-    return _text(shown)
-
-
-def _text(value: object) -> str:
-    """Write what JSON and TOML write alike."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return value_toml(shown)

@@ -1,0 +1,152 @@
+"""Who may import whom: rooms of the package, folders in them, headers of the engine."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "replay"
+#: Rooms of the package; each imports those before it alone.
+ROOMS = (
+    *("common", "parallel", "trace", "engine", "scenario", "capture", "results"),
+    *("runner", "sweeps", "curves", "calibration", "dataset", "report", "cli"),
+)
+#: Files and folders of a room, likewise.
+INSIDE = {
+    "scenario": (
+        *("keys", "binding", "setup", "notes", "bind", "overrides", "docs"),
+        "writing",
+    ),
+}
+#: Folders of the engine's headers, likewise.
+ENGINE_FOLDERS = (
+    *("structures", "state", "counting", "queues", "driver", "memcg", "pages"),
+    *("charging", "controllers", "shortcuts", "run"),
+)
+#: What a result looks like is known above it: these import a page when it is shown.
+DOORS = {
+    "curves/curve.py": "report",
+    "results/compare.py": "report",
+    "results/result.py": "report",
+    "sweeps/sweep.py": "report",
+}
+
+
+def uses(path: Path) -> Iterator[list[str]]:
+    """Modules of the package that a file names to import, without ``replay``."""
+    pattern = r"^\s*from replay\.([\w.]+) c?import\b"
+    for name in re.findall(pattern, path.read_text("utf-8"), re.MULTILINE):
+        yield name.split(".")
+
+
+def modules() -> dict[str, Path]:
+    """Every Python module by its name without ``replay``; a package by its own."""
+    found = {}
+    for path in sorted([*SOURCE.rglob("*.py"), *SOURCE.rglob("*.pyi")]):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name:
+            found[name] = path
+    return found
+
+
+def imported(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """Modules and names that code imports when it runs, inside functions too."""
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from imported(node.orelse)
+            continue
+        if isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            yield from ((node.module, one.name) for one in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((one.name, "") for one in node.names)
+        for _, inner in ast.iter_fields(node):
+            if (
+                isinstance(inner, list)
+                and inner
+                and isinstance(inner[0], (ast.stmt, ast.excepthandler, ast.match_case))
+            ):
+                yield from imported(inner)
+
+
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    """Modules by name, with those that each imports when it runs."""
+    known = modules()
+    found = {}
+    for name, path in known.items():
+        arrows = set()
+        for module, what in imported(ast.parse(path.read_text("utf-8")).body):
+            package, _, rest = module.partition(".")
+            if package != "replay":
+                continue
+            inner = f"{rest}.{what}" if rest else what
+            arrows.add(inner if inner in known else rest)
+        found[name] = arrows & known.keys() - {name}
+    return found
+
+
+@pytest.mark.parametrize("room", INSIDE)
+def test_folders_of_a_room_import_only_those_before_them(
+    room: str, graph: dict[str, set[str]]
+) -> None:
+    order = INSIDE[room]
+    inside = {name: name.split(".")[1] for name in graph if name.startswith(f"{room}.")}
+    assert set(inside.values()) == set(order)
+    assert [
+        f"{name}: {other}"
+        for name, folder in inside.items()
+        for other in sorted(graph[name] & inside.keys())
+        if order.index(inside[other]) > order.index(folder)
+    ] == []
+
+
+def test_the_package_has_the_rooms_that_are_listed() -> None:
+    assert {path.parent.name for path in SOURCE.glob("*/__init__.py")} == set(ROOMS)
+    assert [path.name for path in SOURCE.glob("*.py")] == ["__init__.py"]
+
+
+def test_rooms_import_only_rooms_before_them() -> None:
+    strange = []
+    for path in sorted(SOURCE.glob("*/**/*")):
+        if path.suffix not in {".py", ".pyi", ".pyx", ".pxd"}:
+            continue
+        name = str(path.relative_to(SOURCE))
+        room = ROOMS.index(path.relative_to(SOURCE).parts[0])
+        strange += [
+            f"{name}: {other[0]}"
+            for other in uses(path)
+            if ROOMS.index(other[0]) > room and DOORS.get(name) != other[0]
+        ]
+    assert strange == []
+
+
+def test_headers_of_the_engine_cimport_only_folders_before_them() -> None:
+    engine = SOURCE / "engine"
+    strange = []
+    for path in sorted(engine.glob("*/*.pxd")):
+        folder = ENGINE_FOLDERS.index(path.parent.name)
+        strange += [
+            f"{path.relative_to(engine)}: {'.'.join(other)}"
+            for other in uses(path)
+            if other[0] != "engine" or ENGINE_FOLDERS.index(other[1]) > folder
+        ]
+    assert strange == []
+
+
+def test_other_rooms_cimport_structures_of_the_engine_and_its_rows_alone() -> None:
+    strange = []
+    for path in sorted([*SOURCE.rglob("*.pxd"), *SOURCE.rglob("*.pyx")]):
+        if path.is_relative_to(SOURCE / "engine"):
+            continue
+        strange += [
+            f"{path.relative_to(SOURCE)}: {'.'.join(other)}"
+            for other in uses(path)
+            if other[0] == "engine"
+            and other[1] != "structures"
+            and other[1:] != ["state", "rows"]
+        ]
+    assert strange == []
