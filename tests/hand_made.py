@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from replay.engine.raw import COST_COLUMNS
+from replay.engine.raw import IOCOST_COLUMNS
 from replay.engine.reference.structures.histogram import bucket_of, midpoint_of
 from replay.results.result import Result
 from replay.results.run_info import run_info
@@ -42,7 +42,7 @@ def columns(names: str, *rows: tuple[int, ...]) -> dict[str, np.ndarray]:
 
 
 IO = " ".join(IO_COLUMNS)
-COST = " ".join(COST_COLUMNS)
+COST = " ".join(IOCOST_COLUMNS)
 CHARGES = f"device issuer payer {IO} charged_bytes uncharged_bytes refused_bytes"
 LATENCY = (
     "cgroup device op stage count sum_ns min_ns p50_ns p90_ns p99_ns p999_ns max_ns"

@@ -83,14 +83,14 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         return np.array(draw(each), np.int64)
 
     values: dict[str, Any] = {
-        "throttle_cgroup": np.array([cgroup for cgroup, _ in limited], np.uint32),
-        "throttle_device": np.array([device for _, device in limited], np.int32),
-        "throttle_rbps": rates([16, 40_960, 10**7]),
-        "throttle_wbps": rates([1000, 65_536, 10**12]),
-        "throttle_riops": rates([1, 33]),
-        "throttle_wiops": rates([7, 1000]),
-        "throttle_waits_for_io": draw(st.booleans()),
-        "throttle_meta_debt": draw(st.booleans()),
+        "iomax_cgroup": np.array([cgroup for cgroup, _ in limited], np.uint32),
+        "iomax_device": np.array([device for _, device in limited], np.int32),
+        "iomax_rbps": rates([16, 40_960, 10**7]),
+        "iomax_wbps": rates([1000, 65_536, 10**12]),
+        "iomax_riops": rates([1, 33]),
+        "iomax_wiops": rates([7, 1000]),
+        "iomax_waits_for_io": draw(st.booleans()),
+        "iomax_meta_debt": draw(st.booleans()),
         "hz": draw(st.sampled_from([100, 250, 1000])),
         "boot_ns": draw(st.sampled_from([0, 123_456_789])),
         "parent": np.array(parent, np.int32),
@@ -174,7 +174,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
     if n_devices == 2:
         values["nested"] = draw(st.sampled_from([-1, -1, 0, 1]))
     values |= draw(cost_models(n, n_devices))
-    values |= draw(latency_targets(n, n_devices))
+    values |= draw(iolatency_targets(n, n_devices))
     return Setup(**(values | fixed))
 
 
@@ -198,20 +198,22 @@ def cost_models(draw: st.DrawFn, n_cgroups: int, n_devices: int) -> dict[str, An
         max_size=n_cgroups,
     )
     return {
-        "cost_device": np.array(places, np.int32),
-        "cost_coefficients": rows(page, base, base, page, base, base),
-        "cost_qos": rows(
+        "iocost_device": np.array(places, np.int32),
+        "iocost_coefficients": rows(page, base, base, page, base, base),
+        "iocost_qos": rows(
             *(ppm, late, ppm, late),
             *([10_000, 500_000, 1_000_000], [1_000_000, 1_500_000, 100_000_000]),
         ),
-        "cost_weight": np.array([draw(weights) for _ in places], np.uint32).reshape(
+        "iocost_weight": np.array([draw(weights) for _ in places], np.uint32).reshape(
             len(places), n_cgroups
         ),
     }
 
 
 @st.composite
-def latency_targets(draw: st.DrawFn, n_cgroups: int, n_devices: int) -> dict[str, Any]:
+def iolatency_targets(
+    draw: st.DrawFn, n_cgroups: int, n_devices: int
+) -> dict[str, Any]:
     """Return targets on a few devices, most often on none."""
     places = draw(st.sampled_from([[], [], [-1], [-1], [0], [n_devices - 1, -1]]))
     targets = st.lists(
@@ -220,14 +222,14 @@ def latency_targets(draw: st.DrawFn, n_cgroups: int, n_devices: int) -> dict[str
         max_size=n_cgroups,
     )
     return {
-        "latency_device": np.array(places, np.int32),
-        "latency_target": np.array([draw(targets) for _ in places], np.int64).reshape(
+        "iolatency_device": np.array(places, np.int32),
+        "iolatency_target": np.array([draw(targets) for _ in places], np.int64).reshape(
             len(places), n_cgroups
         ),
-        "latency_requests": np.array(
+        "iolatency_requests": np.array(
             [draw(st.sampled_from([1, 4, 64])) for _ in places], np.int64
         ),
-        "latency_rotates": np.array([draw(st.booleans()) for _ in places], np.bool_),
+        "iolatency_rotates": np.array([draw(st.booleans()) for _ in places], np.bool_),
     }
 
 
@@ -370,11 +372,11 @@ def without_limits(setup: Setup) -> Setup:
     empty = {
         name: getattr(setup, name)[:0]
         for name in (
-            *("throttle_cgroup", "throttle_device", "throttle_rbps", "throttle_wbps"),
-            *("throttle_riops", "throttle_wiops", "task_cgroup", "task_rss"),
-            *("task_adj", "task_requests", "task_kernel", "cost_device"),
-            *("cost_coefficients", "cost_qos", "cost_weight", "latency_device"),
-            *("latency_target", "latency_requests", "latency_rotates"),
+            *("iomax_cgroup", "iomax_device", "iomax_rbps", "iomax_wbps"),
+            *("iomax_riops", "iomax_wiops", "task_cgroup", "task_rss"),
+            *("task_adj", "task_requests", "task_kernel", "iocost_device"),
+            *("iocost_coefficients", "iocost_qos", "iocost_weight", "iolatency_device"),
+            *("iolatency_target", "iolatency_requests", "iolatency_rotates"),
         )
     }
     return replace(setup, memory_max=none, memory_high=none, **empty)

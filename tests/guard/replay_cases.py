@@ -73,16 +73,18 @@ def io_limits(n_cgroups: int) -> dict[str, Any]:
     """Return ``io.max`` and ``io.weight`` on the device, which nobody reaches."""
     n = n_cgroups
     return {
-        "throttle_cgroup": np.arange(1, n + 1, dtype=np.uint32),
-        "throttle_device": np.zeros(n, np.int32),
-        "throttle_rbps": np.full(n, -1),
-        "throttle_wbps": np.full(n, 120_000_000),
-        "throttle_riops": np.full(n, -1),
-        "throttle_wiops": np.full(n, 30_000),
-        "cost_device": np.zeros(1, np.int32),
-        "cost_coefficients": np.array([[1000, 400_000, 400_000] * 2]),
-        "cost_qos": np.array([[0, 0, 0, 0, 1_000_000, 1_000_000]]),
-        "cost_weight": np.array([[100, *(100 * (1 + i % 3) for i in range(n))]], "u4"),
+        "iomax_cgroup": np.arange(1, n + 1, dtype=np.uint32),
+        "iomax_device": np.zeros(n, np.int32),
+        "iomax_rbps": np.full(n, -1),
+        "iomax_wbps": np.full(n, 120_000_000),
+        "iomax_riops": np.full(n, -1),
+        "iomax_wiops": np.full(n, 30_000),
+        "iocost_device": np.zeros(1, np.int32),
+        "iocost_coefficients": np.array([[1000, 400_000, 400_000] * 2]),
+        "iocost_qos": np.array([[0, 0, 0, 0, 1_000_000, 1_000_000]]),
+        "iocost_weight": np.array(
+            [[100, *(100 * (1 + i % 3) for i in range(n))]], "u4"
+        ),
     }
 
 

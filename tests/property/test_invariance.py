@@ -93,10 +93,10 @@ def renumbered(
             bfq_weight=setup.bfq_weight[old]
             if len(setup.bfq_weight)
             else setup.bfq_weight,
-            cost_weight=np.ascontiguousarray(setup.cost_weight[:, old]),
-            latency_target=np.ascontiguousarray(setup.latency_target[:, old]),
+            iocost_weight=np.ascontiguousarray(setup.iocost_weight[:, old]),
+            iolatency_target=np.ascontiguousarray(setup.iolatency_target[:, old]),
             instance_cgroup=new[setup.instance_cgroup].astype(np.uint32),
-            throttle_cgroup=new[setup.throttle_cgroup].astype(np.uint32),
+            iomax_cgroup=new[setup.iomax_cgroup].astype(np.uint32),
             task_cgroup=new[setup.task_cgroup].astype(np.uint32),
             laid_out_by=-1 if setup.laid_out_by < 0 else int(new[setup.laid_out_by]),
         ),
@@ -158,8 +158,10 @@ def test_cgroups_without_requests_limits_or_tasks_change_nothing(run: Run) -> No
         bfq_weight=np.pad(
             setup.bfq_weight, (0, len(setup.bfq_weight) > 0), constant_values=100
         ),
-        cost_weight=np.pad(setup.cost_weight, ((0, 0), (0, 1)), constant_values=100),
-        latency_target=np.pad(setup.latency_target, ((0, 0), (0, 1))),
+        iocost_weight=np.pad(
+            setup.iocost_weight, ((0, 0), (0, 1)), constant_values=100
+        ),
+        iolatency_target=np.pad(setup.iolatency_target, ((0, 0), (0, 1))),
     )
     raw, more = run_engine(setup, columns), run_engine(wider, columns)
     # THEN it has a row of zeros in memory, and all else is the same

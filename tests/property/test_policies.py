@@ -24,10 +24,10 @@ from strategies import DISCARD, FLUSH, columns_for, setups
 NONE: dict[str, Any] = {
     name: np.zeros(0, dtype)
     for name, dtype in {
-        "throttle_cgroup": np.uint32,
-        "throttle_device": np.int32,
+        "iomax_cgroup": np.uint32,
+        "iomax_device": np.int32,
         **dict.fromkeys(
-            ("throttle_rbps", "throttle_wbps", "throttle_riops", "throttle_wiops"),
+            ("iomax_rbps", "iomax_wbps", "iomax_riops", "iomax_wiops"),
             np.int64,
         ),
         "task_cgroup": np.uint32,
@@ -38,12 +38,12 @@ NONE: dict[str, Any] = {
     }.items()
 }
 NO_COSTS: dict[str, Any] = {
-    "cost_device": np.zeros(0, np.int32),
-    "cost_coefficients": np.zeros((0, 6), np.int64),
-    "cost_qos": np.zeros((0, 6), np.int64),
-    "latency_device": np.zeros(0, np.int32),
-    "latency_requests": np.zeros(0, np.int64),
-    "latency_rotates": np.zeros(0, np.bool_),
+    "iocost_device": np.zeros(0, np.int32),
+    "iocost_coefficients": np.zeros((0, 6), np.int64),
+    "iocost_qos": np.zeros((0, 6), np.int64),
+    "iolatency_device": np.zeros(0, np.int32),
+    "iolatency_requests": np.zeros(0, np.int64),
+    "iolatency_rotates": np.zeros(0, np.bool_),
 }
 
 
@@ -71,8 +71,8 @@ def direct_runs(draw: st.DrawFn, /) -> tuple[Setup, Columns]:
     setup = replace(
         setup,
         blkcg=np.arange(len(setup.parent), dtype=np.uint32),
-        cost_weight=np.zeros((0, len(setup.parent)), np.uint32),
-        latency_target=np.zeros((0, len(setup.parent)), np.int64),
+        iocost_weight=np.zeros((0, len(setup.parent)), np.uint32),
+        iolatency_target=np.zeros((0, len(setup.parent)), np.int64),
     )
     columns = draw(columns_for(setup))
     pid = columns.issuer.astype(np.int32) * 8 + columns.pid
@@ -115,11 +115,11 @@ def test_debts_and_delays_are_the_references(data: st.DataObject, page_us: int) 
     setup = replace(
         setup,
         blkcg=np.arange(len(setup.parent), dtype=np.uint32),
-        cost_device=np.array([BACKING_DEVICE], np.int32),
-        cost_coefficients=np.array([[page_us * 137_438, 0, 0] * 2]),
-        cost_qos=np.array([[0, 0, 0, 0, 10**6, 10**6]]),
-        cost_weight=np.full((1, len(setup.parent)), 100, np.uint32),
-        latency_target=np.zeros((0, len(setup.parent)), np.int64),
+        iocost_device=np.array([BACKING_DEVICE], np.int32),
+        iocost_coefficients=np.array([[page_us * 137_438, 0, 0] * 2]),
+        iocost_qos=np.array([[0, 0, 0, 0, 10**6, 10**6]]),
+        iocost_weight=np.full((1, len(setup.parent)), 100, np.uint32),
+        iolatency_target=np.zeros((0, len(setup.parent)), np.int64),
     )
     columns = data.draw(columns_for(setup))
     raw = run_engine(setup, columns)

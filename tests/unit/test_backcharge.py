@@ -34,10 +34,10 @@ def owing(mode: ArrivalMode, *, modelled: bool = True) -> Setup:
     A period is 1 ms; an idle cgroup begins with half of it.
     """
     costs: dict[str, Any] = {
-        "cost_device": np.array([BACKING_DEVICE], np.int32),
-        "cost_coefficients": np.array([[HALF_MS, 0, 0] * 2]),
-        "cost_qos": np.array([[0, 0, 0, 0, 10**6, 10**6]]),
-        "cost_weight": np.array([[100, 100, 100]], np.uint32),
+        "iocost_device": np.array([BACKING_DEVICE], np.int32),
+        "iocost_coefficients": np.array([[HALF_MS, 0, 0] * 2]),
+        "iocost_qos": np.array([[0, 0, 0, 0, 10**6, 10**6]]),
+        "iocost_weight": np.array([[100, 100, 100]], np.uint32),
     }
     setup = setup_of(
         policy=Policy.BACKCHARGE,

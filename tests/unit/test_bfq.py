@@ -11,7 +11,7 @@ from replay.common.errors import ScenarioError
 from replay.engine.raw import Raw
 from replay.engine.setup import Setup
 from replay.scenario.keys.load import Scenario
-from replay.scenario.notes.bfq import scheduler_notes
+from replay.scenario.notes.bfq import bfq_notes
 
 US = 1000
 
@@ -128,11 +128,11 @@ def test_the_keys_are_checked_and_noted() -> None:
     # GIVEN weights, WHEN the disk runs no bfq
     weights: dict[str, Any] = {"cgroups": {"/a": {"io.bfq.weight": "default 30"}}}
     scenario = Scenario.from_dict(weights)
-    (note,) = scheduler_notes(scenario)
+    (note,) = bfq_notes(scenario)
     assert note.startswith("/a: io.bfq.weight has no effect")
     # AND it does, but nobody waits for it
     scenario = Scenario.from_dict({"backing": {"scheduler": "bfq"}} | weights)
-    (note,) = scheduler_notes(scenario)
+    (note,) = bfq_notes(scenario)
     assert "service.model = linear" in note
     with pytest.raises(ScenarioError, match=r"1001.*from 1 to 1000"):
         Scenario.from_dict({"cgroups": {"/a": {"io.bfq.weight": 1001}}})

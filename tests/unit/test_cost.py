@@ -27,10 +27,10 @@ def costed(
         **{
             "direct_io": True,
             "tmpfs": False,
-            "cost_device": np.array([place], np.int32),
-            "cost_coefficients": np.array([[HALF_MS, 0, 0] * 2]),
-            "cost_qos": np.array([[0, 0, 0, 0, 10**6, 10**6]]),
-            "cost_weight": np.array([weights], np.uint32),
+            "iocost_device": np.array([place], np.int32),
+            "iocost_coefficients": np.array([[HALF_MS, 0, 0] * 2]),
+            "iocost_qos": np.array([[0, 0, 0, 0, 10**6, 10**6]]),
+            "iocost_weight": np.array([weights], np.uint32),
             **fields,
         },
     )
@@ -104,7 +104,7 @@ def test_root_and_inner_groups_pay_nothing() -> None:
 
 def test_a_seek_costs_beyond_16_mib() -> None:
     # GIVEN a model where only random writes cost, 1 ms
-    setup = costed(cost_coefficients=np.array([[0, 0, 0, 1, 0, 1000 * PER_US]]))
+    setup = costed(iocost_coefficients=np.array([[0, 0, 0, 1, 0, 1000 * PER_US]]))
     far = 4096 + 1
     pages = [0, 1, 2 + 4096, 3 + 4096 + far, 3 + 4096 + far + 1]
     rows = [write(i * 10**9, page=page) for i, page in enumerate(pages)]
@@ -132,12 +132,12 @@ def test_discards_and_flushes_cost_nothing() -> None:
 def test_a_saturated_device_is_slowed_down() -> None:
     # GIVEN a target of 1 us that half of the reads must keep, and reads of 10 us
     setup = costed(
-        cost_coefficients=np.array([[PER_US, 0, 0] * 2]),
-        cost_qos=np.array([[500_000, 1, 0, 0, 10_000, 10**6]]),
+        iocost_coefficients=np.array([[PER_US, 0, 0] * 2]),
+        iocost_qos=np.array([[500_000, 1, 0, 0, 10_000, 10**6]]),
         read_base_ns=10 * US,
     )
     quick = costed(
-        cost_coefficients=np.array([[PER_US, 0, 0] * 2]), read_base_ns=10_000
+        iocost_coefficients=np.array([[PER_US, 0, 0] * 2]), read_base_ns=10_000
     )
     rows = [request(i * 10**6, page=i) for i in range(400)]
     rows += [request(400 * 10**6, page=i) for i in range(400, 1200)]
@@ -154,7 +154,7 @@ def test_a_pause_ends_in_the_microsecond_in_which_it_began() -> None:
     # GIVEN a read in flight for just over 16 ms: a period went by untouched, so
     # none runs from 16 ms on
     setup = costed(
-        cost_coefficients=np.array([[PER_US, 0, 0] * 2]), read_base_ns=16 * MS + 100
+        iocost_coefficients=np.array([[PER_US, 0, 0] * 2]), read_base_ns=16 * MS + 100
     )
     # WHEN it completes in that very microsecond, and something comes later
     raw = replayed(setup, request(0), request(100 * MS, B))

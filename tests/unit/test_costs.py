@@ -5,7 +5,7 @@ import numpy as np
 from replay.engine.setup import BACKING_DEVICE
 from replay.scenario.binding.tree import build_tree
 from replay.scenario.keys.load import Scenario
-from replay.scenario.setup.iocost import PROFILES, coefficients_of, flat_costs
+from replay.scenario.setup.iocost import PROFILES, coefficients_of, flat_iocost
 
 DISK, LOOP = 254 << 20 | 32, 7 << 20
 
@@ -21,22 +21,22 @@ def flat(root: dict[str, str], **cgroups: Any) -> dict[str, Any]:
             },
         }
     )
-    return flat_costs(scenario, build_tree(["/a", "/b"]), [LOOP])
+    return flat_iocost(scenario, build_tree(["/a", "/b"]), [LOOP])
 
 
 def test_only_devices_that_are_enabled_and_take_part_have_a_model() -> None:
     lines = "254:32 enable=1\n7:0 enable=0\n8:0 enable=1"
-    assert flat({"io.cost.qos": lines})["cost_device"].tolist() == [BACKING_DEVICE]
-    assert flat({})["cost_weight"].shape == (0, 3)
+    assert flat({"io.cost.qos": lines})["iocost_device"].tolist() == [BACKING_DEVICE]
+    assert flat({})["iocost_weight"].shape == (0, 3)
 
 
 def test_what_is_not_given_is_the_profiles() -> None:
     # GIVEN a line that only turns it on, THEN everything is as the kernel has it
     found = flat({"io.cost.qos": "254:32 enable=1"})
-    assert found["cost_qos"].tolist() == [[0, 250_000, 0, 250_000, 10_000, 10**8]]
+    assert found["iocost_qos"].tolist() == [[0, 250_000, 0, 250_000, 10_000, 10**8]]
     rates = PROFILES["hdd"][0]
     model = [*coefficients_of(*rates[:3]), *coefficients_of(*rates[3:])]
-    assert found["cost_coefficients"].tolist() == [model]
+    assert found["iocost_coefficients"].tolist() == [model]
     # AND ctrl=auto takes back what stands before it
     auto = flat(
         {
@@ -58,11 +58,11 @@ def test_numbers_of_the_kernels_lines() -> None:
     )
     # ppm, two decimals; vrate is at least 1 %
     qos = [950_000, 5000, 901_300, 0, 10_000, 1_500_000]
-    assert found["cost_qos"].tolist() == [qos]
+    assert found["iocost_qos"].tolist() == [qos]
     second = 1 << 37
-    assert found["cost_coefficients"].tolist() == [[second, 0, 0, 0, 0, second // 2]]
+    assert found["iocost_coefficients"].tolist() == [[second, 0, 0, 0, 0, second // 2]]
 
 
 def test_a_devices_own_weight_goes_before_the_default() -> None:
     found = flat({"io.cost.qos": "254:32 enable=1"}, a=300, b="default 50\n254:32 7")
-    assert found["cost_weight"].tolist() == [[100, 300, 7]]
+    assert found["iocost_weight"].tolist() == [[100, 300, 7]]

@@ -33,12 +33,12 @@ def limited(bps: int) -> Setup:
     none = np.array([NO_LIMIT], np.int64)
     return setup_of(
         event=ArrivalEvent.QUEUE,
-        throttle_cgroup=np.array([A], np.uint32),
-        throttle_device=np.array([0], np.int32),
-        throttle_rbps=none,
-        throttle_wbps=np.array([bps], np.int64),
-        throttle_riops=none,
-        throttle_wiops=none,
+        iomax_cgroup=np.array([A], np.uint32),
+        iomax_device=np.array([0], np.int32),
+        iomax_rbps=none,
+        iomax_wbps=np.array([bps], np.int64),
+        iomax_riops=none,
+        iomax_wiops=none,
     )
 
 

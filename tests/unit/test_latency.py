@@ -8,7 +8,7 @@ from cases import ROOT, A, B, by_row, pick, replayed, request, setup_of
 from replay.engine.setup import BACKING_DEVICE, ArrivalEvent, Resource, Setup
 from replay.scenario.binding.tree import build_tree
 from replay.scenario.keys.load import Scenario
-from replay.scenario.setup.iolatency import flat_latencies
+from replay.scenario.setup.iolatency import flat_iolatency
 from replay.trace.file.schema import FLAGS
 
 MS, SECOND = 10**6, 10**9
@@ -27,10 +27,10 @@ def targeted(
             "direct_io": True,
             "tmpfs": False,
             "read_base_ns": 10 * MS,
-            "latency_device": np.array([BACKING_DEVICE], np.int32),
-            "latency_target": np.array([targets]),
-            "latency_requests": np.array([8]),
-            "latency_rotates": np.array([False]),
+            "iolatency_device": np.array([BACKING_DEVICE], np.int32),
+            "iolatency_target": np.array([targets]),
+            "iolatency_requests": np.array([8]),
+            "iolatency_rotates": np.array([False]),
             **fields,
         },
     )
@@ -71,7 +71,7 @@ def test_a_disk_that_turns_goes_by_the_mean() -> None:
     ssd = replayed(targeted(**late), *rows)
     assert waits(ssd)[-1] > 0
     # AND not by the mean, 0.86 ms
-    turns = targeted(**late, latency_rotates=np.array([True]))
+    turns = targeted(**late, iolatency_rotates=np.array([True]))
     assert set(waits(replayed(turns, *rows))) == {0}
 
 
@@ -119,7 +119,7 @@ def test_every_level_has_places_of_its_own() -> None:
 
 def test_meta_takes_a_place_without_waiting() -> None:
     above: dict[str, Any] = {
-        "latency_device": np.array([0], np.int32),
+        "iolatency_device": np.array([0], np.int32),
         "event": ArrivalEvent.QUEUE,
     }
     rows = [request(0), request(100 * MS), *burst(200 * MS, B, 4)]
@@ -139,8 +139,8 @@ def test_lines_of_a_scenario() -> None:
             },
         }
     )
-    found = flat_latencies(scenario, build_tree(["/a", "/b"]), [7 << 20])
-    assert found["latency_device"].tolist() == [0, BACKING_DEVICE]
-    assert found["latency_target"].tolist() == [[0, 5000, 0], [0, 75_000, 0]]
-    assert found["latency_requests"].tolist() == [128, 64]
-    assert found["latency_rotates"].tolist() == [False, False]
+    found = flat_iolatency(scenario, build_tree(["/a", "/b"]), [7 << 20])
+    assert found["iolatency_device"].tolist() == [0, BACKING_DEVICE]
+    assert found["iolatency_target"].tolist() == [[0, 5000, 0], [0, 75_000, 0]]
+    assert found["iolatency_requests"].tolist() == [128, 64]
+    assert found["iolatency_rotates"].tolist() == [False, False]

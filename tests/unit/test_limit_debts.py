@@ -20,10 +20,10 @@ def costed(**fields: Any) -> Setup:
             "direct_io": True,
             "tmpfs": False,
             "event": ArrivalEvent.QUEUE,
-            "cost_device": np.array([0], np.int32),
-            "cost_coefficients": np.array([[500 * PER_US, 0, 0] * 2]),
-            "cost_qos": np.array([[0, 0, 0, 0, 10**6, 10**6]]),
-            "cost_weight": np.array([[100, 100, 100]], np.uint32),
+            "iocost_device": np.array([0], np.int32),
+            "iocost_coefficients": np.array([[500 * PER_US, 0, 0] * 2]),
+            "iocost_qos": np.array([[0, 0, 0, 0, 10**6, 10**6]]),
+            "iocost_weight": np.array([[100, 100, 100]], np.uint32),
             **fields,
         }
     )
@@ -41,7 +41,7 @@ def test_meta_goes_at_once_and_is_owed() -> None:
         (A, 1500, last // US)
     ]
     # AND below the driver it is the worker's I/O, which is not META
-    below = costed(cost_device=np.array([-1], np.int32))
+    below = costed(iocost_device=np.array([-1], np.int32))
     raw = replayed(below, request(0), request(0, flags=META))
     assert by_row(raw, "backing_ns") == [0, 520 * US]
 
@@ -69,12 +69,12 @@ def limited(**fields: Any) -> Setup:
     return setup_of(
         **{
             "event": ArrivalEvent.QUEUE,
-            "throttle_cgroup": np.array([A], np.uint32),
-            "throttle_device": np.array([0], np.int32),
-            "throttle_rbps": none,
-            "throttle_wbps": none,
-            "throttle_riops": np.array([10]),
-            "throttle_wiops": none,
+            "iomax_cgroup": np.array([A], np.uint32),
+            "iomax_device": np.array([0], np.int32),
+            "iomax_rbps": none,
+            "iomax_wbps": none,
+            "iomax_riops": np.array([10]),
+            "iomax_wiops": none,
             **fields,
         }
     )
@@ -86,9 +86,7 @@ def test_each_bio_of_a_request_counts_for_io_max() -> None:
     # THEN it waits for the third slice to begin
     assert by_row(replayed(limited(), *rows), "throttle_ns") == [200 * MS, 0]
     # AND below the driver the worker makes one bio of it
-    below = limited(
-        throttle_device=np.array([-1], np.int32), direct_io=True, tmpfs=False
-    )
+    below = limited(iomax_device=np.array([-1], np.int32), direct_io=True, tmpfs=False)
     raw = replayed(below, *rows)
     assert by_row(raw, "throttle_ns", "backing_ns") == [(0, 0), (0, 0)]
 
@@ -99,7 +97,7 @@ def test_meta_passes_io_max_from_6_12_on_and_later_ones_pay() -> None:
     before = by_row(replayed(limited(), *rows), "throttle_ns")
     assert before[1] > 0
     # AND since: it passes, and the next one waits for its slice too
-    since = by_row(replayed(limited(throttle_meta_debt=True), *rows), "throttle_ns")
+    since = by_row(replayed(limited(iomax_meta_debt=True), *rows), "throttle_ns")
     assert since[:2] == [0, 0]
     assert since[2] > 100 * MS
     assert ROOT not in pick(replayed(limited(), *rows), "interference", "waiting")

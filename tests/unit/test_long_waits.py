@@ -19,13 +19,12 @@ def limited(**limits: int) -> Setup:
     """Make a setup with limits for A on the traced device, tmpfs and linear service."""
     rates = ("rbps", "wbps", "riops", "wiops")
     fields: dict[str, Any] = {
-        f"throttle_{one}": np.array([limits.get(one, NO_LIMIT)], np.int64)
-        for one in rates
+        f"iomax_{one}": np.array([limits.get(one, NO_LIMIT)], np.int64) for one in rates
     }
     return setup_of(
         event=ArrivalEvent.QUEUE,
-        throttle_cgroup=np.array([A], np.uint32),
-        throttle_device=np.array([0], np.int32),
+        iomax_cgroup=np.array([A], np.uint32),
+        iomax_device=np.array([0], np.int32),
         **fields,
     )
 

@@ -138,12 +138,12 @@ def test_limits_of_the_inner_device_hold_whatever_the_event() -> None:
     # GIVEN 10 writes a second on the inner device for a: one a slice of 100 ms
     none = np.array([NO_LIMIT])
     setup = nested(
-        throttle_cgroup=np.array([A], np.uint32),
-        throttle_device=np.array([INNER], np.int32),
-        throttle_rbps=none,
-        throttle_wbps=none,
-        throttle_riops=none,
-        throttle_wiops=np.array([10]),
+        iomax_cgroup=np.array([A], np.uint32),
+        iomax_device=np.array([INNER], np.int32),
+        iomax_rbps=none,
+        iomax_wbps=none,
+        iomax_riops=none,
+        iomax_wiops=np.array([10]),
     )
     raw = replayed(setup, write(0), write(0, page=5))
     # THEN the second waits there, and above that is time of the device

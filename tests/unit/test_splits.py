@@ -35,12 +35,12 @@ def limited(bps: int = NO_LIMIT, iops: int = NO_LIMIT, **fields: Any) -> Setup:
     none = np.array([NO_LIMIT])
     return direct(
         **{
-            "throttle_cgroup": np.array([A], np.uint32),
-            "throttle_device": np.array([-1], np.int32),
-            "throttle_rbps": none,
-            "throttle_wbps": np.array([bps]),
-            "throttle_riops": none,
-            "throttle_wiops": np.array([iops]),
+            "iomax_cgroup": np.array([A], np.uint32),
+            "iomax_device": np.array([-1], np.int32),
+            "iomax_rbps": none,
+            "iomax_wbps": np.array([bps]),
+            "iomax_riops": none,
+            "iomax_wiops": np.array([iops]),
             **fields,
         }
     )
@@ -143,10 +143,10 @@ def test_a_cost_model_charges_an_io_for_every_part() -> None:
     # GIVEN a page of 1 us, a sequential I/O of 10 us and a random one of 100 us
     model = np.array([[PER_US, 10 * PER_US, 100 * PER_US] * 2])
     setup = direct(
-        cost_device=np.array([-1], np.int32),
-        cost_coefficients=model,
-        cost_qos=np.array([[0, 0, 0, 0, 10**6, 10**6]]),
-        cost_weight=np.array([[100, 100, 100]], np.uint32),
+        iocost_device=np.array([-1], np.int32),
+        iocost_coefficients=model,
+        iocost_qos=np.array([[0, 0, 0, 0, 10**6, 10**6]]),
+        iocost_weight=np.array([[100, 100, 100]], np.uint32),
     )
     # WHEN 72 pages are written in 5 parts, then far away 16 in one
     rows = [write(0, pages=72), write(0, page=10_000, pages=16)]

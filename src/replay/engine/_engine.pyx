@@ -7,9 +7,9 @@ from libc.stdlib cimport calloc, free
 from replay.engine._columns cimport Batch
 from replay.engine.charging.charge cimport stocks_drain
 from replay.engine.controllers.bfq_open cimport bfq_open
-from replay.engine.controllers.iocost_open cimport cost_bytes, costs_open
-from replay.engine.controllers.iolatency_open cimport latencies_open
-from replay.engine.controllers.iomax_open cimport throttle_open
+from replay.engine.controllers.iocost_open cimport iocost_bytes, iocost_open
+from replay.engine.controllers.iolatency_open cimport iolatency_open
+from replay.engine.controllers.iomax_open cimport iomax_open
 from replay.engine.counting.bucket_rows cimport BucketRow, buckets_bytes
 from replay.engine.counting.latencies cimport samples_fold
 from replay.engine.counting.latency_rows cimport LatencyRow, arena_bytes, latency_bytes
@@ -26,7 +26,7 @@ from replay.engine.shortcuts.bulk cimport alone_open, alone_settle
 from replay.engine.shortcuts.lean cimport lean_open, lean_rows
 from replay.engine.state.counts cimport Failure, Kill
 from replay.engine.state.failed cimport out_of_memory
-from replay.engine.state.iocost cimport CostRow
+from replay.engine.state.iocost cimport IocostRow
 from replay.engine.state.pages cimport PageLists
 from replay.engine.state.queues cimport Wait
 from replay.engine.state.rows cimport Columns
@@ -117,10 +117,10 @@ cdef class Engine:
         devices_load(sim, setup)
         groups_fill(sim, setup)
         tasks_fill(sim, setup)
-        throttle_open(sim, setup)
+        iomax_open(sim, setup)
         bfq_open(sim, setup)
-        costs_open(sim, setup)
-        latencies_open(sim, setup)
+        iocost_open(sim, setup)
+        iolatency_open(sim, setup)
         if not alone_open(sim):
             raise MemoryError
         lean_open(sim, setup)
@@ -152,13 +152,13 @@ cdef class Engine:
             setup.direct_io or setup.cached
         )
         sim.set.want_requests = requests
-        sim.set.issue_limits = (
-            len(setup.cost_device) > 0 or len(setup.latency_device) > 0
+        sim.set.issue_controllers = (
+            len(setup.iocost_device) > 0 or len(setup.iolatency_device) > 0
         )
         sim.set.ends_alone = (
             setup.direct_io
             and not sim.set.nested
-            and not sim.set.issue_limits
+            and not sim.set.issue_controllers
             and not sim.set.by_queue
             and not sim.set.device_on
             and not requests
@@ -177,9 +177,9 @@ cdef class Engine:
         sim.set.parallel = setup.parallel
         sim.set.hz = setup.hz
         sim.set.boot_ns = setup.boot_ns
-        sim.set.waits_for_io = setup.throttle_waits_for_io
-        sim.set.meta_debt = setup.throttle_meta_debt
-        sim.set.wants_meta = sim.set.issue_limits or setup.throttle_meta_debt
+        sim.set.waits_for_io = setup.iomax_waits_for_io
+        sim.set.meta_debt = setup.iomax_meta_debt
+        sim.set.wants_meta = sim.set.issue_controllers or setup.iomax_meta_debt
         return 0
 
     def __dealloc__(self):
@@ -383,7 +383,7 @@ cdef class Engine:
             "BackingIo": io,
             "Bucket": buckets_bytes(sim),
             "Charge": arena_bytes(&sim.charges),
-            "Cost": cost_bytes(sim),
+            "Cost": iocost_bytes(sim),
             "Failure": arena_bytes(&sim.failures),
             "Group": PyBytes_FromStringAndSize(
                 <const char *> sim.groups,
@@ -437,7 +437,7 @@ def struct_sizes():
         "Account": sizeof(Account),
         "Bucket": sizeof(BucketRow),
         "Charge": sizeof(Charge),
-        "Cost": sizeof(CostRow),
+        "Cost": sizeof(IocostRow),
         "Done": sizeof(Done),
         "Failure": sizeof(Failure),
         "Group": sizeof(Group),

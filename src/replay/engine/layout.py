@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from replay.common.unique import numbered
 from replay.engine.raw import (
-    COST_COLUMNS,
     COUNTS,
     IO_COLUMNS,
+    IOCOST_COLUMNS,
     RAW_COLUMNS,
     TIMELINE_CELLS,
     Raw,
@@ -73,7 +73,7 @@ STRUCTS: Final = {
         ("refused_bytes", "i8"),
     ),
     "Cost": _struct(
-        ("cgroup", "u4"), ("device", "i4"), *((name, "i8") for name in COST_COLUMNS)
+        ("cgroup", "u4"), ("device", "i4"), *((name, "i8") for name in IOCOST_COLUMNS)
     ),
     "Done": _struct(
         ("row", "i8"),

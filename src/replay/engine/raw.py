@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Raw = dict[str, dict[str, NDArray[np.generic]]]
 
 IO_COLUMNS: Final = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
-COST_COLUMNS: Final = ("usage_us", "wait_us", "indebt_us", "indelay_us")
+IOCOST_COLUMNS: Final = ("usage_us", "wait_us", "indebt_us", "indelay_us")
 #: Buckets of an octave in the histograms: SUB of ``structures/histogram.pxd``.
 SUB_BUCKETS: Final = 64
 PERCENTILES: Final = {"p50_ns": 500, "p90_ns": 900, "p99_ns": 990, "p999_ns": 999}
@@ -23,7 +23,7 @@ RAW_COLUMNS: Final[dict[str, dict[str, type[np.generic]]]] = {
     "cost": {
         "cgroup": np.uint32,
         "device": np.int32,
-        **dict.fromkeys(COST_COLUMNS, np.int64),
+        **dict.fromkeys(IOCOST_COLUMNS, np.int64),
     },
     "charges": {
         "device": np.uint16,

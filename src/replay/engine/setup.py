@@ -22,7 +22,7 @@ NS_PER_BYTE_SHIFT: Final = 20
 NOT_REPLAYED: Final = 0xFFFF
 
 
-#: ``throttle_device`` of a limit on the disk below.
+#: ``iomax_device`` of a limit on the disk below.
 BACKING_DEVICE: Final = -1
 
 
@@ -175,35 +175,35 @@ class Setup(Struct, frozen=True, kw_only=True):
         What the writer sees if the file system is full (EIO up to 6.14).
     short_writes : bool
         A write that fails after its first bytes is reported as done (from 6.15 on).
-    throttle_cgroup : ndarray of uint32, shape (n_limits,)
+    iomax_cgroup : ndarray of uint32, shape (n_iomax,)
         Cgroups with an ``io.max`` line, one entry for each device.
-    throttle_device : ndarray of int32, shape (n_limits,)
+    iomax_device : ndarray of int32, shape (n_iomax,)
         Position in ``devices``, or `BACKING_DEVICE`.
-    throttle_rbps, throttle_wbps, throttle_riops, throttle_wiops : ndarray of int64
-        Its limits a second, `NO_LIMIT` for none; shape (n_limits,).
-    throttle_waits_for_io : bool
+    iomax_rbps, iomax_wbps, iomax_riops, iomax_wiops : ndarray of int64
+        Its limits a second, `NO_LIMIT` for none; shape (n_iomax,).
+    iomax_waits_for_io : bool
         The wait for an I/O is at least its share of a second (6.12).
-    throttle_meta_debt : bool
+    iomax_meta_debt : bool
         META I/O passes and counts against what comes later (6.12).
-    cost_device : ndarray of int32, shape (n_costs,)
+    iocost_device : ndarray of int32, shape (n_iocosts,)
         Devices with ``io.cost.qos enable=1``: position in ``devices``, or
         `BACKING_DEVICE`; each once.
-    cost_coefficients : ndarray of int64, shape (n_costs, 6)
+    iocost_coefficients : ndarray of int64, shape (n_iocosts, 6)
         What a page, a sequential and a random read cost, then writes: 2**37 a second of
         the device.
-    cost_qos : ndarray of int64, shape (n_costs, 6)
+    iocost_qos : ndarray of int64, shape (n_iocosts, 6)
         Share of reads (ppm) that must be in time and which (us), the same of writes,
         least and most vrate (ppm).
-    cost_weight : ndarray of uint32, shape (n_costs, n_cgroups)
+    iocost_weight : ndarray of uint32, shape (n_iocosts, n_cgroups)
         ``io.weight`` of each cgroup there, 1 to 10000.
-    latency_device : ndarray of int32, shape (n_latencies,)
+    iolatency_device : ndarray of int32, shape (n_iolatencies,)
         Devices with an ``io.latency`` target: position in ``devices``, or
         `BACKING_DEVICE`; each once.
-    latency_target : ndarray of int64, shape (n_latencies, n_cgroups)
+    iolatency_target : ndarray of int64, shape (n_iolatencies, n_cgroups)
         Targets in ns, 0 for none.
-    latency_requests : ndarray of int64, shape (n_latencies,)
+    iolatency_requests : ndarray of int64, shape (n_iolatencies,)
         Requests of the device's queue (``nr_requests``).
-    latency_rotates : ndarray of bool, shape (n_latencies,)
+    iolatency_rotates : ndarray of bool, shape (n_iolatencies,)
         It is a disk that turns: the mean counts.
     bfq_weight : ndarray of uint32, shape (n_cgroups,) or (0,)
         ``io.bfq.weight``, 1 to 1000, of a disk below that runs bfq; empty: it does not.
@@ -289,48 +289,44 @@ class Setup(Struct, frozen=True, kw_only=True):
     oom_group: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     recursive_protection: bool = True
     task_adj: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    throttle_cgroup: NDArray[np.uint32] = field(
+    iomax_cgroup: NDArray[np.uint32] = field(
         default_factory=lambda: np.zeros(0, np.uint32)
     )
-    throttle_device: NDArray[np.int32] = field(
+    iomax_device: NDArray[np.int32] = field(
         default_factory=lambda: np.zeros(0, np.int32)
     )
-    throttle_rbps: NDArray[np.int64] = field(
+    iomax_rbps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    iomax_wbps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    iomax_riops: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(0, np.int64)
     )
-    throttle_wbps: NDArray[np.int64] = field(
+    iomax_wiops: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(0, np.int64)
     )
-    throttle_riops: NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(0, np.int64)
-    )
-    throttle_wiops: NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(0, np.int64)
-    )
-    throttle_waits_for_io: bool = False
-    throttle_meta_debt: bool = False
-    cost_device: NDArray[np.int32] = field(
+    iomax_waits_for_io: bool = False
+    iomax_meta_debt: bool = False
+    iocost_device: NDArray[np.int32] = field(
         default_factory=lambda: np.zeros(0, np.int32)
     )
-    cost_coefficients: NDArray[np.int64] = field(
+    iocost_coefficients: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros((0, 6), np.int64)
     )
-    cost_qos: NDArray[np.int64] = field(
+    iocost_qos: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros((0, 6), np.int64)
     )
-    cost_weight: NDArray[np.uint32] = field(
+    iocost_weight: NDArray[np.uint32] = field(
         default_factory=lambda: np.zeros((0, 0), np.uint32)
     )
-    latency_device: NDArray[np.int32] = field(
+    iolatency_device: NDArray[np.int32] = field(
         default_factory=lambda: np.zeros(0, np.int32)
     )
-    latency_target: NDArray[np.int64] = field(
+    iolatency_target: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros((0, 0), np.int64)
     )
-    latency_requests: NDArray[np.int64] = field(
+    iolatency_requests: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(0, np.int64)
     )
-    latency_rotates: NDArray[np.bool_] = field(
+    iolatency_rotates: NDArray[np.bool_] = field(
         default_factory=lambda: np.zeros(0, np.bool_)
     )
     bfq_weight: NDArray[np.uint32] = field(

@@ -14,7 +14,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from replay.common.unique import distinct
-from replay.engine.raw import COST_COLUMNS, SUB_BUCKETS, TIMELINE_CELLS
+from replay.engine.raw import IOCOST_COLUMNS, SUB_BUCKETS, TIMELINE_CELLS
 from replay.engine.setup import BACKING_DEVICE, PAGE_BYTES, Resource, Stage
 from replay.results.arrays import Words, integers
 from replay.results.schema import TABLES
@@ -263,7 +263,7 @@ def _io_stat(raw: Raw, names: Names, lookup: _Lookup) -> list[pa.Array]:
         devices.append(names.backing)
 
     n_cgroups, n_devices = len(names.cgroups), len(devices)
-    n_columns = len(IO_COLUMNS) + len(COST_COLUMNS)
+    n_columns = len(IO_COLUMNS) + len(IOCOST_COLUMNS)
     own = np.zeros((n_cgroups, n_devices, n_columns), np.int64)
     counters = own[:, :, : len(IO_COLUMNS)]
     if devices:
@@ -275,7 +275,7 @@ def _io_stat(raw: Raw, names: Names, lookup: _Lookup) -> list[pa.Array]:
         cost = raw["cost"]
         place = np.searchsorted(used, cost["device"])
         place[cost["device"] == BACKING_DEVICE] = n_devices - 1
-        for i, name in enumerate(COST_COLUMNS, len(IO_COLUMNS)):
+        for i, name in enumerate(IOCOST_COLUMNS, len(IO_COLUMNS)):
             own[cost["cgroup"], place, i] = cost[name]
     total = add_up(names.parents, own.reshape(n_cgroups, -1))
     table = total.reshape(-1, n_columns)

@@ -21,11 +21,11 @@ from replay.scenario.binding.tree import Tree, are_plain, build_tree
 from replay.scenario.keys.kernel import is_loop
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.paths import ROOT, check_path
-from replay.scenario.notes.bfq import scheduler_notes
+from replay.scenario.notes.bfq import bfq_notes
 from replay.scenario.notes.defaults import assumed_notes
-from replay.scenario.notes.iocost import cost_notes
-from replay.scenario.notes.iolatency import latency_notes
-from replay.scenario.notes.iomax import limit_notes
+from replay.scenario.notes.iocost import iocost_notes
+from replay.scenario.notes.iolatency import iolatency_notes
+from replay.scenario.notes.iomax import iomax_notes
 from replay.scenario.notes.nested import nested_notes
 from replay.scenario.notes.scenario import (
     cgroup_notes,
@@ -222,10 +222,10 @@ def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
             f"{len(unknown)} cgroup{' has' if len(unknown) == 1 else 's have'} an id "
             "but no path: name them by --cgroups, a file of lines 'id path'"
         )
-    notes += capped(limit_notes(scenario, devices), "more notes on lines of io.max")
-    notes += cost_notes(scenario, devices)
-    notes += latency_notes(scenario, devices)
-    notes += scheduler_notes(scenario)
+    notes += capped(iomax_notes(scenario, devices), "more notes on lines of io.max")
+    notes += iocost_notes(scenario, devices)
+    notes += iolatency_notes(scenario, devices)
+    notes += bfq_notes(scenario)
     notes += nested_notes(scenario, summary, devices)
     return Binding(
         setup=make_setup(

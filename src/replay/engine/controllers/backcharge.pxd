@@ -9,9 +9,9 @@ only who submits himself; the policy takes it that the driver marks who issued.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
-from replay.engine.controllers.iocost cimport cost_device, cost_owe
+from replay.engine.controllers.iocost cimport iocost_device, iocost_owe
 from replay.engine.driver.policies cimport is_kernel_pid
-from replay.engine.state.iocost cimport CostDevice
+from replay.engine.state.iocost cimport IocostDevice
 from replay.engine.state.requests cimport request_at
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport Request, Sim
@@ -21,7 +21,7 @@ from replay.engine.state.streams cimport part_of
 
 cdef inline int64_t delay_of(const Sim *sim, uint32_t cgroup) noexcept nogil:
     """Return for how long tasks of a cgroup sleep when they leave the kernel now, ns."""
-    cdef const CostDevice *device = cost_device(sim, -1)
+    cdef const IocostDevice *device = iocost_device(sim, -1)
     cdef int32_t at = <int32_t> cgroup
     cdef int64_t longest = 0
     while device != NULL and at > 0:
@@ -35,7 +35,7 @@ cdef inline void backcharge(Sim *sim, uint32_t slot, int64_t now) noexcept nogil
     """Add what a request costs on the device below to its issuer's debt."""
     cdef const Request *request = request_at(sim, slot)
     cdef uint32_t blkcg = sim.blkcg[request.issuer]
-    if cost_owe(sim, cost_device(sim, -1), slot, blkcg, now) == 0:
+    if iocost_owe(sim, iocost_device(sim, -1), slot, blkcg, now) == 0:
         return
     if is_kernel_pid(sim, request.pid):
         return  # it never sleeps

@@ -8,7 +8,7 @@ Source: block/blk-iocost.c, v6.1: ioc_rqos_throttle(), iocg_activate(),
 adjust_inuse_and_calc_cost(), calc_vtime_cost_builtin(), ioc_rqos_done(),
 ioc_rqos_done_bio().
 
-**Debt**, for what must not wait (policy ``backcharge``, META and SWAP bios): `cost_owe`
+**Debt**, for what must not wait (policy ``backcharge``, META and SWAP bios): `iocost_owe`
 lets the I/O go at once and adds its cost to the issuer's debt. It returns for how many
 ns the issuer's tasks are delayed when they next come from the kernel (0 for not at
 all); the caller delays their next arrivals (`delay_stream`). While a group owes, its
@@ -19,15 +19,15 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine.controllers.iocost_period cimport start_period, touch, touch_only
 from replay.engine.controllers.iocost_wait cimport (
-    cost_commit,
-    cost_now,
+    iocost_commit,
+    iocost_now,
     incur_debt,
     kick,
     kick_delay,
     request_cost,
 )
 from replay.engine.controllers.iocost_weights cimport change_weights, refresh_shares
-from replay.engine.controllers.iolatency cimport latency_device, latency_done
+from replay.engine.controllers.iolatency cimport iolatency_device, iolatency_done
 from replay.engine.driver.nested cimport is_inside
 from replay.engine.driver.submits cimport is_outer, only_submits
 from replay.engine.state.iocost cimport (
@@ -35,13 +35,13 @@ from replay.engine.state.iocost cimport (
     BELOW,
     FAR,
     PER_NS,
-    CostDevice,
-    CostGroup,
-    CostNow,
+    IocostDevice,
+    IocostGroup,
+    IocostNow,
     ahead_of,
-    cost_of,
+    iocost_of,
 )
-from replay.engine.state.iolatency cimport LatencyDevice
+from replay.engine.state.iolatency cimport IolatencyDevice
 from replay.engine.state.requests cimport request_at
 from replay.engine.state.sim cimport (
     OP_FLUSH,
@@ -61,15 +61,15 @@ cdef enum:
     PAGE_SHIFT = 12
 
 
-cdef inline CostDevice *cost_device(const Sim *sim, int place) noexcept nogil:
+cdef inline IocostDevice *iocost_device(const Sim *sim, int place) noexcept nogil:
     """Return a device's cost model, NULL for none; -1 is the device below."""
-    return NULL if sim.cost_at == NULL else sim.cost_at[place + 1]
+    return NULL if sim.iocost_at == NULL else sim.iocost_at[place + 1]
 
 
 cdef inline int64_t absolute_cost(
-    const CostDevice *device, const CostGroup *group, const Request *request
+    const IocostDevice *device, const IocostGroup *group, const Request *request
 ) noexcept nogil:
-    """Return what a request costs of the device: a seek or none, and its pages."""
+    """Return what a request iocost of the device: a seek or none, and its pages."""
     cdef const int64_t *model = &device.coefficients[0]
     cdef uint64_t seek, back
     cdef int64_t nbytes = request.nbytes
@@ -95,15 +95,15 @@ cdef inline int64_t absolute_cost(
     )
 
 
-cdef inline bint cost_activate(
-    Sim *sim, CostDevice *device, CostGroup *group, const CostNow *now
+cdef inline bint iocost_activate(
+    Sim *sim, IocostDevice *device, IocostGroup *group, const IocostNow *now
 ) noexcept nogil:
     """Give a group that was idle half a period's budget; tell if it may have one.
 
     Above and below an active group nobody has a share: they issue as the root.
     """
     cdef uint64_t moved
-    cdef const CostGroup *above
+    cdef const IocostGroup *above
     if group.is_active:
         group.active_period = device.period
         return True
@@ -142,17 +142,17 @@ cdef inline bint cost_activate(
     return True
 
 
-cdef inline int64_t group_cost(CostGroup *group, int64_t absolute) noexcept nogil:
-    """Return what a request costs a group; divides only if the last one cost other."""
+cdef inline int64_t group_cost(IocostGroup *group, int64_t absolute) noexcept nogil:
+    """Return what a request iocost a group; divides only if the last one cost other."""
     if absolute != group.asked_absolute or group.hw_inuse != group.asked_share:
         group.asked_absolute = absolute
         group.asked_share = group.hw_inuse
-        group.asked_cost = cost_of(absolute, group.hw_inuse)
+        group.asked_cost = iocost_of(absolute, group.hw_inuse)
     return group.asked_cost
 
 
 cdef inline int64_t raise_inuse(
-    CostDevice *device, CostGroup *group, int64_t absolute, const CostNow *now
+    IocostDevice *device, IocostGroup *group, int64_t absolute, const IocostNow *now
 ) noexcept nogil:
     """Take back lent weight, in steps, where it runs short; return the group's cost."""
     cdef int64_t cost, margin, inuse, step
@@ -172,22 +172,22 @@ cdef inline int64_t raise_inuse(
         inuse += step
         change_weights(device, group, group.active, inuse, now, True)
         refresh_shares(device, group)
-        cost = cost_of(absolute, group.hw_inuse)
+        cost = iocost_of(absolute, group.hw_inuse)
         if ahead_of(now.v, group.vtime) >= cost or group.inuse == group.active:
             return cost
 
 
 cdef inline int64_t owe(
-    Sim *sim, CostDevice *device, CostGroup *group, int64_t absolute, const CostNow *now
+    Sim *sim, IocostDevice *device, IocostGroup *group, int64_t absolute, const IocostNow *now
 ) noexcept nogil:
     """Add to a group's debt; return for how long its tasks are delayed, ns."""
     incur_debt(sim, device, group, absolute, now)
     return group.delay_ns if kick_delay(sim, device, group, now) else 0
 
 
-cdef inline bint cost_enter(
+cdef inline bint iocost_enter(
     Sim *sim,
-    CostDevice *device,
+    IocostDevice *device,
     uint32_t slot,
     uint32_t cgroup,
     bint is_bio,
@@ -198,8 +198,8 @@ cdef inline bint cost_enter(
     What its issuer submitted himself owes if it is META.
     """
     cdef Request *request = request_at(sim, slot)
-    cdef CostGroup *group
-    cdef CostNow now
+    cdef IocostGroup *group
+    cdef IocostNow now
     cdef int64_t absolute, cost
     if device == NULL or cgroup == 0:
         return True
@@ -208,7 +208,7 @@ cdef inline bint cost_enter(
     if absolute == 0:
         return True
     now = touch(sim, device, now_ns)
-    if not cost_activate(sim, device, group, &now):
+    if not iocost_activate(sim, device, group, &now):
         return True
     group.cursor = request.sector + (request.nbytes >> 9)
     cost = raise_inuse(device, group, absolute, &now)
@@ -216,7 +216,7 @@ cdef inline bint cost_enter(
         sim.status = SIM_END_RANGE
         return True
     if group.head == 0 and group.debt == 0 and ahead_of(now.v, group.vtime) >= cost:
-        cost_commit(sim, device, group, slot, absolute, cost)
+        iocost_commit(sim, device, group, slot, absolute, cost)
         return True
     if is_bio and request.is_meta:
         delay_stream(sim, request.stream, owe(sim, device, group, absolute, &now))
@@ -235,16 +235,16 @@ cdef inline bint cost_enter(
     return False
 
 
-cdef inline int64_t cost_owe(
-    Sim *sim, CostDevice *device, uint32_t slot, uint32_t cgroup, int64_t now_ns
+cdef inline int64_t iocost_owe(
+    Sim *sim, IocostDevice *device, uint32_t slot, uint32_t cgroup, int64_t now_ns
 ) noexcept nogil:
     """Let a request go and add its cost to a cgroup's debt.
 
     Returns for how long the cgroup's tasks are delayed, ns; see the file's head.
     """
     cdef Request *request = request_at(sim, slot)
-    cdef CostGroup *group
-    cdef CostNow now
+    cdef IocostGroup *group
+    cdef IocostNow now
     cdef int64_t absolute
     if device == NULL or cgroup == 0:
         return 0
@@ -253,26 +253,26 @@ cdef inline int64_t cost_owe(
     if absolute == 0:
         return 0
     now = touch(sim, device, now_ns)
-    if not cost_activate(sim, device, group, &now):
+    if not iocost_activate(sim, device, group, &now):
         return 0
     group.cursor = request.sector + (request.nbytes >> 9)
     return owe(sim, device, group, absolute, &now)
 
 
-cdef inline void cost_wake(
-    Sim *sim, CostDevice *device, uint32_t cgroup, uint32_t version, int64_t now_ns
+cdef inline void iocost_wake(
+    Sim *sim, IocostDevice *device, uint32_t cgroup, uint32_t version, int64_t now_ns
 ) noexcept nogil:
     """Let those go whose budget has come."""
-    cdef CostGroup *group = &device.groups[cgroup]
-    cdef CostNow now
+    cdef IocostGroup *group = &device.groups[cgroup]
+    cdef IocostNow now
     if version == group.version:
         group.timer_ns = -1
-        now = cost_now(sim, device, now_ns)
+        now = iocost_now(sim, device, now_ns)
         kick(sim, device, group, &now)
 
 
-cdef inline void cost_served(
-    CostDevice *device, const Request *request, int64_t took_ns, int64_t wait_ns
+cdef inline void iocost_served(
+    IocostDevice *device, const Request *request, int64_t took_ns, int64_t wait_ns
 ) noexcept nogil:
     """Count whether a request was in time, and for how long it waited for a place.
 
@@ -292,8 +292,8 @@ cdef inline void cost_served(
     device.rq_wait_ns += wait_ns
 
 
-cdef inline void cost_complete(
-    Sim *sim, CostDevice *device, uint32_t cgroup, int64_t cost, int64_t now_ns
+cdef inline void iocost_complete(
+    Sim *sim, IocostDevice *device, uint32_t cgroup, int64_t cost, int64_t now_ns
 ) noexcept nogil:
     """Count that what a request cost is no longer in flight."""
     if cost != 0:
@@ -308,43 +308,43 @@ cdef inline uint32_t bio_cgroup(const Sim *sim, const Request *request) noexcept
     return sim.blkcg[request.issuer]
 
 
-cdef inline void cost_begin(Sim *sim, uint32_t slot) noexcept nogil:
+cdef inline void iocost_begin(Sim *sim, uint32_t slot) noexcept nogil:
     """Make room for what limits note of a new request; it costs nothing yet."""
     cdef Request *request = request_at(sim, slot)
     request.cost[ABOVE] = request.cost[BELOW] = 0
-    if sim.n_latencies == 0:
+    if sim.n_iolatencies == 0:
         return
-    while sim.request_limits.length <= slot and not sim.request_limits.failed:
-        arena_add(&sim.request_limits)
+    while sim.request_controls.length <= slot and not sim.request_controls.failed:
+        arena_add(&sim.request_controls)
 
 
-cdef inline void cost_done(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+cdef inline void iocost_done(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Tell the device's limits that a request is done."""
     cdef const Request *request = request_at(sim, slot)
     cdef uint32_t cgroup
-    cdef CostDevice *costs
-    cdef LatencyDevice *latencies
+    cdef IocostDevice *iocost
+    cdef IolatencyDevice *iolatency
     cdef int64_t took_ns, wait_ns
     if sim.set.by_queue or is_inside(sim, slot):
         cgroup = bio_cgroup(sim, request)
-        costs = cost_device(sim, request.device)
-        if costs != NULL:
-            cost_complete(sim, costs, cgroup, request_cost(sim, costs, slot)[0], now)
+        iocost = iocost_device(sim, request.device)
+        if iocost != NULL:
+            iocost_complete(sim, iocost, cgroup, request_cost(sim, iocost, slot)[0], now)
             wait_ns = request.dispatch_ns - request.tag_ns
-            cost_served(costs, request, now - request.tag_ns, wait_ns)
-        latencies = latency_device(sim, request.device)
-        if latencies != NULL:
-            latency_done(sim, latencies, slot, <int32_t> cgroup, True, now)
+            iocost_served(iocost, request, now - request.tag_ns, wait_ns)
+        iolatency = iolatency_device(sim, request.device)
+        if iolatency != NULL:
+            iolatency_done(sim, iolatency, slot, <int32_t> cgroup, True, now)
     if only_submits(sim, request) and not is_outer(sim, request):
         cgroup = request.io_payer
-        costs = cost_device(sim, -1)
-        if costs != NULL:
-            cost_complete(sim, costs, cgroup, request_cost(sim, costs, slot)[0], now)
+        iocost = iocost_device(sim, -1)
+        if iocost != NULL:
+            iocost_complete(sim, iocost, cgroup, request_cost(sim, iocost, slot)[0], now)
             took_ns = now - request.device_ns
             wait_ns = took_ns - request.service_ns if sim.set.device_on else 0
-            cost_served(costs, request, took_ns, wait_ns)
-        latencies = latency_device(sim, -1)
-        if latencies != NULL:
-            latency_done(
-                sim, latencies, slot, <int32_t> cgroup, sim.set.pass_through, now
+            iocost_served(iocost, request, took_ns, wait_ns)
+        iolatency = iolatency_device(sim, -1)
+        if iolatency != NULL:
+            iolatency_done(
+                sim, iolatency, slot, <int32_t> cgroup, sim.set.pass_through, now
             )

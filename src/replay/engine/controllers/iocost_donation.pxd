@@ -9,22 +9,22 @@ from libc.stdint cimport int64_t, uint32_t
 from replay.engine.controllers.iocost_weights cimport refresh_shares, set_weights
 from replay.engine.state.iocost cimport (
     WHOLE,
-    CostDevice,
-    CostGroup,
-    CostNow,
+    IocostDevice,
+    IocostGroup,
+    IocostNow,
     ahead_of,
-    cost_parent,
+    iocost_parent,
     mul_div,
     mul_div_up,
 )
 
 
 cdef inline int64_t share_after_donation(
-    CostDevice *device,
-    CostGroup *group,
+    IocostDevice *device,
+    IocostGroup *group,
     int64_t largest,
     int64_t usage,
-    const CostNow *now,
+    const IocostNow *now,
 ) noexcept nogil:
     """Return which share would do for a group; what it saved beyond is thrown away."""
     cdef int64_t budget = ahead_of(now.v, group.vtime)
@@ -45,10 +45,10 @@ cdef inline int64_t share_after_donation(
     return max(1, min(needed, largest))
 
 
-cdef inline void scale_down(CostDevice *device, uint32_t donors) noexcept nogil:
+cdef inline void scale_down(IocostDevice *device, uint32_t donors) noexcept nogil:
     """Keep the sum of what donors would keep below the whole."""
     cdef uint32_t at = donors
-    cdef CostGroup *group
+    cdef IocostGroup *group
     cdef int64_t after_sum = 0
     cdef int64_t over_sum = 0
     cdef int64_t target
@@ -70,14 +70,14 @@ cdef inline void scale_down(CostDevice *device, uint32_t donors) noexcept nogil:
         at = group.next_donor
 
 
-cdef inline uint32_t walk_inner(CostDevice *device, uint32_t donors) noexcept nogil:
+cdef inline uint32_t walk_inner(IocostDevice *device, uint32_t donors) noexcept nogil:
     """List all that lies above donors behind the root, parents first; return the last.
 
     The list is linked by `below`, and back by `walk_previous`.
     """
     cdef uint32_t last = 0
     cdef uint32_t at, chain, donor
-    cdef CostGroup *group
+    cdef IocostGroup *group
     donor = donors
     device.groups[0].in_walk = True
     while donor != 0:
@@ -102,10 +102,10 @@ cdef inline uint32_t walk_inner(CostDevice *device, uint32_t donors) noexcept no
 
 
 cdef inline void adjust_inner(
-    CostDevice *device, CostGroup *group, int64_t rate
+    IocostDevice *device, IocostGroup *group, int64_t rate
 ) noexcept nogil:
     """Share out what a subtree has after the donation among its children."""
-    cdef const CostGroup *parent = cost_parent(device, group)
+    cdef const IocostGroup *parent = iocost_parent(device, group)
     cdef int64_t kept = group.hw_active - group.hw_donating
     cdef int64_t inuse, donating, before, after
     group.hw_inuse = max(1, mul_div_up(rate, kept, WHOLE) + group.hw_after)
@@ -119,20 +119,20 @@ cdef inline void adjust_inner(
     group.child_adjusted_sum += mul_div_up(donating, after, max(1, before))
 
 
-cdef inline void give_up(CostDevice *device, const CostGroup *group) noexcept nogil:
+cdef inline void give_up(IocostDevice *device, const IocostGroup *group) noexcept nogil:
     """Add what a subtree donates to what the one above it does."""
-    cdef CostGroup *parent
+    cdef IocostGroup *parent
     if group.parent >= 0:
-        parent = cost_parent(device, group)
+        parent = iocost_parent(device, group)
         parent.hw_donating += group.hw_donating
         parent.hw_after += group.hw_after
 
 
-cdef inline void bound_inner(CostDevice *device, CostGroup *group) noexcept nogil:
+cdef inline void bound_inner(IocostDevice *device, IocostGroup *group) noexcept nogil:
     """Compute an inner node's share; bound what it donates by it."""
-    cdef const CostGroup *parent
+    cdef const IocostGroup *parent
     if group.parent >= 0:
-        parent = cost_parent(device, group)
+        parent = iocost_parent(device, group)
         group.hw_active = mul_div_up(
             parent.hw_active, group.active, parent.child_active_sum
         )
@@ -141,12 +141,12 @@ cdef inline void bound_inner(CostDevice *device, CostGroup *group) noexcept nogi
 
 
 cdef inline void transfer(
-    CostDevice *device, uint32_t donors, const CostNow *now
+    IocostDevice *device, uint32_t donors, const IocostNow *now
 ) noexcept nogil:
     """Lower the weights of those who donate so that the others gain in proportion."""
-    cdef CostGroup *root = device.groups
-    cdef CostGroup *group
-    cdef const CostGroup *parent
+    cdef IocostGroup *root = device.groups
+    cdef IocostGroup *group
+    cdef const IocostGroup *parent
     cdef uint32_t at, last
     cdef int64_t rate
     scale_down(device, donors)
@@ -189,7 +189,7 @@ cdef inline void transfer(
     while at != 0:
         group = &device.groups[at]
         if group.debt == 0:
-            parent = cost_parent(device, group)
+            parent = iocost_parent(device, group)
             set_weights(
                 device,
                 group,

@@ -10,25 +10,25 @@ from replay.engine.controllers.iocost_weights cimport refresh_margins
 from replay.engine.state.iocost cimport (
     PER_US,
     WHOLE,
-    CostDevice,
-    CostGroup,
-    CostRow,
+    IocostDevice,
+    IocostGroup,
+    IocostRow,
     mul_div,
     mul_div_up,
 )
 from replay.engine.state.sim cimport Sim
 
 
-cdef inline void costs_close(Sim *sim) noexcept nogil:
+cdef inline void iocost_close(Sim *sim) noexcept nogil:
     """Give the memory of all cost models back."""
     cdef uint32_t i
-    for i in range(sim.n_costs):
-        free(sim.costs[i].groups)
-    free(sim.costs)
-    free(sim.cost_at)
+    for i in range(sim.n_iocosts):
+        free(sim.iocosts[i].groups)
+    free(sim.iocosts)
+    free(sim.iocost_at)
 
 
-cdef inline void device_times(CostDevice *device) noexcept nogil:
+cdef inline void device_times(IocostDevice *device) noexcept nogil:
     """Derive a device's period and the bounds of its rate from its qos."""
     cdef int64_t ppm = device.qos[0]
     cdef int64_t latency = device.qos[1]
@@ -46,19 +46,19 @@ cdef inline void device_times(CostDevice *device) noexcept nogil:
     refresh_margins(device)
 
 
-cdef inline int costs_open(Sim *sim, setup) except -1:
+cdef inline int iocost_open(Sim *sim, setup) except -1:
     """Make the cost models that a setup asks for.
 
     Raises ValueError for tables that do not fit, MemoryError.
     """
-    cdef const int32_t[::1] place = setup.cost_device
-    cdef const int64_t[:, ::1] coefficients = setup.cost_coefficients
-    cdef const int64_t[:, ::1] qos = setup.cost_qos
-    cdef const uint32_t[:, ::1] weight = setup.cost_weight
+    cdef const int32_t[::1] place = setup.iocost_device
+    cdef const int64_t[:, ::1] coefficients = setup.iocost_coefficients
+    cdef const int64_t[:, ::1] qos = setup.iocost_qos
+    cdef const uint32_t[:, ::1] weight = setup.iocost_weight
     cdef uint32_t n = <uint32_t> place.shape[0]
     cdef uint32_t i, j
-    cdef CostDevice *device
-    cdef CostGroup *group
+    cdef IocostDevice *device
+    cdef IocostGroup *group
     if n == 0:
         return 0
     if (
@@ -67,14 +67,14 @@ cdef inline int costs_open(Sim *sim, setup) except -1:
         or weight.shape[0] != n or weight.shape[1] != <Py_ssize_t> sim.n_cgroups
     ):
         raise ValueError("setup: tables of cost models differ in length")
-    sim.costs = <CostDevice *> calloc(n, sizeof(CostDevice))
-    sim.cost_at = <CostDevice **> calloc(sim.n_devices + 1, sizeof(CostDevice *))
-    if sim.costs == NULL or sim.cost_at == NULL:
+    sim.iocosts = <IocostDevice *> calloc(n, sizeof(IocostDevice))
+    sim.iocost_at = <IocostDevice **> calloc(sim.n_devices + 1, sizeof(IocostDevice *))
+    if sim.iocosts == NULL or sim.iocost_at == NULL:
         raise MemoryError
-    sim.n_costs = n
+    sim.n_iocosts = n
     for i in range(n):
-        device = &sim.costs[i]
-        place_take(sim, <void **> sim.cost_at, place[i], device, "cost models")
+        device = &sim.iocosts[i]
+        place_take(sim, <void **> sim.iocost_at, place[i], device, "cost models")
         device.place = place[i]
         device.max_bytes = sim.set.max_bytes if place[i] < 0 else 1 << 32
         device.period_at = sim.set.boot_ns // 1000
@@ -82,7 +82,7 @@ cdef inline int costs_open(Sim *sim, setup) except -1:
             device.coefficients[j] = coefficients[i, j]
             device.qos[j] = qos[i, j]
         device_times(device)
-        device.groups = <CostGroup *> calloc(sim.n_cgroups, sizeof(CostGroup))
+        device.groups = <IocostGroup *> calloc(sim.n_cgroups, sizeof(IocostGroup))
         if device.groups == NULL:
             raise MemoryError
         for j in range(sim.n_cgroups):
@@ -96,24 +96,24 @@ cdef inline int costs_open(Sim *sim, setup) except -1:
     return 0
 
 
-cdef inline bytes cost_bytes(Sim *sim):
-    """Return a `CostRow` for each group that used or waited for anything."""
-    cdef const CostGroup *group
-    cdef CostRow row
+cdef inline bytes iocost_bytes(Sim *sim):
+    """Return a `IocostRow` for each group that used or waited for anything."""
+    cdef const IocostGroup *group
+    cdef IocostRow row
     cdef uint32_t i, j
     cdef list rows = []
-    for i in range(sim.n_costs):
-        usage_finish(&sim.costs[i])
+    for i in range(sim.n_iocosts):
+        usage_finish(&sim.iocosts[i])
         for j in range(sim.n_cgroups):
-            group = &sim.costs[i].groups[j]
+            group = &sim.iocosts[i].groups[j]
             if group.usage or group.wait or group.indebt or group.indelay:
                 row.cgroup = j
-                row.device = sim.costs[i].place
+                row.device = sim.iocosts[i].place
                 row.usage = group.usage
                 row.wait = group.wait
                 row.indebt = group.indebt
                 row.indelay = group.indelay
                 rows.append(
-                    PyBytes_FromStringAndSize(<const char *> &row, sizeof(CostRow))
+                    PyBytes_FromStringAndSize(<const char *> &row, sizeof(IocostRow))
                 )
     return b"".join(rows)

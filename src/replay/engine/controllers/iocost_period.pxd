@@ -7,7 +7,7 @@ ioc_adjust_base_vrate(), ioc_refresh_vrate(), ioc_forgive_debts(), ioc_start_per
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from replay.engine.controllers.iocost_donation cimport share_after_donation, transfer
-from replay.engine.controllers.iocost_wait cimport cost_now, kick
+from replay.engine.controllers.iocost_wait cimport iocost_now, kick
 from replay.engine.controllers.iocost_weights cimport (
     commit_weights,
     largest_share,
@@ -18,9 +18,9 @@ from replay.engine.controllers.iocost_weights cimport (
 from replay.engine.state.events cimport push
 from replay.engine.state.iocost cimport (
     WHOLE,
-    CostDevice,
-    CostGroup,
-    CostNow,
+    IocostDevice,
+    IocostGroup,
+    IocostNow,
     absolute_of,
     ahead_of,
     cut_div,
@@ -58,13 +58,13 @@ cdef inline int64_t wheel_time(
     return time_of_jiffy(sim, ((expires >> shift) + 1) << shift)
 
 
-cdef inline bint is_stuck(const CostDevice *device) noexcept nogil:
+cdef inline bint is_stuck(const IocostDevice *device) noexcept nogil:
     """Tell whether nothing changes until something in flight completes.
 
     Deviation: the kernel's timer goes on; nothing would come of it but time.
     """
     cdef uint32_t at = device.first_active
-    cdef const CostGroup *group
+    cdef const IocostGroup *group
     if device.touched or at == 0:
         return False
     while at != 0:
@@ -76,7 +76,7 @@ cdef inline bint is_stuck(const CostDevice *device) noexcept nogil:
 
 
 cdef inline void start_period(
-    Sim *sim, CostDevice *device, const CostNow *now
+    Sim *sim, IocostDevice *device, const IocostNow *now
 ) noexcept nogil:
     """Begin a period."""
     device.period_at = now.us
@@ -93,7 +93,7 @@ cdef inline void start_period(
 
 
 cdef inline bint is_idle(
-    const CostDevice *device, const CostGroup *group
+    const IocostDevice *device, const IocostGroup *group
 ) noexcept nogil:
     """Tell whether a group did nothing in this period and has nothing in flight."""
     return (
@@ -105,7 +105,7 @@ cdef inline bint is_idle(
     )
 
 
-cdef inline void flush_waits(CostGroup *group, const CostNow *now) noexcept nogil:
+cdef inline void flush_waits(IocostGroup *group, const IocostNow *now) noexcept nogil:
     """Count up to now what a group waits, owes and is delayed."""
     if group.wait_since >= 0:
         group.wait += now.us - group.wait_since
@@ -119,7 +119,7 @@ cdef inline void flush_waits(CostGroup *group, const CostNow *now) noexcept nogi
 
 
 cdef inline void retire(
-    CostDevice *device, CostGroup *group, const CostNow *now
+    IocostDevice *device, IocostGroup *group, const IocostNow *now
 ) noexcept nogil:
     """Take a group's share away; what it saved beyond half a period is thrown away."""
     cdef int64_t excess = ahead_of(now.v, group.vtime) - device.margin_target
@@ -138,13 +138,13 @@ cdef inline void retire(
 
 
 cdef inline int64_t check_groups(
-    Sim *sim, CostDevice *device, const CostNow *now
+    Sim *sim, IocostDevice *device, const IocostNow *now
 ) noexcept nogil:
     """Wake who slept too long, retire who is idle; return the number of debtors."""
     cdef uint32_t at = device.first_active
     cdef uint32_t following
     cdef int64_t debtors = 0
-    cdef CostGroup *group
+    cdef IocostGroup *group
     while at != 0:
         group = &device.groups[at]
         following = group.next
@@ -160,7 +160,7 @@ cdef inline int64_t check_groups(
 
 
 cdef inline void flush_usage(
-    const CostDevice *device, CostGroup *group
+    const IocostDevice *device, IocostGroup *group
 ) noexcept nogil:
     """Count what a group used in whole us of the device; the rest is dropped."""
     group.usage_delta = group.usage_v // device.base_rate
@@ -169,9 +169,9 @@ cdef inline void flush_usage(
 
 
 cdef inline bint lags(
-    const CostDevice *device,
-    const CostGroup *group,
-    const CostNow *now,
+    const IocostDevice *device,
+    const IocostGroup *group,
+    const IocostNow *now,
     int64_t period_v,
 ) noexcept nogil:
     """Tell whether I/O of an earlier period is still in flight."""
@@ -185,7 +185,7 @@ cdef inline bint lags(
 
 
 cdef inline bint has_surplus(
-    const CostDevice *device, const CostGroup *group, const CostNow *now
+    const IocostDevice *device, const IocostGroup *group, const IocostNow *now
 ) noexcept nogil:
     """Tell whether a group donates already or saved enough to begin."""
     if group.hw_inuse < group.hw_active:
@@ -194,7 +194,7 @@ cdef inline bint has_surplus(
 
 
 cdef inline int64_t usage_share(
-    const CostDevice *device, const CostGroup *group, const CostNow *now
+    const IocostDevice *device, const IocostGroup *group, const IocostNow *now
 ) noexcept nogil:
     """Return which share of the device a group used, what is in flight included."""
     cdef int64_t usage = group.usage_delta
@@ -213,7 +213,7 @@ cdef inline int64_t late_ppm(int64_t met, int64_t missed) noexcept nogil:
 
 
 cdef inline void set_busy_level(
-    CostDevice *device, int64_t shortages, int64_t lagging
+    IocostDevice *device, int64_t shortages, int64_t lagging
 ) noexcept nogil:
     """Count in how many periods the device was saturated, or had room to spare."""
     cdef int64_t waited = mul_div(100, device.rq_wait_ns, device.period_us * 1000)
@@ -252,7 +252,7 @@ cdef inline int64_t rate_step(int64_t level) noexcept nogil:
     return 8 if level < 52 else 16
 
 
-cdef inline void adjust_rate(CostDevice *device, int64_t lagging) noexcept nogil:
+cdef inline void adjust_rate(IocostDevice *device, int64_t lagging) noexcept nogil:
     """Slow virtual time down on a saturated device, speed it up if there is room."""
     cdef int64_t level = device.busy_level
     cdef int64_t rate = device.base_rate
@@ -272,7 +272,7 @@ cdef inline void adjust_rate(CostDevice *device, int64_t lagging) noexcept nogil
     refresh_margins(device)
 
 
-cdef inline void compensate(CostDevice *device, const CostNow *now) noexcept nogil:
+cdef inline void compensate(IocostDevice *device, const IocostNow *now) noexcept nogil:
     """Give back in this period, by a faster rate, the budget that was thrown away."""
     cdef int64_t left = device.period_at + device.period_us - now.us
     cdef int64_t most = device.period_us * device.base_rate
@@ -286,12 +286,12 @@ cdef inline void compensate(CostDevice *device, const CostNow *now) noexcept nog
 
 
 cdef inline void forgive_debts(
-    Sim *sim, CostDevice *device, int64_t usage, int64_t debtors, const CostNow *now
+    Sim *sim, IocostDevice *device, int64_t usage, int64_t debtors, const IocostNow *now
 ) noexcept nogil:
     """Halve debts and delays every 100 ms in which the device was half idle."""
     cdef int64_t took, percent, halvings
     cdef uint32_t at
-    cdef CostGroup *group
+    cdef IocostGroup *group
     if debtors == 0:
         device.forgive_at = now.us
         device.forgive_rest = device.forgive_usage = 0
@@ -322,9 +322,9 @@ cdef inline void forgive_debts(
         at = group.next
 
 
-cdef inline void run_period(Sim *sim, CostDevice *device, int64_t now_ns) noexcept nogil:
+cdef inline void run_period(Sim *sim, IocostDevice *device, int64_t now_ns) noexcept nogil:
     """End a period and begin the next, if anybody is active."""
-    cdef CostNow now = cost_now(sim, device, now_ns)
+    cdef IocostNow now = iocost_now(sim, device, now_ns)
     cdef int64_t period_v = ahead_of(now.v, device.period_at_v)
     cdef int64_t debtors = check_groups(sim, device, &now)
     cdef int64_t shortages = 0
@@ -333,7 +333,7 @@ cdef inline void run_period(Sim *sim, CostDevice *device, int64_t now_ns) noexce
     cdef int64_t usage, largest, after
     cdef uint32_t donors = 0
     cdef uint32_t at = device.first_active
-    cdef CostGroup *group
+    cdef IocostGroup *group
     while at != 0:
         flush_usage(device, &device.groups[at])
         at = device.groups[at].next
@@ -376,14 +376,14 @@ cdef inline void run_period(Sim *sim, CostDevice *device, int64_t now_ns) noexce
     compensate(device, &now)
 
 
-cdef inline CostNow touch(Sim *sim, CostDevice *device, int64_t now_ns) noexcept nogil:
+cdef inline IocostNow touch(Sim *sim, IocostDevice *device, int64_t now_ns) noexcept nogil:
     """Return the time; where no period runs though some are active, begin one."""
-    cdef CostNow now = cost_now(sim, device, now_ns)
+    cdef IocostNow now = iocost_now(sim, device, now_ns)
     device.touched = True
     if device.paused and now.us > device.period_at:
         run_period(sim, device, now_ns)
         device.touched = True
-        return cost_now(sim, device, now_ns)
+        return iocost_now(sim, device, now_ns)
     if device.paused:
         # it was paused in this microsecond
         device.paused = False
@@ -391,17 +391,17 @@ cdef inline CostNow touch(Sim *sim, CostDevice *device, int64_t now_ns) noexcept
     return now
 
 
-cdef inline void touch_only(Sim *sim, CostDevice *device, int64_t now_ns) noexcept nogil:
+cdef inline void touch_only(Sim *sim, IocostDevice *device, int64_t now_ns) noexcept nogil:
     """As `touch`, for those who do not ask for the time."""
     device.touched = True
     if device.paused:
         touch(sim, device, now_ns)
 
 
-cdef inline void usage_finish(CostDevice *device) noexcept nogil:
+cdef inline void usage_finish(IocostDevice *device) noexcept nogil:
     """Count usage up to the end, as the period's timer would."""
     cdef uint32_t at = device.first_active
-    cdef CostGroup *group
+    cdef IocostGroup *group
     while at != 0:
         group = &device.groups[at]
         if not is_idle(device, group):

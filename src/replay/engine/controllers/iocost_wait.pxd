@@ -13,17 +13,17 @@ from replay.engine.state.iocost cimport (
     ABOVE,
     BELOW,
     FAR,
-    CostDevice,
-    CostGroup,
-    CostNow,
+    IocostDevice,
+    IocostGroup,
+    IocostNow,
     absolute_of,
     ahead_of,
-    cost_of,
+    iocost_of,
     cut_div,
     mul_div,
 )
 from replay.engine.state.requests cimport request_at
-from replay.engine.state.sim cimport EVENT_COST, EVENT_WOKEN, SIM_END_RANGE, Sim
+from replay.engine.state.sim cimport EVENT_IOCOST, EVENT_WOKEN, SIM_END_RANGE, Sim
 
 cdef enum:
     # percent of a period by which a group is over its budget: where its delay begins,
@@ -35,11 +35,11 @@ cdef enum:
     US_PER_S = 1000000
 
 
-cdef inline CostNow cost_now(
-    const Sim *sim, const CostDevice *device, int64_t ns
+cdef inline IocostNow iocost_now(
+    const Sim *sim, const IocostDevice *device, int64_t ns
 ) noexcept nogil:
     """Return a time and the device's virtual time then."""
-    cdef CostNow now
+    cdef IocostNow now
     now.ns = ns
     now.us = (ns + sim.set.boot_ns) // 1000
     now.v = device.period_at_v + (
@@ -49,16 +49,16 @@ cdef inline CostNow cost_now(
 
 
 cdef inline int64_t *request_cost(
-    const Sim *sim, const CostDevice *device, uint32_t slot
+    const Sim *sim, const IocostDevice *device, uint32_t slot
 ) noexcept nogil:
     """Return where a request's cost on a device stands."""
     return &request_at(sim, slot).cost[BELOW if device.place < 0 else ABOVE]
 
 
-cdef inline void cost_commit(
+cdef inline void iocost_commit(
     Sim *sim,
-    const CostDevice *device,
-    CostGroup *group,
+    const IocostDevice *device,
+    IocostGroup *group,
     uint32_t slot,
     int64_t absolute,
     int64_t cost,
@@ -83,7 +83,7 @@ cdef inline void woken_add(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
 
 
 cdef inline bint kick_delay(
-    Sim *sim, CostDevice *device, CostGroup *group, const CostNow *now
+    Sim *sim, IocostDevice *device, IocostGroup *group, const IocostNow *now
 ) noexcept nogil:
     """Set by how much the group's tasks are delayed; tell whether they are."""
     cdef int64_t halvings = (now.us - group.delay_at) // US_PER_S
@@ -91,7 +91,7 @@ cdef inline bint kick_delay(
     cdef int64_t longer = 0
     cdef int64_t over, percent
     refresh_shares(device, group)
-    over = cost_of(group.debt, group.hw_active) - ahead_of(now.v, group.vtime)
+    over = iocost_of(group.debt, group.hw_active) - ahead_of(now.v, group.vtime)
     percent = cut_div(100, over, device.period_us * device.base_rate)
     if percent >= MOST_OVER:
         longer = MOST_DELAY_US
@@ -117,7 +117,7 @@ cdef inline bint kick_delay(
 
 
 cdef inline void incur_debt(
-    Sim *sim, CostDevice *device, CostGroup *group, int64_t absolute, const CostNow *now
+    Sim *sim, IocostDevice *device, IocostGroup *group, int64_t absolute, const IocostNow *now
 ) noexcept nogil:
     """Let I/O go whatever the budget says; the group's share is lent meanwhile."""
     if group.debt == 0 and absolute != 0:
@@ -130,7 +130,7 @@ cdef inline void incur_debt(
 
 
 cdef inline void pay_debt(
-    CostDevice *device, CostGroup *group, int64_t pays, const CostNow *now
+    IocostDevice *device, IocostGroup *group, int64_t pays, const IocostNow *now
 ) noexcept nogil:
     """Pay; once nothing is owed the group has its share again."""
     group.debt -= pays
@@ -141,7 +141,7 @@ cdef inline void pay_debt(
 
 
 cdef inline void kick(
-    Sim *sim, CostDevice *device, CostGroup *group, const CostNow *now
+    Sim *sim, IocostDevice *device, IocostGroup *group, const IocostNow *now
 ) noexcept nogil:
     """Pay debt, let those go who fit the budget, set the timer for the next one."""
     cdef int64_t share, budget, pays, cost, absolute, at
@@ -151,7 +151,7 @@ cdef inline void kick(
     budget = ahead_of(now.v, group.vtime)
     if group.debt != 0 and budget > 0:
         pays = min(absolute_of(budget, share), group.debt)
-        cost = cost_of(pays, share)
+        cost = iocost_of(pays, share)
         group.vtime += <uint64_t> cost
         group.done_vtime += <uint64_t> cost
         budget -= cost
@@ -159,12 +159,12 @@ cdef inline void kick(
     if group.debt != 0 or group.delay != 0:
         kick_delay(sim, device, group, now)
     if group.debt != 0:
-        budget = min(0, budget - cost_of(group.debt, share))
+        budget = min(0, budget - iocost_of(group.debt, share))
     refresh_shares(device, group)
     while group.head != 0:
         slot = group.head
         absolute = request_cost(sim, device, slot)[0]
-        cost = cost_of(absolute, group.hw_inuse)
+        cost = iocost_of(absolute, group.hw_inuse)
         budget -= cost
         if budget < 0:
             break
@@ -172,7 +172,7 @@ cdef inline void kick(
         request_prefetch(sim, group.head)
         if group.head == 0:
             group.tail = 0
-        cost_commit(sim, device, group, slot, absolute, cost)
+        iocost_commit(sim, device, group, slot, absolute, cost)
         woken_add(sim, slot, now.ns)
     if group.head == 0:
         if group.wait_since >= 0:
@@ -190,7 +190,7 @@ cdef inline void kick(
     push(
         sim,
         at + device.slack_ns,
-        EVENT_COST,
+        EVENT_IOCOST,
         <int64_t> (device.place + 1) * sim.n_cgroups + (group - device.groups),
         group.version,
     )

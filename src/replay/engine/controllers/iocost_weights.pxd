@@ -8,17 +8,17 @@ from libc.stdint cimport int64_t, uint32_t
 
 from replay.engine.state.iocost cimport (
     WHOLE,
-    CostDevice,
-    CostGroup,
-    CostNow,
+    IocostDevice,
+    IocostGroup,
+    IocostNow,
     ahead_of,
-    cost_parent,
+    iocost_parent,
     mul_div,
     mul_div_up,
 )
 
 
-cdef inline void refresh_margins(CostDevice *device) noexcept nogil:
+cdef inline void refresh_margins(IocostDevice *device) noexcept nogil:
     """Set how much budget is little, low and aimed at: 10, 20 and 50 %."""
     device.margin_least = device.period_us * 10 // 100 * device.base_rate
     device.margin_low = device.period_us * 20 // 100 * device.base_rate
@@ -26,16 +26,16 @@ cdef inline void refresh_margins(CostDevice *device) noexcept nogil:
 
 
 cdef inline void set_weights(
-    CostDevice *device,
-    CostGroup *group,
+    IocostDevice *device,
+    IocostGroup *group,
     int64_t active,
     int64_t inuse,
-    const CostNow *now,
+    const IocostNow *now,
     bint save,
 ) noexcept nogil:
     """Set a group's weights and carry the change up."""
-    cdef CostGroup *child = group
-    cdef CostGroup *parent
+    cdef IocostGroup *child = group
+    cdef IocostGroup *parent
     if not group.is_active and group.child_active_sum != 0:
         inuse = mul_div_up(active, group.child_inuse_sum, group.child_active_sum)
     else:
@@ -46,7 +46,7 @@ cdef inline void set_weights(
     if active == group.active and inuse == group.inuse:
         return
     while child.parent >= 0:
-        parent = cost_parent(device, child)
+        parent = iocost_parent(device, child)
         parent.child_active_sum += active - child.active
         parent.child_inuse_sum += inuse - child.inuse
         child.active = active
@@ -63,7 +63,7 @@ cdef inline void set_weights(
     device.weights_updated = True
 
 
-cdef inline void commit_weights(CostDevice *device) noexcept nogil:
+cdef inline void commit_weights(IocostDevice *device) noexcept nogil:
     """Let shares be computed anew."""
     if device.weights_updated:
         device.generation += 1
@@ -71,11 +71,11 @@ cdef inline void commit_weights(CostDevice *device) noexcept nogil:
 
 
 cdef inline void change_weights(
-    CostDevice *device,
-    CostGroup *group,
+    IocostDevice *device,
+    IocostGroup *group,
     int64_t active,
     int64_t inuse,
-    const CostNow *now,
+    const IocostNow *now,
     bint save,
 ) noexcept nogil:
     """Set a group's weights at once."""
@@ -83,12 +83,12 @@ cdef inline void change_weights(
     commit_weights(device)
 
 
-cdef inline void compute_shares(CostDevice *device, CostGroup *group) noexcept nogil:
+cdef inline void compute_shares(IocostDevice *device, IocostGroup *group) noexcept nogil:
     """Multiply a group's weights among siblings, from the root down."""
     cdef uint32_t at = <uint32_t> (group - device.groups)
     cdef uint32_t last = at
-    cdef CostGroup *parent
-    cdef CostGroup *child
+    cdef IocostGroup *parent
+    cdef IocostGroup *child
     cdef int64_t active = WHOLE
     cdef int64_t inuse = WHOLE
     while device.groups[at].parent >= 0:
@@ -109,23 +109,23 @@ cdef inline void compute_shares(CostDevice *device, CostGroup *group) noexcept n
     group.generation = device.generation
 
 
-cdef inline void refresh_shares(CostDevice *device, CostGroup *group) noexcept nogil:
+cdef inline void refresh_shares(IocostDevice *device, IocostGroup *group) noexcept nogil:
     """Bring a group's shares up to date."""
     if group.generation != device.generation:
         compute_shares(device, group)
 
 
 cdef inline int64_t largest_share(
-    CostDevice *device, const CostGroup *group
+    IocostDevice *device, const IocostGroup *group
 ) noexcept nogil:
     """Return the share that a group would have if it donated nothing."""
     cdef int64_t share = WHOLE
     cdef int64_t inuse = group.active
     cdef int64_t inuse_sum
-    cdef const CostGroup *child = group
-    cdef const CostGroup *parent
+    cdef const IocostGroup *child = group
+    cdef const IocostGroup *parent
     while child.parent >= 0:
-        parent = cost_parent(device, child)
+        parent = iocost_parent(device, child)
         inuse_sum = parent.child_inuse_sum + inuse - child.inuse
         share = mul_div(share, inuse, inuse_sum)
         inuse = mul_div_up(parent.active, inuse_sum, parent.child_active_sum)

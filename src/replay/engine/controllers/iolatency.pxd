@@ -11,9 +11,9 @@ from libc.string cimport memset
 from replay.engine.controllers.iocost_period cimport wheel_time
 from replay.engine.controllers.iocost_wait cimport woken_add
 from replay.engine.state.events cimport push
-from replay.engine.state.iolatency cimport LatencyDevice, LatencyGroup, Samples
-from replay.engine.state.requests cimport limits_of, request_at
-from replay.engine.state.sim cimport EVENT_LATENCY, Request, Sim
+from replay.engine.state.iolatency cimport IolatencyDevice, IolatencyGroup, Samples
+from replay.engine.state.requests cimport controls_of, request_at
+from replay.engine.state.sim cimport EVENT_IOLATENCY, Request, Sim
 from replay.engine.state.streams cimport delay_stream
 
 cdef enum:
@@ -36,17 +36,17 @@ cdef inline int64_t no_depth() noexcept nogil:
     return 0xFFFFFFFFU
 
 
-cdef inline LatencyDevice *latency_device(const Sim *sim, int place) noexcept nogil:
+cdef inline IolatencyDevice *iolatency_device(const Sim *sim, int place) noexcept nogil:
     """Return a device where a target is set, NULL for none; -1 is the one below."""
-    return NULL if sim.latency_at == NULL else sim.latency_at[place + 1]
+    return NULL if sim.iolatency_at == NULL else sim.iolatency_at[place + 1]
 
 
-cdef inline int64_t scale_step(const LatencyDevice *device, bint up) noexcept nogil:
+cdef inline int64_t scale_step(const IolatencyDevice *device, bint up) noexcept nogil:
     """Return by how much is scaled at once."""
     return max(device.requests >> (4 if up else 2), 1)
 
 
-cdef inline void scale_delay(LatencyGroup *group, int64_t now) noexcept nogil:
+cdef inline void scale_delay(IolatencyGroup *group, int64_t now) noexcept nogil:
     """Take off once a second what was delayed since."""
     cdef int64_t less
     if group.delay_start + second_ns() >= now:
@@ -60,7 +60,7 @@ cdef inline void scale_delay(LatencyGroup *group, int64_t now) noexcept nogil:
 
 
 cdef inline void places_wake(
-    Sim *sim, LatencyGroup *group, bint every, int64_t now
+    Sim *sim, IolatencyGroup *group, bint every, int64_t now
 ) noexcept nogil:
     """Let one of those who wait take a place, or as many as there are places."""
     cdef uint32_t slot
@@ -76,7 +76,7 @@ cdef inline void places_wake(
 
 
 cdef inline void change_depth(
-    Sim *sim, LatencyDevice *device, LatencyGroup *group, bint up, int64_t now
+    Sim *sim, IolatencyDevice *device, IolatencyGroup *group, bint up, int64_t now
 ) noexcept nogil:
     """Halve a group's depth, or give back a sixteenth of the device's."""
     cdef int64_t depth = min(group.depth, device.requests)
@@ -90,10 +90,10 @@ cdef inline void change_depth(
 
 
 cdef inline void check_scale(
-    Sim *sim, LatencyDevice *device, LatencyGroup *group, int64_t now
+    Sim *sim, IolatencyDevice *device, IolatencyGroup *group, int64_t now
 ) noexcept nogil:
     """Follow the cookie that the siblings share."""
-    cdef const LatencyGroup *above = &device.groups[group.parent]
+    cdef const IolatencyGroup *above = &device.groups[group.parent]
     cdef bint up = above.child_cookie > group.cookie
     if above.child_cookie == group.cookie:
         return
@@ -113,9 +113,9 @@ cdef inline void check_scale(
         change_depth(sim, device, group, up, now)
 
 
-cdef inline bint latency_climb(
+cdef inline bint iolatency_climb(
     Sim *sim,
-    LatencyDevice *device,
+    IolatencyDevice *device,
     uint32_t slot,
     int32_t cgroup,
     bint is_bio,
@@ -123,7 +123,7 @@ cdef inline bint latency_climb(
 ) noexcept nogil:
     """Take a place at every level from a cgroup up, or wait; tell which."""
     cdef Request *request = request_at(sim, slot)
-    cdef LatencyGroup *group
+    cdef IolatencyGroup *group
     cdef int64_t delay_ns = 0
     while device.groups[cgroup].parent >= 0:
         group = &device.groups[cgroup]
@@ -140,7 +140,7 @@ cdef inline bint latency_climb(
             else:
                 group.head = slot
             group.tail = slot
-            limits_of(sim, slot).waits_at = cgroup
+            controls_of(sim, slot).waits_at = cgroup
             request.throttled_from_ns = now
             delay_stream(sim, request.stream, delay_ns)
             return False
@@ -152,7 +152,7 @@ cdef inline bint latency_climb(
         push(
             sim,
             max(now, wheel_time(sim, 1000000, now)),
-            EVENT_LATENCY,
+            EVENT_IOLATENCY,
             device.place + 1,
             0,
         )
@@ -160,7 +160,7 @@ cdef inline bint latency_climb(
 
 
 cdef inline void change_cookie(
-    const LatencyDevice *device, LatencyGroup *group, bint up
+    const IolatencyDevice *device, IolatencyGroup *group, bint up
 ) noexcept nogil:
     """Tell a group's children to scale up or down; not deeper than twice the depth."""
     cdef int64_t old = group.child_cookie
@@ -178,7 +178,7 @@ cdef inline void change_cookie(
 
 
 cdef inline bint is_ok(
-    const LatencyDevice *device, const LatencyGroup *group, const Samples *samples
+    const IolatencyDevice *device, const IolatencyGroup *group, const Samples *samples
 ) noexcept nogil:
     """Tell if a target was kept: by the mean on a disk that turns, else by 90 %."""
     if not device.rotates:
@@ -186,8 +186,8 @@ cdef inline bint is_ok(
     return samples.total == 0 or samples.sum_ns // samples.total <= group.target_ns
 
 
-cdef inline void latency_record(
-    LatencyGroup *group, int64_t took_ns, bint meta, int64_t now
+cdef inline void iolatency_record(
+    IolatencyGroup *group, int64_t took_ns, bint meta, int64_t now
 ) noexcept nogil:
     """Count a latency; what META saved by not waiting delays the tasks instead."""
     if took_ns <= 0:
@@ -202,12 +202,12 @@ cdef inline void latency_record(
     group.now.sum_ns += took_ns
 
 
-cdef inline void check_latencies(
-    LatencyDevice *device, int32_t cgroup, int64_t now
+cdef inline void iolatency_check(
+    IolatencyDevice *device, int32_t cgroup, int64_t now
 ) noexcept nogil:
     """Look at a window that is over, and scale the siblings if need be."""
-    cdef LatencyGroup *group = &device.groups[cgroup]
-    cdef LatencyGroup *above = &device.groups[group.parent]
+    cdef IolatencyGroup *group = &device.groups[cgroup]
+    cdef IolatencyGroup *above = &device.groups[group.parent]
     cdef Samples stat = group.now
     cdef bint good = is_ok(device, group, &stat)
     memset(&group.now, 0, sizeof(Samples))
@@ -237,9 +237,9 @@ cdef inline void check_latencies(
     memset(&group.kept, 0, sizeof(Samples))
 
 
-cdef inline void latency_done(
+cdef inline void iolatency_done(
     Sim *sim,
-    LatencyDevice *device,
+    IolatencyDevice *device,
     uint32_t slot,
     int32_t cgroup,
     bint is_bio,
@@ -247,13 +247,13 @@ cdef inline void latency_done(
 ) noexcept nogil:
     """Give a request's places back, count how long it took, look at the windows."""
     cdef const Request *request = request_at(sim, slot)
-    cdef int64_t took_ns = now - limits_of(sim, slot).issued_ns[device.place < 0]
-    cdef LatencyGroup *group
+    cdef int64_t took_ns = now - controls_of(sim, slot).issued_ns[device.place < 0]
+    cdef IolatencyGroup *group
     while device.groups[cgroup].parent >= 0:
         group = &device.groups[cgroup]
         group.in_flight -= 1
         if group.target_ns != 0:
-            latency_record(
+            iolatency_record(
                 group,
                 took_ns,
                 is_bio and request.is_meta and group.depth != no_depth(),
@@ -261,16 +261,16 @@ cdef inline void latency_done(
             )
             if now - group.window_start >= group.window_ns:
                 group.window_start = now
-                check_latencies(device, cgroup, now)
+                iolatency_check(device, cgroup, now)
         places_wake(sim, group, False, now)
         cgroup = group.parent
 
 
-cdef inline void latency_timer(
-    const Sim *sim, LatencyDevice *device, int64_t now
+cdef inline void iolatency_timer(
+    const Sim *sim, IolatencyDevice *device, int64_t now
 ) noexcept nogil:
     """Scale up where nobody needs the others held, forget who did for 5 s."""
-    cdef LatencyGroup *group
+    cdef IolatencyGroup *group
     cdef uint32_t i
     device.timer_is_set = False
     for i in range(sim.n_cgroups):

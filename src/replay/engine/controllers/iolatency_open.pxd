@@ -11,52 +11,52 @@ from replay.engine.controllers.iolatency cimport (
     no_depth,
     second_ns,
 )
-from replay.engine.state.iolatency cimport LatencyDevice, LatencyGroup
+from replay.engine.state.iolatency cimport IolatencyDevice, IolatencyGroup
 from replay.engine.state.sim cimport Sim
 
 
-cdef inline void latencies_close(Sim *sim) noexcept nogil:
+cdef inline void iolatency_close(Sim *sim) noexcept nogil:
     """Give the memory of all groups back."""
     cdef uint32_t i
-    for i in range(sim.n_latencies):
-        free(sim.latencies[i].groups)
-    free(sim.latencies)
-    free(sim.latency_at)
+    for i in range(sim.n_iolatencies):
+        free(sim.iolatencies[i].groups)
+    free(sim.iolatencies)
+    free(sim.iolatency_at)
 
 
-cdef inline int latencies_open(Sim *sim, setup) except -1:
+cdef inline int iolatency_open(Sim *sim, setup) except -1:
     """Make the devices that a setup has targets for.
 
     Raises ValueError for tables that do not fit, MemoryError.
     """
-    cdef const int32_t[::1] place = setup.latency_device
-    cdef const int64_t[:, ::1] target = setup.latency_target
-    cdef const int64_t[::1] requests = setup.latency_requests
+    cdef const int32_t[::1] place = setup.iolatency_device
+    cdef const int64_t[:, ::1] target = setup.iolatency_target
+    cdef const int64_t[::1] requests = setup.iolatency_requests
     cdef uint32_t n = <uint32_t> place.shape[0]
     cdef uint32_t i, j
-    cdef LatencyDevice *device
-    cdef LatencyGroup *group
+    cdef IolatencyDevice *device
+    cdef IolatencyGroup *group
     if n == 0:
         return 0
     if (
         target.shape[0] != n or target.shape[1] != <Py_ssize_t> sim.n_cgroups
-        or requests.shape[0] != n or len(setup.latency_rotates) != n
+        or requests.shape[0] != n or len(setup.iolatency_rotates) != n
     ):
         raise ValueError("setup: tables of latency targets differ in length")
-    sim.latencies = <LatencyDevice *> calloc(n, sizeof(LatencyDevice))
-    sim.latency_at = <LatencyDevice **> calloc(
-        sim.n_devices + 1, sizeof(LatencyDevice *)
+    sim.iolatencies = <IolatencyDevice *> calloc(n, sizeof(IolatencyDevice))
+    sim.iolatency_at = <IolatencyDevice **> calloc(
+        sim.n_devices + 1, sizeof(IolatencyDevice *)
     )
-    if sim.latencies == NULL or sim.latency_at == NULL:
+    if sim.iolatencies == NULL or sim.iolatency_at == NULL:
         raise MemoryError
-    sim.n_latencies = n
+    sim.n_iolatencies = n
     for i in range(n):
-        device = &sim.latencies[i]
-        place_take(sim, <void **> sim.latency_at, place[i], device, "latency targets")
+        device = &sim.iolatencies[i]
+        place_take(sim, <void **> sim.iolatency_at, place[i], device, "latency targets")
         device.place = place[i]
         device.requests = requests[i]
-        device.rotates = setup.latency_rotates[i]
-        device.groups = <LatencyGroup *> calloc(sim.n_cgroups, sizeof(LatencyGroup))
+        device.rotates = setup.iolatency_rotates[i]
+        device.groups = <IolatencyGroup *> calloc(sim.n_cgroups, sizeof(IolatencyGroup))
         if device.groups == NULL:
             raise MemoryError
         for j in range(sim.n_cgroups):

@@ -9,11 +9,11 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from replay.engine.counting.waits cimport wait_add
 from replay.engine.queues.server cimport request_prefetch
 from replay.engine.state.events cimport push
-from replay.engine.state.iomax cimport Limit, LimitDirection, QueueNode
+from replay.engine.state.iomax cimport IomaxGroup, IomaxDirection, QueueNode
 from replay.engine.state.jiffies cimport jiffies_now, share_of, time_of_jiffy
 from replay.engine.state.requests cimport request_at
 from replay.engine.state.sim cimport (
-    EVENT_THROTTLE,
+    EVENT_IOMAX,
     OP_DISCARD,
     OP_READ,
     RESOURCE_THROTTLE,
@@ -51,7 +51,7 @@ cdef inline int64_t size_of(const Request *request) noexcept nogil:
 
 
 cdef inline void slice_look(
-    const Sim *sim, LimitDirection *one, int64_t jiffies
+    const Sim *sim, IomaxDirection *one, int64_t jiffies
 ) noexcept nogil:
     """Work out what a slice allows by now, unless that is known."""
     cdef int64_t slice_jiffies = sim.set.hz // 10
@@ -71,7 +71,7 @@ cdef inline void slice_look(
 
 
 cdef inline int64_t bytes_wait(
-    const Sim *sim, const LimitDirection *one, const Request *request, int64_t jiffies
+    const Sim *sim, const IomaxDirection *one, const Request *request, int64_t jiffies
 ) noexcept nogil:
     """Return the wait that the byte limit demands, in jiffies."""
     cdef int64_t extra
@@ -88,7 +88,7 @@ cdef inline int64_t bytes_wait(
 
 
 cdef inline int64_t ios_of(
-    const LimitDirection *one, const Request *request
+    const IomaxDirection *one, const Request *request
 ) noexcept nogil:
     """Return the I/Os a request counts for."""
     if one.counts_bios and request.next_page == 0:
@@ -97,7 +97,7 @@ cdef inline int64_t ios_of(
 
 
 cdef inline int64_t ios_wait(
-    const Sim *sim, const LimitDirection *one, const Request *request, int64_t jiffies
+    const Sim *sim, const IomaxDirection *one, const Request *request, int64_t jiffies
 ) noexcept nogil:
     """Return the wait that the limit of I/Os demands, in jiffies."""
     cdef int64_t wait
@@ -107,8 +107,8 @@ cdef inline int64_t ios_wait(
     return max(wait, sim.set.hz // one.iops + 1) if sim.set.waits_for_io else wait
 
 
-cdef inline int64_t limit_wait(
-    const Sim *sim, LimitDirection *one, const Request *request, int64_t jiffies
+cdef inline int64_t iomax_wait(
+    const Sim *sim, IomaxDirection *one, const Request *request, int64_t jiffies
 ) noexcept nogil:
     """Return in how many jiffies a bio may go, 0 for now; moves the slice."""
     cdef int64_t wait
@@ -130,16 +130,16 @@ cdef inline int64_t limit_wait(
     return wait
 
 
-cdef inline void limit_charge(
-    LimitDirection *one, const Request *request
+cdef inline void iomax_charge(
+    IomaxDirection *one, const Request *request
 ) noexcept nogil:
     """Count a bio that goes."""
     one.bytes += size_of(request)
     one.ios += ios_of(one, request)
 
 
-cdef inline void limit_trim(
-    const Sim *sim, LimitDirection *one, int64_t jiffies
+cdef inline void iomax_trim(
+    const Sim *sim, IomaxDirection *one, int64_t jiffies
 ) noexcept nogil:
     """Forget whole slices that are over, and what was allowed in them."""
     cdef int64_t over, bytes_trim = 0, ios_trim = 0
@@ -162,7 +162,7 @@ cdef inline void limit_trim(
 
 
 cdef inline void node_append(
-    Sim *sim, LimitDirection *one, uint32_t node_index, uint32_t slot
+    Sim *sim, IomaxDirection *one, uint32_t node_index, uint32_t slot
 ) noexcept nogil:
     """Append a bio to the queue of its source; a queue that was empty is the last."""
     cdef QueueNode *node = &sim.queue_nodes[node_index]
@@ -180,7 +180,7 @@ cdef inline void node_append(
     node.tail = slot
 
 
-cdef inline uint32_t node_pop(Sim *sim, LimitDirection *one) noexcept nogil:
+cdef inline uint32_t node_pop(Sim *sim, IomaxDirection *one) noexcept nogil:
     """Take the bio whose turn it is; its source goes to the end."""
     cdef uint32_t index = one.first
     cdef QueueNode *node = &sim.queue_nodes[index]
@@ -207,12 +207,12 @@ cdef inline uint32_t node_of(int32_t limit, int rw, bint on_parent) noexcept nog
     return <uint32_t> (limit * 4 + rw * 2 + on_parent + 1)
 
 
-cdef inline void limit_update(
+cdef inline void iomax_update(
     Sim *sim, int32_t index, int64_t jiffies, int64_t now
 ) noexcept nogil:
     """Find out when the next of a group's bios may go, and set its timer."""
-    cdef Limit *limit = &sim.limits[index]
-    cdef LimitDirection *one
+    cdef IomaxGroup *limit = &sim.iomax[index]
+    cdef IomaxDirection *one
     cdef int64_t wait, at
     cdef int rw
     limit.dispatch_at = -1
@@ -221,17 +221,17 @@ cdef inline void limit_update(
         one = &limit.directions[rw]
         if one.first == 0:
             continue
-        wait = limit_wait(
+        wait = iomax_wait(
             sim, one, request_at(sim, sim.queue_nodes[one.first].head), jiffies
         )
         if limit.dispatch_at < 0 or jiffies + wait < limit.dispatch_at:
             limit.dispatch_at = jiffies + wait
     if limit.dispatch_at >= 0:
         at = max(now, time_of_jiffy(sim, limit.dispatch_at))
-        push(sim, at, EVENT_THROTTLE, index, limit.version)
+        push(sim, at, EVENT_IOMAX, index, limit.version)
 
 
-cdef inline bint throttle_enter(
+cdef inline bint iomax_enter(
     Sim *sim, uint32_t slot, int32_t index, int64_t now
 ) noexcept nogil:
     """Pass a bio through the limits from one up, or queue it; tell which."""
@@ -239,19 +239,19 @@ cdef inline bint throttle_enter(
     cdef int64_t jiffies
     cdef int rw = direction_of(request)
     cdef int32_t below = -1
-    cdef LimitDirection *one
+    cdef IomaxDirection *one
     cdef bint was_empty
     if index < 0:
         return True
     jiffies = jiffies_now(sim, now)
     while index >= 0:
-        one = &sim.limits[index].directions[rw]
-        if one.first != 0 or limit_wait(sim, one, request, jiffies) > 0:
+        one = &sim.iomax[index].directions[rw]
+        if one.first != 0 or iomax_wait(sim, one, request, jiffies) > 0:
             if sim.set.meta_debt and one.counts_bios and request.is_meta:
                 # it passes, and what comes later pays
-                limit_charge(one, request)
+                iomax_charge(one, request)
                 below = index
-                index = sim.limits[index].parent
+                index = sim.iomax[index].parent
                 continue
             was_empty = one.first == 0
             request.throttled_from_ns = now
@@ -260,12 +260,12 @@ cdef inline bint throttle_enter(
             else:
                 node_append(sim, one, node_of(below, rw, True), slot)
             if was_empty:
-                limit_update(sim, index, jiffies, now)
+                iomax_update(sim, index, jiffies, now)
             return False
-        limit_charge(one, request)
-        limit_trim(sim, one, jiffies)
+        iomax_charge(one, request)
+        iomax_trim(sim, one, jiffies)
         below = index
-        index = sim.limits[index].parent
+        index = sim.iomax[index].parent
     return True
 
 
@@ -273,9 +273,9 @@ cdef inline void pass_on(
     Sim *sim, int32_t index, int rw, int64_t jiffies, int64_t now
 ) noexcept nogil:
     """Let one bio go to the group above, or out to the list of those that passed."""
-    cdef Limit *limit = &sim.limits[index]
-    cdef LimitDirection *one = &limit.directions[rw]
-    cdef LimitDirection *above
+    cdef IomaxGroup *limit = &sim.iomax[index]
+    cdef IomaxDirection *one = &limit.directions[rw]
+    cdef IomaxDirection *above
     cdef uint32_t slot = node_pop(sim, one)
     cdef Request *request = request_at(sim, slot)
     cdef bint was_empty
@@ -288,7 +288,7 @@ cdef inline void pass_on(
         1,
     )
     request.throttled_from_ns = now
-    limit_charge(one, request)
+    iomax_charge(one, request)
     if limit.parent < 0:
         request.next = 0
         if sim.passed_last != 0:
@@ -297,7 +297,7 @@ cdef inline void pass_on(
             sim.passed_first = slot
         sim.passed_last = slot
     else:
-        above = &sim.limits[limit.parent].directions[rw]
+        above = &sim.iomax[limit.parent].directions[rw]
         was_empty = above.first == 0
         node_append(sim, above, node_of(index, rw, True), slot)
         if not above.start <= jiffies <= above.end:
@@ -306,23 +306,23 @@ cdef inline void pass_on(
             above.start = max(above.start, one.start)
             above.end = jiffies + sim.set.hz // 10
         if was_empty:
-            limit_update(sim, limit.parent, jiffies, now)
-    limit_trim(sim, one, jiffies)
+            iomax_update(sim, limit.parent, jiffies, now)
+    iomax_trim(sim, one, jiffies)
 
 
-cdef inline void throttle_dispatch(Sim *sim, int32_t index, int64_t now) noexcept nogil:
+cdef inline void iomax_dispatch(Sim *sim, int32_t index, int64_t now) noexcept nogil:
     """Let a group's bios go that may, and those of the groups above."""
     cdef int64_t jiffies = jiffies_now(sim, now)
-    cdef Limit *limit
-    cdef LimitDirection *one
+    cdef IomaxGroup *limit
+    cdef IomaxDirection *one
     cdef int rw, left
     while index >= 0:
-        limit = &sim.limits[index]
+        limit = &sim.iomax[index]
         while 0 <= limit.dispatch_at <= jiffies:
             for rw in range(2):
                 one = &limit.directions[rw]
                 left = TURN_WRITES if rw else TURN_READS
-                while left > 0 and one.first != 0 and limit_wait(
+                while left > 0 and one.first != 0 and iomax_wait(
                     sim,
                     one,
                     request_at(sim, sim.queue_nodes[one.first].head),
@@ -330,5 +330,5 @@ cdef inline void throttle_dispatch(Sim *sim, int32_t index, int64_t now) noexcep
                 ) == 0:
                     pass_on(sim, index, rw, jiffies, now)
                     left -= 1
-            limit_update(sim, index, jiffies, now)
+            iomax_update(sim, index, jiffies, now)
         index = limit.parent

@@ -7,7 +7,7 @@ v6.1.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
-from replay.engine.controllers.iomax cimport direction_of, throttle_enter
+from replay.engine.controllers.iomax cimport direction_of, iomax_enter
 from replay.engine.state.requests cimport request_at
 from replay.engine.state.sim cimport Request, Sim
 from replay.engine.state.split_counts cimport extra_ios
@@ -16,9 +16,9 @@ from replay.engine.state.split_counts cimport extra_ios
 cdef inline bint limits_ios(const Sim *sim, int32_t index, int rw) noexcept nogil:
     """Tell whether any limit from one up is of I/Os."""
     while index >= 0:
-        if sim.limits[index].directions[rw].iops >= 0:
+        if sim.iomax[index].directions[rw].iops >= 0:
             return True
-        index = sim.limits[index].parent
+        index = sim.iomax[index].parent
     return False
 
 
@@ -38,5 +38,5 @@ cdef inline bint rest_passes(
             or not limits_ios(sim, index, direction_of(request))
         ):
             return True
-        if not throttle_enter(sim, slot, index, now):
+        if not iomax_enter(sim, slot, index, now):
             return False

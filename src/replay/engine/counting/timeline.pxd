@@ -94,7 +94,7 @@ cdef inline int64_t stage_sum(
     return histogram_at(&sim.histograms, block.stages[stage]).sum_ns
 
 
-cdef inline void look_at_latency(Sim *sim) noexcept nogil:
+cdef inline void look_at_iolatency(Sim *sim) noexcept nogil:
     """Add up what issuers waited, by stage, over devices and operations."""
     cdef const Account *account
     cdef const LatencyBlock *block
@@ -201,7 +201,7 @@ cdef inline void timeline_cut(Sim *sim, int64_t now) noexcept nogil:
     samples_fold(sim)
     waits_fold(sim)
     memset(timeline.now, 0, <size_t> sim.n_cgroups * N_CELLS * sizeof(int64_t))
-    look_at_latency(sim)
+    look_at_iolatency(sim)
     look_at_charges(sim)
     look_at_memory(sim)
     timeline_emit(sim)

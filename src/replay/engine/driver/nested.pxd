@@ -10,7 +10,7 @@ from replay.engine.counting.charges cimport account_of
 from replay.engine.state.events cimport push
 from replay.engine.state.iocost cimport ABOVE, BELOW
 from replay.engine.state.nested cimport Outer
-from replay.engine.state.requests cimport limits_of, request_at
+from replay.engine.state.requests cimport controls_of, request_at
 from replay.engine.state.sim cimport (
     EVENT_ARRIVE,
     OP_FLUSH,
@@ -83,11 +83,11 @@ cdef inline void descend(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     request.start_ns = -1
     request.worker = 0
     request.next_page = 0
-    if sim.set.issue_limits:
+    if sim.set.issue_controllers:
         outer.cost[ABOVE] = request.cost[ABOVE]
         outer.cost[BELOW] = request.cost[BELOW]
         request.cost[ABOVE] = request.cost[BELOW] = 0
-        outer.limits = limits_of(sim, slot)[0]
+        outer.limits = controls_of(sim, slot)[0]
     push(sim, now, EVENT_ARRIVE, request.row, slot)
 
 
@@ -113,7 +113,7 @@ cdef inline void surface(Sim *sim, uint32_t slot) noexcept nogil:
     request.worker = outer.worker
     request.device = outer.device
     request.is_meta = outer.is_meta
-    if sim.set.issue_limits:
+    if sim.set.issue_controllers:
         request.cost[ABOVE] = outer.cost[ABOVE]
         request.cost[BELOW] = outer.cost[BELOW]
-        limits_of(sim, slot)[0] = outer.limits
+        controls_of(sim, slot)[0] = outer.limits

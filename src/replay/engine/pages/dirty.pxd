@@ -27,7 +27,7 @@ cdef inline int dirty_load(Sim *sim, object setup) except -1:
     sim.set.dirty.background_bytes = setup.dirty_background_bytes
     sim.set.dirty.background_share = setup.dirty_background_ratio * PAGE_BYTES // 100
     sim.set.dirty.limit_bytes = setup.dirty_bytes
-    sim.set.dirty.limit_share = setup.dirty_ratio * PAGE_BYTES // 100
+    sim.set.dirty.iomax_share = setup.dirty_ratio * PAGE_BYTES // 100
     sim.set.dirty.expire_ns = setup.dirty_expire_ns
     sim.set.dirty.interval_ns = setup.dirty_writeback_ns
     sim.set.dirty.balanced = setup.dirty_background_bytes > 0 or (
@@ -83,7 +83,7 @@ cdef inline int64_t global_background(const Sim *sim) noexcept nogil:
     if sim.set.dirty.limit_bytes > 0:
         limit = (sim.set.dirty.limit_bytes - 1) // PAGE_BYTES + 1
     elif available != UNKNOWN:
-        limit = sim.set.dirty.limit_share * available >> PAGE_SHIFT
+        limit = sim.set.dirty.iomax_share * available >> PAGE_SHIFT
     return UNKNOWN if background == UNKNOWN else below_limit(background, limit)
 
 
@@ -106,7 +106,7 @@ cdef inline int64_t own_background(const Sim *sim, uint32_t cgroup) noexcept nog
         sim.set.dirty.background_share, sim.set.dirty.background_bytes, available
     )
     cdef int64_t limit = share_of_machine(
-        sim.set.dirty.limit_share, sim.set.dirty.limit_bytes, available
+        sim.set.dirty.iomax_share, sim.set.dirty.limit_bytes, available
     )
     cdef int64_t file_pages = lists.inactive.total + lists.active.total
     cdef int64_t headroom = UNKNOWN

@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine.charging.tmpfs cimport memory_touch
 from replay.engine.controllers.backcharge cimport stream_delay
-from replay.engine.controllers.iocost cimport cost_begin, cost_done
+from replay.engine.controllers.iocost cimport iocost_begin, iocost_done
 from replay.engine.counting.charges cimport (
     account_of,
     count_completed,
@@ -35,7 +35,7 @@ from replay.engine.queues.shared_lock cimport (
     shared_freeze,
     shared_thaw,
 )
-from replay.engine.run.limit_events cimport limit_event
+from replay.engine.run.controller_events cimport controller_event
 from replay.engine.run.stages cimport (
     arrive,
     device_leave,
@@ -63,12 +63,12 @@ from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport (
     EVENT_ARRIVE,
     EVENT_COMPLETE,
-    EVENT_LATENCY,
+    EVENT_IOLATENCY,
     EVENT_LOCK,
     EVENT_MEMORY,
     EVENT_PERIOD,
     EVENT_RELEASE,
-    EVENT_THROTTLE,
+    EVENT_IOMAX,
     EVENT_TIMER,
     FLAG_META,
     NO_TASK,
@@ -92,8 +92,8 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     cdef uint32_t issuer = request.issuer
     cdef uint32_t worker_index = request.worker
     cdef uint32_t successor
-    if sim.set.issue_limits:
-        cost_done(sim, slot, now)
+    if sim.set.issue_controllers:
+        iocost_done(sim, slot, now)
     if sim.set.device_on and not is_outer(sim, request):
         successor = device_leave(sim, device, issuer, now)
         if successor != 0:
@@ -265,8 +265,8 @@ cdef inline void queue_row(
         sim.counts.requests += 1
         if sim.set.wants_meta:
             request.is_meta = columns.flags[i] & FLAG_META != 0
-            if sim.set.issue_limits:
-                cost_begin(sim, slot)
+            if sim.set.issue_controllers:
+                iocost_begin(sim, slot)
         if stream >= 0 and not sim.set.by_queue and 0 <= queue_ns < issue_ns:
             push(sim, now + (issue_ns - queue_ns), EVENT_ARRIVE, request.row, slot)
         else:
@@ -309,15 +309,15 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
             when_ns = sim.devices[sequence].timer_ns
             push(sim, when_ns, EVENT_TIMER, <int64_t> sequence, 0)
         return
-    sim.pending -= kind != EVENT_PERIOD and kind != EVENT_LATENCY
+    sim.pending -= kind != EVENT_PERIOD and kind != EVENT_IOLATENCY
     if kind == EVENT_COMPLETE:
         complete(sim, event.payload, event.when_ns)
     elif kind == EVENT_MEMORY:
         wake(sim, event.payload, event.when_ns)
     elif kind == EVENT_LOCK:
         lock_event(sim, <uint32_t> sequence, event.when_ns)
-    elif EVENT_THROTTLE <= kind <= EVENT_LATENCY:
-        limit_event(sim, kind, sequence, event.payload, event.when_ns)
+    elif EVENT_IOMAX <= kind <= EVENT_IOLATENCY:
+        controller_event(sim, kind, sequence, event.payload, event.when_ns)
     elif kind == EVENT_ARRIVE:
         arrive(sim, event.payload, event.when_ns)
     else:

@@ -4,8 +4,8 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from replay.engine.controllers.bfq_open cimport bfq_close
-from replay.engine.controllers.iocost_open cimport costs_close
-from replay.engine.controllers.iolatency_open cimport latencies_close
+from replay.engine.controllers.iocost_open cimport iocost_close
+from replay.engine.controllers.iolatency_open cimport iolatency_close
 from replay.engine.counting.latencies cimport MIN_SAMPLES
 from replay.engine.counting.timeline cimport timeline_close
 from replay.engine.counting.waits cimport waits_open
@@ -16,7 +16,7 @@ from replay.engine.queues.shared_lock cimport shared_close, shared_open
 from replay.engine.shortcuts.bulk cimport alone_close
 from replay.engine.state.counts cimport Failure, Kill
 from replay.engine.state.failed cimport out_of_memory
-from replay.engine.state.iocost cimport RequestLimits
+from replay.engine.state.iocost cimport RequestControls
 from replay.engine.state.lean cimport lean_close
 from replay.engine.state.nested cimport Outer
 from replay.engine.state.pages cimport Links, PageLists
@@ -121,7 +121,7 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     arena_open(&sim.failures, sizeof(Failure))
     arena_open(&sim.kills, sizeof(Kill))
     arena_open(&sim.done, sizeof(Done))
-    arena_open(&sim.request_limits, sizeof(RequestLimits))
+    arena_open(&sim.request_controls, sizeof(RequestControls))
     keymap_open(&sim.wait_map, 64)
     keymap_open(&sim.account_map, 64)
     keymap_open(&sim.charge_map, 64)
@@ -162,14 +162,14 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
             keymap_close(&sim.devices[i].by_blkcg)
             keymap_close(&sim.devices[i].by_thread)
             file_close(&sim.devices[i].file)
-    if sim.limit_of != NULL:
+    if sim.iomax_of != NULL:
         for i in range(sim.n_devices + 1):
-            free(sim.limit_of[i])
-    free(sim.limit_of)
+            free(sim.iomax_of[i])
+    free(sim.iomax_of)
     bfq_close(sim)
-    costs_close(sim)
-    latencies_close(sim)
-    free(sim.limits)
+    iocost_close(sim)
+    iolatency_close(sim)
+    free(sim.iomax)
     free(sim.queue_nodes)
     free(sim.devices)
     free(sim.groups)
@@ -196,7 +196,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.failures)
     arena_close(&sim.kills)
     arena_close(&sim.done)
-    arena_close(&sim.request_limits)
+    arena_close(&sim.request_controls)
     timeline_close(sim)
     lean_close(&sim.lean)
     keymap_close(&sim.wait_map)

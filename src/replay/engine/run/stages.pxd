@@ -4,9 +4,9 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from replay.engine.controllers.backcharge cimport backcharge
 from replay.engine.controllers.bfq cimport bfq_enter, bfq_leave
-from replay.engine.controllers.iocost cimport bio_cgroup, cost_device, cost_enter
-from replay.engine.controllers.iolatency cimport latency_climb, latency_device
-from replay.engine.controllers.iomax cimport throttle_enter
+from replay.engine.controllers.iocost cimport bio_cgroup, iocost_device, iocost_enter
+from replay.engine.controllers.iolatency cimport iolatency_climb, iolatency_device
+from replay.engine.controllers.iomax cimport iomax_enter
 from replay.engine.controllers.splits cimport rest_passes
 from replay.engine.counting.charges cimport count_charged, count_completed
 from replay.engine.driver.nested cimport descend, goes_down, is_inside
@@ -17,10 +17,10 @@ from replay.engine.queues.server cimport server_enter, server_leave
 from replay.engine.queues.shared_lock cimport shared_enter, shared_next_finish
 from replay.engine.shortcuts.bulk cimport alone_ready
 from replay.engine.state.events cimport max_event_ns, push
-from replay.engine.state.iocost cimport RequestLimits
-from replay.engine.state.iolatency cimport LatencyDevice
+from replay.engine.state.iocost cimport RequestControls
+from replay.engine.state.iolatency cimport IolatencyDevice
 from replay.engine.state.queues cimport SharedLock
-from replay.engine.state.requests cimport limits_of, request_at
+from replay.engine.state.requests cimport controls_of, request_at
 from replay.engine.state.sim cimport (
     EVENT_COMPLETE,
     EVENT_LOCK,
@@ -171,9 +171,9 @@ cdef inline void start(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
             serve(sim, slot, now)
             slot = next_command(sim, worker_index, issuer, now)
             continue
-        index = limit_below(sim, request.io_payer)
+        index = iomax_below(sim, request.io_payer)
         if index < 0 or (
-            throttle_enter(sim, slot, index, now) and rest_passes(sim, slot, index, now)
+            iomax_enter(sim, slot, index, now) and rest_passes(sim, slot, index, now)
         ):
             if issues_below(sim, slot, not sim.set.pass_through, now):
                 serve(sim, slot, now)
@@ -186,15 +186,15 @@ cdef inline bint issues(
     Sim *sim, uint32_t slot, int place, uint32_t cgroup, bint is_bio, int64_t now
 ) noexcept nogil:
     """Have the budget to issue, and a place in flight, or wait; tell which."""
-    cdef RequestLimits *limits
-    cdef LatencyDevice *device = latency_device(sim, place)
-    if sim.n_latencies > 0:
-        limits = limits_of(sim, slot)
-        limits.issued_ns[place < 0] = now
-        limits.waits_at = -1
-    if not cost_enter(sim, cost_device(sim, place), slot, cgroup, is_bio, now):
+    cdef RequestControls *controls
+    cdef IolatencyDevice *device = iolatency_device(sim, place)
+    if sim.n_iolatencies > 0:
+        controls = controls_of(sim, slot)
+        controls.issued_ns[place < 0] = now
+        controls.waits_at = -1
+    if not iocost_enter(sim, iocost_device(sim, place), slot, cgroup, is_bio, now):
         return False
-    return device == NULL or latency_climb(
+    return device == NULL or iolatency_climb(
         sim, device, slot, <int32_t> cgroup, is_bio, now
     )
 
@@ -208,7 +208,7 @@ cdef inline bint issues_below(
     policy `pass-through` there is none.
     """
     cdef Request *request
-    if not sim.set.issue_limits:
+    if not sim.set.issue_controllers:
         return True
     request = request_at(sim, slot)
     request.holds_worker = holds_worker
@@ -220,7 +220,7 @@ cdef inline bint issues_below(
 cdef inline bint issues_above(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Issue on the traced device, or wait for budget or a place; tell which."""
     cdef const Request *request
-    if not sim.set.issue_limits:
+    if not sim.set.issue_controllers:
         return True
     request = request_at(sim, slot)
     return issues(sim, slot, request.device, bio_cgroup(sim, request), True, now)
@@ -245,19 +245,19 @@ cdef inline void dispatch(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     start(sim, slot, now)
 
 
-cdef inline int32_t limit_below(const Sim *sim, uint32_t cgroup) noexcept nogil:
+cdef inline int32_t iomax_below(const Sim *sim, uint32_t cgroup) noexcept nogil:
     """Return the nearest limit of a cgroup on the device below, -1 for none."""
-    return -1 if sim.limit_of[0] == NULL else sim.limit_of[0][cgroup]
+    return -1 if sim.iomax_of[0] == NULL else sim.iomax_of[0][cgroup]
 
 
-cdef inline int32_t limit_above(const Sim *sim, const Request *request) noexcept nogil:
+cdef inline int32_t iomax_above(const Sim *sim, const Request *request) noexcept nogil:
     """Return the nearest limit of an issuer on the traced device, -1 for none."""
-    cdef const int32_t *limits = sim.limit_of[request.device + 1]
-    if limits == NULL:
+    cdef const int32_t *groups = sim.iomax_of[request.device + 1]
+    if groups == NULL:
         return -1
     if request.op == OP_FLUSH and not sim.set.pass_through:
-        return limits[0]    # it has no bio and so no cgroup
-    return limits[sim.blkcg[request.issuer]]
+        return groups[0]    # it has no bio and so no cgroup
+    return groups[sim.blkcg[request.issuer]]
 
 
 cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
@@ -265,7 +265,7 @@ cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     cdef Request *request = request_at(sim, slot)
     request.arrival_ns = now
     if (sim.set.by_queue or is_inside(sim, slot)) and not (
-        throttle_enter(sim, slot, limit_above(sim, request), now)
+        iomax_enter(sim, slot, iomax_above(sim, request), now)
         and issues_above(sim, slot, now)
     ):
         return

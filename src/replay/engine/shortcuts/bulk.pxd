@@ -79,7 +79,7 @@ cdef inline bint alone_open(Sim *sim) noexcept nogil:
         sim.set.ends_alone
         and sim.set.policy <= POLICY_PER_CGROUP
         and not sim.set.limits_active
-        and sim.limit_of[0] == NULL
+        and sim.iomax_of[0] == NULL
         and sim.account_table != NULL
     )
     return not sim.set.in_bulk or log_open(

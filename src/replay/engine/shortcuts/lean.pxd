@@ -87,8 +87,8 @@ cdef inline bint lean_fits(const Sim *sim, setup) except -1:
         and not sim.set.lock_on
         and not sim.set.device_on
         and not sim.set.cache_on
-        and not sim.set.issue_limits
-        and len(setup.throttle_cgroup) == 0
+        and not sim.set.issue_controllers
+        and len(setup.iomax_cgroup) == 0
         and sim.n_tasks == 0
         and not (
             sim.set.pages_on

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from replay.engine.state.sim cimport (
-    EVENT_LATENCY,
+    EVENT_IOLATENCY,
     EVENT_PERIOD,
     EVENT_TIMER,
     SIM_END_RANGE,
@@ -41,7 +41,7 @@ cdef inline void push(
     event.when_ns = when_ns
     event.rank = kind << RANK_KIND_SHIFT | <uint64_t> sequence
     event.payload = payload
-    if kind == EVENT_TIMER or kind == EVENT_PERIOD or kind == EVENT_LATENCY:
+    if kind == EVENT_TIMER or kind == EVENT_PERIOD or kind == EVENT_IOLATENCY:
         heap_push_far(&sim.heap, event)
         return
     heap_push(&sim.heap, event)

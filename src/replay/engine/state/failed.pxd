@@ -45,7 +45,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         or sim.failure_map.failed
         or sim.kills.failed
         or sim.done.failed
-        or sim.request_limits.failed
+        or sim.request_controls.failed
         or sim.links.failed
         or sim.timeline.rows.failed
         or lean_failed(&sim.lean)

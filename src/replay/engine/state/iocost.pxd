@@ -1,7 +1,7 @@
 """``io.weight``: a device with a cost model, its groups, and the arithmetic of both.
 
-    CostDevice
-     ├─ groups    one for each cgroup, by its dense id               CostGroup
+    IocostDevice
+     ├─ groups    one for each cgroup, by its dense id               IocostGroup
      └─ active    the groups that have a share now, the last made so first
 
 Virtual time runs at 2**37 a second and wraps; only differences are looked at.
@@ -52,13 +52,13 @@ cdef enum:
     ABOVE = 0               # positions in Request.cost
     BELOW = 1
 
-cdef struct CostNow:
+cdef struct IocostNow:
     # a time as the controller sees it
     int64_t ns
     int64_t us
     uint64_t v
 
-cdef struct CostGroup:
+cdef struct IocostGroup:
     # a cgroup on a device with a cost model; times in us unless they say otherwise
     uint64_t vtime
     uint64_t done_vtime
@@ -109,8 +109,8 @@ cdef struct CostGroup:
     int64_t indebt_since
     int64_t indelay_since
 
-cdef struct CostDevice:
-    CostGroup *groups
+cdef struct IocostDevice:
+    IocostGroup *groups
     int32_t place           # position in Sim.devices, -1 for the one below
     int64_t max_bytes       # beyond which it takes a request in parts
     uint32_t first_active
@@ -142,12 +142,12 @@ cdef struct CostDevice:
     int64_t forgive_rest
     int64_t forgive_usage
 
-cdef struct RequestLimits:
+cdef struct RequestControls:
     # with io.latency alone; above and below
     int64_t issued_ns[2]    # when it came to it
     int32_t waits_at        # cgroup where it waits for a place in flight, -1: for budget
 
-cdef struct CostRow:
+cdef struct IocostRow:
     # what io.stat shows
     uint32_t cgroup
     int32_t device
@@ -157,8 +157,8 @@ cdef struct CostRow:
     int64_t indelay
 
 
-cdef inline CostGroup *cost_parent(
-    CostDevice *device, const CostGroup *group
+cdef inline IocostGroup *iocost_parent(
+    IocostDevice *device, const IocostGroup *group
 ) noexcept nogil:
     """Return the group above; the group is not the root."""
     return &device.groups[group.parent]
@@ -169,7 +169,7 @@ cdef inline int64_t ahead_of(uint64_t a, uint64_t b) noexcept nogil:
     return <int64_t> (a - b)
 
 
-cdef inline int64_t cost_of(int64_t absolute, int64_t share) noexcept nogil:
+cdef inline int64_t iocost_of(int64_t absolute, int64_t share) noexcept nogil:
     """Return what a cost of the device is in the time of a group with a share."""
     return mul_div_up(absolute, WHOLE, share)
 

@@ -8,7 +8,7 @@ cdef struct Samples:
     int64_t missed
     int64_t sum_ns
 
-cdef struct LatencyGroup:
+cdef struct IolatencyGroup:
     int64_t target_ns       # 0 = none
     int64_t window_ns
     int64_t window_start
@@ -34,8 +34,8 @@ cdef struct LatencyGroup:
     int64_t last_delay
     int64_t last_use
 
-cdef struct LatencyDevice:
-    LatencyGroup *groups
+cdef struct IolatencyDevice:
+    IolatencyGroup *groups
     int32_t place           # position in Sim.devices, -1 for the one below
     int64_t requests
     bint rotates

@@ -8,7 +8,7 @@ cdef struct QueueNode:
     uint32_t tail
     uint32_t next           # the next source whose turn comes
 
-cdef struct LimitDirection:
+cdef struct IomaxDirection:
     # the slice of a group in one direction; jiffies
     int64_t bps             # -1 = none
     int64_t iops
@@ -29,9 +29,9 @@ cdef struct LimitDirection:
     int64_t over_jiffies    # whole slices since the start
     int64_t next_end
 
-cdef struct Limit:
+cdef struct IomaxGroup:
     # an io.max line: a cgroup and a device
-    LimitDirection directions[2]
+    IomaxDirection directions[2]
     int64_t dispatch_at     # jiffy at which it is looked at again, -1 = nothing waits
     uint32_t cgroup
     uint32_t version

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
-from replay.engine.state.iocost cimport RequestLimits
+from replay.engine.state.iocost cimport RequestControls
 
 cdef struct Outer:
     int64_t arrival_ns
@@ -22,4 +22,4 @@ cdef struct Outer:
     bint is_meta
     bint inside             # the request is on the inner device now
     int64_t cost[2]         # with limits alone
-    RequestLimits limits    # with io.latency alone
+    RequestControls limits    # with io.latency alone

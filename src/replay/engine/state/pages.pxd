@@ -65,7 +65,7 @@ cdef struct DirtySettings:
     int64_t background_bytes
     int64_t background_share    # in 4096ths of what may be dirty
     int64_t limit_bytes
-    int64_t limit_share
+    int64_t iomax_share
     int64_t expire_ns
     int64_t interval_ns         # of the flusher threads, 0: they never wake by time
     bint balanced               # the machine's threshold may be known

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t
 
-from replay.engine.state.iocost cimport RequestLimits
+from replay.engine.state.iocost cimport RequestControls
 from replay.engine.state.sim cimport Request, Sim
 from replay.engine.structures.arena cimport arena_add
 
@@ -21,7 +21,7 @@ cdef inline uint32_t request_new(Sim *sim) noexcept nogil:
     return arena_add(&sim.requests)
 
 
-cdef inline RequestLimits *limits_of(const Sim *sim, uint32_t slot) noexcept nogil:
+cdef inline RequestControls *controls_of(const Sim *sim, uint32_t slot) noexcept nogil:
     """Return what a request's limits know of it; if memory ran out, a scratch."""
-    cdef uint32_t at = slot if slot < sim.request_limits.length else 0
-    return (<RequestLimits *> sim.request_limits.data) + at
+    cdef uint32_t at = slot if slot < sim.request_controls.length else 0
+    return (<RequestControls *> sim.request_controls.data) + at

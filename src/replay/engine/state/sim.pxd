@@ -26,9 +26,9 @@ from libc.stdint cimport (
 from replay.engine.state.bfq cimport BfqDisk
 from replay.engine.state.bulk cimport Alone
 from replay.engine.state.counts cimport Counts
-from replay.engine.state.iocost cimport CostDevice
-from replay.engine.state.iolatency cimport LatencyDevice
-from replay.engine.state.iomax cimport Limit, QueueNode
+from replay.engine.state.iocost cimport IocostDevice
+from replay.engine.state.iolatency cimport IolatencyDevice
+from replay.engine.state.iomax cimport IomaxGroup, QueueNode
 from replay.engine.state.lean cimport Lean
 from replay.engine.state.pages cimport DirtySettings, File, PageLists, Protection
 from replay.engine.state.queues cimport Server, SharedLock, WaitCell
@@ -102,11 +102,11 @@ cdef enum:
     EVENT_COMPLETE = 0
     EVENT_MEMORY = 1
     EVENT_LOCK = 2
-    EVENT_THROTTLE = 3
+    EVENT_IOMAX = 3
     EVENT_WOKEN = 4         # those whom a cost model let go
-    EVENT_COST = 5
+    EVENT_IOCOST = 5
     EVENT_PERIOD = 6
-    EVENT_LATENCY = 7
+    EVENT_IOLATENCY = 7
     EVENT_TIMER = 8
     EVENT_RELEASE = 9
     EVENT_ARRIVE = 10
@@ -340,7 +340,7 @@ cdef struct Settings:
     bint waits_for_io
     bint wants_meta         # what is META may pass a limit and owe
     bint meta_debt          # by io.max too
-    bint issue_limits       # io.weight or io.latency is on
+    bint issue_controllers       # io.weight or io.latency is on
 
 cdef struct Sim:
     Settings set
@@ -370,8 +370,8 @@ cdef struct Sim:
     Arena links
     uint64_t uses
     int64_t written         # pages written back
-    Limit *limits
-    int32_t **limit_of      # by device + 1 (0: the one below), then cgroup; or NULL
+    IomaxGroup *iomax
+    int32_t **iomax_of      # by device + 1 (0: the one below), then cgroup; or NULL
     QueueNode *queue_nodes  # four for each limit, behind an unused one
     int64_t jiffy           # of the last time that was asked for
     int64_t jiffy_from_ns
@@ -379,13 +379,13 @@ cdef struct Sim:
     uint32_t passed_first   # requests that a dispatch let through the last limit
     uint32_t passed_last
     BfqDisk *bfq            # of each device, or NULL: the disk does not run it
-    CostDevice *costs
-    CostDevice **cost_at    # by device + 1 (0: the one below), or NULL
-    uint32_t n_costs
-    LatencyDevice *latencies
-    LatencyDevice **latency_at      # likewise
-    uint32_t n_latencies
-    Arena request_limits     # RequestLimits by the request's slot
+    IocostDevice *iocosts
+    IocostDevice **iocost_at    # by device + 1 (0: the one below), or NULL
+    uint32_t n_iocosts
+    IolatencyDevice *iolatencies
+    IolatencyDevice **iolatency_at      # likewise
+    uint32_t n_iolatencies
+    Arena request_controls     # RequestControls by the request's slot
     uint32_t woken_first    # requests that a cost model let go
     uint32_t woken_last
     Arena outers            # Outer by the request's slot

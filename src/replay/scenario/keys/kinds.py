@@ -428,7 +428,7 @@ INSTANCE: Final = Kind(
 )
 
 
-def _cost_qos(value: object) -> DeviceLines:
+def _iocost_qos(value: object) -> DeviceLines:
     lines: DeviceLines = _IO_COST_QOS.parse(value)
     for device, pairs in lines:
         found = dict(pairs)
@@ -440,7 +440,7 @@ def _cost_qos(value: object) -> DeviceLines:
     return lines
 
 
-IO_COST_QOS: Final = Kind(_IO_COST_QOS.text, _cost_qos, _IO_COST_QOS.show)
+IO_COST_QOS: Final = Kind(_IO_COST_QOS.text, _iocost_qos, _IO_COST_QOS.show)
 
 
 def _weight(most: int) -> Kind:

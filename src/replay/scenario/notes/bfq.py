@@ -5,7 +5,7 @@ from replay.scenario.keys.load import Scenario
 from replay.scenario.setup.bfq import DEFAULT
 
 
-def scheduler_notes(scenario: Scenario) -> list[str]:
+def bfq_notes(scenario: Scenario) -> list[str]:
     """Note what has no effect in this replay.
 
     Parameters

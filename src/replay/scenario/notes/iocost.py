@@ -9,7 +9,7 @@ from replay.scenario.setup.iocost import enabled_devices, root_lines
 from replay.trace.file.schema import device_text
 
 
-def cost_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
+def iocost_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
     """Note what has no effect in this replay, or perhaps too much.
 
     Parameters

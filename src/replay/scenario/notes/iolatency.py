@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from replay.common.text import capped
 from replay.scenario.keys.load import Scenario
 from replay.scenario.notes.effects import cgroup_effect_notes
-from replay.scenario.setup.iolatency import latency_targets
+from replay.scenario.setup.iolatency import iolatency_targets
 
 
-def latency_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
+def iolatency_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
     """Note the targets that have no effect in this replay, or perhaps too much.
 
     Parameters
@@ -22,7 +22,7 @@ def latency_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
     list of str
     """
     lines = [
-        (path, "io.latency", device) for path, device, _ in latency_targets(scenario)
+        (path, "io.latency", device) for path, device, _ in iolatency_targets(scenario)
     ]
     notes = cgroup_effect_notes(scenario, devices, lines)
     return capped(notes, "more io.latency lines have no effect")

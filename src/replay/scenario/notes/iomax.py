@@ -7,7 +7,7 @@ from replay.scenario.notes.effects import cgroup_effect_notes
 from replay.scenario.setup.iomax import iomax_lines
 
 
-def limit_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
+def iomax_notes(scenario: Scenario, devices: Sequence[int]) -> list[str]:
     """Note the limits that have no effect in this replay, or perhaps too much.
 
     Parameters

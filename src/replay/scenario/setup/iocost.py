@@ -34,7 +34,7 @@ SECOND: Final = 1 << 37
 PAGE: Final = 4096
 
 
-def flat_costs(
+def flat_iocost(
     scenario: Scenario, tree: Tree, devices: Sequence[int]
 ) -> dict[str, Any]:
     """Lay out the cost models that are on, and every cgroup's weight there.
@@ -50,7 +50,7 @@ def flat_costs(
     Returns
     -------
     dict of str to ndarray
-        The ``cost_*`` arrays of `replay.engine.setup.Setup`.
+        The ``iocost_*`` arrays of `replay.engine.setup.Setup`.
     """
     places = {
         device: place
@@ -73,10 +73,10 @@ def flat_costs(
             weight[row, tree.index[cgroup.path]] = given.get(device, given[None])
     shape = (len(places), 6)
     return {
-        "cost_device": np.array(list(places.values()), np.int32),
-        "cost_coefficients": np.array(coefficients, np.int64).reshape(shape),
-        "cost_qos": np.array(qos, np.int64).reshape(shape),
-        "cost_weight": weight,
+        "iocost_device": np.array(list(places.values()), np.int32),
+        "iocost_coefficients": np.array(coefficients, np.int64).reshape(shape),
+        "iocost_qos": np.array(qos, np.int64).reshape(shape),
+        "iocost_weight": weight,
     }
 
 

@@ -18,7 +18,7 @@ NS_PER_US: Final = 1000
 LOOP_REQUESTS: Final = 128
 
 
-def flat_latencies(
+def flat_iolatency(
     scenario: Scenario, tree: Tree, devices: Sequence[int]
 ) -> dict[str, Any]:
     """Lay out the targets of the devices that are replayed and of the one below.
@@ -34,9 +34,9 @@ def flat_latencies(
     Returns
     -------
     dict of str to ndarray
-        The ``latency_*`` arrays of `replay.engine.setup.Setup`.
+        The ``iolatency_*`` arrays of `replay.engine.setup.Setup`.
     """
-    targets = latency_targets(scenario)
+    targets = iolatency_targets(scenario)
     found = {
         device: place
         for device in sorted({device for _, device, _ in targets})
@@ -53,14 +53,14 @@ def flat_latencies(
     ]
     rotates = scenario.backing.cost_profile == "hdd"
     return {
-        "latency_device": np.array(list(found.values()), np.int32),
-        "latency_target": target,
-        "latency_requests": np.array(requests, np.int64),
-        "latency_rotates": np.full(len(found), rotates),
+        "iolatency_device": np.array(list(found.values()), np.int32),
+        "iolatency_target": target,
+        "iolatency_requests": np.array(requests, np.int64),
+        "iolatency_rotates": np.full(len(found), rotates),
     }
 
 
-def latency_targets(scenario: Scenario) -> list[tuple[str, int, int]]:
+def iolatency_targets(scenario: Scenario) -> list[tuple[str, int, int]]:
     """Return path, device and target (us) of every line that sets one."""
     return [
         (cgroup.path, device, int(text))

@@ -15,16 +15,16 @@ ALL_AS_ONE: Final = 0
 
 #: Names in an ``io.max`` line, and the column each belongs to.
 RATES: Final = {
-    "rbps": "throttle_rbps",
-    "wbps": "throttle_wbps",
-    "riops": "throttle_riops",
-    "wiops": "throttle_wiops",
+    "rbps": "iomax_rbps",
+    "wbps": "iomax_wbps",
+    "riops": "iomax_riops",
+    "wiops": "iomax_wiops",
 }
 #: Larger rates than a device can have are none; it bounds the engine's products.
 LARGEST_RATE: Final = 1 << 50
 
 
-def flat_limits(
+def flat_iomax(
     scenario: Scenario, tree: Tree, devices: Sequence[int]
 ) -> dict[str, Any]:
     """Lay out the limits of the devices that are replayed and of the one below.
@@ -40,7 +40,7 @@ def flat_limits(
     Returns
     -------
     dict of str to ndarray
-        The ``throttle_*`` arrays of `replay.engine.setup.Setup`.
+        The ``iomax_*`` arrays of `replay.engine.setup.Setup`.
     """
     columns: dict[str, list[int]] = {name: [] for name in RATES.values()}
     cgroup: list[int] = []
@@ -56,8 +56,8 @@ def flat_limits(
             rate = NO_LIMIT if text == "max" else int(text)
             columns[column].append(NO_LIMIT if rate > LARGEST_RATE else rate)
     return {
-        "throttle_cgroup": np.array(cgroup, np.uint32),
-        "throttle_device": np.array(place, np.int32),
+        "iomax_cgroup": np.array(cgroup, np.uint32),
+        "iomax_device": np.array(place, np.int32),
         **{name: np.array(values, np.int64) for name, values in columns.items()},
     }
 

@@ -31,9 +31,9 @@ from replay.scenario.keys.policies import (
 )
 from replay.scenario.keys.sizes import limit_pages, whole_pages
 from replay.scenario.setup.bfq import bfq_weights
-from replay.scenario.setup.iocost import enabled_devices, flat_costs
-from replay.scenario.setup.iolatency import flat_latencies
-from replay.scenario.setup.iomax import flat_limits
+from replay.scenario.setup.iocost import enabled_devices, flat_iocost
+from replay.scenario.setup.iolatency import flat_iolatency
+from replay.scenario.setup.iomax import flat_iomax
 from replay.trace.file.processes import ProcessTable, is_kernel_thread
 
 #: Requests that a loop device's tag set holds.
@@ -209,12 +209,12 @@ def make_setup(
         # a quota's EDQUOT is EIO to the writer, whatever the kernel
         enospc_errno=ENOSPC if true_errno and not by_quota else EIO,
         short_writes=true_errno and driver.errors == "kernel",
-        **flat_limits(scenario, tree, devices),
-        **flat_costs(scenario, tree, devices),
-        **flat_latencies(scenario, tree, devices),
+        **flat_iomax(scenario, tree, devices),
+        **flat_iocost(scenario, tree, devices),
+        **flat_iolatency(scenario, tree, devices),
         bfq_weight=bfq_weights(scenario, tree),
-        throttle_waits_for_io=driver.kernel >= (6, 12, 0),
-        throttle_meta_debt=driver.kernel >= (6, 12, 0),
+        iomax_waits_for_io=driver.kernel >= (6, 12, 0),
+        iomax_meta_debt=driver.kernel >= (6, 12, 0),
         boot_ns=start_ns % NS_PER_S,
         service=ServiceModel[service.model.upper()],
         read_base_ns=service.read.base_ns,

@@ -9,7 +9,7 @@ adjust_inuse_and_calc_cost(), calc_vtime_cost_builtin(), ioc_rqos_done(),
 ioc_rqos_done_bio().
 
 **Debt**, for what must not wait (policy ``backcharge``, META and SWAP bios):
-`Costs.owe` lets the I/O go at once and adds its cost to the issuer's debt. It returns
+`Iocost.owe` lets the I/O go at once and adds its cost to the issuer's debt. It returns
 for how many ns the issuer's tasks are delayed when they next come from the kernel (0
 for not at all); the caller delays their next arrivals. While a group owes, its requests
 wait and its share is lent to the others; debt is paid once a period.
@@ -28,11 +28,11 @@ from replay.engine.reference.controllers.iocost_wait import (
 )
 from replay.engine.reference.controllers.iocost_weights import (
     WHOLE,
-    CostDevice,
-    CostGroup,
+    IocostDevice,
+    IocostGroup,
     Now,
     change_weights,
-    cost_of,
+    iocost_of,
     refresh_shares,
 )
 from replay.engine.reference.state.requests import Request
@@ -49,16 +49,16 @@ SEEK_PAGES = 4096
 STEP_PERCENT = 25
 
 
-class Costs:
+class Iocost:
     """All devices with a cost model."""
 
     def __init__(self, setup: Setup, woken: list[Request]) -> None:
         self.setup = setup
-        self.devices: dict[int, CostDevice] = {}
+        self.devices: dict[int, IocostDevice] = {}
         #: Periods that begin, with their end: for the loop to take.
-        self.started: list[tuple[CostDevice, int]] = []
+        self.started: list[tuple[IocostDevice, int]] = []
         self.delay_ns = 0
-        for i, place in enumerate(setup.cost_device.tolist()):
+        for i, place in enumerate(setup.iocost_device.tolist()):
             self.devices[place] = make_device(setup, i, place)
             self.devices[place].woken = woken
 
@@ -83,7 +83,7 @@ class Costs:
             return True
         group.cursor = end_sector(request)
         cost = raise_inuse(device, group, absolute, now)
-        request.cost_at = ABOVE if place != BACKING_DEVICE else BELOW
+        request.iocost_at = ABOVE if place != BACKING_DEVICE else BELOW
         if not group.waiting and not group.debt and group.vtime + cost <= now.v:
             commit(group, request, absolute, cost)
             return True
@@ -92,7 +92,7 @@ class Costs:
             return True
         if not group.debt and group.inuse != group.active:
             change_weights(device, group, group.active, group.active, now, True)
-        request.cost[request.cost_at] = absolute
+        request.cost[request.iocost_at] = absolute
         request.throttled_from_ns = now_ns
         group.waiting.append(request)
         kick(device, group, now)
@@ -119,7 +119,7 @@ class Costs:
         group.cursor = end_sector(request)
         return owe(device, group, absolute, now)
 
-    def activate(self, device: CostDevice, group: CostGroup, now: Now) -> bool:
+    def activate(self, device: IocostDevice, group: IocostGroup, now: Now) -> bool:
         """Give a group that was idle half a period's budget; tell if it may have one.
 
         Above and below an active group nobody has a share: they issue as the root.
@@ -147,7 +147,7 @@ class Costs:
             self.started.append((device, start_period(device, now)))
         return True
 
-    def touch(self, device: CostDevice, now_ns: int) -> Now:
+    def touch(self, device: IocostDevice, now_ns: int) -> Now:
         """Return the time; where no period runs though some are active, begin one."""
         now = device.now(now_ns)
         device.touched = True
@@ -161,7 +161,7 @@ class Costs:
             self.started.append((device, start_period(device, now)))
         return now
 
-    def period(self, device: CostDevice, now_ns: int) -> None:
+    def period(self, device: IocostDevice, now_ns: int) -> None:
         """End a period and begin the next."""
         at = run_period(device, device.now(now_ns))
         if at is not None:
@@ -220,25 +220,25 @@ class Costs:
         return [row for row in rows if any(row[2:])]
 
 
-def make_device(setup: Setup, index: int, place: int) -> CostDevice:
+def make_device(setup: Setup, index: int, place: int) -> IocostDevice:
     """Make a device's model and its groups, all idle."""
-    groups: list[CostGroup] = []
+    groups: list[IocostGroup] = []
     for cgroup, parent in enumerate(setup.parent.tolist()):
         above = groups[parent].ancestors if parent >= 0 else []
-        weight = int(setup.cost_weight[index, cgroup]) * WHOLE
-        group = CostGroup(cgroup, weight, [])
+        weight = int(setup.iocost_weight[index, cgroup]) * WHOLE
+        group = IocostGroup(cgroup, weight, [])
         group.ancestors = [*above, group]
         groups.append(group)
-    qos = setup.cost_qos[index].tolist()
+    qos = setup.iocost_qos[index].tolist()
     ppm, latency = (qos[0], qos[1]) if qos[1] >= qos[3] else (qos[2], qos[3])
     times = max((10**6 - ppm) // 50_000, 2) if ppm else 2
     period_us = max(1000, min(times * latency, 10**6))
     per_us = (1 << 37) // 10**6
-    device = CostDevice(
+    device = IocostDevice(
         place=place,
         setup=setup,
         groups=groups,
-        coefficients=setup.cost_coefficients[index].tolist(),
+        coefficients=setup.iocost_coefficients[index].tolist(),
         qos=qos,
         period_us=period_us,
         slack_ns=period_us * 1000 // 100,
@@ -250,7 +250,7 @@ def make_device(setup: Setup, index: int, place: int) -> CostDevice:
     return device
 
 
-def absolute_cost(device: CostDevice, group: CostGroup, request: Request) -> int:
+def absolute_cost(device: IocostDevice, group: IocostGroup, request: Request) -> int:
     """Return what a request costs of the device: a seek or none, and its pages."""
     if request.op not in (READ, WRITE) or not request.nbytes:
         return 0
@@ -271,16 +271,18 @@ def end_sector(request: Request) -> int:
     return (request.sector + request.nbytes // 512) % (1 << 64)
 
 
-def owe(device: CostDevice, group: CostGroup, absolute: int, now: Now) -> int:
+def owe(device: IocostDevice, group: IocostGroup, absolute: int, now: Now) -> int:
     """Add to a group's debt; return for how long its tasks are delayed, ns."""
     incur_debt(device, group, absolute, now)
     return group.delay_ns if kick_delay(device, group, now) else 0
 
 
-def raise_inuse(device: CostDevice, group: CostGroup, absolute: int, now: Now) -> int:
+def raise_inuse(
+    device: IocostDevice, group: IocostGroup, absolute: int, now: Now
+) -> int:
     """Take back lent weight, in steps, where it runs short; return the group's cost."""
     refresh_shares(device, group)
-    cost = cost_of(absolute, group.hw_inuse)
+    cost = iocost_of(absolute, group.hw_inuse)
     margin = now.v - group.vtime - cost
     if (
         group.debt
@@ -295,6 +297,6 @@ def raise_inuse(device: CostDevice, group: CostGroup, absolute: int, now: Now) -
         inuse += step
         change_weights(device, group, group.active, inuse, now, True)
         refresh_shares(device, group)
-        cost = cost_of(absolute, group.hw_inuse)
+        cost = iocost_of(absolute, group.hw_inuse)
         if group.vtime + cost <= now.v or group.inuse == group.active:
             return cost

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from replay.engine.reference.controllers.iocost_weights import (
     WHOLE,
-    CostDevice,
-    CostGroup,
+    IocostDevice,
+    IocostGroup,
     Now,
     ceil_div,
     refresh_shares,
@@ -20,7 +20,7 @@ MASK_32 = (1 << 32) - 1
 
 
 def share_after_donation(
-    device: CostDevice, group: CostGroup, largest: int, usage: int, now: Now
+    device: IocostDevice, group: IocostGroup, largest: int, usage: int, now: Now
 ) -> int:
     """Return which share would do for a group; what it saved beyond is thrown away."""
     least, _, target = device.margins
@@ -39,7 +39,7 @@ def share_after_donation(
     return max(1, min(needed, largest))
 
 
-def transfer(device: CostDevice, donors: Sequence[CostGroup], now: Now) -> None:
+def transfer(device: IocostDevice, donors: Sequence[IocostGroup], now: Now) -> None:
     """Lower the weights of those who donate so that the others gain in proportion."""
     scale_down(device, donors)
     inner = inner_nodes(donors)
@@ -76,7 +76,7 @@ def transfer(device: CostDevice, donors: Sequence[CostGroup], now: Now) -> None:
             set_weights(device, group, group.active, inuse, now, True)
 
 
-def scale_down(device: CostDevice, donors: Sequence[CostGroup]) -> None:
+def scale_down(device: IocostDevice, donors: Sequence[IocostGroup]) -> None:
     """Keep the sum of what donors would keep below the whole."""
     after_sum, over = 0, []
     for group in donors:
@@ -91,16 +91,16 @@ def scale_down(device: CostDevice, donors: Sequence[CostGroup]) -> None:
             group.hw_after = max(1, group.hw_after * target // over_sum)
 
 
-def inner_nodes(donors: Sequence[CostGroup]) -> list[CostGroup]:
+def inner_nodes(donors: Sequence[IocostGroup]) -> list[IocostGroup]:
     """Return all that lies above donors, parents before children."""
-    found: dict[int, CostGroup] = {}
+    found: dict[int, IocostGroup] = {}
     for donor in donors:
         for group in donor.ancestors[:-1]:
             found.setdefault(group.cgroup, group)
     return list(found.values())
 
 
-def adjust_inner(group: CostGroup, rate: int) -> None:
+def adjust_inner(group: IocostGroup, rate: int) -> None:
     """Share out what a subtree has after the donation among its children."""
     parent = group.ancestors[-2]
     kept = group.hw_active - group.hw_donating

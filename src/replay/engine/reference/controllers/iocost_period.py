@@ -11,8 +11,8 @@ from replay.engine.reference.controllers.iocost_donation import (
 from replay.engine.reference.controllers.iocost_wait import kick
 from replay.engine.reference.controllers.iocost_weights import (
     WHOLE,
-    CostDevice,
-    CostGroup,
+    IocostDevice,
+    IocostGroup,
     Now,
     absolute_of,
     ceil_div,
@@ -37,7 +37,7 @@ FORGIVE_US = 100_000
 FORGIVE_PERCENT = 50
 
 
-def start_period(device: CostDevice, now: Now) -> int:
+def start_period(device: IocostDevice, now: Now) -> int:
     """Begin a period; return when its timer fires, ns."""
     device.period_at, device.period_at_v = now.us, now.v
     return timer_time(device.setup, device.period_us, now.ns)
@@ -56,7 +56,7 @@ def timer_time(setup: Setup, delay_us: int, now_ns: int) -> int:
     return time_of(setup, ((expires >> shift) + 1) << shift)
 
 
-def run_period(device: CostDevice, now: Now) -> int | None:
+def run_period(device: IocostDevice, now: Now) -> int | None:
     """End a period; return when the next one's timer fires, None if nobody is active.
 
     Requests that may go are in ``device.woken``.
@@ -66,7 +66,7 @@ def run_period(device: CostDevice, now: Now) -> int | None:
     debtors = check_groups(device, now)
     for group in device.active:
         flush_usage(device, group)
-    donors: list[CostGroup] = []
+    donors: list[IocostGroup] = []
     shortages = lagging = usage_sum = 0
     for group in device.active:
         refresh_shares(device, group)
@@ -103,7 +103,7 @@ def run_period(device: CostDevice, now: Now) -> int | None:
     return None if device.paused else at
 
 
-def is_stuck(device: CostDevice) -> bool:
+def is_stuck(device: IocostDevice) -> bool:
     """Tell whether nothing changes until something in flight completes.
 
     Deviation: the kernel's timer goes on; nothing would come of it but time.
@@ -115,7 +115,7 @@ def is_stuck(device: CostDevice) -> bool:
     )
 
 
-def latencies(device: CostDevice) -> tuple[list[int], int]:
+def latencies(device: IocostDevice) -> tuple[list[int], int]:
     """Return which share of reads and of writes was late, ppm, and % waited for rqs."""
     missed = [
         ceil_div(late * MILLION, in_time + late) if in_time + late else 0
@@ -126,7 +126,7 @@ def latencies(device: CostDevice) -> tuple[list[int], int]:
     return missed, waited
 
 
-def is_idle(device: CostDevice, group: CostGroup) -> bool:
+def is_idle(device: IocostDevice, group: IocostGroup) -> bool:
     """Tell whether a group did nothing in this period and has nothing in flight."""
     return (
         group.active_period != device.period
@@ -135,7 +135,7 @@ def is_idle(device: CostDevice, group: CostGroup) -> bool:
     )
 
 
-def check_groups(device: CostDevice, now: Now) -> int:
+def check_groups(device: IocostDevice, now: Now) -> int:
     """Wake who slept too long, retire who is idle; return the number of debtors."""
     debtors = 0
     for group in list(device.active):
@@ -156,7 +156,7 @@ def check_groups(device: CostDevice, now: Now) -> int:
     return debtors
 
 
-def flush_waits(group: CostGroup, now: Now) -> None:
+def flush_waits(group: IocostGroup, now: Now) -> None:
     """Count up to now what a group waits, owes and is delayed."""
     if group.wait_since >= 0:
         group.wait += now.us - group.wait_since
@@ -169,14 +169,14 @@ def flush_waits(group: CostGroup, now: Now) -> None:
         group.indelay_since = now.us
 
 
-def flush_usage(device: CostDevice, group: CostGroup) -> None:
+def flush_usage(device: IocostDevice, group: IocostGroup) -> None:
     """Count what a group used in whole us of the device; the rest is dropped."""
     group.usage_delta = group.usage_v // device.base_rate
     group.usage += group.usage_delta
     group.usage_v = 0
 
 
-def lags(device: CostDevice, group: CostGroup, now: Now, period_v: int) -> bool:
+def lags(device: IocostDevice, group: IocostGroup, now: Now, period_v: int) -> bool:
     """Tell whether I/O of an earlier period is still in flight."""
     return (
         (device.qos[0] > 0 or device.qos[2] > 0)
@@ -187,14 +187,14 @@ def lags(device: CostDevice, group: CostGroup, now: Now, period_v: int) -> bool:
     )
 
 
-def has_surplus(device: CostDevice, group: CostGroup, now: Now) -> bool:
+def has_surplus(device: IocostDevice, group: IocostGroup, now: Now) -> bool:
     """Tell whether a group donates already or saved enough to begin."""
     if group.hw_inuse < group.hw_active:
         return True
     return not group.waiting and group.vtime < now.v - device.margins[1]
 
 
-def usage_share(device: CostDevice, group: CostGroup, now: Now) -> int:
+def usage_share(device: IocostDevice, group: IocostGroup, now: Now) -> int:
     """Return which share of the device a group used, what is in flight included."""
     usage = group.usage_delta
     if group.done_vtime != group.vtime:
@@ -205,7 +205,7 @@ def usage_share(device: CostDevice, group: CostGroup, now: Now) -> int:
 
 
 def set_busy_level(
-    device: CostDevice, missed: list[int], waited: int, shortages: int, lagging: int
+    device: IocostDevice, missed: list[int], waited: int, shortages: int, lagging: int
 ) -> None:
     """Count in how many periods the device was saturated, or had room to spare."""
     limits = [MILLION - device.qos[0], MILLION - device.qos[2]]
@@ -224,7 +224,7 @@ def set_busy_level(
     device.busy_level = max(-MOST_LEVEL, min(level, MOST_LEVEL))
 
 
-def adjust_rate(device: CostDevice, lagging: int) -> None:
+def adjust_rate(device: IocostDevice, lagging: int) -> None:
     """Slow virtual time down on a saturated device, speed it up if there is room."""
     level, rate = device.busy_level, device.base_rate
     if not level or (level < 0 and lagging):
@@ -241,7 +241,7 @@ def adjust_rate(device: CostDevice, lagging: int) -> None:
     device.refresh_margins()
 
 
-def compensate(device: CostDevice, now: Now) -> None:
+def compensate(device: IocostDevice, now: Now) -> None:
     """Give back in this period, by a faster rate, the budget that was thrown away."""
     left = device.period_at + device.period_us - now.us
     most = device.period_us * device.base_rate
@@ -253,7 +253,7 @@ def compensate(device: CostDevice, now: Now) -> None:
     device.vtime_err = max(-most, min(device.vtime_err, most))
 
 
-def forgive_debts(device: CostDevice, usage: int, debtors: int, now: Now) -> None:
+def forgive_debts(device: IocostDevice, usage: int, debtors: int, now: Now) -> None:
     """Halve debts and delays every 100 ms in which the device was half idle."""
     if not debtors:
         device.forgive_at = now.us

@@ -5,14 +5,14 @@ iocg_pay_debt(), iocg_kick_delay().
 """
 
 from replay.engine.reference.controllers.iocost_weights import (
-    CostDevice,
-    CostGroup,
+    IocostDevice,
+    IocostGroup,
     Now,
     absolute_of,
     ceil_div,
     change_weights,
-    cost_of,
     cut_div,
+    iocost_of,
     refresh_shares,
 )
 from replay.engine.reference.state.requests import Request
@@ -24,21 +24,21 @@ LEAST_DELAY_US, MOST_DELAY_US = 250, 250_000
 US_PER_S = 10**6
 
 
-def commit(group: CostGroup, request: Request, absolute: int, cost: int) -> None:
+def commit(group: IocostGroup, request: Request, absolute: int, cost: int) -> None:
     """Let a request go: its group pays."""
-    request.cost[request.cost_at] = cost
+    request.cost[request.iocost_at] = cost
     group.vtime += cost
     group.usage_v += absolute
 
 
-def kick(device: CostDevice, group: CostGroup, now: Now) -> None:
+def kick(device: IocostDevice, group: IocostGroup, now: Now) -> None:
     """Pay debt, let those go who fit the budget, set the timer for the next one."""
     refresh_shares(device, group)
     share = group.hw_active
     budget = now.v - group.vtime
     if group.debt and budget > 0:
         pays = min(absolute_of(budget, share), group.debt)
-        cost = cost_of(pays, share)
+        cost = iocost_of(pays, share)
         group.vtime += cost
         group.done_vtime += cost
         budget -= cost
@@ -46,12 +46,12 @@ def kick(device: CostDevice, group: CostGroup, now: Now) -> None:
     if group.debt or group.delay:
         kick_delay(device, group, now)
     if group.debt:
-        budget = min(0, budget - cost_of(group.debt, share))
+        budget = min(0, budget - iocost_of(group.debt, share))
     refresh_shares(device, group)
     while group.waiting:
         request = group.waiting[0]
-        absolute = request.cost[request.cost_at]
-        cost = cost_of(absolute, group.hw_inuse)
+        absolute = request.cost[request.iocost_at]
+        cost = iocost_of(absolute, group.hw_inuse)
         budget -= cost
         if budget < 0:
             break
@@ -71,7 +71,9 @@ def kick(device: CostDevice, group: CostGroup, now: Now) -> None:
         device.set_timers.append(group)
 
 
-def incur_debt(device: CostDevice, group: CostGroup, absolute: int, now: Now) -> None:
+def incur_debt(
+    device: IocostDevice, group: IocostGroup, absolute: int, now: Now
+) -> None:
     """Let I/O go whatever the budget says; the group's share is lent meanwhile."""
     if not group.debt and absolute:
         group.indebt_since = now.us
@@ -80,7 +82,7 @@ def incur_debt(device: CostDevice, group: CostGroup, absolute: int, now: Now) ->
     group.usage_v += absolute
 
 
-def pay_debt(device: CostDevice, group: CostGroup, pays: int, now: Now) -> None:
+def pay_debt(device: IocostDevice, group: IocostGroup, pays: int, now: Now) -> None:
     """Pay; once nothing is owed the group has its share again."""
     group.debt -= pays
     if not group.debt:
@@ -89,12 +91,12 @@ def pay_debt(device: CostDevice, group: CostGroup, pays: int, now: Now) -> None:
         change_weights(device, group, group.active, group.last_inuse, now, False)
 
 
-def kick_delay(device: CostDevice, group: CostGroup, now: Now) -> bool:
+def kick_delay(device: IocostDevice, group: IocostGroup, now: Now) -> bool:
     """Set by how much the group's tasks are delayed; tell whether they are."""
     halvings = (now.us - group.delay_at) // US_PER_S
     delay = group.delay >> halvings if halvings < 64 else 0
     refresh_shares(device, group)
-    over = group.vtime + cost_of(group.debt, group.hw_active) - now.v
+    over = group.vtime + iocost_of(group.debt, group.hw_active) - now.v
     percent = cut_div(100 * over, device.period_us * device.base_rate)
     if percent <= LEAST_OVER:
         longer = 0

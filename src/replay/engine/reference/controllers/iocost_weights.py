@@ -28,12 +28,12 @@ class Now(NamedTuple):
 
 
 @dataclass(eq=False)
-class CostGroup:
+class IocostGroup:
     """A cgroup on a device with a cost model; times in us, ``v`` in virtual time."""
 
     cgroup: int
     weight: int
-    ancestors: list["CostGroup"]  # from the root down, itself the last
+    ancestors: list["IocostGroup"]  # from the root down, itself the last
     is_active: bool = False
     active: int = 0
     inuse: int = 0
@@ -77,12 +77,12 @@ class CostGroup:
 
 
 @dataclass(eq=False)
-class CostDevice:
+class IocostDevice:
     """A device with a cost model."""
 
     place: int
     setup: Setup
-    groups: list[CostGroup]
+    groups: list[IocostGroup]
     coefficients: list[int]  # page, sequential, random of reads, then of writes
     qos: list[int]  # ppm and us of reads, of writes; least and most vrate in ppm
     period_us: int
@@ -105,7 +105,7 @@ class CostDevice:
     weights_updated: bool = False
     generation: int = 0
     #: The last one made active stands first.
-    active: list[CostGroup] = field(default_factory=list)
+    active: list[IocostGroup] = field(default_factory=list)
     met: list[int] = field(default_factory=lambda: [0, 0])
     missed: list[int] = field(default_factory=lambda: [0, 0])
     rq_wait_ns: int = 0
@@ -114,7 +114,7 @@ class CostDevice:
     forgive_usage: int = 0
     #: Requests that may go, and groups whose timer was set: for the loop to take.
     woken: list[Request] = field(default_factory=list)
-    set_timers: list[CostGroup] = field(default_factory=list)
+    set_timers: list[IocostGroup] = field(default_factory=list)
 
     def now(self, ns: int) -> Now:
         """Return a time and the device's virtual time then."""
@@ -139,7 +139,7 @@ def cut_div(number: int, divisor: int) -> int:
     return number // divisor if number >= 0 else -(-number // divisor)
 
 
-def cost_of(absolute: int, share: int) -> int:
+def iocost_of(absolute: int, share: int) -> int:
     """Return what a cost of the device is in the time of a group with a share."""
     return min(ceil_div(absolute * WHOLE, share), FAR)
 
@@ -150,8 +150,8 @@ def absolute_of(cost: int, share: int) -> int:
 
 
 def set_weights(
-    device: CostDevice,
-    group: CostGroup,
+    device: IocostDevice,
+    group: IocostGroup,
     active: int,
     inuse: int,
     now: Now,
@@ -181,7 +181,7 @@ def set_weights(
     device.weights_updated = True
 
 
-def commit_weights(device: CostDevice) -> None:
+def commit_weights(device: IocostDevice) -> None:
     """Let shares be computed anew."""
     if device.weights_updated:
         device.generation += 1
@@ -189,8 +189,8 @@ def commit_weights(device: CostDevice) -> None:
 
 
 def change_weights(
-    device: CostDevice,
-    group: CostGroup,
+    device: IocostDevice,
+    group: IocostGroup,
     active: int,
     inuse: int,
     now: Now,
@@ -201,7 +201,7 @@ def change_weights(
     commit_weights(device)
 
 
-def refresh_shares(device: CostDevice, group: CostGroup) -> None:
+def refresh_shares(device: IocostDevice, group: IocostGroup) -> None:
     """Bring a group's shares up to date: products of its weights among siblings."""
     if group.generation == device.generation:
         return
@@ -218,7 +218,7 @@ def refresh_shares(device: CostDevice, group: CostGroup) -> None:
     group.generation = device.generation
 
 
-def largest_share(group: CostGroup) -> int:
+def largest_share(group: IocostGroup) -> int:
     """Return the share that a group would have if it donated nothing."""
     share, inuse = WHOLE, group.active
     for level in range(group.level - 1, -1, -1):

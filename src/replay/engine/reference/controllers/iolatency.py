@@ -26,7 +26,7 @@ MOST_DELAY_NS = 250 * NS_PER_MS
 
 @dataclass
 class Samples:
-    """Latencies of a window: how many, how many late, their sum."""
+    """Iolatency of a window: how many, how many late, their sum."""
 
     total: int = 0
     missed: int = 0
@@ -34,11 +34,11 @@ class Samples:
 
 
 @dataclass(eq=False)
-class LatencyGroup:
+class IolatencyGroup:
     """A cgroup on a device where a target is set."""
 
     cgroup: int
-    parent: "LatencyGroup | None"
+    parent: "IolatencyGroup | None"
     target_ns: int
     window_ns: int
     window_start: int = 0
@@ -54,7 +54,7 @@ class LatencyGroup:
     child_event: int = -ADJUST_NS
     child_target: int = 0
     child_samples: int = 0
-    child_owner: "LatencyGroup | None" = None
+    child_owner: "IolatencyGroup | None" = None
     # the delay of tasks, see block/blk-cgroup.c:blkcg_scale_delay()
     use_delay: int = 0
     delay_ns: int = 0
@@ -64,36 +64,36 @@ class LatencyGroup:
 
 
 @dataclass(eq=False)
-class LatencyDevice:
+class IolatencyDevice:
     """A device where a target is set."""
 
     place: int
-    groups: list[LatencyGroup]
+    groups: list[IolatencyGroup]
     requests: int
     rotates: bool
     timer_is_set: bool = False
 
 
-class Latencies:
+class Iolatency:
     """All devices where a target is set."""
 
     def __init__(self, setup: Setup, woken: list[Request]) -> None:
         self.setup = setup
-        self.devices: dict[int, LatencyDevice] = {}
+        self.devices: dict[int, IolatencyDevice] = {}
         #: Requests that may go on, and timers that were set: for the loop to take.
         self.woken = woken
         self.started: list[tuple[int, int]] = []
         self.delay_ns = 0
-        for i, place in enumerate(setup.latency_device.tolist()):
-            groups: list[LatencyGroup] = []
-            targets = setup.latency_target[i].tolist()
+        for i, place in enumerate(setup.iolatency_device.tolist()):
+            groups: list[IolatencyGroup] = []
+            targets = setup.iolatency_target[i].tolist()
             for cgroup, parent in enumerate(setup.parent.tolist()):
                 window_ns = max(100 * NS_PER_MS, min(targets[cgroup] << 4, NS_PER_S))
                 above = groups[parent] if parent >= 0 else None
-                groups.append(LatencyGroup(cgroup, above, targets[cgroup], window_ns))
-            self.devices[place] = LatencyDevice(
-                *(place, groups, int(setup.latency_requests[i])),
-                rotates=bool(setup.latency_rotates[i]),
+                groups.append(IolatencyGroup(cgroup, above, targets[cgroup], window_ns))
+            self.devices[place] = IolatencyDevice(
+                *(place, groups, int(setup.iolatency_requests[i])),
+                rotates=bool(setup.iolatency_rotates[i]),
             )
 
     def enter(
@@ -119,8 +119,8 @@ class Latencies:
     def climb(
         self,
         request: Request,
-        device: LatencyDevice,
-        group: LatencyGroup | None,
+        device: IolatencyDevice,
+        group: IolatencyGroup | None,
         now: int,
         is_bio: bool,
     ) -> bool:
@@ -144,14 +144,14 @@ class Latencies:
             self.started.append((device.place, timer_time(self.setup, 10**6, now)))
         return True
 
-    def wake(self, group: LatencyGroup, most: int) -> None:
+    def wake(self, group: IolatencyGroup, most: int) -> None:
         """Let as many of those who wait take a place as there are places."""
         while group.waiting and most and group.in_flight < group.depth:
             group.in_flight += 1
             self.woken.append(group.waiting.popleft())
             most -= 1
 
-    def check_scale(self, device: LatencyDevice, group: LatencyGroup) -> None:
+    def check_scale(self, device: IolatencyDevice, group: IolatencyGroup) -> None:
         """Follow the cookie that the siblings share."""
         above = group.parent
         assert above is not None
@@ -174,7 +174,7 @@ class Latencies:
             self.change_depth(device, group, up)
 
     def change_depth(
-        self, device: LatencyDevice, group: LatencyGroup, up: bool
+        self, device: IolatencyDevice, group: IolatencyGroup, up: bool
     ) -> None:
         """Halve a group's depth, or give back a sixteenth of the device's."""
         depth = min(group.depth, device.requests)
@@ -194,7 +194,7 @@ class Latencies:
         if device is None:
             return
         issued_ns = request.issued_ns[place == BACKING_DEVICE]
-        group: LatencyGroup | None = device.groups[cgroup]
+        group: IolatencyGroup | None = device.groups[cgroup]
         while group is not None and group.parent is not None:
             group.in_flight -= 1
             if group.target_ns:
@@ -202,7 +202,7 @@ class Latencies:
                 record(group, now - issued_ns, meta, now)
                 if now - group.window_start >= group.window_ns:
                     group.window_start = now
-                    check_latencies(device, group, now)
+                    iolatency_check(device, group, now)
             self.wake(group, 1)
             group = group.parent
 
@@ -219,12 +219,12 @@ class Latencies:
                 group.child_owner = None
 
 
-def step(device: LatencyDevice, up: bool) -> int:
+def step(device: IolatencyDevice, up: bool) -> int:
     """Return by how much is scaled at once."""
     return max(device.requests >> (4 if up else 2), 1)
 
 
-def change_cookie(device: LatencyDevice, group: LatencyGroup, up: bool) -> None:
+def change_cookie(device: IolatencyDevice, group: IolatencyGroup, up: bool) -> None:
     """Tell a group's children to scale up or down; not deeper than twice the depth."""
     most, old = device.requests, group.child_cookie
     below = max(0, DEFAULT_COOKIE - old)
@@ -238,7 +238,7 @@ def change_cookie(device: LatencyDevice, group: LatencyGroup, up: bool) -> None:
         group.child_cookie -= 1
 
 
-def record(group: LatencyGroup, took_ns: int, meta: bool, now: int) -> None:
+def record(group: IolatencyGroup, took_ns: int, meta: bool, now: int) -> None:
     """Count a latency; what META saved by not waiting delays the tasks instead."""
     if took_ns <= 0:
         return
@@ -252,14 +252,14 @@ def record(group: LatencyGroup, took_ns: int, meta: bool, now: int) -> None:
     group.now.sum_ns += took_ns
 
 
-def is_ok(device: LatencyDevice, group: LatencyGroup, samples: Samples) -> bool:
+def is_ok(device: IolatencyDevice, group: IolatencyGroup, samples: Samples) -> bool:
     """Tell if a target was kept: by the mean on a disk that turns, else by 90 %."""
     if not device.rotates:
         return samples.missed < max(samples.total // 10, 1)
     return not samples.total or samples.sum_ns // samples.total <= group.target_ns
 
 
-def check_latencies(device: LatencyDevice, group: LatencyGroup, now: int) -> None:
+def iolatency_check(device: IolatencyDevice, group: IolatencyGroup, now: int) -> None:
     """Look at a window that is over, and scale the siblings if need be."""
     stat, group.now = group.now, Samples()
     above = group.parent
@@ -290,7 +290,7 @@ def check_latencies(device: LatencyDevice, group: LatencyGroup, now: int) -> Non
     group.kept = Samples()
 
 
-def scale_delay(group: LatencyGroup, now: int) -> None:
+def scale_delay(group: IolatencyGroup, now: int) -> None:
     """Take off once a second what was delayed since."""
     if group.delay_start + NS_PER_S >= now:
         return
@@ -302,7 +302,7 @@ def scale_delay(group: LatencyGroup, now: int) -> None:
     group.last_use = group.use_delay
 
 
-def delay_of(group: LatencyGroup, now: int) -> int:
+def delay_of(group: IolatencyGroup, now: int) -> int:
     """Return for how long a group's tasks are delayed when they return, ns."""
     scale_delay(group, now)
     return min(group.delay_ns, MOST_DELAY_NS)

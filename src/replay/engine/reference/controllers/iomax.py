@@ -76,7 +76,7 @@ class Group:
     version: int = 0
 
 
-class Throttles:
+class Iomax:
     """All limits of a run."""
 
     def __init__(self, setup: Setup, interference: Interference) -> None:
@@ -84,16 +84,16 @@ class Throttles:
         self.interference = interference
         self.changed: list[int] = []  # groups to be looked at at another time
         self.slice = setup.hz // 10
-        self.meta_debt = setup.throttle_meta_debt
+        self.meta_debt = setup.iomax_meta_debt
         self.groups: list[Group] = []
         limits = [
             [int(one) for one in column]
             for column in (
-                *(setup.throttle_rbps, setup.throttle_wbps),
-                *(setup.throttle_riops, setup.throttle_wiops),
+                *(setup.iomax_rbps, setup.iomax_wbps),
+                *(setup.iomax_riops, setup.iomax_wiops),
             )
         ]
-        where = list(zip(setup.throttle_cgroup, setup.throttle_device, strict=True))
+        where = list(zip(setup.iomax_cgroup, setup.iomax_device, strict=True))
         self.at = {(int(c), int(d)): i for i, (c, d) in enumerate(where)}
         for i, (cgroup, device) in enumerate(where):
             above = int(setup.parent[cgroup])
@@ -181,7 +181,7 @@ class Throttles:
         whole = self.round_up(elapsed + 1)
         if one.ios + ios_of(one, request) <= one.iops * whole // self.setup.hz:
             return 0
-        if self.setup.throttle_waits_for_io:
+        if self.setup.iomax_waits_for_io:
             return max(whole - elapsed, self.setup.hz // one.iops + 1)
         return whole - elapsed
 

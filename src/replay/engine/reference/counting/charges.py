@@ -129,7 +129,7 @@ class Tables:
                 used(self.backing),
                 IO_COLUMNS,
             ),
-            "cost": columns("cost", sorted(run.limits.costs.rows())),
+            "cost": columns("cost", sorted(run.controllers.iocost.rows())),
             "charges": keyed(
                 "charges",
                 used(self.charges),

@@ -13,9 +13,9 @@ from replay.engine.reference.counting.timeline import Timeline
 from replay.engine.reference.driver.nested import descend, goes_down, is_outer, surface
 from replay.engine.reference.driver.workers import Dispatcher, Worker
 from replay.engine.reference.queues.server import Interference, Server, SharedLock
-from replay.engine.reference.run.limit_events import Limits
+from replay.engine.reference.run.controller_events import Controllers
 from replay.engine.reference.service import UNKNOWN, is_asynchronous, same_driver
-from replay.engine.reference.state.events import IN_VAIN, LIMITS, Kind
+from replay.engine.reference.state.events import CONTROLLERS, IN_VAIN, Kind
 from replay.engine.reference.state.requests import Request
 from replay.engine.reference.state.row_checks import arrival_of, enters_driver
 from replay.engine.reference.state.streams import Dependents
@@ -46,7 +46,7 @@ class Reference:
         self.interference = Interference()
         self.dispatcher = Dispatcher(setup, self.interference)
         self.memory = Memory(setup)
-        self.limits = Limits(self)
+        self.controllers = Controllers(self)
         linear = setup.service == ServiceModel.LINEAR
         self.lock_is_on = not setup.direct_io and (linear or not same_driver(setup))
         self.lock_is_shared = setup.lock_per_page and setup.tmpfs
@@ -94,7 +94,7 @@ class Reference:
     def finish(self) -> Raw:
         """Let everything in flight complete and return the results."""
         self.run_until(None, 0, 0)
-        self.limits.costs.finish()
+        self.controllers.iocost.finish()
         self.timeline.cut(self)
         return self.out.raw(self)
 
@@ -120,8 +120,8 @@ class Reference:
                 self.wake(self.flying[sequence_], now)
             elif event == Kind.LOCK:
                 self.lock_event(sequence_, payload, now)
-            elif event in LIMITS:
-                self.limits.event(event, sequence_, payload, now)
+            elif event in CONTROLLERS:
+                self.controllers.event(event, sequence_, payload, now)
             elif event == Kind.TIMER and sequence_ >= len(self.setup.devices):
                 assert self.memory.cache is not None
                 self.memory.cache.timer(sequence_ - len(self.setup.devices), now)
@@ -210,7 +210,7 @@ class Reference:
     def arrive(self, request: Request, now: int) -> None:
         """Begin: by ``queue`` events at the traced device's own limits."""
         request.arrival_ns = now
-        if self.waits_above(request) and not self.limits.above(request, now):
+        if self.waits_above(request) and not self.controllers.above(request, now):
             return
         self.take_tag(request, now)
 
@@ -251,7 +251,7 @@ class Reference:
                 self.serve(request, now)
                 request = successor
                 continue
-            if self.limits.below(request, now):
+            if self.controllers.below(request, now):
                 self.serve(request, now)
             elif request.holds_worker:
                 return
@@ -395,7 +395,7 @@ class Reference:
     def let_go(self, request: Request, now: int) -> None:
         """Give back device, lock, worker and tag; whoever waits for each goes on."""
         device = request.device
-        self.limits.done(request, now)
+        self.controllers.done(request, now)
         if self.device_is_on and not is_outer(self.setup, request):
             successor = self.servers[device].leave(request, now)
             if successor is not None:

@@ -9,17 +9,17 @@ class Kind(IntEnum):
     COMPLETE = 0
     MEMORY = 1
     LOCK = 2
-    THROTTLE = 3
+    IOMAX = 3
     WOKEN = 4
-    COST = 5
+    IOCOST = 5
     PERIOD = 6
-    LATENCY = 7
+    IOLATENCY = 7
     TIMER = 8
     RELEASE = 9
     ARRIVE = 10
 
 
 #: Timers of limits.
-LIMITS = (Kind.THROTTLE, Kind.WOKEN, Kind.COST, Kind.PERIOD, Kind.LATENCY)
+CONTROLLERS = (Kind.IOMAX, Kind.WOKEN, Kind.IOCOST, Kind.PERIOD, Kind.IOLATENCY)
 #: Timers that no request waits for.
-IN_VAIN = (Kind.PERIOD, Kind.LATENCY, Kind.TIMER)
+IN_VAIN = (Kind.PERIOD, Kind.IOLATENCY, Kind.TIMER)

@@ -50,7 +50,7 @@ class Request:
     #: What it costs its cgroup above and below the driver: of the device while it
     #: waits, then of the cgroup's own virtual time.
     cost: list[int] = field(default_factory=lambda: [0, 0])
-    cost_at: int = 0
+    iocost_at: int = 0
     #: When it came to `io.latency` above and below, and where it waits for a place in
     #: flight, -1 while it waits for budget.
     issued_ns: list[int] = field(default_factory=lambda: [0, 0])

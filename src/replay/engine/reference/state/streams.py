@@ -75,7 +75,7 @@ class Dependents:
         """Queue a stream's request."""
         assert self.columns is not None
         issuer = int(self.columns.issuer[position])
-        if delay_ns := self.run.limits.stream_delay(index, issuer):
+        if delay_ns := self.run.controllers.stream_delay(index, issuer):
             self.run.push(now + delay_ns, Kind.RELEASE, position, payload=index)
             return
         self.all[index].next += 1

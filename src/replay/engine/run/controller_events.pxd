@@ -2,32 +2,32 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from replay.engine.controllers.iocost cimport bio_cgroup, cost_device, cost_wake
+from replay.engine.controllers.iocost cimport bio_cgroup, iocost_device, iocost_wake
 from replay.engine.controllers.iocost_period cimport run_period
 from replay.engine.controllers.iolatency cimport (
-    latency_climb,
-    latency_device,
-    latency_timer,
+    iolatency_climb,
+    iolatency_device,
+    iolatency_timer,
 )
-from replay.engine.controllers.iomax cimport throttle_dispatch
+from replay.engine.controllers.iomax cimport iomax_dispatch
 from replay.engine.controllers.splits cimport rest_passes
 from replay.engine.counting.waits cimport wait_add
 from replay.engine.driver.workers cimport worker_at
 from replay.engine.run.stages cimport (
     issues_above,
     issues_below,
-    limit_below,
+    iomax_below,
     next_command,
     serve,
     start,
     take_tag,
 )
-from replay.engine.state.iolatency cimport LatencyDevice
-from replay.engine.state.requests cimport limits_of, request_at
+from replay.engine.state.iolatency cimport IolatencyDevice
+from replay.engine.state.requests cimport controls_of, request_at
 from replay.engine.state.sim cimport (
-    EVENT_COST,
+    EVENT_IOCOST,
     EVENT_PERIOD,
-    EVENT_THROTTLE,
+    EVENT_IOMAX,
     EVENT_WOKEN,
     RESOURCE_THROTTLE,
     Request,
@@ -35,15 +35,15 @@ from replay.engine.state.sim cimport (
 )
 
 
-cdef inline void throttle_event(
+cdef inline void iomax_event(
     Sim *sim, int32_t index, uint32_t version, int64_t now
 ) noexcept nogil:
     """Let what a group's limits held back go on."""
     cdef uint32_t slot, following
     cdef const Request *request
-    if version != sim.limits[index].version:
+    if version != sim.iomax[index].version:
         return
-    throttle_dispatch(sim, index, now)
+    iomax_dispatch(sim, index, now)
     slot = sim.passed_first
     sim.passed_first = sim.passed_last = 0
     while slot != 0:
@@ -53,7 +53,7 @@ cdef inline void throttle_event(
             if issues_above(sim, slot, now):
                 take_tag(sim, slot, now)
         elif rest_passes(
-            sim, slot, limit_below(sim, request.io_payer), now
+            sim, slot, iomax_below(sim, request.io_payer), now
         ) and issues_below(sim, slot, False, now):
             serve(sim, slot, now)
         slot = following
@@ -63,8 +63,8 @@ cdef inline bint goes_on(Sim *sim, uint32_t slot, bint above, int64_t now) noexc
     """Charge a wait that is over; tell if the request has not to wait once more."""
     cdef const Request *request = request_at(sim, slot)
     cdef uint32_t cgroup = bio_cgroup(sim, request) if above else request.io_payer
-    cdef LatencyDevice *device = latency_device(sim, request.device if above else -1)
-    cdef int32_t waited_at = -1 if device == NULL else limits_of(sim, slot).waits_at
+    cdef IolatencyDevice *device = iolatency_device(sim, request.device if above else -1)
+    cdef int32_t waited_at = -1 if device == NULL else controls_of(sim, slot).waits_at
     wait_add(
         sim,
         request.issuer,
@@ -75,7 +75,7 @@ cdef inline bint goes_on(Sim *sim, uint32_t slot, bint above, int64_t now) noexc
     )
     if device == NULL:
         return True
-    return latency_climb(
+    return iolatency_climb(
         sim,
         device,
         slot,
@@ -111,25 +111,25 @@ cdef inline void woken_event(Sim *sim, int64_t now) noexcept nogil:
         slot = following
 
 
-cdef inline void limit_event(
+cdef inline void controller_event(
     Sim *sim, uint64_t kind, uint64_t sequence, uint32_t payload, int64_t now
 ) noexcept nogil:
     """Run one of the limits' timers."""
     cdef int place
-    if kind == EVENT_THROTTLE:
-        throttle_event(sim, <int32_t> sequence, payload, now)
+    if kind == EVENT_IOMAX:
+        iomax_event(sim, <int32_t> sequence, payload, now)
     elif kind == EVENT_WOKEN:
         woken_event(sim, now)
-    elif kind == EVENT_COST:
+    elif kind == EVENT_IOCOST:
         place = <int> (sequence // sim.n_cgroups) - 1
-        cost_wake(
+        iocost_wake(
             sim,
-            cost_device(sim, place),
+            iocost_device(sim, place),
             <uint32_t> (sequence % sim.n_cgroups),
             payload,
             now,
         )
     elif kind == EVENT_PERIOD:
-        run_period(sim, cost_device(sim, <int> sequence - 1), now)
+        run_period(sim, iocost_device(sim, <int> sequence - 1), now)
     else:
-        latency_timer(sim, latency_device(sim, <int> sequence - 1), now)
+        iolatency_timer(sim, iolatency_device(sim, <int> sequence - 1), now)

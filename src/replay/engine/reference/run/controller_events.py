@@ -6,9 +6,9 @@ I/O, ``io.max`` holds the request and ``io.weight`` holds its worker too.
 
 from typing import TYPE_CHECKING
 
-from replay.engine.reference.controllers.iocost import Costs
-from replay.engine.reference.controllers.iolatency import Latencies
-from replay.engine.reference.controllers.iomax import Throttles, direction_of
+from replay.engine.reference.controllers.iocost import Iocost
+from replay.engine.reference.controllers.iolatency import Iolatency
+from replay.engine.reference.controllers.iomax import Iomax, direction_of
 from replay.engine.reference.driver.nested import is_outer
 from replay.engine.reference.state.events import Kind
 from replay.engine.reference.state.jiffies import time_of
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 FLUSH = OP_CODES["flush"]
 
 
-class Limits:
+class Controllers:
     """The limits of a run, and what waits for them."""
 
     def __init__(self, run: "Reference") -> None:
         self.run = run
         self.setup = run.setup
-        self.throttles = Throttles(run.setup, run.interference)
+        self.iomax = Iomax(run.setup, run.interference)
         # in the order in which they were woken, whatever woke them
         self.fresh: list[Request] = []
-        self.costs = Costs(run.setup, self.fresh)
-        self.latencies = Latencies(run.setup, self.fresh)
+        self.iocost = Iocost(run.setup, self.fresh)
+        self.iolatency = Iolatency(run.setup, self.fresh)
         self.woken: list[Request] = []
 
     # -- on the way in ----------------------------------------------------------
 
     def above(self, request: Request, now: int) -> bool:
         """Pass the limits of the traced device, or wait for them; tell which."""
-        limit = self.throttles.find(self.blkcg(request), request.device)
+        limit = self.iomax.find(self.blkcg(request), request.device)
         return self.passes(request, limit, now) and self.issues_above(request, now)
 
     def below(self, request: Request, now: int) -> bool:
         """Pass the limits of the device below at once, or wait for them; tell which."""
-        limit = self.throttles.find(request.io_payer, BACKING_DEVICE)
+        limit = self.iomax.find(request.io_payer, BACKING_DEVICE)
         if not self.passes(request, limit, now) or not self.rest_passes(request, now):
             return False
         return self.issues_below(
@@ -59,13 +59,13 @@ class Limits:
         the way, it is not even looked at.
         Source: block/blk-throttle.h:blk_should_throtl(), v6.1.
         """
-        limit = self.throttles.find(request.io_payer, BACKING_DEVICE)
+        limit = self.iomax.find(request.io_payer, BACKING_DEVICE)
         rw = direction_of(request)
         while True:
             request.passes += 1
             if request.passes > extra_ios(self.setup, request):
                 return True
-            if not self.throttles.limits_ios(limit, rw):
+            if not self.iomax.limits_ios(limit, rw):
                 return True
             if not self.passes(request, limit, now):
                 return False
@@ -78,8 +78,8 @@ class Limits:
 
     def passes(self, request: Request, limit: int, now: int) -> bool:
         """Pass ``io.max`` from a limit up, or wait there; tell which."""
-        passed = self.throttles.enter(request, limit, now)
-        self.arm_throttles(now)
+        passed = self.iomax.enter(request, limit, now)
+        self.arm_iomax(now)
         return passed
 
     def issues_above(self, request: Request, now: int) -> bool:
@@ -108,11 +108,11 @@ class Limits:
         """Have the budget to issue, and a place in flight, or wait; tell which."""
         request.issued_ns[place == BACKING_DEVICE] = now
         request.waits_at = -1
-        passed = self.costs.enter(request, place, cgroup, now, is_bio=is_bio)
-        self.run.streams.delay(request.stream, self.costs.delay_ns)
+        passed = self.iocost.enter(request, place, cgroup, now, is_bio=is_bio)
+        self.run.streams.delay(request.stream, self.iocost.delay_ns)
         if passed:
-            passed = self.latencies.enter(request, place, cgroup, now, is_bio=is_bio)
-            self.run.streams.delay(request.stream, self.latencies.delay_ns)
+            passed = self.iolatency.enter(request, place, cgroup, now, is_bio=is_bio)
+            self.run.streams.delay(request.stream, self.iolatency.delay_ns)
         self.arm_others(now)
         return passed
 
@@ -121,7 +121,7 @@ class Limits:
     def backcharge(self, request: Request, now: int) -> None:
         """Add what a request costs on the device below to its issuer's debt."""
         blkcg = int(self.setup.blkcg[request.issuer])
-        owes = self.costs.owe(request, BACKING_DEVICE, blkcg, now) > 0
+        owes = self.iocost.owe(request, BACKING_DEVICE, blkcg, now) > 0
         self.arm_others(now)
         if request.pid in self.setup.kernel_pids:
             return  # it never sleeps
@@ -139,7 +139,7 @@ class Limits:
         marks only who submits himself; policy `backcharge` takes it that the driver
         marks who issued.
         """
-        device = self.costs.devices.get(BACKING_DEVICE)
+        device = self.iocost.devices.get(BACKING_DEVICE)
         if device is None:
             return 0
         group = device.groups[cgroup]
@@ -165,29 +165,29 @@ class Limits:
 
     # -- timers -----------------------------------------------------------------
 
-    def arm_throttles(self, now: int) -> None:
+    def arm_iomax(self, now: int) -> None:
         """Set the timers of the groups whose next dispatch has moved."""
-        for index in self.throttles.changed:
-            group = self.throttles.groups[index]
+        for index in self.iomax.changed:
+            group = self.iomax.groups[index]
             if group.dispatch_at >= 0:
                 at = max(now, time_of(self.setup, group.dispatch_at))
-                self.run.push(at, Kind.THROTTLE, index, group.version)
-        self.throttles.changed.clear()
+                self.run.push(at, Kind.IOMAX, index, group.version)
+        self.iomax.changed.clear()
 
     def arm_others(self, now: int) -> None:
         """Set the timers of periods and waits, and let the woken go on."""
         n_cgroups = len(self.setup.parent)
-        for device, at in self.costs.started:
+        for device, at in self.iocost.started:
             self.run.push(max(now, at), Kind.PERIOD, device.place + 1)
-        self.costs.started.clear()
-        for place, at in self.latencies.started:
-            self.run.push(max(now, at), Kind.LATENCY, place + 1)
-        self.latencies.started.clear()
-        for device in self.costs.devices.values():
+        self.iocost.started.clear()
+        for place, at in self.iolatency.started:
+            self.run.push(max(now, at), Kind.IOLATENCY, place + 1)
+        self.iolatency.started.clear()
+        for device in self.iocost.devices.values():
             for group in device.set_timers:
                 at = group.timer_ns + device.slack_ns
                 where = (device.place + 1) * n_cgroups + group.cgroup
-                self.run.push(at, Kind.COST, where, group.version)
+                self.run.push(at, Kind.IOCOST, where, group.version)
             device.set_timers.clear()
         if self.fresh and not self.woken:
             self.run.push(now, Kind.WOKEN, 0)
@@ -198,26 +198,26 @@ class Limits:
 
     def event(self, event: int, sequence: int, payload: int, now: int) -> None:
         """Run one of the limits' timers."""
-        if event == Kind.THROTTLE:
-            self.throttle_event(sequence, payload, now)
+        if event == Kind.IOMAX:
+            self.iomax_event(sequence, payload, now)
         elif event == Kind.WOKEN:
             self.woken_event(now)
-        elif event == Kind.COST:
+        elif event == Kind.IOCOST:
             place, cgroup = divmod(sequence, len(self.setup.parent))
-            self.costs.wake(place - 1, cgroup, payload, now)
+            self.iocost.wake(place - 1, cgroup, payload, now)
             self.arm_others(now)
         elif event == Kind.PERIOD:
-            self.costs.period(self.costs.devices[sequence - 1], now)
+            self.iocost.period(self.iocost.devices[sequence - 1], now)
             self.arm_others(now)
         else:
-            self.latencies.timer(sequence - 1, now)
+            self.iolatency.timer(sequence - 1, now)
 
-    def throttle_event(self, index: int, version: int, now: int) -> None:
+    def iomax_event(self, index: int, version: int, now: int) -> None:
         """Let what a group's limits held back go on."""
-        if version != self.throttles.groups[index].version:
+        if version != self.iomax.groups[index].version:
             return
-        passed = self.throttles.dispatch(index, now)
-        self.arm_throttles(now)
+        passed = self.iomax.dispatch(index, now)
+        self.arm_iomax(now)
         for request in passed:
             if request.start_ns < 0:
                 if self.issues_above(request, now):
@@ -241,12 +241,12 @@ class Limits:
                 request.issuer, blocking, Resource.THROTTLE, waited_ns, 1
             )
             if request.waits_at < 0:
-                passed = self.latencies.enter(
+                passed = self.iolatency.enter(
                     request, place, cgroup, now, is_bio=is_bio
                 )
             else:
-                passed = self.latencies.resume(request, place, now, is_bio=is_bio)
-            self.run.streams.delay(request.stream, self.latencies.delay_ns)
+                passed = self.iolatency.resume(request, place, now, is_bio=is_bio)
+            self.run.streams.delay(request.stream, self.iolatency.delay_ns)
             self.arm_others(now)
             if not passed:
                 continue
@@ -262,20 +262,20 @@ class Limits:
 
     def done(self, request: Request, now: int) -> None:
         """Tell the device's limits that a request is done."""
-        if not self.costs.devices and not self.latencies.devices:
+        if not self.iocost.devices and not self.iolatency.devices:
             return
         if self.run.waits_above(request):
             cgroup = self.blkcg(request)
-            self.costs.done(request, request.device, cgroup, now)
-            self.latencies.done(request, request.device, cgroup, now, is_bio=True)
+            self.iocost.done(request, request.device, cgroup, now)
+            self.iolatency.done(request, request.device, cgroup, now, is_bio=True)
             wait_ns = request.dispatch_ns - request.tag_ns
-            self.costs.served(request, request.device, now - request.tag_ns, wait_ns)
+            self.iocost.served(request, request.device, now - request.tag_ns, wait_ns)
         if self.run.only_submits(request) and not is_outer(self.setup, request):
             is_bio = self.setup.policy == Policy.PASS_THROUGH
             cgroup = request.io_payer
-            self.costs.done(request, BACKING_DEVICE, cgroup, now)
-            self.latencies.done(request, BACKING_DEVICE, cgroup, now, is_bio=is_bio)
+            self.iocost.done(request, BACKING_DEVICE, cgroup, now)
+            self.iolatency.done(request, BACKING_DEVICE, cgroup, now, is_bio=is_bio)
             took_ns = now - request.device_ns
             wait_ns = took_ns - request.service_ns if self.run.device_is_on else 0
-            self.costs.served(request, BACKING_DEVICE, took_ns, wait_ns)
+            self.iocost.served(request, BACKING_DEVICE, took_ns, wait_ns)
         self.arm_others(now)
