@@ -15,8 +15,7 @@ DEMO_TRACE := traces/seed-unlimited
 DEMO_SCENARIO := traces/seed-unlimited.toml
 # What runs under the sanitizers: all that drives compiled code.
 SANITIZED := $(wildcard tests/fuzz tests/property/test_engine_*.py tests/property/test_pair*.py \
-	tests/unit/test_pair*.py tests/unit/test_record*.py tests/unit/test_structures.py \
-	tests/unit/test_captures.py \
+	tests/unit/trace/blktrace tests/unit/engine/structures \
 	tests/integration/test_scenarios_of_traces.py)
 BENCHMARKS := benchmarks.rates
 # how long `make fuzz` looks for trouble

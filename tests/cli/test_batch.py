@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from replay.cli.main import cli
-from same_dataset import TRACES, inline_batches
+from support.datasets import TRACES, inline_batches
 
 SEED = str(TRACES / "seed-unlimited")
 

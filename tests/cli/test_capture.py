@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fake_machine import make_machine
 from replay.cli import record
 from replay.cli.main import cli
 from replay.scenario.keys.load import Scenario
+from support.machines import make_machine
 
 
 def test_cgroups_writes_a_scenario_on_stdout(runner: CliRunner, tmp_path: Path) -> None:

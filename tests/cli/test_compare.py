@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-import hand_made as made
 from replay.cli.main import cli
 from replay.results.long import SCHEMA
+from support import results as made
 
 
 @pytest.fixture

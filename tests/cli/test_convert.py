@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from captures import write_set, writes
 from replay.cli.main import cli
 from replay.trace.convert import convert, open_or_convert
 from replay.trace.file.read import open_trace
+from support.blktrace import write_set, writes
 
 COMMAND = [sys.executable, "-c", "from replay.cli.main import main; main()"]
 

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from captures import write_set, writes
 from replay.cli.main import cli
+from support.blktrace import write_set, writes
 
 
 @pytest.fixture

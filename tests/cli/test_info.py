@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from captures import write_set, writes
 from replay.cli.main import cli
+from support.blktrace import write_set, writes
 
 
 def run(*arguments: str | Path) -> Result:

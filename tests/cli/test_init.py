@@ -9,12 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 import replay
-from captures import write_set, writes
 from replay.cli.main import cli
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.table import KEYS
 from replay.scenario.writing.outline import outline
-from trace_builder import process_note
+from support.blktrace import process_note, write_set, writes
 
 #: A key that is shown, but says nothing: without its mark it must say the same.
 MARKED = re.compile(r"^# (?=[a-z_.]+ = )", re.MULTILINE)

@@ -17,10 +17,10 @@ import pytest
 from click.testing import CliRunner
 
 import replay
-from captures import write_set, writes
 from replay.cli import main
 from replay.common.errors import TraceError
 from replay.common.version import VERSION
+from support.blktrace import write_set, writes
 
 
 @pytest.fixture

@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from captures import write_set
 from replay.cli.main import cli
-from same_dataset import TRACES
-from trace_builder import Event, cpu_files
+from support.blktrace import Event, cpu_files, write_set
+from support.datasets import TRACES
 
 TABLE = "ts,off,len,rw,who\n0,0,4096,w,a\n100,4096,4096,w,b\n200,8192,4096,w,a\n"
 COLUMNS = "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=who"

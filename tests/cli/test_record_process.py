@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_machine import children
+from support.machines import children
 
 #: Records on a machine of files until it is stopped; says when it runs.
 PROGRAM = """\
@@ -17,9 +17,9 @@ import sys
 from pathlib import Path
 sys.path[:0] = {path!r}
 from click.testing import CliRunner
-import fake_machine
+from support import machines
 from replay.cli import main, record
-machine = fake_machine.make_machine(Path({top!r}))
+machine = machines.make_machine(Path({top!r}))
 machine.blktrace({how!r})
 record.Machine = lambda: machine.machine
 sys.argv = ["replay", "record", "loop0", "-o", {out!r}]

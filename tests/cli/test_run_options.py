@@ -7,15 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-import hand_made as made
 import replay
-from captures import write_set, writes
 from replay.cli.lazy_imports import importing_meanwhile
 from replay.cli.main import cli
 from replay.common.errors import ScenarioError
 from replay.results.write import ResultSink
 from replay.trace.file.filters import Filters
 from replay.trace.formats.options import FormatOptions
+from support import results as made
+from support.blktrace import write_set, writes
 
 
 class Library:

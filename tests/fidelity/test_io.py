@@ -7,7 +7,7 @@ import pytest
 
 import replay
 from benchmarks.fidelity.recordings import Recording, matching, only
-from recordings import SLEPT, STEADY
+from support.recordings import SLEPT, STEADY
 
 Find = Callable[[str], Recording]
 IO = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")

@@ -12,7 +12,7 @@ from benchmarks.fidelity.recordings import (
     only,
     recorded_means,
 )
-from recordings import SLEPT, STEADY, ratios
+from support.recordings import SLEPT, STEADY, ratios
 
 Find = Callable[[str], Recording]
 

@@ -35,8 +35,8 @@ from replay.trace.blktrace._scan import Scan  # noqa: E402
 from replay.trace.blktrace.batches import BlktraceBatches, Source  # noqa: E402
 from replay.trace.file.metadata import Quality  # noqa: E402
 from replay.trace.formats.options import FormatOptions  # noqa: E402
-from small_traces import SAMPLES, UNTOLD  # noqa: E402
-from trace_builder import Event, cpu_files, event_bytes, note  # noqa: E402
+from support.blktrace import Event, cpu_files, event_bytes, note  # noqa: E402
+from support.samples import SAMPLES, UNTOLD  # noqa: E402
 
 #: A round reads less than 300 KB, which takes milliseconds; a machine may be busy.
 MOST_SECONDS: Final = 20.0

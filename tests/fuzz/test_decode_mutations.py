@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from replay.common.errors import TraceError
 from replay.trace.file.metadata import Summary
-from trace_builder import Event, cpu_files, decode, note, process_note, rows_of
+from support.blktrace import Event, cpu_files, decode, note, process_note, rows_of
 
 LONGER = int(os.environ.get("REPLAY_FUZZ_EXAMPLES", "0"))
 LIMITS = (0, 1, 7, 8, 0x7F, 0x80, 0xFF)

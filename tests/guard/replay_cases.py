@@ -14,8 +14,8 @@ from replay.engine.setup import ArrivalEvent, Policy, ServiceModel, Setup
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cases import columns_of as rows_of
-from cases import request, setup_of, write
+from support.engines import columns_of as rows_of
+from support.engines import request, setup_of, write
 
 N_REQUESTS: Final = 20_000
 PAGES: Final = 1 << 18

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from captures import writes
+from support.blktrace import writes
 
 #: Slow to import, and nothing that a run of a recording needs.
 SLOW = {

@@ -21,7 +21,7 @@ from replay.dataset import tasks as tasks_module
 from replay.dataset.rows import RUNS, SCHEMAS
 from replay.parallel.pool import Pool
 from replay.results.schema import TABLES
-from same_dataset import TRACES, assert_clean, assert_equal, inline_batches, tables
+from support.datasets import TRACES, assert_clean, assert_equal, inline_batches, tables
 
 NAMES = sorted(path.stem for path in TRACES.glob("*.toml"))
 POLICIES = ("root", "naive", "per-cgroup", "enospc")

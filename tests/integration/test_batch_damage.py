@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import replay
-from captures import write_set, writes
 from replay.common.errors import OutputError
-from same_dataset import assert_equal, inline_batches
+from support.blktrace import write_set, writes
+from support.datasets import assert_equal, inline_batches
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import replay
-from same_dataset import TRACES, assert_clean, assert_equal
+from support.datasets import TRACES, assert_clean, assert_equal
 
 #: Files may not become longer than this many bytes; workers inherit it.
 LIMITED = (

@@ -12,7 +12,6 @@ from typing import BinaryIO
 import pytest
 
 import replay
-from elsewhere import dask_cluster, s3_server, wait_for
 from replay.common.errors import OutputError, ReplayError, TraceError
 from replay.dataset import journal as journal_module
 from replay.dataset import lock as lock_module
@@ -24,7 +23,8 @@ from replay.dataset.places import Place
 from replay.dataset.publish import publish, recover
 from replay.dataset.rows import FAILED, SCHEMAS, STATE_NAMES, State, records
 from replay.dataset.sources import find_sources
-from same_dataset import TRACES, assert_clean, assert_equal, tables
+from support.datasets import TRACES, assert_clean, assert_equal, tables
+from support.machines import dask_cluster, s3_server, wait_for
 
 NAMES = ("seed-unlimited", "fs-on-loop", "nested-unlimited")
 POLICIES = ("root", "per-cgroup")

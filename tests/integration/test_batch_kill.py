@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import replay
-from same_dataset import TRACES, assert_clean, assert_equal
+from support.datasets import TRACES, assert_clean, assert_equal
 
 TESTS = Path(__file__).parents[1]
 BATCH = "from replay.cli.main import main; main()"
@@ -32,7 +32,7 @@ def command(output: Path) -> list[str]:
 def test_killed_before_every_step_it_goes_on(tmp_path: Path) -> None:
     # GIVEN a batch, WHEN it is killed before each step that changes the disk, and once
     # more while it recovers
-    driver = [sys.executable, str(TESTS / "kill_driver.py"), str(tmp_path), str(TRACES)]
+    driver = [sys.executable, "-m", "support.kill_driver", str(tmp_path), str(TRACES)]
     done = subprocess.run(
         driver,
         env={**os.environ, **PATHS},

@@ -19,7 +19,7 @@ from pyarrow import ipc
 
 from replay.trace.blktrace.event_rows import convert_events
 from replay.trace.file.metadata import Summary
-from trace_builder import decode
+from support.blktrace import decode
 
 PUBLIC = {
     "netsys-0": "NetSys_disaggregation/0-disk-ec2-54-145-159-16.blktrace.",

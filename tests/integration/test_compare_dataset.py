@@ -13,7 +13,7 @@ import replay
 from replay.cli.main import cli
 from replay.common.errors import OutputError
 from replay.dataset.compare import VARIES, compare_scenarios
-from same_dataset import TRACES, inline_batches
+from support.datasets import TRACES, inline_batches
 
 NAMES = ("seed-unlimited", "seed-oom-direct", "workers-per-cgroup")
 ROOT, OWN = "root", "own"

@@ -15,7 +15,7 @@ from replay.common.errors import OutputError, TraceError
 from replay.trace.blktrace.event_rows import EVENT_SCHEMA
 from replay.trace.file.parquet import READABLE_SCHEMA, flags_text
 from replay.trace.file.read import Trace, open_trace
-from trace_builder import Event, cpu_files, note, process_note, record
+from support.blktrace import Event, cpu_files, note, process_note, record
 
 duckdb = pytest.importorskip("duckdb")
 

@@ -14,7 +14,7 @@ from replay.trace.convert import open_or_convert
 from replay.trace.file.read import Trace
 from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.registry import NAMES
-from text_printer import PATTERN, printed
+from support.blktrace import PATTERN, printed
 
 CAFFEINE = "ben-manes_caffeine"
 MQSIM = "CMU-SAFARI_MQSim"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pages import TOP, blocks, commands, environment, run_commands, run_python
+from support.pages import TOP, blocks, commands, environment, run_commands, run_python
 
 README = TOP / "README.md"
 #: Pages whose checked blocks are run.

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engines import run_engine
 from replay.engine.columns import Columns
 from replay.engine.raw import IO_COLUMNS, Raw
 from replay.engine.reference.service import services_of
@@ -24,7 +23,8 @@ from replay.engine.setup import (
     ServiceModel,
     Setup,
 )
-from strategies import DISCARD, FLUSH, READ, WRITE, columns_for, runs, setups
+from support.engines import run_engine
+from support.strategies import DISCARD, FLUSH, READ, WRITE, columns_for, runs, setups
 
 Run = tuple[Setup, Columns]
 

@@ -7,10 +7,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cases import ROOT, SECOND, columns_of, replayed, request, setup_of
 from replay.curves.cache import CacheCurve, CacheWalk
 from replay.engine.raw import Raw
 from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES, Policy, Setup
+from support.engines import ROOT, SECOND, columns_of, replayed, request, setup_of
 
 #: A parent of two, and one beside it.
 PARENTS = (-1, 0, 1, 1, 0)

@@ -1,10 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines import difference, run_engine, run_reference
 from replay.engine.columns import Columns
 from replay.engine.setup import Setup
-from strategies import alone_setups, columns_for, lean_setups, runs
+from support.engines import difference, run_engine, run_reference
+from support.strategies import alone_setups, columns_for, lean_setups, runs
 
 
 @given(runs())

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from engines import difference, run_engine
 from replay.engine.columns import Columns
 from replay.engine.raw import Raw
 from replay.engine.setup import Setup
-from strategies import runs
+from support.engines import difference, run_engine
+from support.strategies import runs
 
 Run = tuple[Setup, Columns]
 

@@ -5,11 +5,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cases import columns_of, request, setup_of
-from engines import difference, run_engine, run_reference
 from replay.engine.columns import Columns
 from replay.engine.raw import Raw
 from replay.engine.setup import ArrivalEvent, Policy, Resource, Setup
+from support.engines import (
+    columns_of,
+    difference,
+    request,
+    run_engine,
+    run_reference,
+    setup_of,
+)
 
 #: With as many cgroups as the second there is no table of who waited for whom.
 TREES = (86, 300)

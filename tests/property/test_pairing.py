@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairing_oracle import pair
 from replay.trace.file.metadata import Quality
-from trace_builder import OP_CATEGORIES, ByteOrder, Event, cpu_files, decode, rows_of
+from support.blktrace import OP_CATEGORIES, ByteOrder, Event, cpu_files, decode, rows_of
+from support.oracle import pair
 
 DEVICES = (7 << 20, 8 << 20 | 16)
 COMMON = ("read", "write", "write", "write")

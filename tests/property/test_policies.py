@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from engines import difference, run_engine, run_reference
 from replay.engine.columns import Columns
 from replay.engine.raw import Raw
 from replay.engine.setup import (
@@ -19,7 +18,8 @@ from replay.engine.setup import (
     ServiceModel,
     Setup,
 )
-from strategies import DISCARD, FLUSH, columns_for, setups
+from support.engines import difference, run_engine, run_reference
+from support.strategies import DISCARD, FLUSH, columns_for, setups
 
 NONE: dict[str, Any] = {
     name: np.zeros(0, dtype)

@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fake_trace import DISK, LOOP, make_trace
 from replay.engine.setup import NOT_REPLAYED
 from replay.scenario.bind import bind
 from replay.scenario.binding.caught import Caught
 from replay.scenario.keys.load import Scenario
 from replay.trace.file.processes import is_kernel_thread
+from support.traces import DISK, LOOP, make_trace
 
 PATHS = {1: "/", 23: "/p/a", 59: "/p/b", 95: None}
 NAMES = ["dd", "fio", "kworker/0:1", "java-1"]

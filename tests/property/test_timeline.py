@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engines import difference, run_engine
 from replay.engine.columns import Columns
 from replay.engine.raw import IO_COLUMNS, TIMELINE_CELLS, Raw
 from replay.engine.setup import PAGE_BYTES, Setup, Stage
-from strategies import runs
+from support.engines import difference, run_engine
+from support.strategies import runs
 
 Run = tuple[Setup, Columns]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from replay.results.run_info import trace_identity
 from replay.trace.file.metadata import Cgroup, Message, Process, ProcessName, Quality
-from rows import metadata_of, summary_of
+from support.traces import metadata_of, summary_of
 
 NUMBERS = st.integers(-(2**63), 2**64 - 1)
 ODD = st.sampled_from('é"\\/\x7f \x00😀')
