@@ -410,7 +410,7 @@ _TAIL: Final = """\
 |---|---|
 | `replay.table` | the table's name |
 | `replay.schema_version` | version of these schemas |
-| `replay.common.version` | version of replay that made it |
+| `replay.version` | version of replay that made it |
 | `replay.scenario_sha256` | identity of the effective scenario |
 | `replay.trace_sha256` | identity of the trace |
 | `replay.notes` | estimates and things not modelled, a JSON list of lines |
