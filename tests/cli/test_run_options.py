@@ -11,7 +11,7 @@ import replay
 from replay.cli.lazy_imports import importing_meanwhile
 from replay.cli.main import cli
 from replay.common.errors import ScenarioError
-from replay.results.write import ResultSink
+from replay.results.sink import ResultSink
 from replay.trace.file.filters import Filters
 from replay.trace.formats.options import FormatOptions
 from support import results as made

@@ -40,7 +40,6 @@ def info(
     import msgspec
 
     from replay.cli.show import show
-    from replay.report.info import info_page
     from replay.trace.convert import open_or_convert
     from replay.trace.file.info import trace_info
 
@@ -56,4 +55,4 @@ def info(
         text = msgspec.json.format(msgspec.json.encode(facts), indent=2).decode()
         click.echo(text)
     else:
-        show(info_page(facts))
+        show(facts)

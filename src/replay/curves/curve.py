@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from replay.common.errors import ScenarioError
 from replay.common.output import replacing
+from replay.common.shown import Shown
 from replay.curves.cache import FREES, WRITE, CacheCurve, CacheWalk
 from replay.curves.stops import TmpfsFile, Usage
 from replay.engine.columns import NO_TASK, Columns
@@ -25,9 +26,6 @@ from replay.trace.convert import open_or_convert
 from replay.trace.file.filters import Filters
 from replay.trace.file.read import Progress, Trace
 from replay.trace.formats.options import FormatOptions
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 SECTOR_BYTES: Final = 512
 #: Limits that are shown, as shares of what a cgroup needs for nothing to happen.
@@ -88,7 +86,7 @@ class TmpfsCurve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
+class Curve(Shown):
     """What every limit would cost every cgroup.
 
     Attributes
@@ -121,12 +119,6 @@ class Curve:
         """Write `table` as a Parquet file, whole or not at all."""
         with replacing(path, overwrite=overwrite) as part:
             pq.write_table(self.table(), part, compression="zstd")
-
-    def __rich__(self) -> "RenderableType":
-        """Let rich show it."""
-        from replay.report.curve import curve_page
-
-        return curve_page(self)
 
 
 def default_limits(need_bytes: int) -> list[int]:

@@ -10,14 +10,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from replay.common.errors import OutputError
 from replay.common.text import count_text
-from replay.dataset.read import Dataset
 from replay.dataset.rows import OK, RUNS
 from replay.results.compare import (
     Comparison,
@@ -27,6 +26,9 @@ from replay.results.compare import (
 )
 from replay.results.merge import SUMMED, merge_latency, merge_table
 from replay.results.schema import TABLES
+
+if TYPE_CHECKING:
+    from replay.dataset.read import Dataset
 
 #: In place of a value of the scenario that is not the same for all traces.
 VARIES: Final = "differs between traces"
@@ -45,7 +47,7 @@ class _Pair:
 
 
 def compare_scenarios(
-    dataset: Dataset, scenarios: Sequence[str], *, traces: Sequence[str] = ()
+    dataset: "Dataset", scenarios: Sequence[str], *, traces: Sequence[str] = ()
 ) -> list[Comparison]:
     """Find what differs between scenarios, added up over traces.
 
@@ -80,7 +82,7 @@ def compare_scenarios(
 
 
 def _wanted_traces(
-    dataset: Dataset, runs: Iterable[Mapping[str, Any]], texts: Sequence[str]
+    dataset: "Dataset", runs: Iterable[Mapping[str, Any]], texts: Sequence[str]
 ) -> set[str]:
     names = {row["trace"] for row in runs}
     if not texts:
@@ -88,7 +90,7 @@ def _wanted_traces(
     return {name for text in texts for name in _named(dataset, "trace", text, names)}
 
 
-def _named(dataset: Dataset, kind: str, text: str, names: set[str]) -> set[str]:
+def _named(dataset: "Dataset", kind: str, text: str, names: set[str]) -> set[str]:
     """Return what a name or a pattern stands for."""
     if text in names:
         return {text}
@@ -106,7 +108,7 @@ def _named(dataset: Dataset, kind: str, text: str, names: set[str]) -> set[str]:
 
 
 def _pairs(
-    dataset: Dataset, runs: Iterable[Mapping[str, Any]], text: str
+    dataset: "Dataset", runs: Iterable[Mapping[str, Any]], text: str
 ) -> dict[str, _Pair]:
     """Return the pairs of a scenario, or of a pattern, by trace."""
     rows = list(runs)
@@ -132,7 +134,7 @@ def _pairs(
 
 
 def _compared(
-    dataset: Dataset,
+    dataset: "Dataset",
     names: tuple[str, str],
     base: Mapping[str, _Pair],
     other: Mapping[str, _Pair],
@@ -192,7 +194,7 @@ def _scenario(
 
 
 def _added_up(
-    dataset: Dataset, pairs: Sequence[tuple[str, str]]
+    dataset: "Dataset", pairs: Sequence[tuple[str, str]]
 ) -> dict[str, pa.Table]:
     """Merge the tables of pairs; kills one after the other, with their trace."""
     traces = pa.array(sorted({trace for trace, _ in pairs}), pa.string())

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from replay.engine.raw import PERCENTILES
 from replay.results.arrays import coded
-from replay.results.read import parts_of
 from replay.results.result import Result
+from replay.results.stored import parts_of
 
 TOP_CGROUPS: Final = 20
 TOP_LINES: Final = 5
@@ -270,7 +270,7 @@ def _rows(
     conditions = {key: wanted}
     if stage is not None:
         conditions["stage"] = {stage}
-    for part in parts_of(result, table, [*{*conditions, *others}]):
+    for part in parts_of(result.tables, table, [*{*conditions, *others}]):
         texts = {
             name: coded(part[name])
             for name in part.column_names

@@ -9,20 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from replay.common.shown import Shown
 from replay.results.conditions import Condition, ConditionError
 from replay.results.measures import MEASURES, measures
 from replay.results.merge import merge_latency
 from replay.results.read import open_results
 from replay.results.result import Result
 from replay.results.sums import sums, with_io_bytes
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 KILL_COLUMNS = ("task", "victim_cgroup", "limit_cgroup")
 
@@ -79,7 +77,7 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Shown):
     """How another result differs from a base.
 
     Attributes
@@ -185,12 +183,6 @@ class Comparison:
             ],
         }
         return json.dumps(value, ensure_ascii=False)
-
-    def __rich__(self) -> "RenderableType":
-        """Let rich show the largest differences."""
-        from replay.report.compare import comparison
-
-        return comparison(self)
 
 
 def compare(

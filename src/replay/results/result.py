@@ -4,16 +4,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from replay.common.shown import Shown
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Result:
+class Result(Shown):
     """What a replay found.
 
     Attributes
@@ -100,9 +99,9 @@ class Result:
             ``outdir`` exists, holds something else than a result, or cannot be
             written.
         """
-        from replay.results.write import write_result
+        from replay.results.write import write_tables
 
-        write_result(self, Path(outdir), overwrite=overwrite)
+        write_tables(self.tables, self.info, Path(outdir), overwrite=overwrite)
 
     def summary(self) -> str:
         """Say who paid for whom, who waited behind whom and who was killed.
@@ -112,9 +111,7 @@ class Result:
         str
             Plain text, 80 columns. ``rich.print(result)`` shows it in colour.
         """
-        from replay.report.text import render_text
-
-        return render_text(self)
+        return self.text()
 
     def to_json(self) -> str:
         """Say all of it but requests and histograms in JSON.
@@ -127,12 +124,6 @@ class Result:
         names = [n for n in self.tables if n not in ("requests", "histograms")]
         tables = {name: self.tables[name].to_pylist() for name in names}
         return json.dumps({"run": self.info, "tables": tables}, ensure_ascii=False)
-
-    def __rich__(self) -> "RenderableType":
-        """Let rich show the summary."""
-        from replay.report.summary import summary
-
-        return summary(self)
 
     def __repr__(self) -> str:
         return f"<Result of {self.info['trace']['path']}: {', '.join(self.tables)}>"

@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,19 +12,9 @@ from numpy.typing import NDArray
 
 from replay.engine.raw import RAW_COLUMNS
 from replay.results.directory import OutputDirectory, named
-from replay.results.read import StoredTables
-from replay.results.result import Result
-from replay.results.run_info import labels
 from replay.results.schema import RUN_FILE, TABLES
-from replay.results.tables import (
-    PART_ROWS,
-    Columns,
-    Names,
-    Raw,
-    RequestConverter,
-    build_tables,
-    tables_in_parts,
-)
+from replay.results.stored import StoredTables
+from replay.results.tables import PART_ROWS, Columns, Names, RequestConverter
 
 #: Rows of one row group of a file; of ``requests.parquet``, too, whatever the engine's
 #: batches are.
@@ -141,124 +130,34 @@ def _new_buffer() -> dict[str, NDArray[Any]]:
     }
 
 
-class ResultSink:
-    """Where a run puts what it found.
+def write_tables(
+    tables: Mapping[str, pa.Table],
+    info: Mapping[str, Any],
+    outdir: Path,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write a result's tables and the content of its ``run.json``.
 
-    A context manager around the run: the output is refused before any work is done,
-    requests stream to it during the run, `finish` makes the result and puts it in its
-    place. Left without `finish`, nothing is left behind.
-
-    Parameters
-    ----------
-    names : Names
-        What the engine's ids stand for.
-    output : Path or None
-        Result directory to write, if any.
-    overwrite : bool
-        Replace the result that is there.
-    requests : bool
-        Keep every request.
-
-    Attributes
-    ----------
-    requests : RequestsWriter or None
-        Takes the engine's request columns, if they are wanted.
+    See `Result.write`.
     """
-
-    def __init__(
-        self,
-        names: Names,
-        *,
-        output: Path | None = None,
-        overwrite: bool = False,
-        requests: bool = False,
-    ) -> None:
-        self._names = names
-        self._wanted = requests
-        self._directory = (
-            None if output is None else OutputDirectory(output, overwrite=overwrite)
-        )
-        self._stack = ExitStack()
-        self.requests: RequestsWriter | None = None
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            if self._directory is not None:
-                stack.enter_context(self._directory)
-            if self._wanted:
-                self.requests = RequestsWriter(self._names, self._directory)
-                stack.callback(self.requests.abandon)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
-
-    def finish(self, raw: Raw, info: dict[str, Any]) -> Result:
-        """Make the result; write it if there is an output.
-
-        Parameters
-        ----------
-        raw : mapping of str to columns
-            What the engine counted; its requests have gone to `requests`.
-        info : dict
-            From `replay.results.run_info.run_info`.
-
-        Returns
-        -------
-        Result
-        """
-        if self._directory is None:
-            tables = {
-                name: table.replace_schema_metadata(labels(info, name))
-                for name, table in build_tables(raw, self._names).items()
-            }
-            if self.requests is not None:
-                requests = self.requests.close(labels(info, "requests"))
-                assert requests is not None
-                tables["requests"] = requests
-            return Result(tables, info)
-        if self.requests is not None:
-            self.requests.close(labels(info, "requests"))
-        small = {}
-        for name, parts in tables_in_parts(raw, self._names):
-            labelled = (
-                part.replace_schema_metadata(labels(info, name)) for part in parts
-            )
-            first, n_parts = _write_table(self._directory, name, labelled)
-            # what is larger is read again if somebody asks for it
-            if n_parts == 1:
-                small[name] = first
-        _write_info(self._directory, info)
-        self._directory.commit()
-        return Result(StoredTables(self._directory.target.resolve(), small), info)
-
-
-def write_result(result: Result, outdir: Path, *, overwrite: bool = False) -> None:
-    """Write a result; see `Result.write`."""
     with OutputDirectory(outdir, overwrite=overwrite) as directory:
-        stored = result.tables
-        names = list(stored)
-        if "requests" in names and isinstance(stored, StoredTables):
+        names = list(tables)
+        if "requests" in names and isinstance(tables, StoredTables):
             # it may be larger than memory
             import shutil
 
             names.remove("requests")
             file = TABLES["requests"].file
             with named(outdir):
-                shutil.copyfile(stored.directory / file, directory.path / file)
+                shutil.copyfile(tables.directory / file, directory.path / file)
         for name in names:
-            _write_table(directory, name, [stored[name]])
-        _write_info(directory, result.info)
+            write_table(directory, name, [tables[name]])
+        write_info(directory, info)
         directory.commit()
 
 
-def _write_table(
+def write_table(
     directory: OutputDirectory, name: str, parts: Iterable[pa.Table]
 ) -> tuple[pa.Table, int]:
     """Write a table that comes in parts, at least one; return the first, and how many.
@@ -284,7 +183,8 @@ def _write_table(
     return first, n_parts
 
 
-def _write_info(directory: OutputDirectory, info: Mapping[str, Any]) -> None:
+def write_info(directory: OutputDirectory, info: Mapping[str, Any]) -> None:
+    """Write ``run.json``."""
     text = json.dumps(info, indent=2, ensure_ascii=False) + "\n"
     with named(directory.target):
         (directory.path / RUN_FILE).write_text(text, encoding="utf-8")

@@ -18,8 +18,9 @@ from replay.engine.setup import ArrivalMode
 from replay.results.dependence import dependence
 from replay.results.result import Result
 from replay.results.run_info import run_info
+from replay.results.sink import ResultSink
 from replay.results.tables import Names
-from replay.results.write import RequestsWriter, ResultSink
+from replay.results.write import RequestsWriter
 from replay.runner.decode_ahead import Reading
 from replay.runner.feed import Part, ahead, parts
 from replay.runner.speculate import RowsAgain, read_and_replay

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from replay.common.errors import ReplayError, ScenarioError
+from replay.common.shown import Shown
 from replay.parallel.jobs import Runner
 from replay.parallel.pool import Pool
 from replay.results.conditions import Condition, parse_condition
@@ -24,7 +25,6 @@ from replay.trace.formats.options import FormatOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from rich.console import RenderableType
 
 #: What a memory.max is expected to keep, if nothing else is asked for.
 NO_KILLS = "kills=0"
@@ -33,7 +33,7 @@ _Numbers = tuple[int | float | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
+class Sweep(Shown):
     """What a sweep found.
 
     Attributes
@@ -73,12 +73,6 @@ class Sweep:
         from replay.sweeps.table import as_json
 
         return as_json(self)
-
-    def __rich__(self) -> "RenderableType":
-        """Let rich show the answer."""
-        from replay.report.sweep import sweep_page
-
-        return sweep_page(self)
 
 
 def sweep(

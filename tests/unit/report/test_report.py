@@ -20,7 +20,7 @@ from replay.engine.reference.structures.histogram import bucket_of, midpoint_of
 from replay.report.facts import facts
 from replay.report.text import render_text
 from replay.results.result import Result
-from replay.results.write import ResultSink
+from replay.results.sink import ResultSink
 from support import results as made
 
 SUMMARY = """\

@@ -15,7 +15,7 @@ from replay.engine.reference.structures.histogram import Histogram
 from replay.results.merge import SUMMED, merge, merge_latency, merge_table
 from replay.results.result import Result
 from replay.results.schema import TABLES
-from replay.results.write import ResultSink
+from replay.results.sink import ResultSink
 from support import results as made
 
 #: Cgroup, operation and stage of a time; the times in ms, some of them in one bucket.

@@ -10,9 +10,11 @@ import pytest
 from replay.common.errors import OutputError
 from replay.results import tables, write
 from replay.results.directory import OutputDirectory
-from replay.results.read import StoredTables, open_results
+from replay.results.read import open_results
 from replay.results.schema import OPTIONAL, RUN_FILE, TABLES
-from replay.results.write import RequestsWriter, ResultSink
+from replay.results.sink import ResultSink
+from replay.results.stored import StoredTables
+from replay.results.write import RequestsWriter
 from support import results as made
 
 #: Of a result that was asked for its requests.

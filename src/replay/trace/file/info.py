@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.common.shown import Shown
 from replay.trace.file.metadata import Message, Process, Quality, SourceFile
 from replay.trace.file.read import Trace, column_values
 from replay.trace.file.schema import OPS, device_text
@@ -40,7 +41,7 @@ class CgroupCount(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
+class TraceInfo(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """What is in a trace; times are ns since its start unless named otherwise.
 
     Attributes

@@ -1,0 +1,169 @@
+"""Tables on disk, each read when it is first asked for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from replay.common.errors import OutputError
+from replay.results.schema import RUN_FILE, TABLES
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+
+class StoredTables(Mapping[str, pa.Table]):
+    """The tables of a result directory, each read when it is first asked for.
+
+    Parameters
+    ----------
+    directory : Path
+        Holds the Parquet files.
+    known : mapping of str to pyarrow.Table
+        Tables that are in memory already.
+
+    Notes
+    -----
+    Reading raises `OutputError` if another result was written there meanwhile.
+    """
+
+    def __init__(
+        self, directory: Path, known: Mapping[str, pa.Table] | None = None
+    ) -> None:
+        self.directory = directory
+        self._written = _written(directory)
+        self._tables = dict(known or {})
+        self._names = [
+            name
+            for name, spec in TABLES.items()
+            if name in self._tables or (directory / spec.file).exists()
+        ]
+
+    def __getitem__(self, name: str) -> pa.Table:
+        """Return a table, from memory if it was read before."""
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._tables:
+            self._tables[name] = _read(self._file(name), name)
+        return self._tables[name]
+
+    def parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Go through a few columns of a table, a row group at a time if it is stored.
+
+        Texts that are stored come as dictionaries.
+        """
+        if name in self._tables:
+            yield self._tables[name].select(columns)
+            return
+        schema = TABLES[name].schema
+        texts = [key for key in columns if pa.types.is_string(schema.field(key).type)]
+        with _opened(self._file(name), name, dictionaries=texts) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns, use_threads=False)
+
+    def _file(self, name: str) -> Path:
+        if _written(self.directory) != self._written:
+            raise OutputError(
+                f"{self.directory}: another result was written there meanwhile: open "
+                "it anew, or give each run an output of its own"
+            )
+        return self.directory / TABLES[name].file
+
+    def __contains__(self, name: object) -> bool:
+        """Tell without reading."""
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of tables, in the documents' order."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """Return the number of tables."""
+        return len(self._names)
+
+
+def _written(directory: Path) -> tuple[int, int] | None:
+    """Tell one result in a directory from the next; None if there is none."""
+    try:
+        found = (directory / RUN_FILE).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def parts_of(
+    tables: Mapping[str, pa.Table], name: str, columns: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Go through a few columns of a table that need not be in memory as a whole.
+
+    Parameters
+    ----------
+    tables : mapping of str to pyarrow.Table
+        Of a result.
+    name : str
+        A table that it has.
+    columns : sequence of str
+
+    Yields
+    ------
+    pyarrow.Table
+        The next rows; texts come as strings or as dictionaries of them.
+
+    Raises
+    ------
+    OutputError
+        It is stored and cannot be read.
+    """
+    if isinstance(tables, StoredTables):
+        return tables.parts(name, columns)
+    return iter([tables[name].select(columns)])
+
+
+@contextmanager
+def _opened(
+    path: Path, name: str, *, dictionaries: Sequence[str] = ()
+) -> Iterator["ParquetFile"]:
+    """Open a table's file; say in one line what keeps it from being read."""
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(
+            path, memory_map=True, read_dictionary=list(dictionaries)
+        ) as file:
+            if _plain(file.schema_arrow) != _plain(TABLES[name].schema):
+                raise KeyError(name)
+            yield file
+    except KeyError:
+        # also one of the dictionaries that is not there
+        raise OutputError(
+            f"{path}: not the columns of {name!r}: run it again"
+        ) from None
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise OutputError(f"{path}: not a readable table ({reason})") from error
+
+
+def _plain(schema: pa.Schema) -> list[tuple[str, pa.DataType, bool]]:
+    """Return what columns hold, be it by dictionaries."""
+    return [
+        (
+            field.name,
+            field.type.value_type if pa.types.is_dictionary(field.type) else field.type,
+            field.nullable,
+        )
+        for field in schema
+    ]
+
+
+def _read(path: Path, name: str) -> pa.Table:
+    with _opened(path, name) as file:
+        table = file.read()
+        found = file.metadata.metadata or {}
+    if not table.schema.equals(TABLES[name].schema):
+        raise OutputError(f"{path}: not the columns of {name!r}: run it again")
+    # labels stand in the file's metadata; those added after the schema was written (the
+    # requests') stand nowhere else
+    labels = {key: found[key] for key in sorted(found) if key.startswith(b"replay.")}
+    return table.replace_schema_metadata(labels)
