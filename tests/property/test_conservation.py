@@ -29,7 +29,10 @@ from support.strategies import DISCARD, FLUSH, READ, WRITE, columns_for, runs, s
 Run = tuple[Setup, Columns]
 
 REGION_PAGES = 512
-STAGES = ("throttle", "tag", "dispatch", "lock", "memory", "backing", "device")
+STAGES = (
+    *("throttle", "queue", "tag", "dispatch", "lock", "memory", "backing"),
+    "device",
+)
 
 
 def with_rows(setup: Setup) -> st.SearchStrategy[Run]:
@@ -111,7 +114,7 @@ def test_stages_of_every_request_sum_to_its_total(run: Run) -> None:
         if request["completion_ns"] >= 0:
             assert end_of(request) == request["completion_ns"]
         waited = sum(
-            request[f"{stage}_ns"] for stage in ("throttle", "tag", "dispatch")
+            request[f"{stage}_ns"] for stage in ("throttle", "queue", "tag", "dispatch")
         )
         assert request["start_ns"] - request["arrival_ns"] == waited
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from replay.engine.raw import IOCOST_COLUMNS
 from replay.engine.reference.structures.histogram import bucket_of, midpoint_of
+from replay.engine.setup import Stage
 from replay.results.result import Result
 from replay.results.run_info import run_info
 from replay.results.sink import ResultSink
@@ -67,17 +68,18 @@ def latency(cgroup: int, op: int, stage: int, times_ms: list[int]) -> tuple[int,
     return (cgroup, 0, op, stage, n, sum(times), times[0], *ranks, times[-1])
 
 
+DISPATCH, DEVICE, TOTAL = Stage.DISPATCH, Stage.DEVICE, Stage.TOTAL
 #: Times in ms by cgroup, operation and stage.
 TIMES = {
-    (1, 1, 2): [0, 1],
-    (1, 1, 6): [2, 3],
-    (1, 1, 7): [2, 4],
-    (2, 0, 2): [9],
-    (2, 0, 6): [1],
-    (2, 0, 7): [10],
-    (2, 1, 2): [30],
-    (2, 1, 6): [2],
-    (2, 1, 7): [32],
+    (1, 1, DISPATCH): [0, 1],
+    (1, 1, DEVICE): [2, 3],
+    (1, 1, TOTAL): [2, 4],
+    (2, 0, DISPATCH): [9],
+    (2, 0, DEVICE): [1],
+    (2, 0, TOTAL): [10],
+    (2, 1, DISPATCH): [30],
+    (2, 1, DEVICE): [2],
+    (2, 1, TOTAL): [32],
 }
 
 
@@ -214,7 +216,7 @@ def per_cgroup() -> Result:
     raw["charges"]["payer"][0] = 1
     raw["memory"]["own_shmem"][:2] = [0, 50]
     raw["interference"]["wait_ns"][1] = 8 * MS
-    raw |= timed({**TIMES, (2, 1, 7): [2]})
+    raw |= timed({**TIMES, (2, 1, TOTAL): [2]})
     raw["kills"] = {name: v.repeat(2) for name, v in raw["kills"].items()}
     raw["kills"]["task"][1] = 1
     return result(raw, scenario={"driver": {"policy": "per-cgroup"}})

@@ -101,7 +101,7 @@ RAW_COLUMNS: Final[dict[str, dict[str, type[np.generic]]]] = {
         "error": np.int32,
         **dict.fromkeys(
             (
-                *("throttle_ns", "tag_ns", "dispatch_ns", "lock_ns"),
+                *("throttle_ns", "queue_ns", "tag_ns", "dispatch_ns", "lock_ns"),
                 *("memory_ns", "backing_ns", "device_ns"),
             ),
             np.int64,
@@ -113,8 +113,8 @@ RAW_COLUMNS: Final[dict[str, dict[str, type[np.generic]]]] = {
 TIMELINE_CELLS: Final = (
     *IO_COLUMNS,
     *("charged_bytes", "uncharged_bytes", "refused_bytes", "usage_bytes", "requests"),
-    *("throttle_ns", "tag_ns", "dispatch_ns", "lock_ns", "memory_ns", "backing_ns"),
-    *("device_ns", "total_ns", "blocked_ns"),
+    *("throttle_ns", "queue_ns", "tag_ns", "dispatch_ns", "lock_ns", "memory_ns"),
+    *("backing_ns", "device_ns", "total_ns", "blocked_ns"),
     *("high", "max", "oom", "oom_kill"),
 )
 #: Only with ``Setup.interval_ns``.

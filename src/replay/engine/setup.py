@@ -63,13 +63,14 @@ class Stage(IntEnum):
     """Stops of a request, in the kernel's order; ``TOTAL`` is their sum."""
 
     THROTTLE = 0
-    TAG = 1
-    DISPATCH = 2
-    LOCK = 3
-    MEMORY = 4
-    BACKING = 5
-    DEVICE = 6
-    TOTAL = 7
+    QUEUE = 1
+    TAG = 2
+    DISPATCH = 3
+    LOCK = 4
+    MEMORY = 5
+    BACKING = 6
+    DEVICE = 7
+    TOTAL = 8
 
 
 class Resource(IntEnum):
@@ -81,6 +82,7 @@ class Resource(IntEnum):
     DEVICE = 3
     THROTTLE = 4
     MEMORY = 5
+    QUEUE = 6
 
 
 class Setup(Struct, frozen=True, kw_only=True):

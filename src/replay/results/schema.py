@@ -92,6 +92,7 @@ _COST: Final = tuple(
 
 _STAGES: Final = (
     ("throttle", "waiting for limits on the traced device"),
+    ("queue", "waiting in the traced device's scheduler, or for a device that is full"),
     ("tag", "waiting for a tag of the traced device"),
     ("dispatch", "queued behind other commands of its worker"),
     ("lock", "waiting for the backing file's lock"),
@@ -260,7 +261,9 @@ _SPECS: Final = (
                     "cgroup whose requests they waited for, or whose limit held them; "
                     "(others): likewise, at the shared lock",
                 ),
-                _text("resource", "tag, worker, lock, device, throttle or memory"),
+                _text(
+                    "resource", "throttle, queue, tag, worker, lock, memory or device"
+                ),
                 _ns("wait_ns", "summed over requests"),
                 _count("count", "waits: of one request for one other, or a limit"),
             ]

@@ -86,7 +86,7 @@ def many(n: int) -> Result:
         raw[name] = {key: np.repeat(v[:1], n) for key, v in raw[name].items()}
         if column:
             raw[name][column] = ids
-    raw["latency"]["stage"][:] = raw["histograms"]["stage"][:] = 7
+    raw["latency"]["stage"][:] = raw["histograms"]["stage"][:] = made.TOTAL
     raw["latency"]["count"][:] = 1
     raw["interference"]["blocking"][:] = 0
     raw["charges"]["wbytes"] = np.arange(n) * 4096
@@ -107,7 +107,7 @@ def test_summary_of_an_uneventful_run_says_so_in_one_line() -> None:
             made.CHARGES,
             (0, 1, 1, 0, 4096, 0, 1, 0, 0, 4096, 0, 0),
         ),
-        **made.timed({(1, 1, 7): [2]}),
+        **made.timed({(1, 1, made.TOTAL): [2]}),
     )
     # WHEN summed up
     text = result_of(raw).summary()
@@ -180,7 +180,12 @@ def test_a_percentile_over_operations_is_that_of_all_requests() -> None:
     # GIVEN a cgroup with 199 reads of 10 ms and one write of 32 ms
     raw = made.raw_result()
     raw |= made.timed(
-        {**made.TIMES, (2, 0, 7): [10] * 199, (2, 0, 2): [9] * 199, (2, 1, 7): [32]}
+        {
+            **made.TIMES,
+            (2, 0, made.TOTAL): [10] * 199,
+            (2, 0, made.DISPATCH): [9] * 199,
+            (2, 1, made.TOTAL): [32],
+        }
     )
     (first, second) = facts(result_of(raw)).cgroups.items
     # THEN its p99 is a read's, although the write's own p99 is 32 ms

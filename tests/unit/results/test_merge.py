@@ -19,7 +19,9 @@ from replay.results.sink import ResultSink
 from support import results as made
 
 #: Cgroup, operation and stage of a time; the times in ms, some of them in one bucket.
-KEYS = st.tuples(st.integers(0, 3), st.integers(0, 1), st.sampled_from([6, 7]))
+KEYS = st.tuples(
+    st.integers(0, 3), st.integers(0, 1), st.sampled_from([made.DEVICE, made.TOTAL])
+)
 TIMES = st.dictionaries(
     KEYS, st.lists(st.integers(0, 5000), min_size=1, max_size=8), max_size=6
 )
@@ -64,7 +66,7 @@ def test_latency_of_parts_is_that_of_a_histogram_of_all(
             merged,
             cgroup=made.CGROUPS[cgroup],
             op=("read", "write")[op],
-            stage="device" if stage == 6 else "total",
+            stage="device" if stage == made.DEVICE else "total",
         )
         counted = (found["count"], found["sum_ns"], found["min_ns"], found["max_ns"])
         assert counted == (one.count, one.sum, one.min, one.max)

@@ -131,7 +131,9 @@ def test_memory_rows_that_do_not_match_the_cgroups_are_refused() -> None:
 
 def test_latency_names_operations_and_stages_and_rounds_the_mean_down() -> None:
     raw = made.raw_result()
-    raw["latency"] = made.columns(made.LATENCY, (1, 0, 3, 7, 3, 11, 1, 2, 3, 4, 5, 6))
+    raw["latency"] = made.columns(
+        made.LATENCY, (1, 0, 3, made.TOTAL, 3, 11, 1, 2, 3, 4, 5, 6)
+    )
     only = build_tables(raw, made.names())["latency"].to_pylist()
     assert [list(r.values()) for r in only] == [
         ["/test.slice", "7:0", "flush", "total", 3, 11, 3, 1, 2, 3, 4, 5, 6]
@@ -185,7 +187,7 @@ def test_requests_that_were_not_reached_have_null_times_and_no_worker() -> None:
     assert (third["worker"], third["arrival_ns"]) == (None, 20)
     assert batch["errno"].to_pylist() == [5, 0, 0, 0, 0, 5]
     assert batch["issuer"].to_pylist()[:4] == list(made.CGROUPS)
-    assert batch["device_ns"].to_pylist() == [6, 7, 8, 9, 10, 11]
+    assert batch["device_ns"].to_pylist() == [7, 8, 9, 10, 11, 12]
 
 
 @st.composite

@@ -331,7 +331,7 @@ cdef inline void iocost_done(Sim *sim, uint32_t slot, int64_t now) noexcept nogi
         if iocost != NULL:
             iocost_complete(sim, iocost, cgroup, request_cost(sim, iocost, slot)[0], now)
             wait_ns = request.dispatch_ns - request.tag_ns
-            iocost_served(iocost, request, now - request.tag_ns, wait_ns)
+            iocost_served(iocost, request, now - request.queued_ns, wait_ns)
         iolatency = iolatency_device(sim, request.device)
         if iolatency != NULL:
             iolatency_done(sim, iolatency, slot, <int32_t> cgroup, True, now)

@@ -21,6 +21,7 @@ from replay.engine.state.sim cimport (
     STAGE_DISPATCH,
     STAGE_LOCK,
     STAGE_MEMORY,
+    STAGE_QUEUE,
     STAGE_TAG,
     STAGE_THROTTLE,
     STAGE_TOTAL,
@@ -203,7 +204,8 @@ cdef inline void count_stages(
         sample_add(sim, request.account, request.op, STAGE_DEVICE, device_ns)
         return
     sample_add(sim, request.account, request.op, STAGE_DEVICE_WAITED, device_ns)
-    count_stage(sim, request, STAGE_THROTTLE, request.tag_ns - request.arrival_ns)
+    count_stage(sim, request, STAGE_THROTTLE, request.queued_ns - request.arrival_ns)
+    count_stage(sim, request, STAGE_QUEUE, request.tag_ns - request.queued_ns)
     count_stage(sim, request, STAGE_TAG, request.dispatch_ns - request.tag_ns)
     count_stage(sim, request, STAGE_DISPATCH, request.start_ns - request.dispatch_ns)
     count_stage(sim, request, STAGE_LOCK, request.lock_ns - request.start_ns)
@@ -220,7 +222,8 @@ cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexc
     done.arrival_ns = request.arrival_ns
     done.start_ns = request.start_ns
     done.completion_ns = now if request.known else -1
-    done.stage_ns[STAGE_THROTTLE] = request.tag_ns - request.arrival_ns
+    done.stage_ns[STAGE_THROTTLE] = request.queued_ns - request.arrival_ns
+    done.stage_ns[STAGE_QUEUE] = request.tag_ns - request.queued_ns
     done.stage_ns[STAGE_TAG] = request.dispatch_ns - request.tag_ns
     done.stage_ns[STAGE_DISPATCH] = request.start_ns - request.dispatch_ns
     done.stage_ns[STAGE_LOCK] = request.lock_ns - request.start_ns

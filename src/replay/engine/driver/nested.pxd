@@ -57,6 +57,7 @@ cdef inline void descend(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     cdef Outer *outer = outer_of(sim, slot)
     cdef uint64_t place = request.device
     outer.arrival_ns = request.arrival_ns
+    outer.queued_ns = request.queued_ns
     outer.tag_ns = request.tag_ns
     outer.dispatch_ns = request.dispatch_ns
     outer.start_ns = request.start_ns
@@ -97,6 +98,7 @@ cdef inline void surface(Sim *sim, uint32_t slot) noexcept nogil:
     cdef Outer *outer = outer_of(sim, slot)
     outer.inside = False
     request.arrival_ns = outer.arrival_ns
+    request.queued_ns = outer.queued_ns
     request.tag_ns = outer.tag_ns
     request.dispatch_ns = outer.dispatch_ns
     request.start_ns = outer.start_ns

@@ -14,13 +14,13 @@ from replay.engine.controllers.splits cimport rest_passes
 from replay.engine.counting.waits cimport wait_add
 from replay.engine.driver.workers cimport worker_at
 from replay.engine.run.stages cimport (
+    enter_queue,
     issues_above,
     issues_below,
     iomax_below,
     next_command,
     serve,
     start,
-    take_tag,
 )
 from replay.engine.state.iolatency cimport IolatencyDevice
 from replay.engine.state.requests cimport controls_of, request_at
@@ -51,7 +51,7 @@ cdef inline void iomax_event(
         following = request.next
         if request.start_ns < 0:
             if issues_above(sim, slot, now):
-                take_tag(sim, slot, now)
+                enter_queue(sim, slot, now)
         elif rest_passes(
             sim, slot, iomax_below(sim, request.io_payer), now
         ) and issues_below(sim, slot, False, now):
@@ -100,7 +100,7 @@ cdef inline void woken_event(Sim *sim, int64_t now) noexcept nogil:
         if not goes_on(sim, slot, above, now):
             pass
         elif above:
-            take_tag(sim, slot, now)
+            enter_queue(sim, slot, now)
         elif request.holds_worker:
             worker_index = request.worker
             worker_at(sim, worker_index).busy_ns += now - request.start_ns

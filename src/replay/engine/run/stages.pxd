@@ -269,6 +269,12 @@ cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
         and issues_above(sim, slot, now)
     ):
         return
+    enter_queue(sim, slot, now)
+
+
+cdef inline void enter_queue(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
+    """Pass the traced device's queue, where nothing is known of it."""
+    request_at(sim, slot).queued_ns = now
     take_tag(sim, slot, now)
 
 

@@ -229,7 +229,8 @@ cdef inline void row_count(
     count_charged(sim, &request)
     request.known = columns.service_ns[i] >= 0
     request.error = 0
-    request.arrival_ns = request.tag_ns = request.dispatch_ns = now
+    request.arrival_ns = request.queued_ns = request.tag_ns = now
+    request.dispatch_ns = now
     request.start_ns = request.lock_ns = request.device_ns = begin
     request.served_ns = done_ns
     request.memory_ns = 0

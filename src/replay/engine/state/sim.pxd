@@ -74,18 +74,19 @@ cdef enum WorkerKind:
 cdef enum:
     # replay.engine.setup.Stage
     STAGE_THROTTLE = 0
-    STAGE_TAG = 1
-    STAGE_DISPATCH = 2
-    STAGE_LOCK = 3
-    STAGE_MEMORY = 4
-    STAGE_BACKING = 5
-    STAGE_DEVICE = 6
-    STAGE_TOTAL = 7
-    N_STAGES = 8
+    STAGE_QUEUE = 1
+    STAGE_TAG = 2
+    STAGE_DISPATCH = 3
+    STAGE_LOCK = 4
+    STAGE_MEMORY = 5
+    STAGE_BACKING = 6
+    STAGE_DEVICE = 7
+    STAGE_TOTAL = 8
+    N_STAGES = 9
     # Most requests wait for nothing: their device time is their total, and is counted
     # once, as STAGE_DEVICE. The device time of those that waited stands here.
-    STAGE_DEVICE_WAITED = 8
-    N_HISTOGRAMS = 9
+    STAGE_DEVICE_WAITED = 9
+    N_HISTOGRAMS = 10
 
 cdef enum:
     # replay.engine.setup.Resource
@@ -95,7 +96,8 @@ cdef enum:
     RESOURCE_DEVICE = 3
     RESOURCE_THROTTLE = 4
     RESOURCE_MEMORY = 5
-    N_RESOURCES = 6
+    RESOURCE_QUEUE = 6
+    N_RESOURCES = 7
 
 cdef enum:
     # rank of events at the same time
@@ -138,7 +140,7 @@ cdef struct Request:
     # three lines of the cache; while it waits for its turn only the first is looked at
     int64_t row
     int64_t arrival_ns
-    int64_t tag_ns          # past the traced device's limits
+    int64_t tag_ns          # past the traced device's queue
     int64_t throttled_from_ns
     # where touching goes on after a sleep; of direct I/O: passes of io.max below
     uint64_t next_page
@@ -177,6 +179,7 @@ cdef struct Request:
     uint8_t holds_lock
     uint8_t shares_lock
     uint8_t holds_worker    # while it waits below for its cgroup's budget
+    int64_t queued_ns       # past the traced device's limits
 
 cdef struct Worker:
     Server server

@@ -12,13 +12,13 @@ cdef enum:
     CELL_REFUSED = 8
     CELL_USAGE = 9
     CELL_REQUESTS = 10
-    CELL_STAGES = 11        # eight, as Stage
-    CELL_BLOCKED = 19
-    CELL_HIGH = 20
-    CELL_MAX = 21
-    CELL_OOM = 22
-    CELL_OOM_KILL = 23
-    N_CELLS = 24
+    CELL_STAGES = 11        # nine, as Stage
+    CELL_BLOCKED = 20
+    CELL_HIGH = 21
+    CELL_MAX = 22
+    CELL_OOM = 23
+    CELL_OOM_KILL = 24
+    N_CELLS = 25
 
 cdef struct TimelineRow:
     int64_t interval

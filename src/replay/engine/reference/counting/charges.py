@@ -179,7 +179,8 @@ def add_io(counter: Counter[str], request: Request) -> None:
 def stages_of(request: Request, now: int) -> dict[Stage, int]:
     """Return a completed request's time in every stage; they sum to the total."""
     return {
-        Stage.THROTTLE: request.tag_ns - request.arrival_ns,
+        Stage.THROTTLE: request.queued_ns - request.arrival_ns,
+        Stage.QUEUE: request.tag_ns - request.queued_ns,
         Stage.TAG: request.dispatch_ns - request.tag_ns,
         Stage.DISPATCH: request.start_ns - request.dispatch_ns,
         Stage.LOCK: request.lock_ns - request.start_ns,

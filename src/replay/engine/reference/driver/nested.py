@@ -23,7 +23,8 @@ APART_SECTORS = 1 << 36
 
 #: What a request has of its own on each of the two devices.
 LEVEL = (
-    *("device", "issuer", "sector", "n_bios", "is_meta", "arrival_ns", "tag_ns"),
+    *("device", "issuer", "sector", "n_bios", "is_meta", "arrival_ns"),
+    *("queued_ns", "tag_ns"),
     *("dispatch_ns", "start_ns", "lock_ns", "device_ns", "memory_ns", "memory_payer"),
     *("io_payer", "worker", "holds_lock", "shares_lock", "next_page", "passes"),
     *("oom_rounds", "cost", "issued_ns", "holds_worker"),

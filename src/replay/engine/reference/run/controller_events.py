@@ -221,7 +221,7 @@ class Controllers:
         for request in passed:
             if request.start_ns < 0:
                 if self.issues_above(request, now):
-                    self.run.take_tag(request, now)
+                    self.run.enter_queue(request, now)
             elif self.rest_passes(request, now) and self.issues_below(
                 request, now, holds_worker=False
             ):
@@ -251,7 +251,7 @@ class Controllers:
             if not passed:
                 continue
             if above:
-                self.run.take_tag(request, now)
+                self.run.enter_queue(request, now)
                 continue
             self.run.serve(request, now)
             if request.holds_worker:
@@ -269,7 +269,9 @@ class Controllers:
             self.iocost.done(request, request.device, cgroup, now)
             self.iolatency.done(request, request.device, cgroup, now, is_bio=True)
             wait_ns = request.dispatch_ns - request.tag_ns
-            self.iocost.served(request, request.device, now - request.tag_ns, wait_ns)
+            self.iocost.served(
+                request, request.device, now - request.queued_ns, wait_ns
+            )
         if self.run.only_submits(request) and not is_outer(self.setup, request):
             is_bio = self.setup.policy == Policy.PASS_THROUGH
             cgroup = request.io_payer

@@ -212,6 +212,11 @@ class Reference:
         request.arrival_ns = now
         if self.waits_above(request) and not self.controllers.above(request, now):
             return
+        self.enter_queue(request, now)
+
+    def enter_queue(self, request: Request, now: int) -> None:
+        """Pass the traced device's queue, where nothing is known of it."""
+        request.queued_ns = now
         self.take_tag(request, now)
 
     def take_tag(self, request: Request, now: int) -> None:

@@ -25,6 +25,7 @@ class Request:
     is_meta: bool = False
     stream: int = -1
     arrival_ns: int = -1
+    queued_ns: int = -1
     tag_ns: int = -1
     dispatch_ns: int = -1
     start_ns: int = -1
