@@ -29,6 +29,7 @@ from replay.trace.file.metadata import (
 )
 from replay.trace.file.schema import OPS, SCHEMA_VERSION, TRACE_SCHEMA
 from replay.trace.file.write import write_trace
+from replay.trace.rows import RowStream
 
 BATCH_ROWS: Final = 1 << 16
 #: The decoder keeps this many names.
@@ -36,7 +37,7 @@ MAX_NAMES: Final = 1 << 16
 NEVER: Final = np.iinfo(np.int64).max
 
 
-class Rows:
+class GeneratedRows(RowStream):
     """A generated trace's rows in batches, as `BlktraceBatches` gives them.
 
     Parameters
@@ -47,7 +48,6 @@ class Rows:
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._lanes = Lanes(shape)
-        self.bytes_read = 0
         self.end_ns = 0
         # requests, bios and bytes
         self._cgroups = np.zeros((3, shape.cgroups), np.int64)
@@ -57,6 +57,11 @@ class Rows:
         self._last_ns = np.full(shape.n_processes, -1, np.int64)
         self._n_merged = 0
         self._n_plugged = 0
+
+    @property
+    def bytes_read(self) -> int:
+        """None: there is no input."""
+        return 0
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Make the rows, in the order of their issue."""
@@ -205,7 +210,7 @@ def write_rows(shape: Shape, output: Path) -> Summary:
     Summary
         As in the file.
     """
-    rows = Rows(shape)
+    rows = GeneratedRows(shape)
 
     def describe(summary: Summary) -> Metadata:
         return Metadata(

@@ -19,6 +19,10 @@ INSIDE = {
         *("keys", "binding", "setup", "notes", "bind", "overrides", "docs"),
         "writing",
     ),
+    "trace": (
+        *("rows", "file", "pairing", "inputs", "blktrace", "formats", "recording"),
+        *("convert", "events"),
+    ),
 }
 #: Folders of the engine's headers, likewise.
 ENGINE_FOLDERS = (
@@ -108,7 +112,9 @@ def test_folders_of_a_room_import_only_those_before_them(
 ) -> None:
     order = INSIDE[room]
     inside = {name: name.split(".")[1] for name in graph if name.startswith(f"{room}.")}
-    assert set(inside.values()) == set(order)
+    # a folder of headers alone has no module
+    headers = {path.parent.name for path in (SOURCE / room).glob("*/__init__.pxd")}
+    assert set(inside.values()) | headers == set(order)
     assert [
         f"{name}: {other}"
         for name, folder in inside.items()

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from replay.runner.run import run
     from replay.scenario.keys.load import Scenario
     from replay.sweeps.sweep import Sweep, sweep
-    from replay.trace.blktrace.event_rows import convert_events
     from replay.trace.convert import convert, open_or_convert
+    from replay.trace.events import convert_events
     from replay.trace.file.filters import Filters
     from replay.trace.file.parquet import write_parquet
     from replay.trace.file.read import Trace, open_trace
@@ -84,7 +84,7 @@ _MODULES = {
     "calibrate": "replay.calibration.model",
     "compare": "replay.results.compare",
     "convert": "replay.trace.convert",
-    "convert_events": "replay.trace.blktrace.event_rows",
+    "convert_events": "replay.trace.events",
     "curve": "replay.curves.curve",
     "merge": "replay.results.merge",
     "open_dataset": "replay.dataset.read",

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc
 
-from replay.trace.blktrace.event_rows import convert_events
+from replay.trace.events import convert_events
 from replay.trace.file.metadata import Summary
 from support.blktrace import decode
 

@@ -25,6 +25,7 @@ from replay.trace.file.schema import (
     TRACE_SCHEMA,
     device_number,
 )
+from replay.trace.rows import RowStream
 
 LOOP = device_number("7:0")
 DISK = device_number("254:32")
@@ -163,7 +164,7 @@ def make_trace(
     )
 
 
-class FakeRows:
+class FakeRows(RowStream):
     """Batches that were decoded beforehand; may fail after the last one."""
 
     def __init__(
@@ -171,11 +172,15 @@ class FakeRows:
     ) -> None:
         self._batches = batches
         self._error = error
-        self.bytes_read = 0
+        self._n_done = 0
+
+    @property
+    def bytes_read(self) -> int:
+        return self._n_done
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for batch in self._batches:
-            self.bytes_read += batch.num_rows
+            self._n_done += batch.num_rows
             yield batch
         if self._error is not None:
             raise self._error

@@ -1,6 +1,5 @@
 """Each request's size, place and time in the device, as a trace tells them."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from replay.common.closing import Closing
 from replay.common.errors import ScenarioError
+from replay.common.temporary import temporary_file
 from replay.engine._service import Services
 from replay.engine.columns import Columns
 from replay.engine.setup import NOT_REPLAYED, Policy, ServiceModel
@@ -81,7 +81,7 @@ class Samples(Closing):
         self.parallel = parallel
         with ExitStack() as stack:
             self._files = {
-                name: stack.enter_context(tempfile.TemporaryFile()) for name in _TYPES
+                name: stack.enter_context(temporary_file()) for name in _TYPES
             }
             self._stack = stack.pop_all()
         self._columns: dict[str, NDArray[Any]] = {}

@@ -16,7 +16,7 @@ def tell_rest_of_set(inputs: Sequence[str], *, quiet: bool) -> None:
     quiet : bool
         Say nothing.
     """
-    from replay.trace.inputs.find import capture_name, is_per_cpu
+    from replay.trace.file.per_cpu import capture_name, is_per_cpu
 
     given = {Path(one) for one in inputs}
     for base in dict.fromkeys(capture_name(one) for one in given if is_per_cpu(one)):

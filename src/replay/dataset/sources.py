@@ -10,7 +10,8 @@ from typing import Final
 
 from replay.common.errors import TraceError
 from replay.dataset.places import ADDRESS, Found, Place
-from replay.trace.inputs.find import CGROUPS_FILE, capture_name, find_inputs, is_per_cpu
+from replay.trace.file.per_cpu import capture_name, is_per_cpu
+from replay.trace.inputs.find import CGROUPS_FILE, find_inputs
 
 TRACE_SUFFIX: Final = ".arrow"
 _MAGIC: Final = re.compile(r"[*?[]")

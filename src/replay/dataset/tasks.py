@@ -7,7 +7,6 @@ what they were made of. Workers keep the last traces that they had open.
 
 import hashlib
 import re
-import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -22,6 +21,7 @@ from msgspec.structs import replace as replace_struct
 from pyarrow import ipc
 
 from replay.common.errors import OutputError, ReplayError, TraceError
+from replay.common.temporary import temporary_directory
 from replay.common.version import WRITER
 from replay.dataset.places import Found, Place
 from replay.dataset.rows import FAILED, MADE_BY, OK, State, records
@@ -314,7 +314,7 @@ def _convert(path: Path, target: Place, conversion: Conversion) -> None:
         if (local := target.local) is not None:
             convert(path, local, overwrite=True, **options).close()  # type: ignore[arg-type]
             return
-        with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+        with temporary_directory() as directory:
             made = Path(directory) / target.name
             convert(path, made, **options).close()  # type: ignore[arg-type]
             try:
@@ -354,7 +354,7 @@ def _at_hand(
         local = [one.place.local for one in files]
         yield path, [one for one in local if one is not None]
         return
-    with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+    with temporary_directory() as directory:
         copies = []
         for file in files:
             copy = Path(directory) / file.place.name
@@ -375,7 +375,7 @@ def _cgroups(place: Place | None) -> Iterator[Path | None]:
     if place is None or place.local is not None:
         yield None if place is None else place.local
         return
-    with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+    with temporary_directory() as directory:
         copy = Path(directory) / place.name
         place.fetch(copy)
         yield copy
@@ -409,7 +409,7 @@ def _open(ready: ReadyTrace) -> Trace:
             trace = open_or_convert(path, cgroups=cgroups)
         else:
             # the file's name goes at once, what it holds when the trace is let go of
-            with tempfile.TemporaryDirectory(prefix="replay-") as directory:
+            with temporary_directory() as directory:
                 copy = Path(directory) / ready.place.name
                 ready.place.fetch(copy)
                 trace = open_or_convert(copy, cgroups=cgroups)

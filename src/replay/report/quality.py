@@ -5,7 +5,7 @@ from typing import Final
 
 from replay.common.text import count_text, plain
 from replay.trace.file.metadata import ROW_EVENT, Quality
-from replay.trace.inputs.find import missing_cpus, present_cpus
+from replay.trace.file.per_cpu import missing_cpus, present_cpus
 
 #: What it means that an event's request is not known.
 _UNMATCHED: Final = {

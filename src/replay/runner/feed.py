@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from replay.engine.setup import ArrivalEvent
 from replay.scenario.bind import Binding
 from replay.scenario.binding.caught import Caught
 from replay.scenario.binding.resolve import column
+from replay.trace.rows import Rows
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
 AHEAD = 2
 
 T = TypeVar("T")
-
-
-class Rows(Protocol):
-    """Rows of a trace, whether they lie in a file or not."""
-
-    def batches(self, batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
-        """Go through the rows in their order, each time it is called."""
-        ...
 
 
 class Part(NamedTuple):
@@ -53,7 +46,7 @@ def parts(
 
     Parameters
     ----------
-    trace : Trace or KeptRows
+    trace : Rows
     binding : Binding
         The scenario, bound to this trace.
     batch_rows : int or None

@@ -23,7 +23,7 @@ from replay.results.tables import Names
 from replay.results.write import RequestsWriter
 from replay.runner.decode_ahead import Reading
 from replay.runner.feed import Part, ahead, parts
-from replay.runner.speculate import RowsAgain, read_and_replay
+from replay.runner.speculate import read_and_replay
 from replay.scenario.bind import Binding, bind
 from replay.scenario.binding.caught import Caught
 from replay.scenario.keys.load import Scenario
@@ -32,6 +32,7 @@ from replay.trace.file.metadata import Summary
 from replay.trace.file.read import Progress, Trace
 from replay.trace.file.schema import device_text
 from replay.trace.file.spill import KeptRows
+from replay.trace.rows import Rows
 
 
 def play(
@@ -70,7 +71,7 @@ def play(
         As `replay.run`.
     """
     with ExitStack() as stack:
-        opened: Trace | KeptRows | RowsAgain
+        opened: Rows
         guess = None
         if isinstance(source, Trace):
             opened = source
@@ -162,7 +163,7 @@ def _with_timeline(binding: Binding, interval_ns: int, summary: Summary) -> Bind
 
 
 def _replay(
-    trace: Trace | KeptRows | RowsAgain,
+    trace: Rows,
     binding: Binding,
     requests: RequestsWriter | None,
     batch_rows: int | None,
@@ -182,7 +183,7 @@ def _replay(
 
 
 def _run_engine(
-    trace: Trace | KeptRows | RowsAgain,
+    trace: Rows,
     binding: Binding,
     requests: RequestsWriter | None,
     batch_rows: int | None,

@@ -27,8 +27,8 @@ from replay.scenario.bind import Binding, bind
 from replay.scenario.keys.load import Scenario
 from replay.trace.file.metadata import Metadata
 from replay.trace.file.spill import KeptRows
-from replay.trace.formats.order import Disordered
 from replay.trace.recording import Recording
+from replay.trace.rows import Disordered, Rows, sliced
 
 #: Batches that are kept in case that a run which has begun begins anew: some 32 MB.
 _KEPT: Final = 8
@@ -78,10 +78,7 @@ class RowsAgain:
 
     def batches(self, batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
         """Go through all rows, as `Trace.batches` does."""
-        for batch in self._rows:
-            step = batch_rows or batch.num_rows
-            for start in range(0, batch.num_rows, step):
-                yield batch.slice(start, step)
+        return sliced(self._rows, batch_rows)
 
 
 class _UnknownError(Exception):
@@ -89,12 +86,14 @@ class _UnknownError(Exception):
 
 
 class _SoFar:
-    """The part of a trace that binding may look at."""
+    """What is known of a trace before its end; its rows are not to be read."""
 
-    def __init__(self, metadata: Metadata) -> None:
+    def __init__(self, path: Path, metadata: Metadata) -> None:
+        self.path = path
         self.metadata = metadata
+        self.n_rows = metadata.summary.n_rows
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self, batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
         raise _UnknownError
 
 
@@ -104,7 +103,7 @@ def read_and_replay(
     scenario: Scenario,
     *,
     batch_rows: int | None = None,
-) -> tuple[KeptRows | RowsAgain, Guess | None]:
+) -> tuple[Rows, Guess | None]:
     """Read a recording to its end, and replay it meanwhile if that is possible.
 
     Parameters
@@ -119,7 +118,7 @@ def read_and_replay(
 
     Returns
     -------
-    tuple of (KeptRows or RowsAgain) and (Guess or None)
+    tuple of Rows and (Guess or None)
         The rows, and what `Guess.holds` has to be asked of.
 
     Raises
@@ -144,9 +143,13 @@ def _read_once(
     kept: KeptRows,
     scenario: Scenario,
     batch_rows: int | None,
-) -> tuple[KeptRows | RowsAgain, Guess | None]:
+) -> tuple[Rows, Guess | None]:
     recording = reading.recording
-    run = _Run(scenario, batch_rows) if reading.follow else None
+    run = (
+        _EarlyRun(reading.recording.path, scenario, batch_rows)
+        if reading.follow
+        else None
+    )
     keeps = True
     for number, batch in enumerate(reading.batches, start=1):
         recording.advanced()
@@ -174,10 +177,11 @@ def _read_once(
     return kept, result
 
 
-class _Run:
+class _EarlyRun:
     """An engine that is given batches as they come, bound to what is known so far."""
 
-    def __init__(self, scenario: Scenario, batch_rows: int | None) -> None:
+    def __init__(self, path: Path, scenario: Scenario, batch_rows: int | None) -> None:
+        self._path = path
         self._scenario = scenario
         self._batch_rows = batch_rows
         self._n_ids = NO_IDS
@@ -217,7 +221,7 @@ class _Run:
             self._replay(batch.rows)
 
     def _begin(self, so_far: Metadata, n_ids: tuple[int, int]) -> None:
-        binding = bind(self._scenario, _SoFar(so_far))
+        binding = bind(self._scenario, _SoFar(self._path, so_far))
         if not _may_begin(binding):
             raise _UnknownError
         self._n_ids = n_ids

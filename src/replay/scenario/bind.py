@@ -1,8 +1,7 @@
 """Fit a scenario to a trace: its ids, processes and devices become the engine's."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final
 
 import numpy as np
 from msgspec import Struct, structs
@@ -36,29 +35,16 @@ from replay.scenario.notes.scenario import (
 )
 from replay.scenario.setup.iomax import ALL_AS_ONE
 from replay.scenario.setup.make import FlatCgroups, make_setup
-from replay.trace.file.metadata import Metadata, Summary
+from replay.trace.file.metadata import Summary
 from replay.trace.file.processes import ProcessTable
 from replay.trace.file.schema import device_text
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from replay.trace.rows import Rows
 
 #: The root's id if the trace names no path "/": the hierarchy's first inode.
 ROOT_ID: Final = 1
 #: Name of the one device that several are taken for.
 ALL_DEVICES: Final = "all"
 PASS_THROUGH: Final = "pass-through"
-
-
-class TraceLike(Protocol):
-    """What binding needs of an opened trace."""
-
-    @property
-    def metadata(self) -> Metadata:
-        """What the trace file says beside its rows."""
-
-    def batches(self) -> "Iterator[pa.RecordBatch]":
-        """Return the rows from the first on, each time it is called."""
 
 
 class Binding(Struct, frozen=True, kw_only=True):
@@ -115,15 +101,15 @@ class Binding(Struct, frozen=True, kw_only=True):
         return [task.name for task in self.tasks]
 
 
-def bind(scenario: Scenario, trace: TraceLike) -> Binding:
+def bind(scenario: Scenario, trace: Rows) -> Binding:
     """Fit a scenario to a trace.
 
     Parameters
     ----------
     scenario : Scenario
-    trace : TraceLike
-        An opened trace: ``metadata`` and ``batches()``. The rows are read only to
-        count what tasks issue, and only if there are memory limits or tasks.
+    trace : Rows
+        An opened trace. The rows are read only to count what tasks issue, and only if
+        there are memory limits or tasks.
 
     Returns
     -------
@@ -140,7 +126,7 @@ def bind(scenario: Scenario, trace: TraceLike) -> Binding:
         raise TraceError(f"the trace's metadata is damaged: {error}") from None
 
 
-def _bind(scenario: Scenario, trace: TraceLike) -> Binding:
+def _bind(scenario: Scenario, trace: Rows) -> Binding:
     summary = trace.metadata.summary
     replayed, one_device = _devices(scenario, summary)
     devices = with_nested(scenario, replayed, one=one_device)
@@ -349,7 +335,7 @@ def _paths(scenario: Scenario, summary: Summary, notes: list[str]) -> dict[int, 
 
 
 def _tasks(
-    trace: TraceLike,
+    trace: Rows,
     scenario: Scenario,
     tree: Tree,
     cgroups: FlatCgroups,

@@ -1,6 +1,5 @@
 """A trace under a grid of scenarios, in parallel, and the knees between its points."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from replay.common.errors import ReplayError, ScenarioError
 from replay.common.shown import Shown
+from replay.common.temporary import temporary_directory
 from replay.parallel.jobs import Runner
 from replay.parallel.pool import Pool
 from replay.results.conditions import Condition, parse_condition
@@ -400,7 +400,7 @@ def _trace_file(
     inputs = [trace] if isinstance(trace, (str, Path)) else list(trace)
     if len(inputs) == 1 and is_arrow(inputs[0]) and not filters:
         return str(inputs[0]), None if cgroups is None else str(cgroups)
-    directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="replay-"))
+    directory = stack.enter_context(temporary_directory())
     path = Path(directory) / "trace.arrow"
     convert(inputs, path, cgroups=cgroups, format=format, filters=filters).close()
     return str(path), None

@@ -11,11 +11,11 @@ from replay.common.version import WRITER
 from replay.trace.file.metadata import Metadata, Summary
 from replay.trace.file.read import Progress, is_arrow
 from replay.trace.file.schema import SCHEMA_VERSION
-from replay.trace.formats.open import Opened, open_rows
+from replay.trace.formats.open import open_rows
 from replay.trace.formats.options import FormatOptions
-from replay.trace.formats.order import Disordered
 from replay.trace.inputs.find import Inputs, read_cgroup_paths, source_file
 from replay.trace.inputs.spool import Spool
+from replay.trace.rows import Disordered, RowStream
 
 
 class Recording(Struct, frozen=True):
@@ -25,7 +25,7 @@ class Recording(Struct, frozen=True):
     ----------
     path : Path
         What it is called.
-    rows : Opened
+    rows : RowStream
         Raises `Disordered` while it is read for the first time, if the rows have to be
         sorted.
     describe : callable
@@ -37,7 +37,7 @@ class Recording(Struct, frozen=True):
     """
 
     path: Path
-    rows: Opened
+    rows: RowStream
     describe: Callable[[Summary], Metadata]
     nbytes: int
     progress: Progress | None

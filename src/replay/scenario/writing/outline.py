@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.common.text import count_text, plain, size_text, time_text
-from replay.scenario.bind import Binding, TraceLike, bind
+from replay.scenario.bind import Binding, bind
 from replay.scenario.binding.tasks import count_pairs
 from replay.scenario.docs.listing import meaning
 from replay.scenario.keys.load import Scenario, key_value
@@ -24,6 +24,7 @@ from replay.scenario.writing.toml import inline_table, literal_pattern, value_to
 from replay.trace.file.metadata import Summary
 from replay.trace.file.processes import is_kernel_thread
 from replay.trace.file.schema import device_text
+from replay.trace.rows import Rows
 
 #: Cgroups that the trace has requests of, by bytes; a scenario need not list all.
 MOST_CGROUPS: Final = 200
@@ -52,13 +53,13 @@ class _Cgroup:
 
 
 def outline(
-    trace: TraceLike, name: str, base: Scenario, *, command: str | None = None
+    trace: Rows, name: str, base: Scenario, *, command: str | None = None
 ) -> str:
     """Write a scenario of a trace.
 
     Parameters
     ----------
-    trace : TraceLike
+    trace : Rows
         Its rows are gone through once, to find whose processes issue.
     name : str
         What the user calls it.
@@ -162,7 +163,7 @@ def _rules(summary: Summary, binding: Binding) -> Iterator[str]:
         yield f"# cgroup = {cgroup}"
 
 
-def _cgroups(trace: TraceLike, base: Scenario, binding: Binding) -> Iterator[str]:
+def _cgroups(trace: Rows, base: Scenario, binding: Binding) -> Iterator[str]:
     found = _traced(trace.metadata.summary, binding)
     given = {cgroup.path: cgroup for cgroup in base.cgroups}
     ranked = sorted(found.items(), key=lambda one: (-one[1].nbytes, one[0]))
@@ -244,7 +245,7 @@ def _path(name: str, shown: Mapping[str, _Cgroup]) -> str:
 
 
 def _processes(
-    trace: TraceLike, binding: Binding, wanted: set[int]
+    trace: Rows, binding: Binding, wanted: set[int]
 ) -> dict[int, list[tuple[str, int]]]:
     """Count requests by cgroup and name of process, most first."""
     resolver = binding.resolver

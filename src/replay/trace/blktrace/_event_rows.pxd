@@ -1,4 +1,4 @@
-"""Records as rows, one for one: the columns of ``events.EVENT_SCHEMA``.
+"""Records as rows, one for one: the columns of ``event_rows.EVENT_SCHEMA``.
 
 The arrays belong to the caller; bitmaps have a bit set where a value is no null. Text
 is ASCII: any other byte is written as ``\\xNN``, so that every reader takes it.

@@ -5,18 +5,16 @@ its counts a `Summary`. Memory does not grow with the trace: the bytes are read 
 they are mapped, and at most ``window`` open requests are held.
 """
 
-from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
 from replay.trace.blktrace._decoder import Decoder
+from replay.trace.file.batch import allocate, make_batch
 from replay.trace.file.metadata import (
     Cgroup,
     Device,
@@ -26,8 +24,7 @@ from replay.trace.file.metadata import (
     Quality,
     Summary,
 )
-from replay.trace.file.schema import NOT_SEEN_NS, OPS, TRACE_SCHEMA
-from replay.trace.rows import Summarised
+from replay.trace.rows import RowStream
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -69,7 +66,6 @@ UNMATCHED: Final = (
 )
 
 MAX_WINDOW: Final = 1 << 26
-N_TIMES: Final = 3
 
 
 class Source(Struct, frozen=True):
@@ -91,7 +87,7 @@ class Source(Struct, frozen=True):
     shift_ns: int = 0
 
 
-class BlktraceBatches(Summarised):
+class BlktraceBatches(RowStream):
     """The requests of one capture, in batches.
 
     Parameters
@@ -128,13 +124,17 @@ class BlktraceBatches(Summarised):
             raise ValueError(f"batch_rows: {batch_rows} is below 1")
         if not 1 <= window <= MAX_WINDOW:
             raise ValueError(f"window: {window} is not in 1..{MAX_WINDOW}")
-        self._sources = [
-            (source.name, source.data, source.shift_ns) for source in sources
-        ]
         self._batch_rows = batch_rows
         self._window = window
         self._decoder: Decoder | None = None
         self._n_rows = 0
+        self._read_from(sources)
+
+    def _read_from(self, sources: Sequence[Source]) -> None:
+        """Take the sources of the next iteration."""
+        self._sources = [
+            (source.name, source.data, source.shift_ns) for source in sources
+        ]
         self._bytes_total = sum(memoryview(data).nbytes for _, data, _ in self._sources)
 
     @property
@@ -169,7 +169,7 @@ class BlktraceBatches(Summarised):
         self._n_rows = 0
         try:
             while True:
-                buffers = _allocate(self._batch_rows)
+                buffers = allocate(self._batch_rows)
                 n_filled, *n_null = decoder.fill(buffers, self._batch_rows)
                 if n_filled == 0:
                     break
@@ -180,71 +180,6 @@ class BlktraceBatches(Summarised):
             self._summary = summary_of(decoder, self._n_rows)
         finally:
             decoder.close()
-
-
-def _op_names() -> pa.Array:
-    """Make the ``op`` column's dictionary.
-
-    From buffers: ``pa.array`` of a Python list imports pandas where it is installed,
-    which takes longer than decoding a million records.
-    """
-    offsets = array("i", accumulate((len(op) for op in OPS), initial=0))
-    return pa.StringArray.from_buffers(
-        len(OPS), pa.py_buffer(offsets), pa.py_buffer("".join(OPS).encode())
-    )
-
-
-_OP_NAMES: Final = _op_names()
-
-
-def _allocate(n_rows: int) -> list[pa.Buffer]:
-    """Make the buffers of a batch, one a column."""
-    widths = [
-        1 if pa.types.is_dictionary(field.type) else field.type.bit_width // 8
-        for field in TRACE_SCHEMA
-    ]
-    return [pa.allocate_buffer(n_rows * width) for width in widths]
-
-
-def make_batch(
-    buffers: list[pa.Buffer], n_rows: int, n_null: Sequence[int]
-) -> pa.RecordBatch:
-    """Show filled buffers as a batch; no value is copied.
-
-    Parameters
-    ----------
-    buffers : list of Buffer
-        One a column of `TRACE_SCHEMA`; times that were not seen are -1.
-    n_rows : int
-    n_null : sequence of int
-        How many were not seen of the three times.
-
-    Returns
-    -------
-    RecordBatch
-    """
-    arrays = []
-    for number, field in enumerate(TRACE_SCHEMA):
-        bitmap = None
-        nulls = 0
-        if number < N_TIMES and n_null[number]:
-            bitmap = _seen(buffers[number], n_rows)
-            nulls = n_null[number]
-        if pa.types.is_dictionary(field.type):
-            codes = pa.Array.from_buffers(pa.int8(), n_rows, [None, buffers[number]], 0)
-            column = pa.DictionaryArray.from_arrays(codes, _OP_NAMES, safe=False)
-        else:
-            column = pa.Array.from_buffers(
-                field.type, n_rows, [bitmap, buffers[number]], nulls
-            )
-        arrays.append(column)
-    return pa.RecordBatch.from_arrays(arrays, schema=TRACE_SCHEMA)
-
-
-def _seen(times: pa.Buffer, n_rows: int) -> pa.Buffer:
-    """Make the validity bitmap of times."""
-    seen = np.frombuffer(times, np.int64, n_rows) != NOT_SEEN_NS
-    return pa.py_buffer(np.packbits(seen, bitorder="little"))
 
 
 def summary_of(decoder: Decoder, n_rows: int) -> Summary:

@@ -7,7 +7,6 @@ requests that completed, the sector of a flush.
 """
 
 import mmap
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
@@ -16,11 +15,12 @@ import msgspec
 import pyarrow as pa
 
 from replay.common.errors import TraceError
+from replay.common.temporary import temporary_file
 from replay.trace.blktrace._blkparse import TextRecords
 from replay.trace.blktrace.batches import BlktraceBatches, Source
 from replay.trace.file.metadata import Summary
 from replay.trace.inputs.unpack import Unpacked
-from replay.trace.rows import Summarised
+from replay.trace.rows import RowStream
 
 READ_BYTES: Final = 1 << 22
 #: No line of blkparse is as long.
@@ -94,7 +94,7 @@ def compile_format(text: str) -> bytes:
         raise TraceError(f"--blkparse-format: {text!r}: {error}") from error
 
 
-class BlkparseBatches(Summarised):
+class BlkparseBatches(RowStream):
     """The requests of blkparse's text, in batches.
 
     Parameters
@@ -139,9 +139,6 @@ class BlkparseBatches(Summarised):
         """Bytes of the files, as they lie, that were read in this iteration."""
         return self._n_read
 
-    def sort_on_disk(self) -> None:
-        """Do nothing: an iteration never raises `Disordered`."""
-
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Read from the start."""
         self._summary = None
@@ -159,7 +156,7 @@ class BlkparseBatches(Summarised):
         """Make one file's text into records."""
         text = TextRecords(self._steps)
         before = self._n_read
-        with Unpacked(path) as file, tempfile.TemporaryFile() as records:
+        with Unpacked(path) as file, temporary_file() as records:
             rest = b""
             while data := file.read(READ_BYTES):
                 rest = _take(text, rest + data, records)

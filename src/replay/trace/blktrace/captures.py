@@ -21,9 +21,10 @@ from replay.common.text import path_text
 from replay.trace.blktrace._decoder import Decoder
 from replay.trace.blktrace.batches import BlktraceBatches, Source, summary_of
 from replay.trace.file.metadata import Summary
-from replay.trace.formats.order import Disordered
-from replay.trace.inputs.find import capture_name, map_file
+from replay.trace.file.per_cpu import capture_name
+from replay.trace.inputs.find import map_file
 from replay.trace.inputs.unpack import Unpacked
+from replay.trace.rows import Disordered
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -71,7 +72,6 @@ class CaptureBatches(BlktraceBatches):
         self._notes: list[str] = []
         self._refused = self._truncated = 0
         self._split = False
-        self._rows_of_batch = batch_rows
         if len(self._files) > 1:
             self._files = self._on_one_clock(self._files)
         super().__init__(self._files, batch_rows=batch_rows)
@@ -130,7 +130,7 @@ class CaptureBatches(BlktraceBatches):
         parts: list[Source] = []
         for file in self._files:
             parts += self._parts(file)
-        super().__init__(parts, batch_rows=self._rows_of_batch)
+        self._read_from(parts)
 
     def _parts(self, file: Source) -> list[Source]:
         """Split one source into one for each device and CPU."""

@@ -1,4 +1,4 @@
-"""Every record of a blktrace capture as a row: ``replay convert --events``.
+"""Every record of a blktrace capture as a row.
 
 For questions that requests do not answer: plugs, remaps, splits, what a process did.
 The file is an Arrow IPC file or Parquet; its columns are `EVENT_SCHEMA`.
@@ -15,19 +15,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import ipc
 
-from replay.common.errors import OutputError, TraceError
-from replay.common.output import check_target, place_of, replacing
-from replay.common.version import WRITER
 from replay.trace.blktrace.batches import EVENT_NAMES
-from replay.trace.blktrace.captures import CaptureBatches
 from replay.trace.file.metadata import Metadata
-from replay.trace.file.read import Progress
-from replay.trace.file.schema import OPS, SCHEMA_VERSION
-from replay.trace.formats.magic import BLKTRACE
-from replay.trace.formats.options import FormatOptions
-from replay.trace.formats.order import Disordered
-from replay.trace.formats.registry import choose_format
-from replay.trace.inputs.find import opened_inputs, source_file
+from replay.trace.file.schema import OPS
 
 #: Under it the metadata stands, with the last batch, or in Parquet's own.
 EVENTS_KEY: Final = b"replay-events"
@@ -122,88 +112,7 @@ def _names(values: Sequence[str]) -> pa.Array:
 _DICTIONARIES: Final = {"action": _names(ACTIONS), "op": _names(OPS)}
 
 
-def convert_events(
-    inputs: str | Path | Sequence[str | Path],
-    output: str | Path,
-    *,
-    to: str = "arrow",
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Metadata:
-    """Write every record of blktrace captures as a row.
-
-    Parameters
-    ----------
-    inputs : path or sequence of paths
-        As for `convert`; blktrace's records only.
-    output : str or Path
-        The file to make; it appears whole or not at all.
-    to : str
-        ``"arrow"`` or ``"parquet"``.
-    overwrite : bool
-        Whether an existing output may be replaced.
-    progress : callable or None
-        Told of bytes read and bytes in all.
-
-    Returns
-    -------
-    Metadata
-        What stands in the file, too; its summary's ``n_rows`` counts the records.
-
-    Raises
-    ------
-    TraceError
-        An input does not exist, or is not blktrace's records.
-    OutputError
-        The output exists already, is one of the inputs, or cannot be written.
-    """
-    if to not in ("arrow", "parquet"):
-        raise ValueError(f"to: {to!r} is neither 'arrow' nor 'parquet'")
-    target = place_of(output)
-    check_target(target, output, overwrite=overwrite)
-    with opened_inputs(inputs, None) as (found, spool):
-        if any(target == path.resolve() for path in found.traces):
-            raise OutputError(f"{output}: is one of the inputs: name another output")
-        format_ = choose_format(found.traces, FormatOptions())
-        if format_ != BLKTRACE:
-            raise TraceError(
-                f"{found.traces[0]}: is {format_}: only blktrace's records have events"
-            )
-        sources = [source_file(path, spool) for path in found.traces]
-        total = sum(one.nbytes for one in sources)
-        if total == 0:
-            raise TraceError(f"{found.traces[0]}: is empty: there is nothing to read")
-        capture = CaptureBatches(found.traces, batch_rows=BATCH_ROWS)
-
-        def finish() -> Metadata:
-            return Metadata(
-                schema_version=SCHEMA_VERSION,
-                writer=WRITER,
-                sources=sources,
-                summary=capture.summary,
-            )
-
-        def rows() -> Iterator[pa.RecordBatch]:
-            for batch in _batches(capture):
-                yield batch
-                if progress is not None:
-                    progress(capture.bytes_read, total)
-
-        write = _write_parquet if to == "parquet" else _write_arrow
-        with replacing(output, overwrite=overwrite) as temporary:
-            try:
-                write(temporary, rows(), finish)
-            except Disordered:
-                capture.sort_on_disk()
-                write(temporary, rows(), finish)
-        return finish()
-
-
-def _batches(capture: CaptureBatches) -> Iterator[pa.RecordBatch]:
-    return capture.events(_fill)
-
-
-def _fill(fill: Callable[[list[pa.Buffer], int], int]) -> pa.RecordBatch | None:
+def fill_batch(fill: Callable[[list[pa.Buffer], int], int]) -> pa.RecordBatch | None:
     """Fill one batch; None at the end. There is a record in any source that opens."""
     buffers = _allocate(BATCH_ROWS)
     n_rows = fill(buffers, BATCH_ROWS)
@@ -250,9 +159,10 @@ def _bits(bitmap: pa.Buffer, n_rows: int) -> int:
     return int(np.unpackbits(np.frombuffer(bitmap, np.uint8))[: n_rows + 7].sum())
 
 
-def _write_arrow(
+def write_arrow(
     path: Path, rows: Iterator[pa.RecordBatch], finish: Callable[[], Metadata]
 ) -> None:
+    """Write batches as an Arrow IPC file, the metadata with the last one."""
     with (
         pa.OSFile(str(path), "wb") as file,
         ipc.new_file(file, EVENT_SCHEMA) as writer,
@@ -266,9 +176,10 @@ def _write_arrow(
         writer.write_batch(held, {EVENTS_KEY: text})
 
 
-def _write_parquet(
+def write_parquet(
     path: Path, rows: Iterator[pa.RecordBatch], finish: Callable[[], Metadata]
 ) -> None:
+    """Write batches as a Parquet file."""
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(path, EVENT_SCHEMA, compression="zstd") as writer:

@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from replay.trace.blktrace.batches import N_TIMES, make_batch
+from replay.trace.file.batch import N_TIMES, make_batch
 from replay.trace.file.filters import Filters, Wanted
 from replay.trace.file.metadata import Summary
 from replay.trace.file.read import Trace, column_values
 from replay.trace.file.schema import NOT_SEEN_NS, TRACE_SCHEMA
+from replay.trace.rows import RowStream
 
 
 @dataclass
@@ -55,7 +56,7 @@ class _Tally:
             sums.last_ns = max(sums.last_ns, int(last[index]))
 
 
-class FilteredRows:
+class FilteredRows(RowStream):
     """Rows of a trace that pass filters; the clock stays the trace's.
 
     Parameters
@@ -74,7 +75,6 @@ class FilteredRows:
         self._trace = trace
         self._filters = filters
         self._wanted = Wanted(filters, trace.metadata.summary)
-        self._summary: Summary | None = None
         self.n_done = 0
 
     @property
@@ -82,15 +82,9 @@ class FilteredRows:
         """Rows that are done with."""
         return self.n_done
 
-    @property
-    def summary(self) -> Summary:
-        """The trace's, of the rows that passed; valid after the last batch."""
-        if self._summary is None:
-            raise RuntimeError("the summary is known after the last batch")
-        return self._summary
-
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Go through the trace's rows."""
+        self._summary = None
         tallies = {name: _Tally() for name in ("device", "cgroup", "pid")}
         left_out: Counter[str] = Counter()
         counts = Counter(rows=0, bios=0, unfinished=0, never_issued=0)

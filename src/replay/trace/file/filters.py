@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from replay.common.errors import TraceError
 from replay.trace.file.metadata import Process, Summary
-from replay.trace.file.process_names import process_names
+from replay.trace.file.processes import ProcessTable
 from replay.trace.file.read import column_values
 from replay.trace.file.schema import OP_CODES, OPS, device_number, device_text
 
@@ -193,12 +193,12 @@ class _Processes:
     def __init__(self, wanted: Sequence[str], processes: Sequence[Process]) -> None:
         pids = [int(one) for one in wanted if _is_pid(one)]
         self._pids = np.array(pids, np.int64)
-        self._names = process_names(processes)
+        self._table = ProcessTable(processes)
         codes: list[int] = []
         for pattern in wanted:
             if _is_pid(pattern):
                 continue
-            names = self._names.names
+            names = self._table.names
             found = [i for i, name in enumerate(names) if fnmatchcase(name, pattern)]
             if not found:
                 near = _near(pattern, names)
@@ -207,7 +207,7 @@ class _Processes:
         self._codes = np.array(codes, np.int32)
 
     def mask(self, pid: NDArray[np.int32], time_ns: NDArray[np.int64]) -> Mask:
-        named = np.isin(self._names.codes(pid, time_ns), self._codes)
+        named = np.isin(self._table.name_codes(pid, time_ns), self._codes)
         return np.isin(pid, self._pids) | named
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from replay.common.shown import Shown
 from replay.trace.file.metadata import Message, Process, Quality, SourceFile
+from replay.trace.file.per_cpu import missing_cpus
 from replay.trace.file.read import Trace, column_values
 from replay.trace.file.schema import OPS, device_text
-from replay.trace.inputs.find import missing_cpus
 
 #: Sums of as many 32-bit numbers are exact in floating point, which numpy adds up in.
 _EXACT_ROWS: Final = 1 << 20

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from replay.common.output import replacing
-from replay.trace.file.process_names import process_names
+from replay.trace.file.processes import ProcessTable
 from replay.trace.file.read import METADATA_KEY, Progress, Trace, column_values
 from replay.trace.file.schema import FLAGS, OPS, TRACE_SCHEMA, device_text
 
@@ -86,8 +86,8 @@ def write_parquet(
     summary = trace.metadata.summary
     paths = {one.id: one.path or f"id:{one.id}" for one in summary.cgroups}
     paths[0] = paths.get(0, "id:0")
-    names = process_names(summary.processes)
-    known = pa.array(names.names, pa.string())
+    processes = ProcessTable(summary.processes)
+    known = pa.array(processes.names, pa.string())
     n_done = 0
     with (
         replacing(output, overwrite=overwrite) as temporary,
@@ -107,7 +107,7 @@ def write_parquet(
                 "flags": _spelled(columns["flags"], flags_text),
                 "cgroup": _spelled(columns["cgroup"], paths.__getitem__, none=0),
                 "cgroup_id": batch.column("cgroup"),
-                "process": _coded(names.codes(columns["pid"], time_ns), known),
+                "process": _coded(processes.name_codes(columns["pid"], time_ns), known),
             }
             arrays = [
                 made[field.name] if field.name in made else batch.column(field.name)

@@ -100,6 +100,33 @@ class ProcessTable:
                 found[position].append(name)
         return found
 
+    @cached_property
+    def names(self) -> list[str]:
+        """Every name that a process ever had, each once."""
+        return [name for name in dict.fromkeys(self.segment_names) if name]
+
+    @cached_property
+    def _code_of_segment(self) -> NDArray[np.int32]:
+        code = {name: number for number, name in enumerate(self.names)}
+        return np.array([code.get(name, -1) for name in self.segment_names], np.int32)
+
+    def name_codes(
+        self, pids: NDArray[Any], times_ns: NDArray[np.int64]
+    ) -> NDArray[np.int32]:
+        """Find each row's name.
+
+        Parameters
+        ----------
+        pids : ndarray of an integer type, shape (n,)
+        times_ns : ndarray of int64, shape (n,)
+
+        Returns
+        -------
+        ndarray of int32, shape (n,)
+            Positions in `names`; -1 where the name is not known.
+        """
+        return self._code_of_segment[self.segment(pids, times_ns)]
+
     def position(self, pids: NDArray[Any]) -> NDArray[np.int64]:
         """Find each pid's position in `pids`; their number for one not known.
 

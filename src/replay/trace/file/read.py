@@ -23,6 +23,7 @@ from replay.common.closing import Closing
 from replay.common.errors import TraceError
 from replay.trace.file.metadata import Metadata
 from replay.trace.file.schema import NOT_SEEN_NS, OPS, SCHEMA_VERSION, TRACE_SCHEMA
+from replay.trace.rows import sliced
 
 #: Told of work done and work in all; bytes in a conversion, rows in a run.
 Progress = Callable[[int, int], None]
@@ -101,13 +102,14 @@ class Trace(Closing):
         """
         if batch_rows is not None and batch_rows < 1:
             raise ValueError(f"batch_rows: {batch_rows} is not positive")
+        yield from sliced(self._checked_batches(), batch_rows)
+
+    def _checked_batches(self) -> Iterator[pa.RecordBatch]:
         for index in range(self._reader.num_record_batches):
             with _reading(self.path, f"batch {index}: "):
                 batch = self._reader.get_batch(index)
                 _check_values(batch)
-            step = batch_rows or max(batch.num_rows, 1)
-            for start in range(0, batch.num_rows, step):
-                yield batch.slice(start, step)
+            yield batch
 
     def table(self) -> pa.Table:
         """Give all rows as one table, without copying them.

@@ -14,6 +14,7 @@ from replay.common.errors import OutputError
 from replay.common.temporary import lasting_directory, temporary_place
 from replay.trace.file.metadata import Metadata
 from replay.trace.file.schema import TRACE_SCHEMA
+from replay.trace.rows import sliced
 
 #: Kept in memory at most: the rows of some ten million records.
 MEMORY_BYTES: Final = 1 << 27
@@ -107,10 +108,7 @@ class KeptRows(Closing):
 
     def batches(self, batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
         """Go through all rows, as `Trace.batches` does."""
-        for batch in self._whole_batches():
-            step = batch_rows or batch.num_rows
-            for start in range(0, batch.num_rows, step):
-                yield batch.slice(start, step)
+        return sliced(self._whole_batches(), batch_rows)
 
     def _whole_batches(self) -> Iterator[pa.RecordBatch]:
         yield from self._batches

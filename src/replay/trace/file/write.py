@@ -6,10 +6,10 @@ The rows come first and what the file says about itself last, when it is known: 
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 import pyarrow as pa
@@ -19,6 +19,7 @@ from replay.common.output import replacing
 from replay.trace.file.metadata import Metadata, Summary
 from replay.trace.file.read import METADATA_KEY
 from replay.trace.file.schema import OPS, TRACE_SCHEMA
+from replay.trace.rows import RowStream
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,27 +30,9 @@ _QUEUED: Final = 4
 _DISK_BYTES: Final = 1 << 22
 
 
-class RowBatches(Protocol):
-    """Rows of a trace, decoded while they are iterated over."""
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        """Yield record batches of `TRACE_SCHEMA`, rows in the trace file's order."""
-        ...
-
-    @property
-    def bytes_read(self) -> int:
-        """Bytes of input that are done with."""
-        ...
-
-    @property
-    def summary(self) -> Summary:
-        """What was learned; valid after the last batch."""
-        ...
-
-
 def write_trace(
     output: str | Path,
-    rows: RowBatches,
+    rows: RowStream,
     describe: Callable[[Summary], Metadata],
     *,
     overwrite: bool = False,
@@ -62,7 +45,7 @@ def write_trace(
     ----------
     output : str or Path
         The file to make.
-    rows : RowBatches
+    rows : RowStream
         Read once.
     describe : callable
         Makes the metadata of the rows' summary.

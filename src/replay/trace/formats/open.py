@@ -1,38 +1,13 @@
 """Open inputs with the reader of their format."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
-
-import pyarrow as pa
 
 from replay.trace.blktrace.captures import CaptureBatches
-from replay.trace.file.metadata import Summary
 from replay.trace.formats.magic import BLKTRACE, is_blktrace
 from replay.trace.formats.options import FormatOptions
 from replay.trace.inputs.unpack import read_head
-
-
-class Opened(Protocol):
-    """Rows of a trace file, read while they are iterated over."""
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        """Yield record batches, or raise `Disordered`."""
-        ...
-
-    @property
-    def bytes_read(self) -> int:
-        """Bytes of input that are done with."""
-        ...
-
-    @property
-    def summary(self) -> Summary:
-        """What was learned; valid after the last batch."""
-        ...
-
-    def sort_on_disk(self) -> None:
-        """Read rows in any disorder next time."""
-        ...
+from replay.trace.rows import RowStream
 
 
 def open_rows(
@@ -41,7 +16,7 @@ def open_rows(
     *,
     batch_rows: int,
     on_read: Callable[[], None] | None = None,
-) -> Opened:
+) -> RowStream:
     """Find the inputs' format and make its reader.
 
     Parameters
@@ -57,7 +32,7 @@ def open_rows(
 
     Returns
     -------
-    Opened
+    RowStream
 
     Raises
     ------

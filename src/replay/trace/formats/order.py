@@ -15,15 +15,12 @@ from typing import Final, Literal
 import numpy as np
 
 from replay.trace.formats.row_dtype import ROW, Rows
+from replay.trace.rows import Disordered
 
 #: Rows that are sorted at once, and written: 60 MB.
 RUN_ROWS: Final = 1 << 20
 #: Rows of a run that are looked at at once while runs are merged.
 PART_ROWS: Final = 1 << 14
-
-
-class Disordered(Exception):
-    """A row is older than one that has left."""
 
 
 class OutOfOrder:

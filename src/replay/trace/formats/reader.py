@@ -4,7 +4,6 @@ The times of a format with one time a request are all that there is: the request
 queued and issued when it arrived, and completed its response time later.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from replay.common.errors import TraceError
-from replay.trace.blktrace.batches import make_batch
+from replay.common.temporary import temporary_directory
+from replay.trace.file.batch import make_batch
 from replay.trace.file.schema import NOT_SEEN_NS
 from replay.trace.formats.base import Format, Names, Reading
 from replay.trace.formats.options import FormatOptions
@@ -22,7 +22,7 @@ from replay.trace.formats.order import OutOfOrder, in_order, merged, sorted_on_d
 from replay.trace.formats.row_dtype import Rows
 from replay.trace.formats.tally import Tallies, summary_of
 from replay.trace.inputs.unpack import Unpacked, read_head
-from replay.trace.rows import Summarised
+from replay.trace.rows import RowStream
 
 
 @dataclass
@@ -35,7 +35,7 @@ class _Run:
     tallies: Tallies = field(default_factory=Tallies)
 
 
-class FormatBatches(Summarised):
+class FormatBatches(RowStream):
     """The requests of files of one format.
 
     Parameters
@@ -86,7 +86,7 @@ class FormatBatches(Summarised):
         """Read from the start."""
         self._summary = None
         run = self._run = _Run()
-        with tempfile.TemporaryDirectory(prefix="replay-sort-") as directory:
+        with temporary_directory() as directory:
             try:
                 for path in self._paths:
                     run.readings.append(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from replay.common.errors import TraceError
+from replay.trace.file.per_cpu import is_per_cpu
 from replay.trace.formats import (
     alibaba,
     blkreplay,
@@ -27,7 +28,6 @@ from replay.trace.formats.base import Format, complete_lines
 from replay.trace.formats.guess import read_sample, suggest_columns
 from replay.trace.formats.magic import BLKTRACE, is_blktrace
 from replay.trace.formats.options import FormatOptions
-from replay.trace.inputs.find import is_per_cpu
 from replay.trace.inputs.unpack import read_head
 
 #: Read row by row; in the order in which documents list them.

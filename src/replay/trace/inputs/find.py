@@ -17,18 +17,15 @@ from msgspec import Struct
 
 from replay.common.errors import TraceError
 from replay.trace.file.metadata import SourceFile
+from replay.trace.file.per_cpu import PER_CPU, is_per_cpu
 from replay.trace.inputs.spool import Spool, is_stdin
 
 #: The lab writes its "id path" lines beside the traces under this name.
 CGROUPS_FILE: Final = "ids"
 MAX_CGROUP_ID: Final = (1 << 64) - 1
-MAX_CPU: Final = (1 << 16) - 1
 
 #: A line of a file of cgroups as the kernel's tree gives it: nothing to strip or skip.
 _ID_AND_PATH: Final = re.compile(r"^([0-9]{1,20}) (/\S*)$", re.MULTILINE)
-_PER_CPU = re.compile(
-    r"(?P<name>.+)\.blktrace\.(?P<cpu>[0-9]+)(\.(gz|bz2|zst|xz))?", re.DOTALL
-)
 _SHOWN = 5
 
 
@@ -142,64 +139,11 @@ def _check_twice(paths: Iterable[Path], spool: Spool | None) -> None:
     """Refuse a CPU's file that is there both compressed and not."""
     seen: dict[tuple[str, str], Path] = {}
     for path in paths:
-        if match := _PER_CPU.fullmatch(str(path)):
+        if match := PER_CPU.fullmatch(str(path)):
             other = seen.setdefault((match["name"], match["cpu"]), path)
             if other is not path:
                 a, b = (spool.shown(one) if spool else one for one in (other, path))
                 raise TraceError(f"{a} and {b}: the same CPU twice: move one away")
-
-
-def is_per_cpu(path: Path) -> bool:
-    """Tell whether a path is named like one file of a per-CPU set."""
-    return _PER_CPU.fullmatch(path.name) is not None
-
-
-def capture_name(path: Path) -> str:
-    """Return the base name of a per-CPU file, else the path itself."""
-    match = _PER_CPU.fullmatch(str(path))
-    return match["name"] if match else str(path)
-
-
-def present_cpus(paths: Iterable[str | Path]) -> dict[str, list[int]]:
-    """List the CPUs that sets have files of, as they are named.
-
-    Parameters
-    ----------
-    paths : iterable of paths
-        Trace files; those that are not named like a per-CPU set are left out.
-
-    Returns
-    -------
-    dict
-        Base name to CPU numbers, ascending.
-    """
-    sets: dict[str, set[int]] = {}
-    for path in paths:
-        if match := _PER_CPU.fullmatch(str(path)):
-            sets.setdefault(match["name"], set()).add(int(match["cpu"]))
-    return {name: sorted(cpus) for name, cpus in sets.items()}
-
-
-def missing_cpus(paths: Iterable[str | Path]) -> dict[str, list[int]]:
-    """List the CPUs that a set has no file for, below its highest one.
-
-    Parameters
-    ----------
-    paths : iterable of paths
-        Trace files; those that are not named like a per-CPU set are left out.
-
-    Returns
-    -------
-    dict
-        Base name to CPU numbers, ascending; only sets with gaps.
-    """
-    gaps = {}
-    for name, cpus in present_cpus(paths).items():
-        highest = cpus[-1]
-        # a suffix of nine digits is no reason to list as many numbers
-        if highest <= MAX_CPU and (missing := set(range(highest)) - set(cpus)):
-            gaps[name] = sorted(missing)
-    return gaps
 
 
 def map_file(path: Path) -> mmap.mmap | bytes:
@@ -331,7 +275,7 @@ def _per_cpu_files(directory: Path, base: str | None = None) -> list[Path]:
     """List a directory's per-CPU files, of one base name or of all."""
     found = []
     for path in directory.iterdir():
-        match = _PER_CPU.fullmatch(path.name)
+        match = PER_CPU.fullmatch(path.name)
         if match and base in (None, match["name"]) and path.is_file():
             found.append((match["name"], int(match["cpu"]), path.name, path))
     return [path for *_, path in sorted(found)]
@@ -361,7 +305,7 @@ def _near(path: Path) -> str:
         names = {name for name in found if not name.endswith(".toml")}
     except OSError:
         return ""
-    sets = {match["name"] for name in names if (match := _PER_CPU.fullmatch(name))}
+    sets = {match["name"] for name in names if (match := PER_CPU.fullmatch(name))}
     near = difflib.get_close_matches(path.name, sorted(names | sets))
     if near:
         return f": did you mean {_some([str(path.parent / name) for name in near])}?"

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from replay.trace.formats import order
 from replay.trace.formats.order import (
-    Disordered,
     OutOfOrder,
     in_order,
     merged,
     sorted_on_disk,
 )
 from replay.trace.formats.row_dtype import Rows, new_rows
+from replay.trace.rows import Disordered
 from support.samples import read
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from replay.common.errors import TraceError
+from replay.trace.file.per_cpu import missing_cpus
 from replay.trace.inputs.find import (
     find_inputs,
     map_file,
-    missing_cpus,
     read_cgroup_paths,
 )
 
