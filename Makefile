@@ -31,6 +31,9 @@ demo: $(if $(wildcard $(VENV)/ready),$(VENV)/built,$(VENV)/demo)
 	$(BIN)/replay run $(DEMO_TRACE) -s $(DEMO_SCENARIO)
 	$(BIN)/replay run $(DEMO_TRACE) -s $(DEMO_SCENARIO) --set driver.policy=root
 
+# What a plain clone skips: traces of others, which may not be kept here, blktrace's
+# tools, a virtual machine.
+test: export REPLAY_MAX_SKIPS ?= 200
 test: $(VENV)/built
 	$(PYTEST) -m 'not slow'
 
@@ -97,7 +100,7 @@ record: $(VENV)/built
 
 # every recording replayed beside what the kernel counted: docs/fidelity.md
 fidelity: $(VENV)/built
-	$(BIN)/python -m benchmarks.fidelity --write
+	cd tests && $(CURDIR)/$(BIN)/python -m fidelity --write
 
 bench: $(VENV)/built $(VENV)/peers
 	$(BIN)/python -m $(BENCHMARKS) $(ARGUMENTS)

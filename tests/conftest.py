@@ -1,4 +1,10 @@
-"""Fixtures for every test."""
+"""Fixtures for every test, and how many may be skipped.
+
+`recording` gives a real kernel's recording by its name, also on a plain clone:
+``recording("7.3/trim")``, ``recording("seed-unlimited")`` (of 6.1).
+
+With REPLAY_MAX_SKIPS=N a run fails in which more than N tests are skipped.
+"""
 
 import os
 from collections.abc import Callable
@@ -7,6 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
+
+from support import recordings
 
 TOP = Path(__file__).parents[1]
 
@@ -44,22 +52,58 @@ def top() -> Path:
     return TOP
 
 
+def _shared() -> Path | None:
+    path = Path(os.environ.get("REPLAY_SHARED", TOP.parent / "shared"))
+    return path if (path / "ground-truth").is_dir() else None
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The data shared beside the checkout; where it is absent the test is skipped."""
-    path = Path(os.environ.get("REPLAY_SHARED", TOP.parent / "shared"))
-    if not (path / "ground-truth").is_dir():
-        pytest.skip(f"{path} has no ground-truth (REPLAY_SHARED names another place)")
+    path = _shared()
+    if path is None:
+        pytest.skip("no data beside the checkout (REPLAY_SHARED names another place)")
     return path
 
 
 @pytest.fixture(scope="session")
-def ground_truth(shared: Path) -> Callable[[str], Path]:
-    """A real kernel's recording by its name: ``ground_truth("seed-unlimited")``."""
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a real kernel's recording: ``recording("7.3/trim")``.
+
+    It holds traces, ``ids``, ``kernel`` and counters in ``begin/`` and ``end/``;
+    `support.recordings` says which there are. One of the shared data, else unpacked
+    from ``traces/packed``, once for all workers.
+    """
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
 
     def find(name: str) -> Path:
-        path = shared / "ground-truth" / "6.1" / name
-        if not path.is_dir():
+        found = recordings.find(name, _shared(), place / "recordings")
+        if found is None:
+            pytest.skip(f"{name}: a recording that is not packed (REPLAY_SHARED)")
+        return found
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def ground_truth(recording: Callable[[str], Path]) -> Callable[[str], Path]:
+    """As `recording`."""
+    return recording
+
+
+@pytest.fixture(scope="session")
+def public_trace(shared: Path) -> Callable[[str], Path]:
+    """A trace of others: ``public_trace("ricarkol_tracing/mail.replay.0")``.
+
+    They have no licence that would let them be kept here. A per-CPU set goes by its
+    base name, of which no file is.
+    """
+
+    def find(name: str) -> Path:
+        path = shared / "public-traces" / name
+        if not path.exists() and not list(path.parent.glob(path.name + ".*")):
             pytest.skip(f"{path} is absent")
         return path
 
@@ -70,3 +114,35 @@ def ground_truth(shared: Path) -> Callable[[str], Path]:
 def runner() -> CliRunner:
     """Runs commands through the main group."""
     return CliRunner()
+
+
+class _Skips:
+    """Counts skipped tests; the process that reports to the user has them all."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._nodes: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self._nodes.add(report.nodeid)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if len(self._nodes) > self._most and not hasattr(session.config, "workerinput"):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> None:
+        if len(self._nodes) > self._most:
+            terminalreporter.write_line(
+                f"{len(self._nodes)} tests were skipped, and REPLAY_MAX_SKIPS allows "
+                f"{self._most}",
+                red=True,
+            )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Count skipped tests, if there is a most."""
+    if most := os.environ.get("REPLAY_MAX_SKIPS"):
+        config.pluginmanager.register(_Skips(int(most)))

@@ -6,47 +6,32 @@ a folder of the lab: ``begin/`` and ``end/`` with each cgroup's interface files,
 """
 
 import json
-import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from replay.verify.counters import CgroupCounters, read_counters
 
 STAT = ("anon", "file", "shmem", "kernel")
 DEVICES = {"loop0": "7:0", "loop1": "7:1", "vdc": "254:32", "nullb1": "253:1"}
 
-Counters = dict[str, int | dict[str, int] | dict[str, dict[str, int]]]
 
-
-def read_flat(path: Path) -> dict[str, int]:
-    """Read lines of name and number."""
-    lines = path.read_text().splitlines()
-    return {name: int(number) for name, number in (line.split() for line in lines)}
-
-
-def read_io(path: Path, devices: set[str]) -> dict[str, dict[str, int]]:
-    """Read ``io.stat``: what each of some devices was asked to do."""
-    found = {}
-    for line in path.read_text().splitlines():
-        device, *pairs = line.split()
-        if device in devices and pairs:
-            split = (pair.split("=") for pair in pairs)
-            # io.cost adds a rate, which is no count
-            found[device] = {n: int(number) for n, number in split if number.isdigit()}
-    return found
-
-
-def read_cgroup(folder: Path, devices: set[str]) -> Counters:
-    """Read one cgroup's counters; the root has fewer files than the others."""
-    counters: Counters = {}
+def of_cgroup(
+    found: CgroupCounters, devices: set[str]
+) -> dict[str, Mapping[str, object] | int]:
+    """Choose what is kept of one cgroup's counters: those of some devices."""
+    kept: dict[str, Mapping[str, object] | int] = {}
     for name in ("memory.current", "memory.peak"):
-        if (folder / name).exists():
-            counters[name] = int((folder / name).read_text())
-    stat = read_flat(folder / "memory.stat")
-    counters["memory.stat"] = {name: stat[name] for name in STAT if name in stat}
-    if (folder / "memory.events").exists():
-        counters["memory.events"] = read_flat(folder / "memory.events")
-    if (folder / "io.stat").exists():
-        counters["io.stat"] = read_io(folder / "io.stat", devices)
-    return counters
+        if name in found:
+            kept[name] = found[name]
+    stat = found["memory.stat"]
+    kept["memory.stat"] = {name: stat[name] for name in STAT if name in stat}
+    if "memory.events" in found:
+        kept["memory.events"] = found["memory.events"]
+    if "io.stat" in found:
+        io = found["io.stat"]
+        kept["io.stat"] = {name: io[name] for name in io if name in devices}
+    return kept
 
 
 def read_fio(path: Path) -> dict[str, int]:
@@ -66,17 +51,14 @@ def gather(recording: Path) -> dict[str, object]:
     """Gather everything that is kept beside a trace."""
     traced = {path.name.split(".")[0] for path in recording.glob("*.blktrace.[0-9]*")}
     devices = {DEVICES[name] for name in traced}
-    lines = (recording / "ids").read_text().splitlines()
-    paths = sorted(line.split(" ", 1)[1] for line in lines)
-    folder = {path: re.sub("/", "__", path[1:]) or "root" for path in paths}
     return {
         "kernel": (recording / "kernel").read_text().strip(),
         "log": (recording / "log").read_text().splitlines(),
         # only the root, whose files were there before, does not begin with zeros
-        "begin": {"/": read_cgroup(recording / "begin" / "root", devices)},
+        "begin": {"/": of_cgroup(read_counters(recording / "begin")["/"], devices)},
         "end": {
-            path: read_cgroup(recording / "end" / folder[path], devices)
-            for path in paths
+            path: of_cgroup(found, devices)
+            for path, found in read_counters(recording / "end").items()
         },
         "fio": {
             path.name.split(".")[1]: read_fio(path)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from replay.cli import record
 from replay.cli.main import cli
 from replay.scenario.keys.load import Scenario
 from support.machines import make_machine
+from support.recordings import SLEPT, STEADY
 
 
 def test_cgroups_writes_a_scenario_on_stdout(runner: CliRunner, tmp_path: Path) -> None:
@@ -25,10 +27,9 @@ def test_cgroups_writes_a_scenario_on_stdout(runner: CliRunner, tmp_path: Path) 
 
 
 def test_cgroups_of_every_recording_of_the_lab_load_as_a_scenario(
-    runner: CliRunner, shared: Path, tmp_path: Path
+    runner: CliRunner, recording: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    places = sorted((shared / "ground-truth" / "6.1").iterdir())
-    assert places
+    places = [recording(name) for name in (*SLEPT, *STEADY)]
     for place in places:
         done = runner.invoke(cli, ["cgroups", str(place)])
         assert done.exit_code == 0, done.stderr

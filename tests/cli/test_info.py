@@ -68,8 +68,8 @@ def test_a_damaged_trace_file_is_refused_in_one_line(tmp_path: Path) -> None:
 # -- a real kernel's recordings
 
 
-def test_the_ground_truth_is_shown(ground_truth: Callable[[str], Path]) -> None:
-    read = facts(ground_truth("direct-two"))
+def test_the_ground_truth_is_shown(recording: Callable[[str], Path]) -> None:
+    read = facts(recording("direct-two"))
     assert read["devices"] == ["7:0", "254:32"]
     assert {one["path"] for one in read["cgroups"]} == {"/a", "/b"}
     by_device = {
@@ -90,10 +90,10 @@ def test_the_ground_truth_is_shown(ground_truth: Callable[[str], Path]) -> None:
     "name", ["seed-unlimited", "nested-unlimited", "tmpfs-rewrite", "fs-on-loop"]
 )
 def test_bytes_per_cgroup_are_what_the_kernel_counted(
-    ground_truth: Callable[[str], Path], name: str
+    recording: Callable[[str], Path], name: str
 ) -> None:
     # GIVEN the kernel's io.stat of every cgroup on the loop device
-    directory = ground_truth(name)
+    directory = recording(name)
     read = facts(directory)
     counted: dict[str, int] = {}
     for one in read["cgroups"]:

@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 import pytest
 
 import replay
-from benchmarks.fidelity.recordings import TRACES, means
+from replay.verify.tables import means
+from support.recordings import TRACES
 
 NAME = "direct-bfq"
 

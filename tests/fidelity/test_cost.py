@@ -1,23 +1,20 @@
 """``io.weight`` predicted from a recording without it, against the kernel's own."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 import replay
-from benchmarks.fidelity.cost import CGROUPS, TENTH, completions
-from benchmarks.fidelity.predicted import DIRECT
-from benchmarks.fidelity.recordings import Recording, only
-
-Find = Callable[[str], Recording]
+from fidelity.page.cost import CGROUPS, TENTH, completions
+from fidelity.page.lab import Lab
+from fidelity.page.predicted import DIRECT
+from replay.verify.tables import only
 
 IOCOST = DIRECT | {"cgroups": CGROUPS}
 
 
-def test_io_cost_is_predicted_from_the_run_without_it(recording: Find) -> None:
+def test_io_cost_is_predicted_from_the_run_without_it(lab: Lab) -> None:
     # GIVEN the same jobs recorded without and with io.cost
-    base, taken = recording("direct-iocost-base"), recording("direct-iocost")
+    base, taken = lab["direct-iocost-base"], lab["direct-iocost"]
     # WHEN the one without is replayed with it
     result = replay.run(base.trace, IOCOST, requests=True)
     # THEN the cost is the kernel's to the microsecond
@@ -46,9 +43,9 @@ def test_io_cost_is_predicted_from_the_run_without_it(recording: Find) -> None:
         assert wait["blocking"] == path
 
 
-def test_loose_weights_leave_the_run_as_it_was(recording: Find) -> None:
+def test_loose_weights_leave_the_run_as_it_was(lab: Lab) -> None:
     # GIVEN a model that is far faster than the jobs
-    base = recording("direct-iocost-base")
+    base = lab["direct-iocost-base"]
     rates = "rbps=100000000000 rseqiops=100000000 rrandiops=100000000"
     root = IOCOST["cgroups"]["/"] | {"io.cost.model": f"254:32 {rates}"}
     loose = IOCOST | {"cgroups": IOCOST["cgroups"] | {"/": root}}

@@ -1,15 +1,14 @@
 """Bytes, bios and workers against what the kernel counted."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import replay
-from benchmarks.fidelity.recordings import Recording, matching, only
+from fidelity.page.lab import Lab
+from replay.verify.tables import matching, only
 from support.recordings import SLEPT, STEADY
 
-Find = Callable[[str], Recording]
 IO = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
 
 
@@ -21,10 +20,10 @@ def io_of(result: replay.Result, cgroup: str, device: str) -> dict[str, int]:
 # with its io controller off, the kernel counted for the root alone in workers-root
 @pytest.mark.parametrize("name", sorted({*STEADY, *SLEPT} - {"workers-root"}))
 def test_io_stat_of_the_loop_device_is_the_kernels_in_every_column(
-    recording: Find, name: str
+    lab: Lab, name: str
 ) -> None:
     # GIVEN any recording, replayed under its driver
-    taken = recording(name)
+    taken = lab[name]
     result = replay.run(taken.trace, taken.scenario())
     # THEN each cgroup's io.stat is the kernel's; the root's are the disk's statistics,
     # since boot (block/blk-cgroup.c:blkcg_fill_root_iostats(), v6.1)
@@ -37,9 +36,9 @@ def test_io_stat_of_the_loop_device_is_the_kernels_in_every_column(
     assert checked
 
 
-def test_direct_io_below_is_charged_to_who_issued_it_above(recording: Find) -> None:
+def test_direct_io_below_is_charged_to_who_issued_it_above(lab: Lab) -> None:
     # GIVEN direct I/O to a disk, 254:32 named as the device below
-    direct = recording("direct-two")
+    direct = lab["direct-two"]
     scenario = direct.scenario()
     scenario["backing"]["device"] = "254:32"
     result = replay.run(direct.trace, scenario)
@@ -53,10 +52,10 @@ def test_direct_io_below_is_charged_to_who_issued_it_above(recording: Find) -> N
 
 @pytest.mark.parametrize("mode", ["recorded", "dependent"])
 def test_requests_of_the_disk_below_are_counted_and_not_replayed(
-    recording: Find, mode: str
+    lab: Lab, mode: str
 ) -> None:
     # GIVEN a recording of 7:0 and of 254:32, WHEN the loop device is replayed
-    direct = recording("direct-two")
+    direct = lab["direct-two"]
     result = replay.run(direct.trace, direct.scenario() | {"arrivals": {"mode": mode}})
     # THEN nothing of the other one is lost in silence
     device = direct.trace.table()["device"].to_pylist()
@@ -65,8 +64,8 @@ def test_requests_of_the_disk_below_are_counted_and_not_replayed(
     assert counts["other_devices"] == len(device) - 6000 == 6000
 
 
-def test_seed_oom_has_the_kernels_16038_bios(recording: Find) -> None:
-    result = replay.run(recording("seed-oom").trace)
+def test_seed_oom_has_the_kernels_16038_bios(lab: Lab) -> None:
+    result = replay.run(lab["seed-oom"].trace)
     row = io_of(result, "/test.slice", "7:0")
     assert (row["wios"], row["wbytes"]) == (16_038, 65_691_648)
     # merged into few requests, as the driver saw them
@@ -74,9 +73,9 @@ def test_seed_oom_has_the_kernels_16038_bios(recording: Find) -> None:
 
 
 @pytest.fixture
-def fs_rows(recording: Find) -> tuple[replay.Result, list[dict[str, Any]]]:
+def fs_rows(lab: Lab) -> tuple[replay.Result, list[dict[str, Any]]]:
     """fs-on-loop's result, and its requests with the operation of each."""
-    taken = recording("fs-on-loop")
+    taken = lab["fs-on-loop"]
     result = replay.run(taken.trace, taken.scenario_file, requests=True)
     ops = taken.trace.table()["op"].to_pylist()
     requests = result.tables["requests"].to_pylist()
@@ -110,8 +109,8 @@ def test_data_runs_on_its_cgroups_own_worker(
         assert cgroup[row["worker"]] == row["issuer"] == row["payer"]
 
 
-def test_24_cgroups_take_24_workers(recording: Find) -> None:
-    many = recording("workers-many")
+def test_24_cgroups_take_24_workers(lab: Lab) -> None:
+    many = lab["workers-many"]
     result = replay.run(many.trace, many.scenario_file)
     workers = result.workers.to_pylist()
     assert len(workers) == 24

@@ -5,16 +5,10 @@ from collections.abc import Callable
 import pytest
 
 import replay
-from benchmarks.fidelity.recordings import (
-    Recording,
-    matching,
-    means,
-    only,
-    recorded_means,
-)
+from fidelity.page.lab import Lab
+from replay.verify.recording import recorded_means
+from replay.verify.tables import matching, means, only
 from support.recordings import SLEPT, STEADY, ratios
-
-Find = Callable[[str], Recording]
 
 #: Replayed under its own driver, a trace returns its recorded latencies (docs/model.md,
 #: Service).
@@ -24,12 +18,12 @@ BOUND = {"recorded": 0.02, "dependent": 0.05}
 @pytest.mark.parametrize("mode", BOUND)
 @pytest.mark.parametrize("name", STEADY)
 def test_under_its_own_driver_a_trace_returns_its_latencies(
-    recording: Find, name: str, mode: str
+    lab: Lab, name: str, mode: str
 ) -> None:
-    taken = recording(name)
+    taken = lab[name]
     scenario = taken.scenario() | {"arrivals": {"mode": mode}}
     result = replay.run(taken.trace, scenario, requests=True)
-    off = ratios(means(result), recorded_means(taken, result))
+    off = ratios(means(result), recorded_means(taken.trace, result))
     assert off
     assert all(abs(part) <= BOUND[mode] for part in off.values()), off
     counts = result.info["counts"]
@@ -39,37 +33,37 @@ def test_under_its_own_driver_a_trace_returns_its_latencies(
 @pytest.mark.parametrize("mode", BOUND)
 @pytest.mark.parametrize("name", SLEPT)
 def test_sleeps_inside_the_recorded_times_come_back_as_service(
-    recording: Find, name: str, mode: str
+    lab: Lab, name: str, mode: str
 ) -> None:
     # docs/model.md (Service) promises nothing here: a limit's sleeps lie in service. So
     # they are replayed as they were, limit or not, and the means hold none the less.
-    taken = recording(name)
+    taken = lab[name]
     scenario = taken.scenario() | {"arrivals": {"mode": mode}}
     result = replay.run(taken.trace, scenario, requests=True)
-    off = ratios(means(result), recorded_means(taken, result))
+    off = ratios(means(result), recorded_means(taken.trace, result))
     assert all(abs(part) <= BOUND[mode] for part in off.values()), off
 
 
 @pytest.fixture
-def recorded_a(recording: Find) -> Callable[[str], float]:
+def recorded_a(lab: Lab) -> Callable[[str], float]:
     """small-a's recorded mean from issue to completion, ns."""
 
     def mean(name: str) -> float:
-        taken = recording(name)
+        taken = lab[name]
         result = replay.run(taken.trace, taken.scenario(), requests=True)
         assert only(result.latency, cgroup="/a", stage="total")["count"] == 3000
-        return recorded_means(taken, result)["/a"]
+        return recorded_means(taken.trace, result)["/a"]
 
     return mean
 
 
 def test_one_worker_for_both_costs_a_what_the_kernel_showed(
-    recording: Find,
+    lab: Lab,
     recorded_a: Callable[[str], float],
     record_property: Callable[[str, object], None],
 ) -> None:
     # GIVEN a worker each, as recorded, WHEN replayed through the root's one worker
-    taken = recording("workers-per-cgroup")
+    taken = lab["workers-per-cgroup"]
     result = replay.run(taken.trace, taken.scenario_file)
     assert result.info["scenario"]["driver"]["policy"] == "root"
     assert result.info["scenario"]["arrivals"]["mode"] == "dependent"
@@ -89,12 +83,12 @@ def test_one_worker_for_both_costs_a_what_the_kernel_showed(
 
 
 def test_a_worker_each_gives_a_its_latency_back(
-    recording: Find,
+    lab: Lab,
     recorded_a: Callable[[str], float],
     record_property: Callable[[str, object], None],
 ) -> None:
     # GIVEN one worker for both, as recorded, WHEN replayed with a worker each
-    taken = recording("workers-root")
+    taken = lab["workers-root"]
     result = replay.run(taken.trace, taken.scenario_file)
     # THEN small-a takes about what it took with its own; the lock's share in recorded
     # service cannot be told apart, hence a factor and not per cent

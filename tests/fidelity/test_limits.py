@@ -4,17 +4,15 @@ Bounds are those that the rules reach without fitting; what is recorded under em
 has a spread of its own (`shared`'s README gives it).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import replay
-from benchmarks.fidelity.predicted import DIRECT
-from benchmarks.fidelity.recordings import Recording, matching, only
-
-Find = Callable[[str], Recording]
+from fidelity.page.lab import Lab
+from fidelity.page.predicted import DIRECT
+from replay.verify.tables import matching, only
 
 
 def linear(base_ns: int, ns_per_byte: float) -> dict[str, Any]:
@@ -23,9 +21,9 @@ def linear(base_ns: int, ns_per_byte: float) -> dict[str, Any]:
     return {"model": "linear", "read": one, "write": one}
 
 
-def test_io_max_is_predicted_from_the_run_without_it(recording: Find) -> None:
+def test_io_max_is_predicted_from_the_run_without_it(lab: Lab) -> None:
     # GIVEN the same jobs recorded without and with b's limit of 4 MiB/s
-    unlimited, limited = recording("direct-unlimited"), recording("direct-iomax")
+    unlimited, limited = lab["direct-unlimited"], lab["direct-iomax"]
     scenario = DIRECT | {"cgroups": {"/b": {"io.max": "254:32 wbps=4194304"}}}
     # WHEN the one without is replayed with it
     result = replay.run(unlimited.trace, scenario, requests=True)
@@ -48,14 +46,14 @@ def test_io_max_is_predicted_from_the_run_without_it(recording: Find) -> None:
     assert not matching(result.interference, waiting="/a")
 
 
-def test_policy_enospc_answers_the_seeds_question(recording: Find) -> None:
+def test_policy_enospc_answers_the_seeds_question(lab: Lab) -> None:
     # GIVEN the cover letter's writer under its limit, and Chinner's answer to it
     scenario = {
         "driver": {"policy": "enospc"},
         "trace": {"policy": "per-cgroup"},
         "cgroups": {"/test.slice": {"memory.max": "64M"}},
     }
-    result = replay.run(recording("seed-unlimited").trace, scenario)
+    result = replay.run(lab["seed-unlimited"].trace, scenario)
     # THEN nobody is killed and the writer gets ENOSPC; here it writes on and on
     assert result.kills.num_rows == 0
     (error,) = matching(result.errors, cgroup="/test.slice")
@@ -66,10 +64,10 @@ def test_policy_enospc_answers_the_seeds_question(recording: Find) -> None:
     assert found["max"] == 18 * error["count"]
 
 
-def test_memory_high_counts_17_events_for_every_128_pages(recording: Find) -> None:
+def test_memory_high_counts_17_events_for_every_128_pages(lab: Lab) -> None:
     # GIVEN dd alone, 20 MiB over a memory.high of 12 MiB; its own memory is 1.3 MiB
     # (`memory.peak` less what it wrote and the stock)
-    taken = recording("high-alone")
+    taken = lab["high-alone"]
     scenario = {
         "service": linear(1_000_000, 5),
         "cgroups": {
@@ -86,10 +84,10 @@ def test_memory_high_counts_17_events_for_every_128_pages(recording: Find) -> No
     assert slept["mean_ns"] * slept["count"] == pytest.approx(total_ns, rel=0.05)
 
 
-def test_sleep_of_one_stalls_the_other_behind_the_lock(recording: Find) -> None:
+def test_sleep_of_one_stalls_the_other_behind_the_lock(lab: Lab) -> None:
     # GIVEN a's writer with a memory.high of 24 MiB and b's without, predicted from the
     # run without a limit; the kernel's own spread is 15.2-16.9 s and 14.2-15.9 s
-    taken = recording("high-unlimited")
+    taken = lab["high-unlimited"]
     scenario = {
         "service": linear(500_000, 8),
         "arrivals": {"mode": "dependent"},

@@ -1,13 +1,10 @@
 """Charges, kills and errors on tmpfs against what the kernel counted."""
 
-from collections.abc import Callable
-
 import pytest
 
 import replay
-from benchmarks.fidelity.recordings import Recording, only
-
-Find = Callable[[str], Recording]
+from fidelity.page.lab import Lab
+from replay.verify.tables import only
 
 MIB = 1 << 20
 SEED_SHMEM = 65_896_448  # seed-oom-direct: the same writer, under the limit
@@ -18,10 +15,10 @@ EIO = 5
 
 @pytest.mark.parametrize("tasks", ["listed", "left out"])
 def test_seed_under_64m_and_per_cgroup_is_killed_once_where_the_kernel_killed(
-    recording: Find, tasks: str
+    lab: Lab, tasks: str
 ) -> None:
     # GIVEN 256 MiB written by a dd without a limit, replayed with memory.max = 64M
-    seed = recording("seed-unlimited")
+    seed = lab["seed-unlimited"]
     listed = tasks == "listed"
     result = (
         replay.run(seed.trace, seed.scenario_file)
@@ -56,8 +53,8 @@ def test_seed_under_64m_and_per_cgroup_is_killed_once_where_the_kernel_killed(
         assert any("rss of dd" in note for note in result.info["notes"])
 
 
-def test_seed_under_root_kills_nobody_and_the_root_pays(recording: Find) -> None:
-    seed = recording("seed-unlimited")
+def test_seed_under_root_kills_nobody_and_the_root_pays(lab: Lab) -> None:
+    seed = lab["seed-unlimited"]
     result = replay.run(
         seed.trace, seed.scenario_file, overrides=["driver.policy=root"]
     )
@@ -70,9 +67,9 @@ def test_seed_under_root_kills_nobody_and_the_root_pays(recording: Find) -> None
     assert only(result.memory, cgroup="/test.slice")["oom_kill"] == 0
 
 
-def test_nested_under_96m_stops_b_and_leaves_a_its_pages(recording: Find) -> None:
+def test_nested_under_96m_stops_b_and_leaves_a_its_pages(lab: Lab) -> None:
     # GIVEN a's 32 MiB and b's 160 MiB without a limit, WHEN their parent has 96M
-    nested = recording("nested-unlimited")
+    nested = lab["nested-unlimited"]
     result = replay.run(nested.trace, nested.scenario_file)
     # THEN a keeps what it touched, b is stopped where the kernel stopped it
     memory = {row["cgroup"]: row for row in result.memory.to_pylist()}
@@ -96,10 +93,10 @@ def test_nested_under_96m_stops_b_and_leaves_a_its_pages(recording: Find) -> Non
 @pytest.mark.parametrize("mode", ["recorded", "dependent"])
 @pytest.mark.parametrize("name", ["seed-unlimited", "nested-unlimited"])
 def test_what_a_kill_stops_is_counted_to_the_last_row(
-    recording: Find, name: str, mode: str
+    lab: Lab, name: str, mode: str
 ) -> None:
     # docs/model.md, Kills: what is not issued is counted, whatever releases it
-    taken = recording(name)
+    taken = lab[name]
     result = replay.run(
         taken.trace, taken.scenario_file, overrides=[f"arrivals.mode={mode}"]
     )
@@ -111,10 +108,10 @@ def test_what_a_kill_stops_is_counted_to_the_last_row(
 
 @pytest.mark.parametrize("name", ["seed-oom-direct", "seed-swap", "tmpfs-nested"])
 def test_recorded_under_its_limit_the_last_request_is_the_one_that_fails(
-    recording: Find, name: str
+    lab: Lab, name: str
 ) -> None:
     # GIVEN a recording that ends with the kernel's own kill
-    taken = recording(name)
+    taken = lab[name]
     # WHEN replayed under the limit that it was taken with
     result = replay.run(taken.trace, taken.scenario_file, requests=True)
     # THEN the same request meets it, and nothing is stopped that the kernel let pass
@@ -136,8 +133,8 @@ def test_recorded_under_its_limit_the_last_request_is_the_one_that_fails(
         )
 
 
-def test_rewritten_pages_stay_with_who_touched_them_first(recording: Find) -> None:
-    rewrite = recording("tmpfs-rewrite")
+def test_rewritten_pages_stay_with_who_touched_them_first(lab: Lab) -> None:
+    rewrite = lab["tmpfs-rewrite"]
     result = replay.run(rewrite.trace)
     kernel = rewrite.kernel()
     # beside it each fio, one in a and two in b, has 8,192 B of files of its own
@@ -150,8 +147,8 @@ def test_rewritten_pages_stay_with_who_touched_them_first(recording: Find) -> No
     assert only(result.charges, issuer="/b")["rbytes"] == 4_096_000
 
 
-def test_full_tmpfs_is_eio_and_kills_nobody(recording: Find) -> None:
-    full = recording("tmpfs-enospc")
+def test_full_tmpfs_is_eio_and_kills_nobody(lab: Lab) -> None:
+    full = lab["tmpfs-enospc"]
     result = replay.run(full.trace, full.scenario_file)
     row = only(result.memory, cgroup="/test.slice")
     kernel = full.kernel()["/test.slice"]
@@ -168,10 +165,10 @@ def test_full_tmpfs_is_eio_and_kills_nobody(recording: Find) -> None:
 
 
 def test_pages_of_a_file_system_are_their_writers_and_a_trim_gives_them_back(
-    recording: Find,
+    lab: Lab,
 ) -> None:
     # GIVEN ext4 on the loop device, whose fstrim discards what a wrote and removed
-    trimmed = recording("fs-on-loop")
+    trimmed = lab["fs-on-loop"]
     result = replay.run(trimmed.trace, trimmed.scenario_file)
     kernel = trimmed.kernel()
     # THEN a and b are left with what the kernel left them, but a page of fio's own

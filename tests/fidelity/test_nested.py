@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import replay
-from benchmarks.fidelity.recordings import TRACES, only
+from replay.verify.tables import only
+from support.recordings import TRACES
 
 NAME = "loop-on-loop"
 #: Pages of shmem that are fio's own.

@@ -1,14 +1,12 @@
 """The page cache of a file on ext4 against what the kernel counted."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import replay
-from benchmarks.fidelity.recordings import Recording, only
-
-Find = Callable[[str], Recording]
+from fidelity.page.lab import Lab
+from replay.verify.tables import only
 
 #: The root laid the file out (kernel-lab's `ext4_loop`), the disk below is vdc.
 BACKING = {"filesystem": "ext4", "laid_out_by": "/", "device": "254:32"}
@@ -22,9 +20,9 @@ def io_below(result: replay.Result, cgroup: str) -> dict[str, int]:
     return {name: row[name] for name in IO}
 
 
-def test_buffered_two_has_the_kernels_pages_and_bios(recording: Find) -> None:
+def test_buffered_two_has_the_kernels_pages_and_bios(lab: Lab) -> None:
     # GIVEN a's random reads and b's random writes through the page cache
-    two = recording("buffered-two")
+    two = lab["buffered-two"]
     result = replay.run(two.trace, {"backing": BACKING})
     # THEN a holds what it read and read ahead, b what it wrote, exactly
     kernel = two.kernel()
@@ -59,9 +57,9 @@ def test_buffered_two_has_the_kernels_pages_and_bios(recording: Find) -> None:
     assert below_a["wbytes"] == 49_152_000
 
 
-def test_buffered_two_charges_page_tree_and_buffer_heads(recording: Find) -> None:
+def test_buffered_two_charges_page_tree_and_buffer_heads(lab: Lab) -> None:
     # GIVEN b, whose kernel memory is its pages' alone (a's also has fio's inodes)
-    two = recording("buffered-two")
+    two = lab["buffered-two"]
     result = replay.run(two.trace, {"backing": BACKING})
     kernel = two.kernel()["/b"]["memory.stat"]["kernel"]
     assert abs(only(result.memory, cgroup="/b")["kernel"] / kernel - 1) < 0.003
@@ -80,10 +78,10 @@ def limited(rss: str, **backing: Any) -> dict[str, Any]:
 # end: 7,475,200 B of it, the stocks and fio's kernel objects beside
 @pytest.mark.parametrize("rss", ["8400K", "8613K", "8720K"])
 def test_buffered_limit_reads_again_what_was_reclaimed_and_kills_nobody(
-    recording: Find, rss: str
+    lab: Lab, rss: str
 ) -> None:
     # GIVEN a reader of 64 MiB that may hold 16 MiB, fio's own memory included
-    taken = recording("buffered-limit")
+    taken = lab["buffered-limit"]
     result = replay.run(taken.trace, limited(rss))
     # THEN what is read below is the kernel's within 2 %
     kernel = taken.kernel()["/a"]
@@ -104,10 +102,10 @@ def test_buffered_limit_reads_again_what_was_reclaimed_and_kills_nobody(
     assert row["workingset_activate_file"] == stat["workingset_activate_file"] == 0
 
 
-def test_memory_high_on_clean_cache_hardly_slows(recording: Find) -> None:
+def test_memory_high_on_clean_cache_hardly_slows(lab: Lab) -> None:
     # GIVEN the same reader under memory.high: clean cache is reclaimed, so that nobody
     # sleeps (docs/model.md, Page cache: Reclaim)
-    taken = recording("buffered-limit")
+    taken = lab["buffered-limit"]
     scenario = limited("8613K")
     scenario["cgroups"]["/a"]["memory.high"] = "12M"
     result = replay.run(taken.trace, scenario)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.fidelity.recordings import TRACES
 from replay.cli.main import cli
+from support.recordings import TRACES
 
 SEED = TRACES / "seed-oom-direct"
 SCENARIO = TRACES / "seed-oom-direct.toml"

@@ -1,24 +1,17 @@
 """The fidelity report: every number is within its bound, and the page says so."""
 
-from pathlib import Path
-
 import pytest
 
-from benchmarks.fidelity.__main__ import OWN, PAGE, report
-from benchmarks.fidelity.page import page
-from benchmarks.fidelity.recordings import Lab
-from benchmarks.fidelity.rows import Bound, Row, around, exact, factor, off_by, within
+from fidelity.__main__ import OWN, PAGE, report
+from fidelity.page.lab import Lab
+from fidelity.page.layout import page
+from replay.verify.bounds import Bound, Row, around, exact, factor, off_by, within
 
 
 @pytest.fixture(scope="module")
-def sections(
-    shared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, list[Row]]:
+def sections(lab: Lab) -> dict[str, list[Row]]:
     """The whole report."""
-    folder = shared / "ground-truth" / "6.1"
-    if not folder.is_dir():
-        pytest.skip(f"{folder}: the recordings are not here")
-    return report(Lab(folder, tmp_path_factory.mktemp("report")))
+    return report(lab)
 
 
 def test_every_number_is_within_its_bound(sections: dict[str, list[Row]]) -> None:
@@ -29,7 +22,7 @@ def test_every_number_is_within_its_bound(sections: dict[str, list[Row]]) -> Non
 
 
 def test_the_page_says_what_the_command_finds(sections: dict[str, list[Row]]) -> None:
-    """`python -m benchmarks.fidelity --write` makes it so."""
+    """`make fidelity` makes it so."""
     assert PAGE.read_text() == page(sections)
 
 

@@ -1,6 +1,5 @@
 """The same tables whatever the batches, the threads and what else runs."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,7 @@ import pyarrow as pa
 import pytest
 
 import replay
-from benchmarks.fidelity.recordings import Recording
-
-Find = Callable[[str], Recording]
+from fidelity.page.lab import Lab, Taken
 
 ARRIVALS = [
     {"mode": mode, "event": event}
@@ -27,7 +24,7 @@ each_arrival = pytest.mark.parametrize(
 each_name = pytest.mark.parametrize("name", NAMES)
 
 
-def run(taken: Recording, arrivals: dict[str, str], **options: Any) -> replay.Result:
+def run(taken: Taken, arrivals: dict[str, str], **options: Any) -> replay.Result:
     overrides = [f"arrivals.{key}={value}" for key, value in arrivals.items()]
     return replay.run(
         taken.trace,
@@ -51,9 +48,9 @@ def assert_same(a: replay.Result, b: replay.Result) -> None:
 @each_name
 @pytest.mark.parametrize("batch_rows", [1, 7, 1_000_000])
 def test_batches_of_any_size_give_the_same(
-    recording: Find, name: str, arrivals: dict[str, str], batch_rows: int
+    lab: Lab, name: str, arrivals: dict[str, str], batch_rows: int
 ) -> None:
-    taken = recording(name)
+    taken = lab[name]
     wanted = run(taken, arrivals)
     assert wanted.tables["requests"].num_rows
     assert_same(wanted, run(taken, arrivals, batch_rows=batch_rows))
@@ -63,9 +60,9 @@ def test_batches_of_any_size_give_the_same(
 @each_name
 @pytest.mark.parametrize("batch_rows", [None, 100])
 def test_two_threads_give_what_one_gives(
-    recording: Find, name: str, arrivals: dict[str, str], batch_rows: int | None
+    lab: Lab, name: str, arrivals: dict[str, str], batch_rows: int | None
 ) -> None:
-    taken = recording(name)
+    taken = lab[name]
     assert_same(
         run(taken, arrivals, threads=1, batch_rows=batch_rows),
         run(taken, arrivals, threads=2, batch_rows=batch_rows),
@@ -74,10 +71,10 @@ def test_two_threads_give_what_one_gives(
 
 @each_arrival
 def test_runs_at_once_in_one_process_do_not_touch_each_other(
-    recording: Find, arrivals: dict[str, str]
+    lab: Lab, arrivals: dict[str, str]
 ) -> None:
     # GIVEN runs over three traces, one of them twice
-    all_taken = [recording(name) for name in (*NAMES, NAMES[1])]
+    all_taken = [lab[name] for name in (*NAMES, NAMES[1])]
     alone = [run(taken, arrivals) for taken in all_taken]
     # WHEN two go on at a time
     with ThreadPoolExecutor(2) as pool:
@@ -89,9 +86,9 @@ def test_runs_at_once_in_one_process_do_not_touch_each_other(
 
 @each_name
 def test_trace_converted_in_batches_of_one_row_is_the_same_trace(
-    recording: Find, tmp_path: Path, name: str
+    lab: Lab, tmp_path: Path, name: str
 ) -> None:
-    taken = recording(name)
+    taken = lab[name]
     tables = {}
     for batch_rows, threads in ((1, 1), (1_000_000, 1), (1000, 2)):
         with replay.convert(
@@ -109,9 +106,7 @@ def test_trace_converted_in_batches_of_one_row_is_the_same_trace(
     assert all(table.equals(wanted_rows) for table in tables.values())
 
 
-def test_a_result_from_disk_is_the_result_in_the_hand(
-    recording: Find, tmp_path: Path
-) -> None:
-    taken = recording("nested-unlimited")
+def test_a_result_from_disk_is_the_result_in_the_hand(lab: Lab, tmp_path: Path) -> None:
+    taken = lab["nested-unlimited"]
     run(taken, ARRIVALS[0], output=tmp_path / "out")
     assert_same(run(taken, ARRIVALS[0]), replay.open_results(tmp_path / "out"))

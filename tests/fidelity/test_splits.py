@@ -5,7 +5,8 @@ import json
 import pytest
 
 import replay
-from benchmarks.fidelity.recordings import TRACES, means, only
+from replay.verify.tables import means, only
+from support.recordings import TRACES
 
 SCENARIO = TRACES / "direct-splits.toml"
 NAMES = ("direct-splits", "direct-splits-iops")

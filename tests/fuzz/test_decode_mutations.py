@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,10 +37,12 @@ FIELDS = (
 #: A damaged capture of this size must not take longer; whole ones take milliseconds.
 MOST_SECONDS = 5.0
 REAL = (
-    "ground-truth/6.1/fs-on-loop/loop0.blktrace.",
-    "ground-truth/6.1/direct-iomax/vdc.blktrace.",
-    "public-traces/NetSys_disaggregation/0-disk-ec2-54-145-159-16.blktrace.",
-    "public-traces/Romeus_blkparseanalyzer/trace_x_0_y_0.bin",
+    "fs-on-loop/loop0",
+    "direct-iomax/vdc",
+)
+PUBLIC = (
+    "NetSys_disaggregation/0-disk-ec2-54-145-159-16",
+    "Romeus_blkparseanalyzer/trace_x_0_y_0.bin",
 )
 
 
@@ -172,19 +173,31 @@ def test_damaged_capture_is_read_or_refused(
     check(files, window)
 
 
-@given(damage=damages(), name=st.sampled_from(REAL))
-@fuzzing
-def test_damaged_real_capture_is_read_or_refused(
-    shared: Path, damage: Callable[[bytes], bytes], name: str
-) -> None:
-    start = shared / name
-    paths = sorted(start.parent.glob(start.name + "*"))
-    if not paths:
-        pytest.skip(f"{start}* is absent")
+def check_damaged(damage: Callable[[bytes], bytes], paths: list[Path]) -> None:
     # the head of each file: where notes, names and the first requests are
     files = [path.read_bytes()[:24_000] for path in paths]
     files[0] = damage(files[0])
     check(files, 64)
+
+
+@given(damage=damages(), name=st.sampled_from(REAL))
+@fuzzing
+def test_damaged_recording_is_read_or_refused(
+    recording: Callable[[str], Path], damage: Callable[[bytes], bytes], name: str
+) -> None:
+    scenario, device = name.split("/")
+    paths = sorted(recording(scenario).glob(f"{device}.blktrace.*"))
+    assert paths
+    check_damaged(damage, paths)
+
+
+@given(damage=damages(), name=st.sampled_from(PUBLIC))
+@fuzzing
+def test_damaged_trace_of_others_is_read_or_refused(
+    public_trace: Callable[[str], Path], damage: Callable[[bytes], bytes], name: str
+) -> None:
+    start = public_trace(name)
+    check_damaged(damage, sorted(start.parent.glob(f"{start.name}*")))
 
 
 @given(data=st.binary(max_size=400), order=st.sampled_from((b"\x07tae", b"")))

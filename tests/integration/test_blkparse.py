@@ -10,6 +10,7 @@ import shutil
 import struct
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from replay.trace.file.metadata import Summary
 from support.blktrace import decode
 
 PUBLIC = {
-    "netsys-0": "NetSys_disaggregation/0-disk-ec2-54-145-159-16.blktrace.",
-    "netsys-1": "NetSys_disaggregation/1-disk-ec2-174-129-163-112.blktrace.",
-    "liuzel01": "liuzel01_mynotes/sda.blktrace.",
-    "asifazamali": "asifazamali-zz_kernel/sda1.blktrace.",
-    "isotopp": "isotopp_blktrace_to_influx/keks.blktrace.",
-    "takeoverjp": "takeoverjp_blktrace_viewer/sample.blktrace.",
+    "netsys-0": "NetSys_disaggregation/0-disk-ec2-54-145-159-16",
+    "netsys-1": "NetSys_disaggregation/1-disk-ec2-174-129-163-112",
+    "liuzel01": "liuzel01_mynotes/sda",
+    "asifazamali": "asifazamali-zz_kernel/sda1",
+    "isotopp": "isotopp_blktrace_to_influx/keks",
+    "takeoverjp": "takeoverjp_blktrace_viewer/sample",
     "romeus-0": "Romeus_blkparseanalyzer/trace_x_0_y_0.bin",
     "romeus-1": "Romeus_blkparseanalyzer/trace_x_0_y_1.bin",
 }
@@ -42,18 +43,25 @@ GROUND_TRUTH = (
     "workers-many/loop0",
 )
 DIRECTION = {"read": "R", "write": "W", "discard": "D"}
+Files = Callable[[str], list[Path]]
 HEADER = struct.Struct("<IIQQIIIIIHH")
 
 
-def trace_files(shared: Path, name: str) -> list[Path]:
-    if name in PUBLIC:
-        start = shared / "public-traces" / PUBLIC[name]
-    else:
-        start = shared / "ground-truth" / "6.1" / f"{name}.blktrace."
-    files = sorted(start.parent.glob(start.name + "*"))
-    if not files:
-        pytest.skip(f"{start}* is absent")
-    return files
+@pytest.fixture
+def trace_files(request: pytest.FixtureRequest) -> Files:
+    """A capture's files by its name."""
+
+    def find(name: str) -> list[Path]:
+        if name in PUBLIC:
+            start = request.getfixturevalue("public_trace")(PUBLIC[name])
+        else:
+            scenario, device = name.split("/")
+            start = request.getfixturevalue("recording")(scenario) / device
+        if start.is_file():
+            return [start]
+        return sorted(start.parent.glob(f"{start.name}.blktrace.*"))
+
+    return find
 
 
 def plain_copy(files: list[Path], directory: Path) -> None:
@@ -86,11 +94,11 @@ def run_tool(*command: str, cwd: Path | None = None) -> str:
 
 @pytest.fixture
 def capture(
-    request: pytest.FixtureRequest, shared: Path, tmp_path: Path
+    request: pytest.FixtureRequest, trace_files: Files, tmp_path: Path
 ) -> tuple[str, str, pa.Table, Summary]:
     """The name, the base name that blkparse can read, and what we read."""
     name = request.param
-    files = trace_files(shared, name)
+    files = trace_files(name)
     if name in READABLE:
         base = str(files[0]).rpartition(".blktrace.")[0]
     else:
@@ -186,7 +194,7 @@ def queue_times(events: list[dict[str, Any]], rows: list[dict[str, Any]]) -> lis
 
 @pytest.mark.parametrize("capture", [*PUBLIC, *GROUND_TRUTH], indirect=True)
 def test_mean_times_equal_btt(
-    capture: tuple[str, str, pa.Table, Summary], shared: Path, tmp_path: Path
+    capture: tuple[str, str, pa.Table, Summary], trace_files: Files, tmp_path: Path
 ) -> None:
     # GIVEN btt's means, which count a request once for each of its bios
     name, base, table, _ = capture
@@ -208,7 +216,7 @@ def test_mean_times_equal_btt(
     assert weighted / n_bios == pytest.approx(means["D2C"][0] * 1e9, abs=1)
     # AND so are the times from each bio's own Q, as every record as a row has it
     output = tmp_path / "events.arrow"
-    convert_events(trace_files(shared, name), output)
+    convert_events(trace_files(name), output)
     with ipc.open_file(output) as file:
         events = file.read_all().to_pylist()
     times = queue_times(events, rows)
@@ -239,9 +247,9 @@ def assert_issue_to_completion_equals(base: str, rows: list[dict[str, Any]]) -> 
     assert (len(ours), sum(ours)) == (len(times), sum(times))
 
 
-def test_capture_with_only_issue_and_completion(shared: Path) -> None:
+def test_capture_with_only_issue_and_completion(trace_files: Files) -> None:
     # GIVEN a ZFS pool's disk, where no Q is traced
-    files = trace_files(shared, "isotopp")
+    files = trace_files("isotopp")
     # WHEN it is paired
     table, summary = decode([path.read_bytes() for path in files])
     # THEN issues make the rows; those never completed are counted, one by one
@@ -257,9 +265,9 @@ def test_capture_with_only_issue_and_completion(shared: Path) -> None:
     assert sum(row["op"] == "flush" for row in rows) == 24
 
 
-def test_capture_without_completions(shared: Path) -> None:
+def test_capture_without_completions(trace_files: Files) -> None:
     # GIVEN the same without the CPU on which everything completes
-    files = trace_files(shared, "isotopp")
+    files = trace_files("isotopp")
     kept = [path for path in files if not path.name.endswith(".3")]
     # WHEN it is paired
     table, summary = decode([path.read_bytes() for path in kept])
@@ -269,9 +277,9 @@ def test_capture_without_completions(shared: Path) -> None:
     assert summary.quality.unfinished == summary.quality.events["D"] == table.num_rows
 
 
-def test_file_with_another_cpu_in_its_name(shared: Path) -> None:
+def test_file_with_another_cpu_in_its_name(trace_files: Files) -> None:
     # GIVEN a file that blkparse refuses; WHEN it is paired
-    files = trace_files(shared, "takeoverjp")
+    files = trace_files("takeoverjp")
     table, summary = decode([path.read_bytes() for path in files])
     # THEN all of it is there
     assert summary.quality.records == 6743
@@ -284,9 +292,9 @@ def test_file_with_another_cpu_in_its_name(shared: Path) -> None:
     assert table["cpu"].unique().to_pylist() == [1]
 
 
-def test_dump_whose_notes_keep_absolute_times(shared: Path) -> None:
+def test_dump_whose_notes_keep_absolute_times(trace_files: Files) -> None:
     # GIVEN a dump of `blkparse -d`: events from 0, notes an hour later
-    files = trace_files(shared, "romeus-0")
+    files = trace_files("romeus-0")
     # WHEN it is paired
     table, summary = decode([path.read_bytes() for path in files])
     # THEN the notes moved no event, and the names hold from the start
@@ -301,9 +309,9 @@ def test_dump_whose_notes_keep_absolute_times(shared: Path) -> None:
     assert all(n.time_ns == 0 for p in summary.processes for n in p.names)
 
 
-def test_notes_full_of_garbage_are_ignored(shared: Path) -> None:
+def test_notes_full_of_garbage_are_ignored(trace_files: Files) -> None:
     # GIVEN 760 process notes with garbage in sector, bytes, error and sequence
-    files = trace_files(shared, "netsys-0")
+    files = trace_files("netsys-0")
     _, summary = decode([path.read_bytes() for path in files])
     assert summary.quality.notes == {"process": 760, "timestamp": 1}
     assert summary.quality.lost == {}

@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 import replay
-from benchmarks.fidelity.recordings import TRACES
 from replay.cli.main import cli
 from replay.common.errors import ScenarioError
 from replay.curves.cache import CacheCurve
 from replay.curves.curve import TmpfsCurve
+from support.recordings import TRACES
 
 SEED = TRACES / "seed-unlimited"
 BASE = TRACES / "seed-unlimited.toml"

@@ -15,7 +15,7 @@ import pytest
 from replay.trace.blktrace.batches import BlktraceBatches, Source
 from replay.trace.file.metadata import Summary
 
-GroundTruth = Callable[[str], Path]
+Recording = Callable[[str], Path]
 
 SCENARIOS = (
     "buffered-limit",
@@ -104,10 +104,10 @@ def with_descendants(
     + [(scenario, "vdc") for scenario in SCENARIOS[:N_WITH_DISK]],
 )
 def test_bios_and_bytes_equal_io_stat(
-    ground_truth: GroundTruth, scenario: str, name: str
+    recording: Recording, scenario: str, name: str
 ) -> None:
     # GIVEN a recording with cgroup ids, and the counters of the same run
-    directory = ground_truth(scenario)
+    directory = recording(scenario)
     paths = {
         int(id_): path
         for id_, path in (
@@ -135,9 +135,9 @@ def test_bios_and_bytes_equal_io_stat(
     assert quality.refused_bytes == quality.truncated_bytes == 0
 
 
-def test_merged_bios_are_counted_in_their_request(ground_truth: GroundTruth) -> None:
+def test_merged_bios_are_counted_in_their_request(recording: Recording) -> None:
     # a buffered dd: 16,038 bios of a page each, merged to the driver's largest size
-    table, summary = pair_files(ground_truth("seed-oom"), "loop0")
+    table, summary = pair_files(recording("seed-oom"), "loop0")
     assert table.num_rows == 157
     assert sum(table["n_bios"].to_pylist()) == 16_038
     assert sum(table["nbytes"].to_pylist()) == 65_691_648
@@ -146,9 +146,9 @@ def test_merged_bios_are_counted_in_their_request(ground_truth: GroundTruth) -> 
     assert summary.wall_clock_ns is not None
 
 
-def test_file_system_on_loop_device(ground_truth: GroundTruth) -> None:
+def test_file_system_on_loop_device(recording: Recording) -> None:
     # GIVEN ext4 on a loop device: flushes, FUA writes of the journal, discards
-    table, summary = pair_files(ground_truth("fs-on-loop"), "loop0")
+    table, summary = pair_files(recording("fs-on-loop"), "loop0")
     rows = table.to_pylist()
     # THEN the driver's own flushes have neither bio nor cgroup, and are complete
     flushes = [row for row in rows if row["op"] == "flush" and row["n_bios"] == 0]

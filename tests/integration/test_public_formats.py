@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from replay.trace.file.read import Trace
 from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.registry import NAMES
 from support.blktrace import PATTERN, printed
+from support.recordings import packed_names
 
 CAFFEINE = "ben-manes_caffeine"
 MQSIM = "CMU-SAFARI_MQSim"
@@ -180,14 +182,16 @@ def test_tencents_rows_of_a_second_stay_in_it(public: Path) -> None:
     assert Counter(seconds.tolist()) == {0: 1297, 1: 48_703}
 
 
-@pytest.mark.parametrize("name", SAMPLES)
 @pytest.mark.parametrize(
-    "guess",
-    [name for name in NAMES if name != "csv"],
+    ("name", "guess"),
+    [
+        (name, guess)
+        for name, (format_, *_) in SAMPLES.items()
+        for guess in NAMES
+        if guess not in ("csv", format_)
+    ],
 )
 def test_a_wrong_guess_is_refused(public: Path, name: str, guess: str) -> None:
-    if guess == SAMPLES[name][0]:
-        return
     with pytest.raises(TraceError):
         read(public / name, name=guess)
 
@@ -266,15 +270,12 @@ def test_text_and_binary_give_the_same_requests(
 
 
 def test_text_with_cgroups_gives_the_requests_of_the_recordings(
-    shared: Path, tmp_path: Path
+    recording: Callable[[str], Path], tmp_path: Path
 ) -> None:
     # GIVEN recordings of a kernel that tags events, printed with %g
-    captures = sorted(
-        {path.parent for path in (shared / "ground-truth").glob("*/*/*.blktrace.0")}
-    )
-    assert captures
     n_tagged = 0
-    for directory in captures:
+    # of version 7, as `printed` reads
+    for directory in map(recording, packed_names("[56].*")):
         text = tmp_path / "text"
         text.write_text(printed(sorted(directory.glob("*.blktrace.*"))))
         # WHEN they are read, THEN cgroups and all else are the same

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import replay
-from benchmarks.fidelity.recordings import TRACES
 from replay.cli.main import cli
 from replay.common.errors import ScenarioError
 from replay.results.conditions import parse_condition
+from support.recordings import TRACES
 
 SEED = TRACES / "seed-unlimited"
 BASE = TRACES / "seed-unlimited.toml"

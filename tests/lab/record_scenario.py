@@ -5,7 +5,7 @@
 Run in ``tests``, as root, on Debian. SCENARIO is one of ``lab/scenarios`` or a shell
 script of your own; it runs in a virtual machine with the functions of
 ``scenarios/lib.sh``, NAMEs set. DIR gets the traces, every cgroup's counters before
-and after, and their ids: what ``python -m benchmarks.fidelity --recordings`` reads, DIR
+and after, and their ids: what ``python -m fidelity --recordings`` reads, DIR
 being a folder in it, and ``replay`` itself.
 """
 

@@ -14,7 +14,8 @@ DOCUMENT = TOP / "docs" / "architecture.md"
 #: Rooms of the package; each imports those before it alone.
 ROOMS = (
     *("common", "parallel", "trace", "engine", "scenario", "capture", "results"),
-    *("runner", "sweeps", "curves", "calibration", "dataset", "report", "cli"),
+    *("runner", "sweeps", "curves", "calibration", "dataset", "verify"),
+    *("report", "cli"),
 )
 #: Files and folders of a room, likewise.
 INSIDE = {

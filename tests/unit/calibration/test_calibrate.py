@@ -4,7 +4,7 @@ import itertools
 import random
 import tomllib
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -235,8 +235,8 @@ def test_memory_of_the_fit_does_not_grow_with_the_trace(tmp_path: Path) -> None:
     assert peaks[1] < 1.1 * peaks[0]
 
 
-def test_two_devices_need_a_choice(shared: Path) -> None:
-    trace = shared / "ground-truth" / "6.1" / "direct-unlimited"
+def test_two_devices_need_a_choice(recording: Callable[[str], Path]) -> None:
+    trace = recording("direct-unlimited")
     overrides = ['trace.devices=["7:0", "254:32"]']
     with pytest.raises(replay.ScenarioError, match="has 7:0 and 254:32: say which"):
         replay.calibrate(trace, overrides=overrides)
@@ -265,10 +265,10 @@ def test_iocost_terms_cost_a_request_what_the_line_says() -> None:
 
 
 def test_sleep_of_memory_high_is_predicted_with_the_fitted_service(
-    shared: Path,
+    recording: Callable[[str], Path],
 ) -> None:
     # GIVEN the service of two writers, fitted to the run without a limit
-    trace = shared / "ground-truth" / "6.1" / "high-unlimited"
+    trace = recording("high-unlimited")
     found = replay.calibrate(trace)
     assert found.parallel is None
     line = found.lines["write"]

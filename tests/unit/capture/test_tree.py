@@ -1,6 +1,7 @@
 """Reading cgroup trees: live ones, copies, and what was saved flat."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -147,8 +148,8 @@ def test_tree_that_is_saved_flat_is_read_back(
             assert again[path].files.get("memory.max") == cgroup.files.get("memory.max")
 
 
-def test_recordings_of_the_lab_are_read(ground_truth_dir: Path) -> None:
-    nested = read_tree(ground_truth_dir / "nested-unlimited")
+def test_recordings_of_the_lab_are_read(recording: Callable[[str], Path]) -> None:
+    nested = read_tree(recording("nested-unlimited"))
     assert {path: cgroup.id for path, cgroup in nested.items()} == {
         "/": 1,
         "/p": 23,
@@ -157,14 +158,9 @@ def test_recordings_of_the_lab_are_read(ground_truth_dir: Path) -> None:
     }
     assert nested["/p"].files["memory.swap.max"] == "0\n"
     # the io controller was off: there is no file of it
-    off = read_tree(ground_truth_dir / "workers-root" / "begin")
+    off = read_tree(recording("workers-root") / "begin")
     assert off["/a"].controllers() == {"memory"}
     assert off["/"].controllers() == {"io", "memory"}
-
-
-@pytest.fixture
-def ground_truth_dir(shared: Path) -> Path:
-    return shared / "ground-truth" / "6.1"
 
 
 def test_limits_are_those_of_the_end_and_tasks_those_of_both() -> None:

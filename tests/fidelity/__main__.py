@@ -1,26 +1,25 @@
 """Replay every recording, and predict limited runs from unlimited ones.
 
-    python -m benchmarks.fidelity [--write] [--recordings DIR]
+    python -m fidelity [--write] [--recordings DIR]
 
 Prints predicted, kernel's and error as Markdown; with --write to docs/fidelity.md. Exit
-code 1 if a number is out of its bounds. Recordings lie in ``../shared`` beside a
-checkout (or in REPLAY_SHARED), where that is absent in ``traces``; or in DIR, each in a
-folder of its own. Predictions are made of those that have the names of the lab's.
+code 1 if a number is out of its bounds. Recordings are those of 6.1 that are packed in
+``traces/packed``; or they lie in DIR, each in a folder of its own. Predictions are made
+of those that have the names of the lab's.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.fidelity import block, cache, cost, memory, own, predicted
-from benchmarks.fidelity.page import page
-from benchmarks.fidelity.recordings import TRACES, Lab
-from benchmarks.fidelity.rows import Row
+from fidelity.page import block, cache, cost, memory, own, predicted
+from fidelity.page.lab import Lab
+from fidelity.page.layout import page
+from replay.verify.bounds import Row
+from support.recordings import TOP, packed_names, unpacked
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "fidelity.md"
+PAGE = TOP / "docs" / "fidelity.md"
 SECTIONS = {
     "Memory on tmpfs": memory.rows,
     "Page cache of a file on ext4": cache.rows,
@@ -31,13 +30,6 @@ SECTIONS = {
     "The disk below, and loop on loop": block.rows,
 }
 OWN = "Replayed under the driver of the recording"
-
-
-def default_recordings() -> Path:
-    """Return where the recordings of 6.1 lie."""
-    shared = Path(os.environ.get("REPLAY_SHARED", ROOT.parent / "shared"))
-    folder = shared / "ground-truth" / "6.1"
-    return folder if folder.is_dir() else TRACES
 
 
 def report(lab: Lab) -> dict[str, list[Row]]:
@@ -65,14 +57,17 @@ def main() -> None:
         "--recordings", type=Path, metavar="DIR", help="others of yours"
     )
     chosen = parser.parse_args()
-    folder = chosen.recordings or default_recordings()
-    if not folder.is_dir():
-        raise SystemExit(f"{folder}: no such directory; name one by --recordings")
-    if chosen.write and folder == TRACES:
-        raise SystemExit("--write: the page is of all recordings, and few are here")
-    with tempfile.TemporaryDirectory() as place:
-        lab = Lab(folder, Path(place))
-        sections = report(lab)
+    if chosen.recordings and not chosen.recordings.is_dir():
+        raise SystemExit(f"{chosen.recordings}: no such directory")
+    if chosen.recordings and chosen.write:
+        raise SystemExit("--write: the page is of the recordings that are kept here")
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        folder = chosen.recordings
+        if folder is None:
+            packed = [unpacked(one, place / "packed") for one in packed_names("6.1")]
+            folder = packed[0].parent
+        sections = report(Lab(folder, place))
     text = page(sections)
     if chosen.write:
         PAGE.write_text(text)

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import replay
-from benchmarks.fidelity.predicted import DIRECT
-from benchmarks.fidelity.recordings import Lab, only
-from benchmarks.fidelity.rows import Row, exact, within
+from fidelity.page.lab import Lab
+from fidelity.page.predicted import DIRECT
+from replay.verify.bounds import Row, exact, within
+from replay.verify.tables import only
 
 BASE: Final = "direct-iocost-base"
 COUNTED: Final = "direct-iocost"
@@ -41,10 +42,10 @@ def rows(lab: Lab) -> Iterator[Row]:
         yield Row(BASE, COUNTED, what, "us", kernel, found, exact(kernel))
     done = {path: completions(result, path) for path in ("/a", "/b")}
     for path, (ends, begin) in done.items():
-        kernel = counted.span_ns(path) / 1e9
+        ran = counted.span_ns(path) / 1e9
         span = (ends.max() - begin) / 1e9
         what = f"run time of {path}"
-        yield Row(BASE, COUNTED, what, "s", kernel, span, within(kernel, 0.10))
+        yield Row(BASE, COUNTED, what, "s", ran, span, within(ran, 0.10))
     both = np.arange(3 * TENTH, 18 * TENTH, TENTH)
     for path, per_tenth in (("/b", 150), ("/a", 50)):
         found = float(np.histogram(done[path][0], both)[0].mean())

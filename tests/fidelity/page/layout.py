@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.fidelity.rows import Row
+from replay.verify.bounds import Row
 
 _HEAD = """\
 # Fidelity
 
-<!-- Made by `python -m benchmarks.fidelity --write`; do not edit. -->
+<!-- Made by `make fidelity`; do not edit. -->
 
 How far replays are from the kernel: recorded traces are replayed (Linux 6.1.192, two
 CPUs, software emulation; `traces/README.md`), and what comes out stands beside what the

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import replay
-from benchmarks.fidelity.recordings import Lab, only
-from benchmarks.fidelity.rows import Row, exact, off_by, within
+from fidelity.page.lab import Lab
+from replay.verify.bounds import Row, exact, off_by, within
+from replay.verify.tables import only
 
 #: Replayed under its scenario of ``traces/``, and the recording that the kernel ran so.
 AT_A_LIMIT = (

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import replay
-from benchmarks.fidelity.recordings import Lab, means, recorded_means
-from benchmarks.fidelity.rows import Row, exact, within
+from fidelity.page.lab import Lab
+from replay.verify.bounds import Row, exact, within
+from replay.verify.recording import recorded_means
+from replay.verify.tables import means
 
 IO = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
 #: How far a mean may be off under the driver of the recording, by `arrivals.mode`.
@@ -47,7 +49,7 @@ def rows(lab: Lab, name: str) -> Iterator[Row]:
         yield Row(name, name, what, "", checked, equal, exact(checked))
     for mode, bound in MEANS.items():
         result = results[mode]
-        found_ns, kernel_ns = means(result), recorded_means(taken, result)
+        found_ns, kernel_ns = means(result), recorded_means(taken.trace, result)
         path = max(kernel_ns, key=lambda at: abs(found_ns[at] / kernel_ns[at] - 1))
         yield Row(
             name,

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import replay
-from benchmarks.fidelity.recordings import TRACES, Lab, means, only
-from benchmarks.fidelity.rows import Row, exact, within
+from fidelity.page.lab import Lab
+from replay.verify.bounds import Row, exact, within
+from replay.verify.tables import means, only
+from support.recordings import TRACES
 
 SPLITS: Final = "direct-splits"
 LIMITED: Final = "direct-splits-iops"

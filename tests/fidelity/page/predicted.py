@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import replay
-from benchmarks.fidelity.recordings import Lab, means, only, recorded_means
-from benchmarks.fidelity.rows import Row, around, factor, off_by, within
+from fidelity.page.lab import Lab
+from replay.verify.bounds import Row, around, factor, off_by, within
+from replay.verify.recording import recorded_means
+from replay.verify.tables import means, only
 
 DIRECT: dict[str, Any] = {
     "trace": {"direct_io": True},
@@ -85,7 +87,7 @@ def _workers(lab: Lab) -> Iterator[Row]:
     for name in ("workers-per-cgroup", "workers-root"):
         taken = lab[name]
         result = replay.run(taken.trace, taken.scenario(), requests=True)
-        recorded[name] = recorded_means(taken, result)
+        recorded[name] = recorded_means(taken.trace, result)
     name, counted = "workers-per-cgroup", "workers-root"
     found = means(replay.run(lab[name].trace, lab[name].scenario_file))
     for path, off in (("/a", 0.30), ("/b", 0.40)):

@@ -1,1 +1,0 @@
-"""Replays held against what real kernels counted: ``python -m benchmarks.fidelity``."""

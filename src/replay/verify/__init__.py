@@ -1,0 +1,1 @@
+"""Replays held against what a kernel counted while it was recorded."""

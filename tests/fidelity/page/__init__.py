@@ -1,0 +1,1 @@
+"""What docs/fidelity.md shows: ``python -m fidelity``, in the directory ``tests``."""
