@@ -13,6 +13,7 @@ COMPILED := $(shell find src -name '*.pyx' -o -name '*.pxd')
 # What `make demo` shows: a trace, and the scenario that it is replayed under.
 DEMO_TRACE := traces/seed-unlimited
 DEMO_SCENARIO := traces/seed-unlimited.toml
+DEMO_OPTIONS := --interval auto --requests --overwrite
 # What runs under the sanitizers: all that drives compiled code.
 SANITIZED := $(wildcard tests/fuzz tests/property/test_engine_*.py tests/property/test_pair*.py \
 	tests/unit/trace/blktrace tests/unit/engine/structures \
@@ -26,10 +27,17 @@ export REPLAY_SHARED ?= $(abspath ../shared)
 .PHONY: all demo test slow lint format types debug sanitize fuzz coverage bench record fidelity dist clean
 all: test
 
-# the same writer twice: charged to itself under its limit, and charged to the root
+# the same writer twice, charged to itself under its limit and charged to the root, as
+# tables; then both on one page
 demo: $(if $(wildcard $(VENV)/ready),$(VENV)/built,$(VENV)/demo)
-	$(BIN)/replay run $(DEMO_TRACE) -s $(DEMO_SCENARIO)
-	$(BIN)/replay run $(DEMO_TRACE) -s $(DEMO_SCENARIO) --set driver.policy=root
+	mkdir -p build/demo
+	$(BIN)/replay run $(DEMO_TRACE) -s $(DEMO_SCENARIO) \
+	    $(DEMO_OPTIONS) -o build/demo/per-cgroup
+	$(BIN)/replay run $(DEMO_TRACE) -s $(DEMO_SCENARIO) --set driver.policy=root \
+	    $(DEMO_OPTIONS) -o build/demo/root
+	$(BIN)/replay report build/demo/per-cgroup build/demo/root \
+	    -o build/demo/page.html --overwrite
+	@echo "Open build/demo/page.html in a browser."
 
 # What a plain clone skips: traces of others, which may not be kept here, blktrace's
 # tools, a virtual machine.
@@ -120,7 +128,7 @@ $(BIN)/python:
 
 # the package in place and what it needs, without the tools; a part of `ready`
 $(VENV)/demo: setup.py pyproject.toml $(COMPILED) | $(BIN)/python
-	REPLAY_BUILD=release $(PIP) install --editable .
+	REPLAY_BUILD=release $(PIP) install --editable '.[plots]'
 	touch $@
 
 # the tools, what the package needs, and the package in place: what runs is src/

@@ -49,6 +49,7 @@ COMMANDS: Final = {
         "Show what every memory.max would cost, in one pass.",
     ),
     "compare": ("replay.cli.compare", "Compare the results of two runs or more."),
+    "report": ("replay.cli.report", "Make a page of results, to look at and hand on."),
     "calibrate": (
         "replay.cli.calibrate",
         "Fit a device's service times to a trace of it.",

@@ -50,7 +50,14 @@ _AT_THE_END = ("pyarrow.parquet", "replay.report.text", "replay.report.summary")
 @click.option(
     "--interval",
     metavar="TIME",
-    help="Make a timeline: who paid, held and waited in each second (1s, 100ms).",
+    help="Make a timeline: who paid, held and waited in each second (1s, 100ms, auto).",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Make a page to look at, too; with a timeline (--interval auto) if none is "
+    "asked for.",
 )
 @options.batch_rows
 @options.threads
@@ -68,6 +75,7 @@ def run(
     overwrite: bool,
     requests: bool,
     interval: str | None,
+    report: Path | None,
     batch_rows: int,
     threads: int,
     as_json: bool,
@@ -80,12 +88,18 @@ def run(
     another format. Without a scenario the driver is the one of Linux 5.14 (a worker and
     a charge per cgroup) and there are no limits.
     """
-    if output is None and (requests or overwrite):
+    if output is None and (requests or (overwrite and report is None)):
         option = "--requests" if requests else "--overwrite"
         raise click.UsageError(f"{option} needs an OUTDIR: give -o OUTDIR.")
 
     import replay
     from replay.common.text import count_text
+
+    if report is not None:
+        from replay.report.html.page import check_report
+
+        check_report(report, overwrite=overwrite)
+        interval = interval or "auto"
 
     with (
         progress_bar("Replaying", quiet=quiet) as bar,
@@ -112,6 +126,9 @@ def run(
         click.echo(result.to_json())
     else:
         show(result)
+    if report is not None:
+        replay.write_report({inputs[0]: result}, report, overwrite=overwrite)
+        message(f"wrote {report}", quiet=quiet)
     message(
         f"replayed {count_text(result.info['counts']['requests'], 'request')} in "
         f"{result.info['timings']['total_s']:.2f} s, "

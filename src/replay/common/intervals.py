@@ -15,6 +15,10 @@ _UNITS: Final = {
     "h": 3600 * 10**9,
 }
 _TEXT: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ns|us|ms|s|min|h)")
+#: What `parse_interval` makes of "auto": as long as a picture over time wants.
+AUTO_NS: Final = -1
+#: Intervals of a trace that "auto" makes, at most.
+AUTO_INTERVALS: Final = 240
 #: Longer than any trace.
 _LONGEST: Final = 1 << 53
 #: Intervals times cgroups of a timeline: some 100 MB, if all change in all of them.
@@ -27,18 +31,21 @@ def parse_interval(text: str | int) -> int:
     Parameters
     ----------
     text : str or int
-        A number and a unit, such as ``"1s"`` or ``"100ms"``; an integer is ns.
+        A number and a unit, such as ``"1s"`` or ``"100ms"``, or ``"auto"``; an integer
+        is ns.
 
     Returns
     -------
     int
-        ns, at least 1.
+        ns, at least 1; `AUTO_NS` for ``"auto"``.
 
     Raises
     ------
     ModelError
         It is something else.
     """
+    if text == "auto":
+        return AUTO_NS
     if isinstance(text, int):
         interval_ns = text
     else:
@@ -52,6 +59,24 @@ def parse_interval(text: str | int) -> int:
     if not 1 <= interval_ns <= _LONGEST:
         raise ModelError(f"interval: {text!r} is not between 1 ns and 104 days")
     return interval_ns
+
+
+def auto_interval(span_ns: int) -> int:
+    """Return an interval with which a trace has 100 to 240 of them.
+
+    Parameters
+    ----------
+    span_ns : int
+        Of the trace.
+
+    Returns
+    -------
+    int
+        1, 2 or 5 times a power of ten, in ns.
+    """
+    least = -(-max(1, span_ns) // AUTO_INTERVALS)
+    power: int = 10 ** (len(str(least)) - 1)
+    return next(n * power for n in (1, 2, 5, 10) if n * power >= least)
 
 
 def interval_text(interval_ns: int) -> str:

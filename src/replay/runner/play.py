@@ -7,7 +7,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from replay.common.intervals import fit_interval, interval_text
+from replay.common.intervals import (
+    AUTO_NS,
+    auto_interval,
+    fit_interval,
+    interval_text,
+)
 from replay.common.text import time_text
 from replay.common.version import VERSION
 from replay.engine._engine import Engine
@@ -149,6 +154,8 @@ def play(
 def _with_timeline(binding: Binding, interval_ns: int, summary: Summary) -> Binding:
     """Ask for a timeline; note it where the intervals had to be widened."""
     span_ns = summary.end_ns - summary.start_ns
+    if interval_ns == AUTO_NS:
+        interval_ns = auto_interval(span_ns)
     fitting = fit_interval(interval_ns, span_ns, len(binding.cgroup_names))
     notes = binding.notes
     if fitting != interval_ns:

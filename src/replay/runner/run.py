@@ -69,7 +69,8 @@ def run(
     filters : Filters or None
         Which requests to replay, of a trace that is given by its path.
     interval : str, int or None
-        Make a timeline of intervals this long: ``"1s"``, ``"100ms"``, an integer of ns.
+        Make a timeline of intervals this long: ``"1s"``, ``"100ms"``, an integer of ns;
+        ``"auto"`` for some 200 of them.
         It is widened, and a note says so, where the rows would be too many.
 
     Returns

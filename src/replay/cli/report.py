@@ -1,0 +1,75 @@
+"""``replay report``."""
+
+from pathlib import Path
+
+import click
+
+from replay.cli import options
+from replay.cli.progress import message
+
+
+@click.command(
+    epilog=options.examples(
+        "report tables -o page.html",
+        "report before after -o both.html --anonymous",
+        "report tables --pictures pictures",
+    )
+)
+@click.argument("outdirs", nargs=-1, required=True, metavar="OUTDIR...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="The page; all that it needs is in it. [default: OUTDIR.html]",
+)
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write each picture as a PNG and an SVG, in place of the page.",
+)
+@click.option(
+    "--anonymous",
+    is_flag=True,
+    help="Replace the names of cgroups and leave out the names of files.",
+)
+@options.overwrite
+@options.quiet
+def report(
+    outdirs: tuple[str, ...],
+    output: Path | None,
+    pictures: Path | None,
+    anonymous: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Make a page to look at and to hand on.
+
+    OUTDIR is a directory written by 'replay run -o'. Several are shown beside each
+    other, the first one as the base. The page is one file of HTML that loads nothing.
+    Give 'replay run' --interval auto and --requests to see when it happened, too.
+    """
+    if pictures is not None and output is not None:
+        raise click.UsageError("give -o FILE.html or --pictures DIR, not both.")
+    import replay
+    from replay.common.text import path_text
+    from replay.report.html.page import check_report
+    from replay.report.html.static import write_pictures
+
+    target = output or Path(f"{Path(outdirs[0]).resolve().name}.html")
+    if pictures is None:
+        check_report(target, overwrite=overwrite)
+    names = [path_text(Path(outdir).resolve().name) for outdir in outdirs]
+    if len(set(names)) < len(names):
+        names = [path_text(outdir) for outdir in outdirs]
+    results = {
+        name: replay.open_results(outdir)
+        for name, outdir in zip(names, outdirs, strict=True)
+    }
+    if pictures is not None:
+        n = write_pictures(results, pictures, anonymous=anonymous, overwrite=overwrite)
+        message(f"{n} pictures in {pictures}", quiet=quiet)
+        return
+    replay.write_report(results, target, anonymous=anonymous, overwrite=overwrite)
+    message(f"wrote {target}", quiet=quiet)

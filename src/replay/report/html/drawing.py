@@ -1,0 +1,150 @@
+"""What the pictures of a page share: cgroups, colours, filters.
+
+All of them know the same three signals, which the page sets: ``picked`` (a cgroup),
+``from_s`` and ``to_s``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from replay.report.html import rows
+from replay.report.html.colours import GREY, colours
+from replay.report.html.rows import OTHERS, Row, Shown
+from replay.results.result import Result
+
+Spec = dict[str, Any]
+
+#: Stages keep their colour in every picture; neighbours differ in lightness too.
+STAGE_COLOURS: Final = {
+    "throttle": "#CC79A7",
+    "queue": "#882255",
+    "tag": "#999933",
+    "dispatch": "#D55E00",
+    "lock": "#E69F00",
+    "memory": "#009E73",
+    "backing": "#56B4E9",
+    "debt": "#7F3C8D",
+    "device": "#0072B2",
+}
+SIGNALS: Final = [
+    {"name": "picked", "value": None},
+    {"name": "from_s", "value": None},
+    {"name": "to_s", "value": None},
+]
+_HEIGHT: Final = 220
+
+
+class Picture(Struct, frozen=True, kw_only=True):
+    """One picture of a page.
+
+    Attributes
+    ----------
+    name : str
+        Of its place on the page, and of its file.
+    title : str
+        The answer, in words.
+    note : str
+        What is cut or left out, or must be known; may be empty.
+    spec : dict
+        Vega-Lite; its width is ``"container"``.
+    table : str
+        The table that it is drawn from.
+    """
+
+    name: str
+    title: str
+    note: str
+    spec: Spec
+    table: str
+
+
+class Drawing:
+    """The pictures of one page: they share cgroups, colours and signals."""
+
+    def __init__(self, results: Mapping[str, Result], shown: Shown) -> None:
+        self.results = results
+        self.shown = shown
+        self.several = len(results) > 1
+        self.colours = colours([*shown.names, OTHERS])
+        self.colours[OTHERS] = GREY
+
+    def gather(self, make: Callable[[Result, Shown], Sequence[Row]]) -> list[Row]:
+        """Return the rows of all results, each with its result's name."""
+        return [
+            {"result": name, **row}
+            for name, result in self.results.items()
+            for row in make(result, self.shown)
+        ]
+
+    def colour(self, field: str = "cgroup", title: str = "cgroup") -> Spec:
+        """Colour by cgroup, the same one in every picture."""
+        return {
+            "field": field,
+            "type": "nominal",
+            "title": title,
+            "scale": {
+                "domain": list(self.colours),
+                "range": list(self.colours.values()),
+            },
+            "legend": None,
+        }
+
+    def by_result(self) -> Spec:
+        """Draw a line for each result; that of the first, the base, is dashed."""
+        names = list(self.results)
+        if not self.several:
+            return {"detail": {"field": "result"}}
+        dash = {
+            "field": "result",
+            "type": "nominal",
+            "scale": {"domain": names, "range": [[6, 4], *([[1, 0]] * len(names))]},
+            "legend": None,
+        }
+        return {"strokeDash": dash}
+
+    def stage_colour(self) -> Spec:
+        """Colour by stage."""
+        stages = [stage for stage in rows.STAGES if stage in STAGE_COLOURS]
+        return {
+            "field": "stage",
+            "type": "nominal",
+            "sort": stages,
+            "scale": {
+                "domain": stages,
+                "range": [STAGE_COLOURS[stage] for stage in stages],
+            },
+            "legend": {"orient": "top", "title": None, "columns": 5},
+        }
+
+    def fits(self, *fields: str, time: str | None = None) -> list[Spec]:
+        """Filter by what was picked on the page."""
+        test = " || ".join(f"datum['{field}'] === picked" for field in fields)
+        filters = [{"filter": f"picked === null || {test}"}]
+        if time is not None:
+            filters.append(
+                {
+                    "filter": f"from_s === null || (datum['{time}'] >= from_s "
+                    f"&& datum['{time}'] <= to_s)"
+                }
+            )
+        return filters
+
+    def spec(self, values: Sequence[Row], **rest: Any) -> Spec:
+        """Make a specification; several results stand below each other."""
+        spec: Spec = {
+            "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+            "params": SIGNALS,
+            "data": {"values": list(values)},
+            "width": "container",
+            "height": _HEIGHT,
+            **rest,
+        }
+        if self.several and "layer" not in spec:
+            spec["encoding"] = {
+                **spec["encoding"],
+                "row": {"field": "result", "type": "nominal", "title": None},
+            }
+            spec["width"] = 560
+        return spec

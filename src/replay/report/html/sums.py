@@ -1,0 +1,252 @@
+"""Pictures of a whole run: who waits, how long, who pays."""
+
+from replay.common.text import share_text, time_text
+from replay.report.html import rows
+from replay.report.html.drawing import SIGNALS, Drawing, Picture, Spec
+
+
+def waits(drawing: Drawing) -> Picture | None:
+    """Draw who waited behind whom, and for what (seconds, summed)."""
+    values = drawing.gather(rows.waits)
+    if not values:
+        return None
+    most = max(values, key=lambda row: row["wait_s"])
+    others = [row for row in values if row["waiting"] != row["blocking"]]
+    if others:
+        most = max(others, key=lambda row: row["wait_s"])
+    behind = "itself" if most["waiting"] == most["blocking"] else most["blocking"]
+    title = (
+        f"{most['waiting']} waits {time_text(round(most['wait_s'] * 1e9))} behind "
+        f"{behind}, for the {most['resource']}"
+    )
+    place = {"type": "nominal", "axis": {"labelLimit": 180, "labelAngle": 0}}
+    base = {
+        "x": {"field": "blocking", "title": "behind whom", **place},
+        "y": {"field": "waiting", "title": "who waits", **place},
+    }
+    cell = {
+        "mark": {"type": "rect", "tooltip": True, "cursor": "pointer"},
+        "encoding": {
+            **base,
+            "color": {
+                "field": "wait_s",
+                "type": "quantitative",
+                "title": "s waited",
+                "scale": {"scheme": "oranges", "type": "sqrt", "domainMin": 0},
+            },
+            "tooltip": [
+                {"field": name, "type": kind, "title": title_}
+                for name, kind, title_ in (
+                    ("waiting", "nominal", "who waits"),
+                    ("blocking", "nominal", "behind whom"),
+                    ("resource", "nominal", "for"),
+                    ("wait_s", "quantitative", "s"),
+                    ("count", "quantitative", "waits"),
+                )
+            ],
+        },
+    }
+    largest = max(row["wait_s"] for row in values)
+    text = {
+        "mark": {"type": "text", "fontSize": 12},
+        "encoding": {
+            **base,
+            "text": {"field": "wait_s", "type": "quantitative", "format": ".3~s"},
+            "color": {
+                "condition": {
+                    "test": f"datum.wait_s > {0.45 * largest}",
+                    "value": "white",
+                },
+                "value": "#222",
+            },
+        },
+    }
+    panels = dict.fromkeys(
+        (row["result"], row["resource"]) if drawing.several else row["resource"]
+        for row in values
+    )
+    size = 60 * len({row["waiting"] for row in values})
+    field = "resource"
+    if drawing.several:
+        field = "panel"
+        values = [
+            {**row, "panel": f"{row['result']}: {row['resource']}"} for row in values
+        ]
+    return Picture(
+        name="waits",
+        title=title,
+        note=drawing.shown.cut,
+        spec={
+            "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+            "params": SIGNALS,
+            "data": {"values": values},
+            "transform": drawing.fits("waiting", "blocking"),
+            "facet": {"field": field, "type": "nominal", "title": None},
+            "columns": 1 if len(panels) == 1 else 2,
+            "spec": {
+                "width": 560 if len(panels) == 1 else 260,
+                "height": max(90, min(420, size)),
+                "layer": [cell, text],
+            },
+        },
+        table="interference",
+    )
+
+
+def latency(drawing: Drawing) -> Picture | None:
+    """Draw the share of requests that take longer than a time."""
+    values = drawing.gather(rows.distributions)
+    if not values:
+        return None
+    marks = drawing.gather(rows.quantiles)
+    first = next(iter(drawing.results))
+    slow = max(
+        (row for row in marks if row["quantile"] == "p99"),
+        key=lambda row: row["time_ms"],
+        default=None,
+    )
+    title = "How long requests take"
+    if slow is not None:
+        which = f" of {slow['result']}" if drawing.several else ""
+        title = (
+            f"One request in 100 of {slow['cgroup']}{which} takes "
+            f"{time_text(round(slow['time_ms'] * 1e6))} or longer"
+        )
+    x = {
+        "field": "time_ms",
+        "type": "quantitative",
+        "title": "time from arrival to completion (ms)",
+        "scale": {"type": "log", "nice": False},
+        "axis": {"format": "~g"},
+    }
+    y = {
+        "field": "longer",
+        "type": "quantitative",
+        "title": "share of requests that take longer",
+        "scale": {"type": "log", "domainMax": 1},
+        "axis": {"format": "~g"},
+    }
+    line: Spec = {
+        "mark": {"type": "line", "interpolate": "step-after", "tooltip": True},
+        "transform": drawing.fits("cgroup"),
+        "encoding": {
+            "x": x,
+            "y": y,
+            "color": drawing.colour(),
+            **drawing.by_result(),
+        },
+    }
+    point = {
+        "data": {"values": marks},
+        "transform": drawing.fits("cgroup"),
+        "mark": {"type": "point", "filled": True, "size": 60, "tooltip": True},
+        "encoding": {
+            "x": x,
+            "y": y,
+            "color": drawing.colour(),
+            "shape": {
+                "field": "quantile",
+                "type": "nominal",
+                "title": None,
+                "legend": {"orient": "top"},
+            },
+        },
+    }
+    notes = [drawing.shown.cut] if drawing.shown.cut else []
+    if drawing.several:
+        notes.append(f"{first} is dashed")
+    for name, result in drawing.results.items():
+        of = f" of {name}" if drawing.several else ""
+        notes += [
+            f"{share_text(round(share * 1000), 1000)} of {cgroup}'s requests{of} "
+            "take no time at all, which no device does"
+            for cgroup, share in rows.timeless(result, drawing.shown).items()
+            if share >= 0.01
+        ]
+    return Picture(
+        name="latency",
+        title=title,
+        note="; ".join(notes),
+        spec=drawing.spec(values, layer=[line, point]),
+        table="latency",
+    )
+
+
+def stages(drawing: Drawing) -> Picture | None:
+    """Draw where a mean request of each cgroup spends its time."""
+    values = drawing.gather(rows.stage_means)
+    if not values:
+        return None
+    waited = [row for row in values if row["stage"] != "device"] or values
+    most = max(waited, key=lambda row: row["sum_s"])
+    return Picture(
+        name="stages",
+        title=f"{most['cgroup']} spends {time_text(round(most['sum_s'] * 1e9))} in "
+        f"{most['stage']}",
+        note="means; the picture above has p50 and p99",
+        spec=drawing.spec(
+            values,
+            transform=drawing.fits("cgroup"),
+            height={"step": 26},
+            mark={"type": "bar", "tooltip": True},
+            encoding={
+                "y": {
+                    "field": "cgroup",
+                    "type": "nominal",
+                    "title": None,
+                    "sort": drawing.shown.names,
+                    "axis": {"labelLimit": 180},
+                },
+                "x": {
+                    "field": "mean_ms",
+                    "type": "quantitative",
+                    "title": "mean time of a request (ms), by stage",
+                },
+                "color": drawing.stage_colour(),
+                "order": {"field": "order"},
+            },
+        ),
+        table="latency",
+    )
+
+
+def payers(drawing: Drawing) -> Picture | None:
+    """Draw who pays for whose I/O; nothing where all pay for their own."""
+    values = drawing.gather(rows.payers)
+    foreign = [row for row in values if row["issuer"] != row["payer"]]
+    if not foreign:
+        return None
+    most = max(foreign, key=lambda row: row["mib"] + row["memory_mib"])
+    return Picture(
+        name="payers",
+        title=f"{most['payer']} pays for {most['issuer']}'s I/O",
+        note=drawing.shown.cut,
+        spec=drawing.spec(
+            values,
+            transform=drawing.fits("issuer", "payer"),
+            height={"step": 26},
+            mark={"type": "bar", "tooltip": True},
+            encoding={
+                "y": {
+                    "field": "issuer",
+                    "type": "nominal",
+                    "title": "whose I/O",
+                    "sort": drawing.shown.names,
+                    "axis": {"labelLimit": 180},
+                },
+                "x": {
+                    "field": "mib",
+                    "type": "quantitative",
+                    "title": "MiB of I/O, coloured by who pays",
+                },
+                "color": drawing.colour("payer", "who pays"),
+                "tooltip": [
+                    {"field": "issuer"},
+                    {"field": "payer"},
+                    {"field": "mib", "title": "MiB of I/O"},
+                    {"field": "memory_mib", "title": "MiB of memory"},
+                ],
+            },
+        ),
+        table="charges",
+    )

@@ -1,0 +1,242 @@
+"""Pictures over time: memory, waits, requests, throughput."""
+
+from replay.report.html import rows
+from replay.report.html.drawing import SIGNALS, Drawing, Picture
+
+
+def memory(drawing: Drawing) -> Picture | None:
+    """Draw memory in use over time, with limits and kills."""
+    values, limits, marks = [], [], []
+    for name, result in drawing.results.items():
+        _, sums = rows.over_time(result, drawing.shown)
+        values += [{"result": name, **row} for row in sums]
+        limits += [
+            {"result": name, **row}
+            for row in rows.memory_limits(result.info, drawing.shown.names)
+        ]
+        marks += [{"result": name, **row} for row in rows.kills(result)]
+    most = max((row["mib"] for row in values), default=0)
+    if not most:
+        return None
+    # a line along the axis says nothing
+    used = {row["cgroup"] for row in values if row["mib"] >= most / 100}
+    values = [row for row in values if row["cgroup"] in used]
+    title = "Memory in use"
+    if marks:
+        first = marks[0]
+        title = (
+            f"{first['task']} in {first['cgroup']} is killed at "
+            f"{first['time_s']:.2f} s, at the limit of {first['limit']}"
+        )
+    x = {
+        "field": "start_s",
+        "type": "quantitative",
+        "title": "time since the trace's start (s)",
+    }
+    y = {"type": "quantitative", "title": "memory in use (MiB)"}
+    line = {
+        "mark": {"type": "line", "interpolate": "step-after", "tooltip": True},
+        "transform": drawing.fits("cgroup", time="start_s"),
+        "encoding": {
+            "x": x,
+            "y": {"field": "mib", **y},
+            "color": drawing.colour(),
+            **drawing.by_result(),
+        },
+    }
+    rule = {
+        "data": {"values": limits},
+        "transform": drawing.fits("cgroup"),
+        "mark": {"type": "rule", "strokeDash": [2, 3], "tooltip": True},
+        "encoding": {"y": {"field": "mib", **y}, "color": drawing.colour()},
+    }
+    label = {
+        "data": {"values": limits},
+        "transform": drawing.fits("cgroup"),
+        "mark": {"type": "text", "align": "left", "dy": -6, "x": 4},
+        "encoding": {
+            "y": {"field": "mib", **y},
+            "text": {"field": "limit"},
+            "color": drawing.colour(),
+        },
+    }
+    kill = {
+        "data": {"values": marks},
+        "transform": drawing.fits("cgroup", time="time_s"),
+        "mark": {"type": "rule", "color": "#C00000", "strokeWidth": 2},
+        "encoding": {
+            "x": {**x, "field": "time_s"},
+            "tooltip": [{"field": "task"}, {"field": "cgroup"}, {"field": "mib"}],
+        },
+    }
+    layers = [line, *([rule, label] if limits else []), *([kill] if marks else [])]
+    return Picture(
+        name="memory",
+        title=title,
+        note="; ".join(
+            note
+            for note in (
+                drawing.shown.cut,
+                "red: a kill" if marks else "",
+                f"{next(iter(drawing.results))} is dashed" if drawing.several else "",
+            )
+            if note
+        ),
+        spec=drawing.spec(values, layer=layers),
+        table="timeline",
+    )
+
+
+def over_time(drawing: Drawing) -> Picture | None:
+    """Draw time waited in each interval, stacked by stage; a brush picks times."""
+    values = []
+    for name, result in drawing.results.items():
+        stages, _ = rows.over_time(result, drawing.shown)
+        values += [{"result": name, **row} for row in stages]
+    if not values:
+        return None
+    spec = drawing.spec(
+        values,
+        transform=drawing.fits("cgroup"),
+        mark={"type": "bar", "tooltip": True},
+        encoding={
+            "x": {
+                "field": "start_s",
+                "type": "quantitative",
+                "title": "time since the trace's start (s)",
+                "bin": {"binned": True},
+            },
+            "x2": {"field": "end_s"},
+            "y": {
+                "field": "wait_ms",
+                "type": "quantitative",
+                "aggregate": "sum",
+                "title": "ms of its requests, by stage",
+            },
+            "color": drawing.stage_colour(),
+            "order": {"field": "order"},
+        },
+    )
+    spec["params"] = [
+        *SIGNALS,
+        {"name": "brush", "select": {"type": "interval", "encodings": ["x"]}},
+    ]
+    return Picture(
+        name="time",
+        title="When requests waited",
+        note="drag over a stretch of time to see only it in the other pictures; "
+        "what a request waited is booked where it completes",
+        spec=spec,
+        table="timeline",
+    )
+
+
+def requests(drawing: Drawing) -> Picture | None:
+    """Draw each request's latency at its arrival; many as a heat map."""
+    points, cells = [], []
+    for name, result in drawing.results.items():
+        some, many = rows.request_points(result, drawing.shown)
+        points += [{"result": name, **row} for row in some]
+        cells += [{"result": name, **row} for row in many]
+    if not points and not cells:
+        return None
+    x = {
+        "type": "quantitative",
+        "title": "arrival, since the trace's start (s)",
+    }
+    y = {
+        "type": "quantitative",
+        "title": "latency (ms)",
+        "axis": {"format": "~g"},
+    }
+    if cells:
+        return Picture(
+            name="requests",
+            title="Latency over time",
+            note="colour: requests; those that take no time lie at the bottom",
+            spec=drawing.spec(
+                [
+                    {
+                        **row,
+                        "low_ms": max(row["low_ms"], 1e-5),
+                        "high_ms": max(row["high_ms"], 1.8e-5),
+                    }
+                    for row in cells
+                ],
+                transform=drawing.fits("cgroup", time="from_s"),
+                mark={"type": "rect", "tooltip": True},
+                encoding={
+                    "x": {"field": "from_s", **x},
+                    "x2": {"field": "to_s"},
+                    "y": {"field": "low_ms", "scale": {"type": "log"}, **y},
+                    "y2": {"field": "high_ms"},
+                    "color": {
+                        "field": "count",
+                        "type": "quantitative",
+                        "aggregate": "sum",
+                        "scale": {"type": "log", "scheme": "viridis"},
+                    },
+                },
+            ),
+            table="requests",
+        )
+    return Picture(
+        name="requests",
+        title="Each request's latency",
+        note=drawing.shown.cut,
+        spec=drawing.spec(
+            points,
+            transform=drawing.fits("cgroup", time="at_s"),
+            mark={"type": "point", "filled": True, "size": 9, "opacity": 0.5},
+            encoding={
+                "x": {"field": "at_s", **x},
+                "y": {
+                    "field": "ms",
+                    "scale": {"type": "symlog", "constant": 0.001},
+                    **y,
+                },
+                "color": drawing.colour(),
+                "tooltip": [
+                    {"field": "cgroup"},
+                    {"field": "ms", "title": "latency (ms)"},
+                    {"field": "most", "title": "most of it in"},
+                    {"field": "row", "title": "row of the trace"},
+                ],
+            },
+        ),
+        table="requests",
+    )
+
+
+def throughput(drawing: Drawing) -> Picture | None:
+    """Draw MiB/s of I/O over time, by who pays."""
+    values = []
+    for name, result in drawing.results.items():
+        _, sums = rows.over_time(result, drawing.shown)
+        values += [{"result": name, **row} for row in sums if row["mib_s"]]
+    if not values:
+        return None
+    return Picture(
+        name="throughput",
+        title="I/O over time",
+        note=drawing.shown.cut,
+        spec=drawing.spec(
+            values,
+            transform=drawing.fits("cgroup", time="start_s"),
+            mark={"type": "line", "interpolate": "step-after", "tooltip": True},
+            encoding={
+                "x": {
+                    "field": "start_s",
+                    "type": "quantitative",
+                    "title": "time since the trace's start (s)",
+                },
+                "y": {
+                    "field": "mib_s",
+                    "type": "quantitative",
+                    "title": "MiB/s, by who pays",
+                },
+                "color": drawing.colour(),
+            },
+        ),
+        table="timeline",
+    )
