@@ -70,7 +70,7 @@ def latency(cgroup: int, op: int, stage: int, times_ms: list[int]) -> tuple[int,
 
 DISPATCH, DEVICE, TOTAL = Stage.DISPATCH, Stage.DEVICE, Stage.TOTAL
 #: Times in ms by cgroup, operation and stage.
-TIMES = {
+TIMES: dict[tuple[int, int, int], list[int]] = {
     (1, 1, DISPATCH): [0, 1],
     (1, 1, DEVICE): [2, 3],
     (1, 1, TOTAL): [2, 4],

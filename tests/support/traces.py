@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from replay.trace.file.schema import (
     TRACE_SCHEMA,
     device_number,
 )
-from replay.trace.rows import RowStream
+from replay.trace.rows import RowStream, sliced
 
 LOOP = device_number("7:0")
 DISK = device_number("254:32")
@@ -83,11 +84,16 @@ class FakeTrace:
 
     metadata: Metadata
     rows: list[pa.RecordBatch]
+    path: Path = Path("made")
     n_reads: int = 0
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    @property
+    def n_rows(self) -> int:
+        return sum(batch.num_rows for batch in self.rows)
+
+    def batches(self, batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
         self.n_reads += 1
-        return iter(self.rows)
+        return sliced(self.rows, batch_rows)
 
 
 def make_trace(
