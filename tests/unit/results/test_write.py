@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from replay.common.errors import OutputError
+from replay.engine.setup import Stage
 from replay.results import tables, write
 from replay.results.directory import OutputDirectory
 from replay.results.read import open_results
@@ -296,7 +297,7 @@ def test_requests_are_the_same_for_any_batch_and_in_memory(
     assert kept.requests is not None
     assert kept.requests.equals(stored.requests, check_metadata=True)
     assert kept.requests["row"].to_pylist() == list(range(200))
-    assert kept.requests["device_ns"].to_pylist() == [i + 6 for i in range(200)]
+    assert kept.requests["device_ns"].to_pylist() == [i + Stage.DEVICE for i in range(200)]
     file = pq.ParquetFile(place / "requests.parquet").metadata
     groups = [file.row_group(i).num_rows for i in range(file.num_row_groups)]
     assert groups == [64, 64, 64, 8]
