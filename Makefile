@@ -41,7 +41,7 @@ demo: $(if $(wildcard $(VENV)/ready),$(VENV)/built,$(VENV)/demo)
 
 # What a plain clone skips: traces of others, which may not be kept here, blktrace's
 # tools, a virtual machine.
-test: export REPLAY_MAX_SKIPS ?= 200
+test: export REPLAY_MAX_SKIPS ?= 150
 test: $(VENV)/built
 	$(PYTEST) -m 'not slow'
 

@@ -18,6 +18,8 @@ from replay.trace.formats.registry import NAMES
 from support.blktrace import PATTERN, printed
 from support.recordings import packed_names
 
+Find = Callable[[str], Path]
+
 CAFFEINE = "ben-manes_caffeine"
 MQSIM = "CMU-SAFARI_MQSim"
 
@@ -102,23 +104,15 @@ RECORDINGS: dict[str, tuple[int, int, int, dict[str, int], int]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def public(shared: Path) -> Path:
-    path = shared / "public-traces"
-    if not path.is_dir():
-        pytest.skip(f"{path} is not there")
-    return path
-
-
 def read(path: Path, **options: Any) -> Trace:
     return open_or_convert(path, format=FormatOptions(**options))
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_samples_rows_span_and_bytes(public: Path, name: str) -> None:
+def test_a_samples_rows_span_and_bytes(public_trace: Find, name: str) -> None:
     format_, ask, n_rows, span_ns, nbytes, ops, late = SAMPLES[name]
     # GIVEN a file whose format is told by its content, or else must be named
-    path = public / name
+    path = public_trace(name)
     if ask:
         with pytest.raises(TraceError, match=r"say (which format it is|--format)"):
             read(path)
@@ -141,9 +135,9 @@ def test_a_samples_rows_span_and_bytes(public: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_a_recordings_requests_span_and_bytes(public: Path, name: str) -> None:
+def test_a_recordings_requests_span_and_bytes(public_trace: Find, name: str) -> None:
     n_rows, span_ns, nbytes, ops, n_records = RECORDINGS[name]
-    with read(public / name) as trace:
+    with read(public_trace(name)) as trace:
         table, summary = trace.table(), trace.metadata.summary
     assert table.num_rows == n_rows
     assert summary.end_ns - summary.start_ns == span_ns
@@ -152,7 +146,8 @@ def test_a_recordings_requests_span_and_bytes(public: Path, name: str) -> None:
     assert summary.quality.records == n_records
 
 
-def test_every_public_sample_is_stated(public: Path) -> None:
+def test_every_public_sample_is_stated(shared: Path) -> None:
+    public = shared / "public-traces"
     stated = {*SAMPLES, *RECORDINGS}
     found = {
         path.relative_to(public).as_posix().rpartition(".blktrace.")[0]
@@ -163,8 +158,8 @@ def test_every_public_sample_is_stated(public: Path) -> None:
     assert found == stated
 
 
-def test_response_times_become_completions(public: Path) -> None:
-    with read(public / CAFFEINE / "msr-cambridge1-sample.csv") as trace:
+def test_response_times_become_completions(public_trace: Find) -> None:
+    with read(public_trace(f"{CAFFEINE}/msr-cambridge1-sample.csv")) as trace:
         first = trace.table().slice(0, 1).to_pylist()[0]
         summary = trace.metadata.summary
     # 128166385295514663,hm,0,Write,9056014336,2048,2833
@@ -175,29 +170,24 @@ def test_response_times_become_completions(public: Path) -> None:
     assert summary.wall_clock_ns == 1_172_164_929_551_466_300
 
 
-def test_tencents_rows_of_a_second_stay_in_it(public: Path) -> None:
-    path = public / CAFFEINE / "cloud_storage-sample.bz2"
+def test_tencents_rows_of_a_second_stay_in_it(public_trace: Find) -> None:
+    path = public_trace(f"{CAFFEINE}/cloud_storage-sample.bz2")
     with read(path, name="tencent") as trace:
         seconds = trace.table()["queue_ns"].to_numpy() // 1_000_000_000
     assert Counter(seconds.tolist()) == {0: 1297, 1: 48_703}
 
 
-@pytest.mark.parametrize(
-    ("name", "guess"),
-    [
-        (name, guess)
-        for name, (format_, *_) in SAMPLES.items()
-        for guess in NAMES
-        if guess not in ("csv", format_)
-    ],
-)
-def test_a_wrong_guess_is_refused(public: Path, name: str, guess: str) -> None:
-    with pytest.raises(TraceError):
-        read(public / name, name=guess)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_wrong_guesses_are_refused(public_trace: Find, name: str) -> None:
+    """``tests/unit/trace/formats/test_written.py`` has each of them by itself."""
+    for guess in NAMES:
+        if guess not in ("csv", SAMPLES[name][0]):
+            with pytest.raises(TraceError):
+                read(public_trace(name), name=guess)
 
 
-def test_a_sample_of_blkparses_text(public: Path) -> None:
-    path = public / "OxDeadmeat_blktrace_merge" / "nvme0n1.blktrace.txt"
+def test_a_sample_of_blkparses_text(public_trace: Find) -> None:
+    path = public_trace("OxDeadmeat_blktrace_merge/nvme0n1.blktrace.txt")
     with read(path) as trace:
         table, summary = trace.table(), trace.metadata.summary
     # what blkparse counted at the file's end
@@ -233,13 +223,13 @@ WAYS: dict[str, list[str]] = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", SETS)
 def test_text_and_binary_give_the_same_requests(
-    public: Path, tmp_path: Path, name: str, way: str
+    public_trace: Find, tmp_path: Path, name: str, way: str
 ) -> None:
     blkparse = shutil.which("blkparse")
     if blkparse is None:
         pytest.skip("blkparse is not installed")
     # GIVEN a set, as blkparse can read it: a file's suffix must be its records' CPU
-    directory, base = (public / name).parent, (public / name).name
+    directory, base = public_trace(name).parent, public_trace(name).name
     if base == "sample":
         data = (directory / "sample.blktrace.0").read_bytes()
         (tmp_path / "sample.blktrace.0").touch()
