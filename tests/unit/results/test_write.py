@@ -297,7 +297,9 @@ def test_requests_are_the_same_for_any_batch_and_in_memory(
     assert kept.requests is not None
     assert kept.requests.equals(stored.requests, check_metadata=True)
     assert kept.requests["row"].to_pylist() == list(range(200))
-    assert kept.requests["device_ns"].to_pylist() == [i + Stage.DEVICE for i in range(200)]
+    assert kept.requests["device_ns"].to_pylist() == [
+        i + Stage.DEVICE for i in range(200)
+    ]
     file = pq.ParquetFile(place / "requests.parquet").metadata
     groups = [file.row_group(i).num_rows for i in range(file.num_row_groups)]
     assert groups == [64, 64, 64, 8]
