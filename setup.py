@@ -2,7 +2,8 @@
 
 ``REPLAY_BUILD`` selects the profile: ``release`` (default), ``debug`` (bounds and
 initialisation checks on), ``coverage`` (debug with line tracing) or ``sanitize``
-(debug with address and undefined-behaviour sanitizers).
+(debug with address and undefined-behaviour sanitizers). ``REPLAY_MODULES`` is a pattern
+of the source files to build; all by default.
 """
 
 import os
@@ -52,7 +53,7 @@ extensions = [
         extra_compile_args=COMPILE_ARGS,
         extra_link_args=LINK_ARGS,
     )
-    for source in sorted((ROOT / "src").rglob("*.pyx"))
+    for source in sorted((ROOT / "src").rglob(os.environ.get("REPLAY_MODULES", "*.pyx")))
 ]
 
 setup(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from support import recordings
 
@@ -31,6 +31,16 @@ settings.register_profile(
     "deep",
     max_examples=3000,
     deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+# for `make mutants`: the same examples each time, and none made smaller
+settings.register_profile(
+    "mutants",
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
 # builds with checks in them take many times as long for an example

@@ -1,10 +1,15 @@
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replay.engine._engine import Engine
 from replay.engine.columns import Columns
 from replay.engine.setup import Setup
+from replay.engine.shortcuts import Shortcut
 from support.engines import difference, run_engine, run_reference
-from support.strategies import alone_setups, columns_for, lean_setups, runs
+from support.strategies import columns_for, near, rules_that_close, runs
+
+SHORTCUTS = [shortcut for shortcut in Shortcut if shortcut != Shortcut.NONE]
 
 
 @given(runs())
@@ -20,25 +25,39 @@ def test_engine_and_reference_agree_event_by_event(run: tuple[Setup, Columns]) -
     assert difference(reference, engine) is None
 
 
+@pytest.mark.parametrize("shortcut", SHORTCUTS, ids=lambda one: one.name)
 @given(st.data())
-def test_engine_that_counts_requests_as_they_arrive_agrees_too(
-    data: st.DataObject,
+def test_engine_and_reference_agree_where_a_shortcut_is_taken(
+    shortcut: Shortcut, data: st.DataObject
 ) -> None:
-    # GIVEN a setup in which requests wait for their worker alone, and rows in batches
-    setup = data.draw(lean_setups())
-    columns = data.draw(columns_for(setup, 60))
-    agree_in_batches(data, setup, columns)
+    # GIVEN a setup in which no field says what the shortcut does not know
+    setup = data.draw(near(shortcut))
+    # THEN it is taken, or a faster one, AND it does not show
+    assert Engine(setup).shortcut in (shortcut, *faster(shortcut))
+    agree_in_batches(data, setup)
 
 
+@pytest.mark.parametrize(
+    ("shortcut", "rule"),
+    [(one, rule) for one in SHORTCUTS for rule in rules_that_close(one)],
+    ids=lambda of: of.name if isinstance(of, Shortcut) else of,
+)
+@settings(max_examples=max(1, settings.default.max_examples // 5))
 @given(st.data())
-def test_engine_that_counts_direct_io_in_bulk_agrees_too(data: st.DataObject) -> None:
-    # GIVEN direct I/O without limits, of which most requests wait for nobody
-    setup = data.draw(alone_setups())
+def test_engine_and_reference_agree_one_rule_away_from_a_shortcut(
+    shortcut: Shortcut, rule: str, data: st.DataObject
+) -> None:
+    # GIVEN a setup that opens the shortcut, but for what one rule says
+    # THEN the shortcut is closed, or does not show
+    agree_in_batches(data, data.draw(near(shortcut, rule)))
+
+
+def faster(shortcut: Shortcut) -> list[Shortcut]:
+    return [Shortcut.BULK] if shortcut == Shortcut.EARLY else []
+
+
+def agree_in_batches(data: st.DataObject, setup: Setup) -> None:
     columns = data.draw(columns_for(setup, 60))
-    agree_in_batches(data, setup, columns)
-
-
-def agree_in_batches(data: st.DataObject, setup: Setup, columns: Columns) -> None:
     batch_rows = data.draw(st.sampled_from([1, 7, 1 << 16]))
     tell_after = data.draw(st.sampled_from([1, 1 << 31]))
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from msgspec import structs
 from msgspec.structs import replace
 
 from replay.engine.columns import Columns
@@ -17,6 +18,7 @@ from replay.engine.setup import (
     ServiceModel,
     Setup,
 )
+from replay.engine.shortcuts import KNOWS, Shortcut
 from replay.trace.file.schema import FLAGS
 
 READ, WRITE, DISCARD, FLUSH, WRITE_ZEROES = range(5)
@@ -314,69 +316,70 @@ def runs(draw: st.DrawFn, /, **fixed: Any) -> tuple[Setup, Columns]:
     return setup, draw(columns_for(setup))
 
 
+#: Fields that stand for one rule, and are drawn freely together: the others by themselves.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "policy": ("policy", "trace_policy"),
+    "filesystem": ("tmpfs", "cached"),
+    **{
+        prefix: tuple(
+            name
+            for name in Setup.__struct_fields__
+            if name.startswith(f"{prefix}_")
+            and name not in ("iomax_waits_for_io", "iomax_meta_debt")
+        )
+        for prefix in ("iomax", "iocost", "iolatency", "task")
+    },
+}
+_OF_FAMILY = {name for family in FAMILIES.values() for name in family}
+#: Every rule that a setup may have: its fields, by a name.
+RULES: dict[str, tuple[str, ...]] = FAMILIES | {
+    name: (name,)
+    for name in Setup.__struct_fields__
+    if name not in _OF_FAMILY and name not in ("parent", "blkcg", "memory_css")
+}
+
+
+def plain(setup: Setup, shortcut: Shortcut) -> Setup:
+    """Return a setup with what a shortcut does not know neutral: so it is open."""
+    values: dict[str, Any] = {}
+    knows = KNOWS[shortcut]
+    for one in structs.fields(Setup):
+        value = getattr(setup, one.name)
+        if one.name not in knows:
+            values[one.name] = value[:0] if isinstance(value, np.ndarray) else one.default
+    for name in ("memory_max", "memory_high"):
+        if name not in knows:
+            values[name] = np.full(len(setup.parent), NO_LIMIT, np.int64)
+    if shortcut == Shortcut.LEAN:
+        values |= {"tmpfs": setup.tmpfs and not setup.cached}
+    else:
+        values |= {"direct_io": True}
+    if knows["policy"].fits is not None:
+        policy = Policy(setup.policy % (Policy.PER_CGROUP + 1))
+        values |= {"policy": policy}
+        if shortcut == Shortcut.LEAN:
+            values |= {"trace_policy": policy}
+    return replace(setup, **values)
+
+
+def rules_that_close(shortcut: Shortcut) -> list[str]:
+    """Return the rules that close a shortcut, for all or for some of their values."""
+    knows = KNOWS[shortcut]
+    return [
+        rule
+        for rule, names in RULES.items()
+        if any(name not in knows or knows[name].fits is not None for name in names)
+    ]
+
+
 @st.composite
-def lean_setups(draw: st.DrawFn) -> Setup:
-    """Return a setup in which a request waits for its worker alone.
+def near(draw: st.DrawFn, shortcut: Shortcut, rule: str | None = None) -> Setup:
+    """Return a setup that opens a shortcut but for one rule, which is drawn freely.
 
-    What `replay.engine._lean` is for: memory without limits, or none that is charged.
+    Drawn all at once, a setup that is closed by one rule alone hardly ever comes.
     """
-    policy = draw(
-        st.sampled_from([Policy.PER_CGROUP] * 3 + [Policy.ROOT, Policy.NAIVE])
+    drawn = draw(setups())
+    names = RULES[rule] if rule is not None else ()
+    return replace(
+        plain(drawn, shortcut), **{name: getattr(drawn, name) for name in names}
     )
-    setup = draw(
-        setups(
-            policy=policy,
-            trace_policy=policy,
-            direct_io=False,
-            trace_direct_io=False,
-            event=ArrivalEvent.ISSUE,
-            mode=ArrivalMode.RECORDED,
-            max_active=np.zeros(0, np.uint32),
-            keeps_idle=True,
-            tmpfs=draw(st.sampled_from([True, True, True, False])),
-            cached=False,
-            service=ServiceModel.RECORDED,
-            interval_ns=0,
-            fs_pages=NO_LIMIT,
-        )
-    )
-    return without_limits(setup)
-
-
-@st.composite
-def alone_setups(draw: st.DrawFn) -> Setup:
-    """Return a setup of direct I/O in which nobody waits for another's end.
-
-    What `replay.engine._alone` is for.
-    """
-    setup = draw(
-        setups(
-            policy=draw(
-                st.sampled_from([Policy.PER_CGROUP] * 3 + [Policy.ROOT, Policy.NAIVE])
-            ),
-            direct_io=True,
-            trace_direct_io=draw(st.sampled_from([True, True, True, False])),
-            event=ArrivalEvent.ISSUE,
-            max_active=np.zeros(0, np.uint32),
-            service=ServiceModel.RECORDED,
-            nested=-1,
-            interval_ns=0,
-        )
-    )
-    return without_limits(setup)
-
-
-def without_limits(setup: Setup) -> Setup:
-    """Return a setup without limits, on memory or I/O, and without tasks."""
-    none = np.full(len(setup.parent), NO_LIMIT, np.int64)
-    empty = {
-        name: getattr(setup, name)[:0]
-        for name in (
-            *("iomax_cgroup", "iomax_device", "iomax_rbps", "iomax_wbps"),
-            *("iomax_riops", "iomax_wiops", "task_cgroup", "task_rss"),
-            *("task_adj", "task_requests", "task_kernel", "iocost_device"),
-            *("iocost_coefficients", "iocost_qos", "iocost_weight", "iolatency_device"),
-            *("iolatency_target", "iolatency_requests", "iolatency_rotates"),
-        )
-    }
-    return replace(setup, memory_max=none, memory_high=none, **empty)

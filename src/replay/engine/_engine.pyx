@@ -22,7 +22,7 @@ from replay.engine.pages.writeback cimport files_sync
 from replay.engine.run.fill cimport groups_fill, tasks_fill
 from replay.engine.run.loop cimport run_rows, run_some
 from replay.engine.run.open_close cimport sim_close, sim_open
-from replay.engine.shortcuts.bulk cimport alone_open, alone_settle
+from replay.engine.shortcuts.bulk cimport bulk_open, bulk_settle
 from replay.engine.shortcuts.lean cimport lean_open, lean_rows
 from replay.engine.state.counts cimport Failure, Kill
 from replay.engine.state.failed cimport out_of_memory
@@ -32,6 +32,8 @@ from replay.engine.state.queues cimport Wait
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport (
     N_IO,
+    SHORTCUT_LEAN,
+    SHORTCUT_NONE,
     SIM_END_RANGE,
     SIM_ID_RANGE,
     SIM_NO_MEMORY,
@@ -44,6 +46,7 @@ from replay.engine.state.sim cimport (
     Charge,
     Done,
     Group,
+    ShortcutKind,
     Sim,
     Worker,
 )
@@ -51,8 +54,9 @@ from replay.engine.state.stream_types cimport Stream
 from replay.engine.state.streams cimport release_next
 from replay.engine.state.timeline cimport TimelineRow
 
-from replay.engine.setup import ServiceModel
 from replay.common.errors import ModelError
+from replay.engine.setup import ServiceModel
+from replay.engine.shortcuts import Shortcut, has_tables, shortcut_of
 
 cdef enum:
     EVENTS_AT_ONCE = 1 << 20
@@ -121,9 +125,9 @@ cdef class Engine:
         bfq_open(sim, setup)
         iocost_open(sim, setup)
         iolatency_open(sim, setup)
-        if not alone_open(sim):
+        if not bulk_open(sim):
             raise MemoryError
-        lean_open(sim, setup)
+        lean_open(sim)
 
     cdef int _settings(self, setup, bint requests) except -1:
         cdef Sim *sim = &self.sim
@@ -155,15 +159,8 @@ cdef class Engine:
         sim.set.issue_controllers = (
             len(setup.iocost_device) > 0 or len(setup.iolatency_device) > 0
         )
-        sim.set.ends_alone = (
-            setup.direct_io
-            and not sim.set.nested
-            and not sim.set.issue_controllers
-            and not sim.set.by_queue
-            and not sim.set.device_on
-            and not requests
-            and setup.interval_ns == 0
-        )
+        sim.set.shortcut = <ShortcutKind> <int> shortcut_of(setup, requests=requests)
+        sim.set.has_tables = has_tables(setup)
         sim.set.alloc_fail_threshold = setup.alloc_fail_threshold >> 1
         sim.set.alloc_fail_seed = setup.alloc_fail_seed & 0xFFFFFFFFFFFFFFFF
         sim.set.fs_pages = setup.fs_pages
@@ -224,6 +221,11 @@ cdef class Engine:
             "bound to; bind it to this trace"
         )
 
+    @property
+    def shortcut(self):
+        """Return the `replay.engine.shortcuts.Shortcut` that the run takes."""
+        return Shortcut(self.sim.set.shortcut)
+
     def tell_after(self, int64_t n_requests):
         """Empty counts of 32 bits after so many requests: for tests, which have few.
 
@@ -251,7 +253,7 @@ cdef class Engine:
         cdef Batch batch = Batch(columns, service_ns)
         self._check()
         with nogil:
-            if self.sim.set.lean:
+            if self.sim.set.shortcut == SHORTCUT_LEAN:
                 lean_rows(&self.sim, &batch.at)
             else:
                 run_rows(&self.sim, &batch.at, 0, batch.at.n_rows)
@@ -272,6 +274,8 @@ cdef class Engine:
         ------
         ModelError
             Times out of range: with the row.
+        ValueError
+            The setup is one of recorded arrivals.
         """
         cdef Sim *sim = &self.sim
         cdef const int64_t[::1] start = streams.start
@@ -281,6 +285,8 @@ cdef class Engine:
         cdef int64_t n_rows = 0
         cdef Batch batch
         self._check()
+        if sim.set.shortcut != SHORTCUT_NONE:
+            raise ValueError("setup: arrivals are recorded, not dependent")
         self.batches = [
             Batch(columns, service)
             for columns, service in zip(batches, services, strict=True)
@@ -361,7 +367,7 @@ cdef class Engine:
         if sim.set.cache_on:
             files_sync(sim)
         samples_fold(sim)
-        alone_settle(sim)
+        bulk_settle(sim)
         waits_fold(sim)
         if out_of_memory(sim):
             raise MemoryError("the engine ran out of memory")

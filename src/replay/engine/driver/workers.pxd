@@ -147,29 +147,47 @@ cdef inline uint32_t root_worker(
     return device.root_worker
 
 
+cdef inline bint has_own_worker(
+    const Sim *sim, uint32_t blkcg, unsigned int op
+) noexcept nogil:
+    """Return True if a block cgroup's requests are served by a worker of its own."""
+    return sim.set.policy == POLICY_PER_CGROUP and (
+        blkcg != 0 or (sim.set.root_has_worker and op != OP_FLUSH)
+    )
+
+
+cdef inline uint32_t io_payer_of(
+    const Sim *sim, uint32_t blkcg, bint submits
+) noexcept nogil:
+    """Return in whose name a block cgroup's I/O is done.
+
+    With policy `root` (v5.13) only direct I/O, which a worker `submits`, carried the
+    block cgroup.
+    """
+    return 0 if sim.set.policy == POLICY_ROOT and not submits else blkcg
+
+
+cdef inline uint32_t memory_payer_of(const Sim *sim, uint32_t blkcg) noexcept nogil:
+    """Return whom pages are charged to that a block cgroup's requests touch."""
+    return 0 if sim.set.policy == POLICY_ROOT else sim.memory_css[blkcg]
+
+
 cdef inline uint32_t worker_pick(
     Sim *sim, Request *request, int64_t now
 ) noexcept nogil:
     """Choose the worker of a request, and with it who pays.
 
     A flush is built by the flush machinery without a bio and so has no cgroup. Where no
-    worker can be made, the request is issued and charged as root. With policy `root`
-    (v5.13) only direct I/O carried the block cgroup.
+    worker can be made, the request is issued and charged as root.
     """
     cdef Account *account = (<Account *> sim.accounts.data) + request.account
     cdef uint32_t index = 0
     cdef uint32_t blkcg = sim.blkcg[request.issuer]
     if request.op == OP_FLUSH:
         blkcg = 0
-    request.io_payer = blkcg
-    request.memory_payer = sim.memory_css[blkcg]
-    if sim.set.policy == POLICY_ROOT:
-        request.memory_payer = 0
-        if not only_submits(sim, request):
-            request.io_payer = 0
-    if sim.set.policy == POLICY_PER_CGROUP and (
-        blkcg != 0 or (sim.set.root_has_worker and request.op != OP_FLUSH)
-    ):
+    request.io_payer = io_payer_of(sim, blkcg, only_submits(sim, request))
+    request.memory_payer = memory_payer_of(sim, blkcg)
+    if has_own_worker(sim, blkcg, request.op):
         index = account.worker
         if index == 0 or worker_at(sim, index).reaped_ns >= 0:
             index = worker_for(sim, request, blkcg, now)

@@ -46,7 +46,7 @@ from replay.engine.run.stages cimport (
     served_from,
     start,
 )
-from replay.engine.shortcuts.bulk cimport alone_row, alone_settle, alone_settle_device
+from replay.engine.shortcuts.bulk cimport bulk_row, bulk_settle, bulk_settle_device
 from replay.engine.shortcuts.lean cimport lean_end
 from replay.engine.shortcuts.prefetch_rows cimport prefetch_rows
 from replay.engine.state.events cimport push
@@ -73,6 +73,9 @@ from replay.engine.state.sim cimport (
     FLAG_META,
     NO_TASK,
     RESOURCE_MEMORY,
+    SHORTCUT_BULK,
+    SHORTCUT_EARLY,
+    SHORTCUT_LEAN,
     SIM_NO_MEMORY,
     SIM_OK,
     Request,
@@ -236,9 +239,8 @@ cdef inline void queue_row(
     request.issuer = columns.issuer[i]
     request.service_ns = max(0, columns.service_ns[i])
     request.known = columns.service_ns[i] >= 0
-    request.alone = (
-        sim.set.ends_alone
-        and stream < 0
+    request.counts_early = (
+        sim.set.shortcut >= SHORTCUT_EARLY
         and task == NO_TASK
         and is_asynchronous(sim, columns.op[i])
     )
@@ -304,7 +306,7 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
         write_back_timer(sim, <uint32_t> sequence - sim.n_devices, event.when_ns)
         return
     if kind == EVENT_TIMER:
-        alone_settle_device(sim, <uint32_t> sequence)
+        bulk_settle_device(sim, <uint32_t> sequence)
         if workers_reap(sim, &sim.devices[sequence], event.when_ns):
             when_ns = sim.devices[sequence].timer_ns
             push(sim, when_ns, EVENT_TIMER, <int64_t> sequence, 0)
@@ -349,12 +351,12 @@ cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
         run_event(sim)
         limit -= 1
     if sim.pending == 0:
-        if sim.set.lean:
+        if sim.set.shortcut == SHORTCUT_LEAN:
             lean_end(sim)
-        if sim.set.ends_alone:
+        if sim.set.shortcut >= SHORTCUT_EARLY:
             timers_run(sim)
         samples_fold(sim)
-        alone_settle(sim)
+        bulk_settle(sim)
     if out_of_memory(sim):
         sim.status = SIM_NO_MEMORY
     return sim.pending > 0 and sim.status == SIM_OK
@@ -382,7 +384,7 @@ cdef inline void run_rows(
                 run_event(sim)
             if now >= sim.timeline.cut_ns:
                 timeline_cut(sim, now)
-            if not sim.set.in_bulk or not alone_row(sim, columns, i, now):
+            if sim.set.shortcut != SHORTCUT_BULK or not bulk_row(sim, columns, i, now):
                 queue_row(sim, columns, i, now, -1)
         if not run_goes_on(sim, columns, i):
             return

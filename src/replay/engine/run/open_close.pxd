@@ -13,7 +13,7 @@ from replay.engine.memcg.victims cimport victims_close, victims_open
 from replay.engine.pages.owners cimport file_close, file_open
 from replay.engine.queues.server cimport server_open
 from replay.engine.queues.shared_lock cimport shared_close, shared_open
-from replay.engine.shortcuts.bulk cimport alone_close
+from replay.engine.shortcuts.bulk cimport bulk_close
 from replay.engine.state.counts cimport Failure, Kill
 from replay.engine.state.failed cimport out_of_memory
 from replay.engine.state.iocost cimport RequestControls
@@ -53,11 +53,6 @@ from replay.engine.structures.histogram cimport (
 )
 from replay.engine.structures.log cimport log_close, log_open
 
-cdef enum:
-    # entries of a table by device and cgroup: 16 MiB, of which what is used is touched
-    MAX_TABLE = 1 << 22
-
-
 cdef inline bint device_open(Sim *sim, Device *device) noexcept nogil:
     """Make a device without workers or pages; tell whether there was memory for it."""
     server_open(&device.tags, sim.set.tags, RESOURCE_TAG)
@@ -92,9 +87,9 @@ cdef inline bint preorder_open(Sim *sim) noexcept nogil:
 
 
 cdef inline bint tables_open(Sim *sim) noexcept nogil:
-    """Make the tables by device and cgroup if they are small; tell if memory sufficed."""
+    """Make the tables by device and cgroup if there are any; tell if memory sufficed."""
     cdef size_t n = <size_t> sim.n_devices * sim.n_cgroups
-    if n > MAX_TABLE:
+    if not sim.set.has_tables:
         return True
     sim.account_table = <uint32_t *> calloc(n, sizeof(uint32_t))
     sim.worker_table = <uint32_t *> calloc(n, sizeof(uint32_t))
@@ -205,6 +200,6 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     keymap_close(&sim.account_map)
     free(sim.account_table)
     free(sim.worker_table)
-    alone_close(sim)
+    bulk_close(sim)
     keymap_close(&sim.charge_map)
     keymap_close(&sim.failure_map)

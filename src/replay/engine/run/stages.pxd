@@ -15,7 +15,7 @@ from replay.engine.driver.submits cimport is_outer, only_submits
 from replay.engine.driver.workers cimport worker_at, worker_idles, worker_pick
 from replay.engine.queues.server cimport server_enter, server_leave
 from replay.engine.queues.shared_lock cimport shared_enter, shared_next_finish
-from replay.engine.shortcuts.bulk cimport alone_ready
+from replay.engine.shortcuts.bulk cimport bulk_ready
 from replay.engine.state.events cimport max_event_ns, push
 from replay.engine.state.iocost cimport RequestControls
 from replay.engine.state.iolatency cimport IolatencyDevice
@@ -30,29 +30,34 @@ from replay.engine.state.sim cimport (
     OP_WRITE,
     OP_WRITE_ZEROES,
     POLICY_PER_CGROUP,
+    SHORTCUT_BULK,
     Request,
     Sim,
     Worker,
 )
 
 
-cdef inline void served_alone(
+cdef inline void served_early(
     Sim *sim, Request *request, int64_t done_ns
 ) noexcept nogil:
-    """Count a request whose end nobody waits for, ahead of its time."""
+    """Count direct I/O when it is served: its end changes nothing for others.
+
+    Nobody waits for its place, and it touches no page.
+    """
     request.served_ns = done_ns
     sim.end_ns = max(sim.end_ns, done_ns)
     count_completed(sim, request, done_ns)
     sim.counts.in_flight -= 1
-    alone_ready(sim, request)
+    if sim.set.shortcut == SHORTCUT_BULK:
+        bulk_ready(sim, request)
 
 
 cdef inline void served_from(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """The device works on the request."""
     cdef Request *request = request_at(sim, slot)
     cdef int64_t done_ns = now + request.service_ns
-    if request.alone and done_ns < max_event_ns():
-        served_alone(sim, request, done_ns)
+    if request.counts_early and done_ns < max_event_ns():
+        served_early(sim, request, done_ns)
         request.next = sim.free_request
         sim.free_request = slot
         return

@@ -1,39 +1,38 @@
-"""Requests that nobody waits for, counted many at once.
+"""Direct I/O whose completion changes only sums: logged, then counted in bulk.
 
 Direct I/O is submitted in no time and ends without disturbing others. Where its worker is
-there and idle, such a request changes sums alone, and the order of sums does not matter:
-it is written down, and counted with the requests of the same cgroups. So a request of one
-of many cgroups costs no walk to an account, a worker, a charge and a histogram that lie
-anywhere in memory.
+there and idle, such a request changes only sums, and the order of sums does not matter:
+it is written to a log, and counted with the requests of the same cgroups. So a request of
+one of many cgroups costs no walk to an account, a worker, a charge and a histogram that
+lie anywhere in memory.
 
-    row ── table: is its account ready? ──► AloneRow ── sorted by account ──► Tally
+    row ── table: is its account ready? ──► BulkRow ── sorted by account ──► Tally
                                                                                 │
                         worker, charge, latency block, once in a while ◄────────┘
 
-An account is ready once a request of it went all the way by itself. It is not any more
-when the timer looks for idle workers: that needs to know since when, and may free them.
+An account is ready for bulk once a request of it was counted by itself. It is not any
+more when the timer looks for idle workers: that needs to know since when, and may free
+them.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
+from replay.engine.driver.workers cimport has_own_worker
 from replay.engine.shortcuts.prefetch_rows cimport PREFETCH_ACCOUNTS
-from replay.engine.state.bulk cimport Alone, AloneRow, Tally
-from replay.engine.state.events cimport max_time_ns
+from replay.engine.state.bulk cimport Bulk, BulkRow, Tally
+from replay.engine.state.row_checks cimport row_is_plain
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport (
     IO_RBYTES,
     IO_RIOS,
     IO_WBYTES,
     IO_WIOS,
-    NO_TASK,
     N_IO,
     OP_READ,
     OP_WRITE,
-    POLICY_PER_CGROUP,
+    SHORTCUT_BULK,
     SIM_SUM_RANGE,
     STAGE_DEVICE,
-    WORKER_IDLES,
-    WORKER_STAYS,
     Account,
     Charge,
     LatencyBlock,
@@ -72,32 +71,25 @@ cdef enum:
 # -- state ----------------------------------------------------------------------------
 
 
-cdef inline bint alone_open(Sim *sim) noexcept nogil:
-    """Find out whether requests can be counted so; tell whether there was memory."""
-    arena_open(&sim.alone.tallies, sizeof(Tally))
-    sim.set.in_bulk = (
-        sim.set.ends_alone
-        and sim.set.policy <= POLICY_PER_CGROUP
-        and not sim.set.limits_active
-        and sim.iomax_of[0] == NULL
-        and sim.account_table != NULL
-    )
-    return not sim.set.in_bulk or log_open(
-        &sim.alone.rows, MIN_ROWS, sizeof(AloneRow)
+cdef inline bint bulk_open(Sim *sim) noexcept nogil:
+    """Make the log if requests are counted in bulk; return True if memory sufficed."""
+    arena_open(&sim.bulk.tallies, sizeof(Tally))
+    return sim.set.shortcut != SHORTCUT_BULK or log_open(
+        &sim.bulk.rows, MIN_ROWS, sizeof(BulkRow)
     )
 
 
-cdef inline void alone_close(Sim *sim) noexcept nogil:
+cdef inline void bulk_close(Sim *sim) noexcept nogil:
     """Give all memory back."""
-    log_close(&sim.alone.rows)
-    arena_close(&sim.alone.tallies)
+    log_close(&sim.bulk.rows)
+    arena_close(&sim.bulk.tallies)
 
 
 # -- counting -------------------------------------------------------------------------
 
 
 cdef inline void row_count_first(
-    Sim *sim, Tally *tally, const AloneRow *row
+    Sim *sim, Tally *tally, const BulkRow *row
 ) noexcept nogil:
     """Count a latency where there may be no place for it yet."""
     cdef Account *account = (<Account *> sim.accounts.data) + row.account
@@ -111,10 +103,10 @@ cdef inline void row_count_first(
 
 
 cdef inline void rows_prefetch(
-    const Tally *tallies, const Places *places, const AloneRow *rows
+    const Tally *tallies, const Places *places, const BulkRow *rows
 ) noexcept nogil:
     """Fetch what rows a little behind the first will touch, each link ahead of the next."""
-    cdef const AloneRow *row = &rows[OCTAVE_AHEAD]
+    cdef const BulkRow *row = &rows[OCTAVE_AHEAD]
     cdef const Histogram *one = &places.heads[tallies[row.account].histogram[row.op]]
     cdef uint32_t near = bucket_of(row.service_ns) // SUB - one.base
     if one.is_spread and near < NEAR and not one.words[near] & WIDE:
@@ -124,10 +116,10 @@ cdef inline void rows_prefetch(
     prefetch(&tallies[rows[TALLY_AHEAD].account])
 
 
-cdef inline void rows_count(Sim *sim, const AloneRow *rows, uint32_t n) noexcept nogil:
+cdef inline void rows_count(Sim *sim, const BulkRow *rows, uint32_t n) noexcept nogil:
     """Count requests in their accounts' tallies and histograms."""
-    cdef Tally *tallies = <Tally *> sim.alone.tallies.data
-    cdef const AloneRow *row
+    cdef Tally *tallies = <Tally *> sim.bulk.tallies.data
+    cdef const BulkRow *row
     cdef Tally *tally
     cdef Places places = places_of(&sim.histograms)
     cdef uint32_t n_ahead = n if sim.accounts.length >= PREFETCH_ACCOUNTS else 0
@@ -151,7 +143,7 @@ cdef inline void rows_count(Sim *sim, const AloneRow *rows, uint32_t n) noexcept
 
 cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
     """Tell worker, charge and latency blocks what an account's tally holds."""
-    cdef Tally *tally = (<Tally *> sim.alone.tallies.data) + index
+    cdef Tally *tally = (<Tally *> sim.bulk.tallies.data) + index
     cdef const Account *account
     cdef Charge *charge
     cdef Worker *worker
@@ -186,43 +178,43 @@ cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
 
 cdef inline void rows_fold(Sim *sim) noexcept nogil:
     """Count all requests that are held."""
-    cdef Alone *alone = &sim.alone
-    cdef const AloneRow *rows = <const AloneRow *> alone.rows.items
-    cdef uint32_t length = alone.rows.length
+    cdef Bulk *bulk = &sim.bulk
+    cdef const BulkRow *rows = <const BulkRow *> bulk.rows.items
+    cdef uint32_t length = bulk.rows.length
     cdef uint32_t i
-    if alone.n_told + length > sim.max_told:
-        for i in range(1, alone.tallies.length):
+    if bulk.n_told + length > sim.max_told:
+        for i in range(1, bulk.tallies.length):
             tally_tell(sim, i)
-        alone.n_told = 0
+        bulk.n_told = 0
     if length >= MIN_SORTED:
-        rows = <const AloneRow *> log_ordered(
-            &alone.rows,
-            sizeof(AloneRow),
+        rows = <const BulkRow *> log_ordered(
+            &bulk.rows,
+            sizeof(BulkRow),
             sizeof(int64_t),    # `account` stands behind `start_ns`
             sim.accounts.length,
         )
     rows_count(sim, rows, length)
-    alone.n_told += length
-    alone.rows.length = 0
-    log_grow(&alone.rows, sim.accounts.length, sizeof(AloneRow))
+    bulk.n_told += length
+    bulk.rows.length = 0
+    log_grow(&bulk.rows, sim.accounts.length, sizeof(BulkRow))
 
 
-cdef inline void alone_settle(Sim *sim) noexcept nogil:
+cdef inline void bulk_settle(Sim *sim) noexcept nogil:
     """Bring all counters up to date."""
     cdef uint32_t i
-    if not sim.set.in_bulk:
+    if sim.set.shortcut != SHORTCUT_BULK:
         return
     rows_fold(sim)
-    for i in range(1, sim.alone.tallies.length):
+    for i in range(1, sim.bulk.tallies.length):
         tally_tell(sim, i)
-    sim.alone.n_told = 0
+    sim.bulk.n_told = 0
 
 
-cdef inline void alone_settle_device(Sim *sim, uint32_t device) noexcept nogil:
+cdef inline void bulk_settle_device(Sim *sim, uint32_t device) noexcept nogil:
     """Bring a device's counters up to date; no account of it is ready any more."""
     cdef uint32_t *entry
     cdef uint32_t cgroup
-    if not sim.set.in_bulk:
+    if sim.set.shortcut != SHORTCUT_BULK:
         return
     rows_fold(sim)
     entry = sim.account_table + <size_t> device * sim.n_cgroups
@@ -235,84 +227,85 @@ cdef inline void alone_settle_device(Sim *sim, uint32_t device) noexcept nogil:
 # -- one request ----------------------------------------------------------------------
 
 
-cdef inline void alone_ready(Sim *sim, const Request *request) noexcept nogil:
-    """A request went its way alone: its account's next ones can be counted in bulk.
+cdef inline bint is_usual(const Sim *sim, const Request *request) noexcept nogil:
+    """Return True if the next requests of an account go the way of this one.
 
-    Not where each request asks for a worker again: none could be made, or none is kept;
-    nor if it had to wait, and meanwhile another one of the account had another payer.
+    They do not if no worker could be made for it, since the next one asks again; nor if
+    it had to wait, and meanwhile another one of the account had another payer.
     """
-    cdef const Worker *worker = (<const Worker *> sim.workers.data) + request.worker
     cdef const Account *account = (<const Account *> sim.accounts.data) + request.account
-    cdef bint own_worker = sim.set.policy == POLICY_PER_CGROUP and (
-        sim.set.root_has_worker or sim.blkcg[request.issuer] != 0
+    cdef bint own_worker = has_own_worker(sim, sim.blkcg[request.issuer], request.op)
+    return (
+        (not own_worker or account.worker == request.worker)
+        and account.charge_payer == request.io_payer
     )
+
+
+cdef inline void bulk_ready(Sim *sim, const Request *request) noexcept nogil:
+    """A request was counted by itself: its account's next ones can be in bulk."""
     cdef Tally *tally
-    if (
-        not sim.set.in_bulk
-        or (worker.kind != WORKER_IDLES and worker.kind != WORKER_STAYS)
-        or (own_worker and account.worker != request.worker)
-        or account.charge_payer != request.io_payer
-    ):
+    if not is_usual(sim, request):
         return
-    while sim.alone.tallies.length <= request.account:
-        if arena_add(&sim.alone.tallies) == 0:
+    while sim.bulk.tallies.length <= request.account:
+        if arena_add(&sim.bulk.tallies) == 0:
             return
-    tally = (<Tally *> sim.alone.tallies.data) + request.account
+    tally = (<Tally *> sim.bulk.tallies.data) + request.account
     tally.worker = request.worker
-    tally.charge = account.charge
+    tally.charge = ((<const Account *> sim.accounts.data) + request.account).charge
     sim.account_table[
         <size_t> request.device * sim.n_cgroups + request.issuer
     ] |= READY
 
 
-cdef inline bint alone_row(
+cdef inline bint is_busy(const Sim *sim, uint32_t account) noexcept nogil:
+    """Return True if the worker of an account that is ready has a command."""
+    cdef const Tally *tally = (<const Tally *> sim.bulk.tallies.data) + account
+    return ((<const Worker *> sim.workers.data) + tally.worker).server.in_use > 0
+
+
+cdef inline bint is_sum(
+    const Sim *sim, const Columns *columns, int64_t i, uint32_t entry
+) noexcept nogil:
+    """Return True if a plain row's completion changes only sums; `entry`: its account.
+
+    What is longer than a request of the device below is split there. Where nothing is in
+    flight no worker need be looked at.
+    """
+    return (
+        columns.nbytes[i] <= sim.set.max_bytes
+        and entry & READY != 0
+        and (sim.counts.in_flight == 0 or not is_busy(sim, entry // 2))
+    )
+
+
+cdef inline bint bulk_row(
     Sim *sim, const Columns *columns, int64_t i, int64_t now
 ) noexcept nogil:
-    """Write down a row that changes sums alone; tell whether it is one.
-
-    What is odd about it in any way is left to the stages.
-    """
+    """Write down a row whose completion changes only sums; return True if it is one."""
     cdef int64_t service_ns = columns.service_ns[i]
     cdef uint32_t entry
-    cdef AloneRow *row
-    cdef const Tally *tally
-    if (
-        columns.device[i] >= sim.n_devices
-        or columns.issuer[i] >= sim.n_cgroups
-        or <uint8_t> columns.op[i] > OP_WRITE
-        or columns.task[i] != NO_TASK
-        or columns.issue_ns[i] != now
-        or not 0 <= service_ns <= <int64_t> 0xFFFFFFFF
-        or columns.n_bios[i] > 0xFFFF
-        or columns.nbytes[i] > sim.set.max_bytes
-        or columns.queue_ns[i] > now
-        or columns.complete_ns[i] >= max_time_ns()
-    ):
+    cdef BulkRow *row
+    if not row_is_plain(sim, columns, i, now):
         return False
     entry = sim.account_table[
         <size_t> columns.device[i] * sim.n_cgroups + columns.issuer[i]
     ]
-    if not entry & READY:
+    if not is_sum(sim, columns, i, entry):
         return False
-    if sim.counts.in_flight > 0:
-        # another request may keep the worker busy
-        tally = (<const Tally *> sim.alone.tallies.data) + entry // 2
-        if ((<const Worker *> sim.workers.data) + tally.worker).server.in_use > 0:
-            return False
     sim.counts.requests += 1
     sim.counts.completed += 1
     sim.total_ns += service_ns
     if sim.total_ns >= <int64_t> 1 << 62:
         sim.status = SIM_SUM_RANGE
     sim.end_ns = max(sim.end_ns, now + service_ns)
-    row = (<AloneRow *> sim.alone.rows.items) + sim.alone.rows.length
+    row = (<BulkRow *> sim.bulk.rows.items) + sim.bulk.rows.length
     row.start_ns = now
     row.account = entry // 2
     row.nbytes = columns.nbytes[i]
     row.service_ns = <uint32_t> service_ns
     row.n_bios = <uint16_t> columns.n_bios[i]
     row.op = <uint8_t> columns.op[i]
-    sim.alone.rows.length += 1
-    if sim.alone.rows.length == sim.alone.rows.capacity:
+    sim.bulk.rows.length += 1
+    if sim.bulk.rows.length == sim.bulk.rows.capacity:
         rows_fold(sim)
     return True

@@ -18,6 +18,7 @@ from replay.engine.counting.charges cimport (
     count_completed,
     count_unissued,
 )
+from replay.engine.driver.workers cimport io_payer_of, memory_payer_of
 from replay.engine.shortcuts.lean_pages cimport (
     prefetch_pages,
     row_settles,
@@ -34,11 +35,10 @@ from replay.engine.shortcuts.lean_workers cimport (
     lean_pick,
     lean_timers,
     lean_workers_end,
-    usual_payer,
     usual_worker,
 )
 from replay.engine.shortcuts.prefetch_rows cimport prefetch_rows
-from replay.engine.state.events cimport max_event_ns, max_time_ns
+from replay.engine.state.events cimport max_event_ns
 from replay.engine.state.failed cimport out_of_memory
 from replay.engine.state.lean cimport (
     FLAT_ACCOUNTS,
@@ -54,14 +54,13 @@ from replay.engine.state.lean cimport (
 from replay.engine.state.row_checks cimport (
     enters_driver,
     row_arrives,
+    row_is_plain,
     row_replayed,
     run_goes_on,
 )
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport (
-    NO_TASK,
-    OP_WRITE,
-    POLICY_PER_CGROUP,
+    SHORTCUT_LEAN,
     SIM_END_RANGE,
     SIM_NO_MEMORY,
     Account,
@@ -74,41 +73,11 @@ from replay.engine.structures.heap cimport heap_open
 from replay.engine.structures.log cimport log_open
 
 
-cdef inline bint lean_fits(const Sim *sim, setup) except -1:
-    """Tell whether a run's requests end when they would, whatever the others do."""
-    return (
-        not sim.set.direct_io
-        and not sim.set.nested
-        and sim.set.policy <= POLICY_PER_CGROUP
-        and sim.set.keeps_idle
-        and not sim.set.limits_active
-        and setup.mode == 0     # recorded arrivals
-        and not sim.set.by_queue
-        and not sim.set.lock_on
-        and not sim.set.device_on
-        and not sim.set.cache_on
-        and not sim.set.issue_controllers
-        and len(setup.iomax_cgroup) == 0
-        and sim.n_tasks == 0
-        and not (
-            sim.set.pages_on
-            and (
-                setup.fs_pages >= 0
-                or (setup.memory_max >= 0).any()
-                or (setup.memory_high >= 0).any()
-            )
-        )
-        and not sim.set.want_requests
-        and setup.interval_ns == 0
-    )
-
-
-cdef inline int lean_open(Sim *sim, setup) except -1:
-    """Take the lean path if a run can; the rest of its state is open."""
+cdef inline int lean_open(Sim *sim) except -1:
+    """Make the state of the lean path if it is taken; the rest of the run's is open."""
     cdef Lean *lean = &sim.lean
     cdef uint32_t i, _i
-    sim.set.lean = lean_fits(sim, setup)
-    if not sim.set.lean:
+    if sim.set.shortcut != SHORTCUT_LEAN:
         return 0
     arena_open(&lean.workers, sizeof(LeanWorker))
     arena_open(&lean.ends, sizeof(int64_t))
@@ -142,37 +111,26 @@ cdef inline bint row_usual(
     int64_t now,
     LeanCommand *command,
 ) noexcept nogil:
-    """Find who serves a row that is like most; tell whether it is one.
+    """Find who serves a row that is like most; return True if it is one.
 
-    A read or write that was seen from its issue to its end, of an account whose worker,
-    charge and latencies are there.
+    A plain row of an account whose worker, charge and latencies are there.
     """
     cdef uint32_t issuer = columns.issuer[i]
     cdef uint32_t device = columns.device[i]
     cdef const Account *account
-    if (
-        device >= sim.n_devices
-        or issuer >= sim.n_cgroups
-        or <uint8_t> columns.op[i] > OP_WRITE
-        or columns.task[i] != NO_TASK
-        or columns.issue_ns[i] != now
-        or not 0 <= columns.service_ns[i] <= <int64_t> 0xFFFFFFFF
-        or columns.n_bios[i] > 0xFFFF
-        or columns.queue_ns[i] > now
-        or columns.complete_ns[i] >= max_time_ns()
-    ):
+    if not row_is_plain(sim, columns, i, now):
         return False
     command.account = account_find(sim, issuer, device)
     command.worker = usual_worker(sim, command.account, device)
-    command.io_payer = usual_payer(sim, issuer)
-    command.memory_payer = sim.memory_css[command.io_payer]
+    command.io_payer = io_payer_of(sim, sim.blkcg[issuer], False)
+    command.memory_payer = memory_payer_of(sim, sim.blkcg[issuer])
     account = (<const Account *> sim.accounts.data) + command.account
-    # what is not there yet has index 0; beyond the last are those memory ran out for
+    # what is not there yet has index 0;
+    # beyond the last are those memory ran out for
     return (
         command.worker - 1 < sim.lean.workers.length - 1
         and lean_at(sim, command.worker).free_ns >= 0
         and account.latency[columns.op[i]] != 0
-        and account.charge != 0
         and account.charge_payer == command.io_payer
     )
 

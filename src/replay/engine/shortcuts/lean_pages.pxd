@@ -11,6 +11,7 @@ from libc.stdlib cimport realloc
 
 from replay.engine.charging.tmpfs cimport SECTORS_PER_PAGE_SHIFT, memory_touch
 from replay.engine.counting.charges cimport account_find
+from replay.engine.driver.workers cimport memory_payer_of
 from replay.engine.pages.owners cimport (
     LEAF_SHIFT,
     WORD_PAGES,
@@ -19,7 +20,7 @@ from replay.engine.pages.owners cimport (
     word_at,
 )
 from replay.engine.pages.tree cimport word_mask
-from replay.engine.shortcuts.lean_workers cimport usual_payer, usual_worker
+from replay.engine.shortcuts.lean_workers cimport usual_worker
 from replay.engine.shortcuts.prefetch_rows cimport prefetch_touch
 from replay.engine.state.lean cimport Lean, LeanTouch
 from replay.engine.state.pages cimport File, Leaf
@@ -186,7 +187,7 @@ cdef inline void settled_reopen(
                 columns,
                 i,
                 worker,
-                sim.memory_css[usual_payer(sim, columns.issuer[i])],
+                memory_payer_of(sim, sim.blkcg[columns.issuer[i]]),
                 lean.settled_ns[i],
             )
     lean.n_reopened = end

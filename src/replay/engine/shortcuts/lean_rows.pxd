@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from replay.engine.shortcuts.prefetch_rows cimport PREFETCH_ACCOUNTS
 from replay.engine.state.lean cimport (
     FLAT_ACCOUNTS,
-    FLAT_ALONE,
+    FLAT_NO_WAIT,
     FLAT_DEVICE,
     FLAT_DISPATCH,
     FLAT_TOTAL,
@@ -73,7 +73,7 @@ cdef inline void flats_tell(Sim *sim) noexcept nogil:
             block = (<LatencyBlock *> sim.blocks.data) + account.latency[op]
             flats = flats_of(&sim.lean, i, op)
             block.count += flat_tell(
-                &flats[FLAT_ALONE], &sim.histograms, &block.stages[STAGE_DEVICE]
+                &flats[FLAT_NO_WAIT], &sim.histograms, &block.stages[STAGE_DEVICE]
             )
             block.count += flat_tell(
                 &flats[FLAT_DEVICE],
@@ -159,7 +159,7 @@ cdef inline void rows_count(Sim *sim, const LeanRow *rows, uint32_t n) noexcept 
             continue
         flats = flats_of(&sim.lean, row.account, row.op)
         if row.wait_ns == 0:
-            flat_add(&flats[FLAT_ALONE], took_ns)
+            flat_add(&flats[FLAT_NO_WAIT], took_ns)
             continue
         flat_add(&flats[FLAT_DEVICE], row.service_ns)
         flat_add(&flats[FLAT_DISPATCH], row.wait_ns)

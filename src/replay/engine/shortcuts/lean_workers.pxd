@@ -12,15 +12,20 @@ it: it is armed by the first, and runs a minute later.
 from libc.stdint cimport int64_t, uint32_t
 
 from replay.engine.counting.waits cimport wait_add
-from replay.engine.driver.workers cimport idle_ns, worker_at, worker_pick, workers_reap
+from replay.engine.driver.workers cimport (
+    has_own_worker,
+    idle_ns,
+    worker_at,
+    worker_pick,
+    workers_reap,
+)
 from replay.engine.queues.server cimport server_enter, server_leave
 from replay.engine.state.events cimport max_event_ns, push
 from replay.engine.state.lean cimport Lean, LeanDevice, LeanWorker
 from replay.engine.state.requests cimport request_at, request_new
 from replay.engine.state.sim cimport (
     EVENT_TIMER,
-    POLICY_PER_CGROUP,
-    POLICY_ROOT,
+    OP_READ,
     RESOURCE_WORKER,
     WORKER_IDLES,
     Account,
@@ -56,16 +61,9 @@ cdef inline uint32_t usual_worker(
 ) noexcept nogil:
     """Return the worker that an account's reads and writes had last, 0 for none."""
     cdef const Account *of = (<const Account *> sim.accounts.data) + account
-    if sim.set.policy == POLICY_PER_CGROUP and (
-        sim.blkcg[of.issuer] != 0 or sim.set.root_has_worker
-    ):
+    if has_own_worker(sim, sim.blkcg[of.issuer], OP_READ):
         return of.worker
     return sim.devices[device].root_worker
-
-
-cdef inline uint32_t usual_payer(const Sim *sim, uint32_t issuer) noexcept nogil:
-    """Return in whose name its usual worker does the I/O."""
-    return 0 if sim.set.policy == POLICY_ROOT else sim.blkcg[issuer]
 
 
 cdef inline uint32_t room_of(const LeanWorker *worker) noexcept nogil:

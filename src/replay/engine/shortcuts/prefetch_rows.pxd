@@ -9,7 +9,14 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from replay.engine.counting.charges cimport account_find, account_key
 from replay.engine.state.lean cimport LeanWorker
 from replay.engine.state.rows cimport Columns
-from replay.engine.state.sim cimport Account, Charge, Sim, Worker
+from replay.engine.state.sim cimport (
+    SHORTCUT_BULK,
+    SHORTCUT_LEAN,
+    Account,
+    Charge,
+    Sim,
+    Worker,
+)
 from replay.engine.structures.arena cimport keymap_mix
 from replay.engine.structures.prefetch cimport prefetch
 
@@ -60,7 +67,7 @@ cdef inline void prefetch_links(const Sim *sim, const Account *account) noexcept
     cdef const Worker *worker
     prefetch(sim.memory_css + account.issuer)
     prefetch(sim.blkcg + account.issuer)
-    if sim.set.lean:
+    if sim.set.shortcut == SHORTCUT_LEAN:
         prefetch((<const LeanWorker *> sim.lean.workers.data) + account.worker)
         return
     worker = (<Worker *> sim.workers.data) + account.worker
@@ -108,12 +115,12 @@ cdef inline void prefetch_rows(
             sim, columns.issuer[i + ACCOUNT_AHEAD], columns.device[i + ACCOUNT_AHEAD]
         )
         return
-    if sim.set.in_bulk:
+    if sim.set.shortcut == SHORTCUT_BULK:
         return
     prefetch(&accounts[account])
     prefetch(&accounts[account].worker)
     account = account_ahead(sim, columns, i + LINKS_AHEAD)
     prefetch_links(sim, &accounts[account])
-    if sim.set.lean:
+    if sim.set.shortcut == SHORTCUT_LEAN:
         account = account_ahead(sim, columns, i + ENDS_AHEAD)
         prefetch_ends(sim, &accounts[account])

@@ -1,11 +1,11 @@
-"""What is held of requests that nobody waits for, until they are counted."""
+"""Direct I/O that is written down, until it is counted in bulk (`shortcuts/bulk.pxd`)."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from replay.engine.structures.arena cimport Arena
 from replay.engine.structures.log cimport Log
 
-cdef struct AloneRow:
+cdef struct BulkRow:
     # a request, not yet counted
     int64_t start_ns
     uint32_t account
@@ -25,7 +25,7 @@ cdef struct Tally:
     uint32_t worker
     uint32_t charge
 
-cdef struct Alone:
-    Log rows                # AloneRow
+cdef struct Bulk:
+    Log rows                # BulkRow
     int64_t n_told          # rows that tallies hold at most
     Arena tallies           # Tally, by the account's index

@@ -36,7 +36,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         or sim.wait_map.failed
         or sim.accounts.failed
         or sim.account_map.failed
-        or sim.alone.tallies.failed
+        or sim.bulk.tallies.failed
         or sim.charges.failed
         or sim.charge_map.failed
         or sim.blocks.failed

@@ -9,8 +9,8 @@ from replay.engine.structures.heap cimport Heap, heap_close
 from replay.engine.structures.log cimport Log, log_close
 
 cdef enum:
-    # stages of a request that are counted; the first of those that did not wait
-    FLAT_ALONE = 0
+    # the service of requests that did not wait; three stages of those that did
+    FLAT_NO_WAIT = 0
     FLAT_DEVICE = 1
     FLAT_DISPATCH = 2
     FLAT_TOTAL = 3

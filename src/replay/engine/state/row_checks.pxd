@@ -1,6 +1,6 @@
 """What is asked of a row before it is replayed, and behind it."""
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from replay.engine.state.events cimport max_time_ns
 from replay.engine.state.failed cimport out_of_memory
@@ -10,6 +10,7 @@ from replay.engine.state.sim cimport (
     NO_TASK,
     N_OPS,
     OP_FLUSH,
+    OP_WRITE,
     SIM_ID_RANGE,
     SIM_NO_MEMORY,
     SIM_OK,
@@ -73,6 +74,27 @@ cdef inline bint row_replayed(
         sim.error_row = columns.row[i]
         return False
     return True
+
+
+cdef inline bint row_is_plain(
+    const Sim *sim, const Columns *columns, int64_t i, int64_t now
+) noexcept nogil:
+    """Return True if a row is a read or write that was seen from its issue to its end.
+
+    Shortcuts take no other; what is odd about a row, or to be refused, is left to the
+    stages. A shortcut writes it down in fields of 32 and 16 bits.
+    """
+    return (
+        columns.device[i] < sim.n_devices
+        and columns.issuer[i] < sim.n_cgroups
+        and <uint8_t> columns.op[i] <= OP_WRITE
+        and columns.task[i] == NO_TASK
+        and columns.issue_ns[i] == now
+        and 0 <= columns.service_ns[i] <= <int64_t> 0xFFFFFFFF
+        and columns.n_bios[i] <= 0xFFFF
+        and columns.queue_ns[i] < max_time_ns()
+        and columns.complete_ns[i] < max_time_ns()
+    )
 
 
 cdef inline bint enters_driver(

@@ -24,7 +24,7 @@ from libc.stdint cimport (
 )
 
 from replay.engine.state.bfq cimport BfqDisk
-from replay.engine.state.bulk cimport Alone
+from replay.engine.state.bulk cimport Bulk
 from replay.engine.state.counts cimport Counts
 from replay.engine.state.iocost cimport IocostDevice
 from replay.engine.state.iolatency cimport IolatencyDevice
@@ -64,6 +64,13 @@ cdef enum PolicyKind:
     POLICY_INSTANCE = 4
     POLICY_PASS_THROUGH = 5
     POLICY_BACKCHARGE = 6
+
+cdef enum ShortcutKind:
+    # replay.engine.shortcuts.Shortcut, which says what each is and when it is taken
+    SHORTCUT_NONE = 0
+    SHORTCUT_LEAN = 1       # shortcuts/lean.pxd
+    SHORTCUT_EARLY = 2      # the end of direct I/O is no event, see run/stages.pxd
+    SHORTCUT_BULK = 3       # and it is counted with others, see shortcuts/bulk.pxd
 
 cdef enum WorkerKind:
     WORKER_IDLES = 0        # and is freed after a minute of that
@@ -175,7 +182,7 @@ cdef struct Request:
     # above and below: of the device while it waits, then of its group's own time
     int64_t cost[2]
     uint8_t known
-    uint8_t alone           # see Settings.ends_alone
+    uint8_t counts_early    # when it is served, without an event: see SHORTCUT_EARLY
     uint8_t holds_lock
     uint8_t shares_lock
     uint8_t holds_worker    # while it waits below for its cgroup's budget
@@ -321,12 +328,8 @@ cdef struct Settings:
     int64_t file_pages
     bint backing_device
     bint want_requests
-    # The end of direct I/O changes nothing for others: nobody waits for its place, no
-    # page is touched. Such a request is counted when it is served, without an event.
-    bint ends_alone
-    bint in_bulk            # and so is counted with others, see shortcuts/bulk.pxd
-    # What a worker does itself ends when it would, whatever others do: see shortcuts/lean.pxd.
-    bint lean
+    ShortcutKind shortcut
+    bint has_tables         # by device and cgroup
     uint64_t alloc_fail_threshold   # of 63 bits
     uint64_t alloc_fail_seed
     int64_t fs_pages
@@ -403,11 +406,11 @@ cdef struct Sim:
     uint8_t *wait_rows      # which rows of them have changed
     Arena accounts
     KeyMap account_map
-    # by device and issuer: twice the account's index, 1 more if it is ready (shortcuts/bulk.pxd);
+    # by device and issuer: twice the account's index, 1 more if it is ready for bulk;
     # likewise the workers by device and cgroup; NULL where there are too many
     uint32_t *account_table
     uint32_t *worker_table
-    Alone alone
+    Bulk bulk
     int64_t max_told        # requests that counts of 32 bits may hold, there and in Lean
     Arena charges
     KeyMap charge_map

@@ -1,0 +1,251 @@
+"""Which shortcut through the event loop a run may take: none, unless a table says so.
+
+A shortcut gives the tables of the event loop in a fraction of its time, by what it need
+not look at. `KNOWS` says what each has been taught. A field of `Setup` that stands not
+there must be neutral: its default, an empty array, or nothing but `NO_LIMIT`. So a new
+rule, which is a new field, closes every shortcut until somebody adds the field here and
+says why it may have other values. The random setups of the tests hold each entry against
+the reference, and ``tests/guard/mutants.py`` each field that is not here.
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from msgspec import structs
+
+from replay.engine.setup import NO_LIMIT, Policy, Setup
+
+#: Most entries of a table by device and cgroup: 16 MiB, of which what is used is touched.
+MAX_TABLE: Final = 1 << 22
+
+
+class Shortcut(IntEnum):
+    """How the engine comes to its tables."""
+
+    #: Every request by its events.
+    NONE = 0
+    #: Buffered I/O whose end is known when it arrives: it is counted then, without an
+    #: event (``shortcuts/lean.pxd``).
+    LEAN = 1
+    #: Direct I/O whose completion changes nothing for others: it is counted when it is
+    #: served, without an event for its end.
+    EARLY = 2
+    #: `EARLY`, and where it finds its worker idle it is logged and counted in bulk
+    #: (``shortcuts/bulk.pxd``).
+    BULK = 3
+
+
+class Known(NamedTuple):
+    """What a shortcut has been taught of a field.
+
+    Attributes
+    ----------
+    why : str
+        Why the shortcut gives the tables of the event loop whatever the field says.
+    fits : callable or None
+        Tells whether it does for a setup; None: it always does.
+    """
+
+    why: str
+    fits: Callable[[Setup], bool] | None = None
+
+
+def _known(why: str, *names: str) -> dict[str, Known]:
+    return dict.fromkeys(names, Known(why))
+
+
+#: What every shortcut looks up as the event loop does, or what neither looks at.
+_ALL: Final = {
+    **_known("dense ids", "parent", "blkcg", "memory_css", "devices"),
+    **_known(
+        "the event loop's own function makes the workers",
+        *("root_has_worker", "leaks_css"),
+        *("alloc_fail_threshold", "alloc_fail_seed", "alloc_fail_rows"),
+    ),
+    **_known(
+        "of arrivals by queue events, which are not neutral",
+        "tags",
+    ),
+    **_known(
+        "of the linear model, which is not neutral",
+        *("read_base_ns", "read_ns_per_byte", "read_random_ns"),
+        *("write_base_ns", "write_ns_per_byte", "write_random_ns"),
+        *("parallel", "bfq_weight"),
+    ),
+    **_known(
+        "of policies that do not fit, or that choose the worker as the event loop does",
+        *("instance_cgroup", "kernel_pids"),
+    ),
+    **_known(
+        "of io.max: it holds nobody, or as in the event loop",
+        *("iomax_waits_for_io", "iomax_meta_debt", "hz", "boot_ns"),
+    ),
+    **_known(
+        "of a page cache, which does not fit or which direct I/O does not use",
+        *("laid_out", "readahead_pages", "file_pages", "reclaim_lru"),
+        *("dirty_background_ratio", "dirty_background_bytes"),
+        *("dirty_ratio", "dirty_bytes", "dirty_expire_ns", "dirty_writeback_ns"),
+    ),
+    **_known(
+        "of a charge that reclaims, kills or fails: no charge meets a limit",
+        *("memory_min", "memory_low", "recursive_protection", "oom_group"),
+        *("oom_kills", "short_writes", "write_errno", "enospc_errno"),
+    ),
+    **_known("a page is counted to who has it from the start", "laid_out_by"),
+    **_known("no lock is taken: of direct I/O, or as recorded", "lock_per_page"),
+    **_known(
+        "what goes below is counted as by the event loop",
+        *("backing_device", "max_sectors"),
+    ),
+}
+
+_EARLY: Final = _ALL | {
+    "direct_io": Known(
+        "its end frees no place that anybody waits for", lambda setup: setup.direct_io
+    ),
+    **_known("it touches no page", "tmpfs", "cached", "fs_pages"),
+    **_known("it touches no page that is charged", "memory_max", "memory_high"),
+    **_known(
+        "what was recorded sets the service, which stands in the row",
+        *("trace_policy", "trace_direct_io"),
+    ),
+    **_known("who serves and pays is known when it is served", "policy"),
+    **_known("a worker that waits for its turn has not served yet", "max_active"),
+    **_known("a worker is freed when it has submitted", "keeps_idle"),
+    **_known(
+        "what io.max holds has not been served yet",
+        *("iomax_cgroup", "iomax_device"),
+        *("iomax_rbps", "iomax_wbps", "iomax_riops", "iomax_wiops"),
+    ),
+    **_known(
+        "a row of a task goes by its events",
+        *("task_cgroup", "task_rss", "task_adj", "task_requests", "task_kernel"),
+    ),
+}
+
+
+def _driver_fits(setup: Setup) -> bool:
+    return setup.policy <= Policy.PER_CGROUP
+
+
+#: By shortcut: what it knows of each field.
+KNOWS: Final[dict[Shortcut, dict[str, Known]]] = {
+    Shortcut.LEAN: _ALL
+    | {
+        "policy": Known("the loop driver's own workers", _driver_fits),
+        "trace_policy": Known(
+            "under the recorded driver no request waits for the file's lock",
+            lambda setup: setup.policy == setup.trace_policy,
+        ),
+        **_known("who touches a page first is found in their order", "tmpfs"),
+    },
+    Shortcut.EARLY: _EARLY,
+    Shortcut.BULK: {
+        name: known
+        for name, known in _EARLY.items()
+        if not name.startswith("iomax_")
+        or name in ("iomax_waits_for_io", "iomax_meta_debt")
+        if name not in ("max_active", "keeps_idle")
+    }
+    | {
+        "policy": Known("the loop driver's own workers", _driver_fits),
+        "devices": Known(
+            "a table by device and cgroup says which accounts are ready",
+            lambda setup: has_tables(setup),
+        ),
+    },
+}
+
+
+@cache
+def _defaults(kind: type[Setup]) -> dict[str, Any]:
+    return {
+        one.name: one.default
+        for one in structs.fields(kind)
+        if isinstance(one.default, int)
+    }
+
+
+def is_neutral(setup: Setup, name: str) -> bool:
+    """Return True if a field of a setup says nothing that the event loop need look at.
+
+    Parameters
+    ----------
+    setup : Setup
+    name : str
+
+    Returns
+    -------
+    bool
+        It has its default, or is an array that is empty or holds `NO_LIMIT` alone.
+    """
+    value = getattr(setup, name)
+    if isinstance(value, np.ndarray):
+        return value.size == 0 or bool((value == NO_LIMIT).all())
+    defaults = _defaults(type(setup))
+    return name in defaults and bool(value == defaults[name])
+
+
+def closed_by(shortcut: Shortcut, setup: Setup) -> str | None:
+    """Return the first field of a setup that closes a shortcut.
+
+    Parameters
+    ----------
+    shortcut : Shortcut
+        Any but `Shortcut.NONE`.
+    setup : Setup
+
+    Returns
+    -------
+    str or None
+        The field's name; None: the shortcut is open.
+    """
+    knows = KNOWS[shortcut]
+    for name in setup.__struct_fields__:
+        known = knows.get(name)
+        if known is None:
+            if not is_neutral(setup, name):
+                return name
+        elif known.fits is not None and not known.fits(setup):
+            return name
+    return None
+
+
+def shortcut_of(setup: Setup, *, requests: bool) -> Shortcut:
+    """Return the fastest shortcut that a run may take.
+
+    Parameters
+    ----------
+    setup : Setup
+    requests : bool
+        A row is asked for of every request: they go by their events then.
+
+    Returns
+    -------
+    Shortcut
+        `Shortcut.NONE` wherever a field says something that no shortcut knows.
+    """
+    if requests:
+        return Shortcut.NONE
+    for shortcut in (Shortcut.LEAN, Shortcut.BULK, Shortcut.EARLY):
+        if closed_by(shortcut, setup) is None:
+            return shortcut
+    return Shortcut.NONE
+
+
+def has_tables(setup: Setup) -> bool:
+    """Return True if accounts and workers stand in tables by device and cgroup.
+
+    Parameters
+    ----------
+    setup : Setup
+
+    Returns
+    -------
+    bool
+        False: there would be more entries than `MAX_TABLE`, so they stand in hash maps.
+    """
+    return len(setup.parent) * len(setup.devices) <= MAX_TABLE
