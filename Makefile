@@ -16,7 +16,7 @@ DEMO_SCENARIO := traces/seed-unlimited.toml
 DEMO_OPTIONS := --interval auto --requests --overwrite
 # What runs under the sanitizers: all that drives compiled code.
 SANITIZED := $(wildcard tests/fuzz tests/property/test_engine_*.py tests/property/test_pair*.py \
-	tests/unit/trace/blktrace tests/unit/engine/structures \
+	tests/unit/trace/blktrace tests/unit/engine/structures tests/unit/engine/shortcuts \
 	tests/integration/test_scenarios_of_traces.py)
 BENCHMARKS := benchmarks.rates
 # how long `make fuzz` looks for trouble
@@ -24,7 +24,7 @@ SECONDS ?= 600
 
 export REPLAY_SHARED ?= $(abspath ../shared)
 
-.PHONY: all demo test slow lint format types debug sanitize fuzz coverage bench record fidelity dist clean
+.PHONY: all demo test slow lint format types debug sanitize mutants fuzz coverage bench record fidelity dist clean
 all: test
 
 # the same writer twice, charged to itself under its limit and charged to the root, as
@@ -76,6 +76,10 @@ sanitize: build/sanitize/lib
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
 	$(BIN)/python -m pytest -m 'not slow' --capture=sys -p no:cacheprovider $(SANITIZED)
+
+# removes each condition of the engine's shortcuts in turn: a test must notice
+mutants: $(VENV)/built
+	cd tests && $(CURDIR)/$(BIN)/python -m guard.mutants
 
 # damages inputs for SECONDS, on the build with sanitizers; prints the seed of a round
 # that fails

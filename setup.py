@@ -45,6 +45,7 @@ if PROFILE == "sanitize":
     LINK_ARGS += SANITIZERS
 
 ROOT = Path(__file__).parent
+MODULES = os.environ.get("REPLAY_MODULES", "*.pyx")
 extensions = [
     Extension(
         ".".join(source.relative_to(ROOT / "src").with_suffix("").parts),
@@ -53,7 +54,7 @@ extensions = [
         extra_compile_args=COMPILE_ARGS,
         extra_link_args=LINK_ARGS,
     )
-    for source in sorted((ROOT / "src").rglob(os.environ.get("REPLAY_MODULES", "*.pyx")))
+    for source in sorted((ROOT / "src").rglob(MODULES))
 ]
 
 setup(

@@ -2,13 +2,13 @@
 
     cd tests && python -m guard.mutants [WORD ...]
 
-There are two kinds. A rule of the gate is removed by teaching the shortcut all fields of
-the rule (`replay.engine.shortcuts.KNOWS`). A condition on a row is compiled, so all of
-them are put behind a switch in a copy of the sources, which is built once, with its
-checks; ``REPLAY_MUTANT`` is the number of the one that holds no more.
+There are two kinds of conditions. A rule of the gate is removed by teaching the shortcut
+all fields of the rule (`replay.engine.shortcuts.KNOWS`). A condition on a row is compiled,
+so all of them are put behind switches in a copy of the sources, which is built once, with
+checks; ``REPLAY_MUTANT`` is the number of the one that is removed.
 
-What counts as noticed is a difference to the reference, or a crash: the tests of the gate
-itself do not run. With words only mutants run whose names have them all.
+A test notices by a difference to the reference, or by a crash: the tests of the gate
+itself do not run. With words only those mutants run whose names have them all.
 """
 
 import os

@@ -316,7 +316,7 @@ def runs(draw: st.DrawFn, /, **fixed: Any) -> tuple[Setup, Columns]:
     return setup, draw(columns_for(setup))
 
 
-#: Fields that stand for one rule, and are drawn freely together: the others by themselves.
+#: Fields that make one rule, and are drawn freely together; others are one each.
 FAMILIES: dict[str, tuple[str, ...]] = {
     "policy": ("policy", "trace_policy"),
     "filesystem": ("tmpfs", "cached"),
@@ -346,7 +346,9 @@ def plain(setup: Setup, shortcut: Shortcut) -> Setup:
     for one in structs.fields(Setup):
         value = getattr(setup, one.name)
         if one.name not in knows:
-            values[one.name] = value[:0] if isinstance(value, np.ndarray) else one.default
+            values[one.name] = (
+                value[:0] if isinstance(value, np.ndarray) else one.default
+            )
     for name in ("memory_max", "memory_high"):
         if name not in knows:
             values[name] = np.full(len(setup.parent), NO_LIMIT, np.int64)

@@ -149,7 +149,9 @@ def test_gate_knows_fields_that_there_are_each_for_a_reason(
     ],
     ids=ids,
 )
-def test_gate_opens_the_shortcut_that_a_setup_fits(fields: dict[str, Any], taken: Shortcut) -> None:
+def test_gate_opens_the_shortcut_that_a_setup_fits(
+    fields: dict[str, Any], taken: Shortcut
+) -> None:
     setup = opened(Shortcut.LEAN, **fields)
     assert shortcut_of(setup, requests=False) is taken
     assert Engine(setup).shortcut is taken
@@ -176,7 +178,7 @@ class _NoStreams:
     think_ns = np.zeros(0, np.int64)
 
 
-# -- rows that a shortcut leaves to the stages ------------------------------------------
+# -- rows that a shortcut leaves to the stages ---------------------------------------
 
 
 def rows_with(*odd: Row) -> Columns:
