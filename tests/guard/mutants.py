@@ -2,10 +2,10 @@
 
     cd tests && python -m guard.mutants [WORD ...]
 
-There are two kinds of conditions. A rule of the gate is removed by teaching the shortcut
-all fields of the rule (`replay.engine.shortcuts.KNOWS`). A condition on a row is compiled,
-so all of them are put behind switches in a copy of the sources, which is built once, with
-checks; ``REPLAY_MUTANT`` is the number of the one that is removed.
+There are two kinds of conditions. A rule of the gate is removed by teaching the
+shortcut all fields of the rule (`replay.engine.shortcuts.KNOWS`). A condition on a row
+is compiled, so all of them are put behind switches in a copy of the sources, which is
+built once, with checks; ``REPLAY_MUTANT`` is the number of the one that is removed.
 
 A test notices by a difference to the reference, or by a crash: the tests of the gate
 itself do not run. With words only those mutants run whose names have them all.
@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from replay.engine.shortcuts import Shortcut
-from strategies import rules_that_close
+from support.strategies import rules_that_close
 
 TOP: Final = Path(__file__).parents[2]
 PLACE: Final = TOP / "build" / "mutants"
 JOBS: Final = int(os.environ.get("JOBS", "2"))
+SHORTCUTS: Final = "tests/unit/engine/shortcuts"
 PROPERTY: Final = "tests/property/test_engine_vs_reference.py"
 AWAY: Final = "test_engine_and_reference_agree_one_rule_away_from_a_shortcut"
 #: Where the conditions are: each begins a line of a block in parentheses, behind this.
@@ -92,7 +93,7 @@ def row_mutants(engine: Path) -> list[Mutant]:
             Mutant(
                 str(len(found) + 1),
                 f"{file}: without {name}",
-                "tests/unit/test_shortcuts.py",
+                SHORTCUTS + "/test_shortcuts.py",
             )
         )
         return f"(mutant_is({len(found)}) or ({condition}))"
@@ -124,7 +125,8 @@ def build() -> list[Mutant]:
     """Build the engine with its switches; return its mutants."""
     shutil.rmtree(PLACE / "src", ignore_errors=True)
     shutil.copytree(TOP / "src", PLACE / "src")
-    shutil.copy(TOP / "setup.py", PLACE)
+    for name in ("setup.py", "pyproject.toml"):
+        shutil.copy(TOP / name, PLACE)
     found = row_mutants(PLACE / "src" / "replay" / "engine")
     subprocess.run(
         [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", "--force"],
@@ -162,9 +164,7 @@ def is_noticed(mutant: Mutant) -> bool:
     """Return True if a test notices a mutant; says so."""
     found = notices(mutant.switch, mutant.first) or notices(
         mutant.switch,
-        "tests/unit/test_shortcuts.py",
-        "tests/unit/test_bulk.py",
-        "tests/unit/test_lean.py",
+        SHORTCUTS,
         PROPERTY,
     )
     print(f"{'noticed' if found else 'NOT NOTICED':12} {mutant.name}", flush=True)
@@ -179,7 +179,7 @@ def main() -> None:
         if all(word in mutant.name for word in sys.argv[1:])
     ]
     with ThreadPoolExecutor(JOBS) as pool:
-        if notices("", "tests/unit/test_shortcuts.py"):
+        if notices("", SHORTCUTS + "/test_shortcuts.py"):
             sys.exit("tests fail without any mutant")
         noticed = list(pool.map(is_noticed, mutants))
     print(f"{sum(noticed)} of {len(mutants)} mutants noticed")

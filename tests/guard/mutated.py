@@ -9,7 +9,7 @@ import pytest
 def pytest_collection_finish() -> None:
     """Teach a shortcut a rule that it does not know: ``REPLAY_MUTANT=LEAN:cost``."""
     from replay.engine.shortcuts import KNOWS, Known, Shortcut
-    from strategies import RULES
+    from support.strategies import RULES
 
     shortcut, _, rule = os.environ.get("REPLAY_MUTANT", "").partition(":")
     if rule:

@@ -8,10 +8,13 @@ from typing_extensions import disjoint_base
 from replay.engine.columns import Columns
 from replay.engine.dependence import Streams
 from replay.engine.setup import Setup
+from replay.engine.shortcuts import Shortcut
 
 @disjoint_base
 class Engine:
     def __new__(cls, setup: Setup, requests: bool = False) -> Self: ...
+    @property
+    def shortcut(self) -> Shortcut: ...
     def tell_after(self, n_requests: int) -> None: ...
     def feed(self, columns: Columns, service_ns: NDArray[np.int64]) -> None: ...
     def follow(

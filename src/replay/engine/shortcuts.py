@@ -1,12 +1,12 @@
 """Which shortcut through the event loop a run may take: none, unless a table says so.
 
 A shortcut gives the tables of the event loop in a fraction of its time, since there is
-much that it need not look at. `KNOWS` says what each has been taught. A field of `Setup`
-that is not in the table must be neutral: its default, an empty array, or nothing but
-`NO_LIMIT`. So a new rule, which is a new field, closes every shortcut until somebody adds
-the field to the table and says why it may have other values. The tests' random setups
-compare each shortcut with the reference; ``make mutants`` shows that they would notice
-each field that is missing there.
+much that it need not look at. `KNOWS` says what each has been taught. A field of
+`Setup` that is not in the table must be neutral: its default, an empty array, or
+nothing but `NO_LIMIT`. So a new rule, which is a new field, closes every shortcut until
+somebody adds the field to the table and says why it may have other values. The tests'
+random setups compare each shortcut with the reference; ``make mutants`` shows that they
+would notice each field that is missing there.
 """
 
 from collections.abc import Callable
