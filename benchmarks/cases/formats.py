@@ -61,8 +61,22 @@ def _blkparse(row: int, sector: int) -> str:
     )
 
 
+def _kernel(row: int, sector: int) -> str:
+    request, step = divmod(row, 3)
+    time = 90 * request + step
+    when = f"{time // 10**6}.{time % 10**6:06d}"
+    who = "<idle>-0" if step == 2 else "fio-4162"
+    text = (
+        f"block_bio_queue: 7,0 WS {sector} + 8 [fio job/1]",
+        f"block_rq_issue: 7,0 WS 4096 () {sector} + 8 [fio job/1]",
+        f"block_rq_complete: 7,0 WS () {sector} + 8 [0]",
+    )[step]
+    return f"{who:>16}       [{row % 2:03}] d.h1. {when:>12}: {text}\n"
+
+
 LINES: Final[dict[str, Line]] = {
     "blkparse": _blkparse,
+    "kernel": _kernel,
     "msr": _msr,
     "systor": _systor,
     "alibaba": _alibaba,
@@ -80,7 +94,7 @@ def _lines(line: Line, n_rows: int, per_sector: int) -> Iterator[str]:
 
 def _convert(name: str, bench: Bench, *, format_: str) -> Result:
     source = bench.scratch / f"{format_}.txt"
-    per_sector = 3 if format_ == "blkparse" else 1
+    per_sector = 3 if format_ in ("blkparse", "kernel") else 1
     with source.open("w") as file:
         file.writelines(_lines(LINES[format_], bench.events, per_sector))
     output = bench.scratch / "converted.arrow"

@@ -16,6 +16,9 @@ SAMPLES = {
     "blktrace": writes(3),
     "blkparse": b"  8,0    1       11     0.009507758   697  D   W 223490 + 8 [a]\n"
     b"  8,0    1       12     0.009508758     0  C   W 223490 + 8 [0]\n",
+    "kernel": b"  fio-2601  [015] d.h1. 2017.735401: block_rq_issue: 7,0 WS 4096 () "
+    b"8 + 8 [fio]\n  fio-2601  [015] .... 2017.735501: block_rq_complete: 7,0 WS () "
+    b"8 + 8 [0]\n",
     "msr": b"128166372003061629,usr,0,Read,7014609920,24576,41286\n",
     "alibaba": b"419,W,8792731648,16384,1577808000000626\n",
     "systor": b"Timestamp,Response,IOType,LUN,Offset,Size\n1.5,,R,0,0,512\n",

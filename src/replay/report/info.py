@@ -59,11 +59,11 @@ def info_page(info: TraceInfo) -> RenderableType:
     read = [source for source in info.sources if source.role == "trace"]
     n_bytes = sum(source.nbytes for source in read)
     files = f"{count_text(len(read), 'file')}, {count_text(n_bytes, 'byte')}"
-    span = f"{count_text(info.requests, 'request')} in {_time(info.span_ns)} s"
+    span = f"{_requests(info)} {_window(info)}"
     began = f", from {info.wall_clock}" if info.wall_clock else ""
     heavy = heavy_losses(info.quality, info.requests, n_bytes)
     losses = quality_lines(info.quality, [one.path for one in read])
-    lines = [*info.notes, *(losses or [_NO_LOSS]), *_hints(info)]
+    lines = [*_layers(info), *info.notes, *(losses or [_NO_LOSS]), *_hints(info)]
     return Group(
         Text(plain(info.path), "bold"),
         Text(span + began),
@@ -78,6 +78,46 @@ def info_page(info: TraceInfo) -> RenderableType:
         _records(info.quality),
         *map(Text, lines),
     )
+
+
+def _requests(info: TraceInfo) -> str:
+    """Count the requests; what is passed on to another device, once."""
+    top = sum(one.requests for one in info.top_cgroups)
+    if not info.layers:
+        return count_text(info.requests, "request")
+    return (
+        f"{count_text(top, 'request')} ({info.requests:,} with those of the devices "
+        "below)"
+    )
+
+
+def _window(info: TraceInfo) -> str:
+    """Say of what time the requests are."""
+    whole = f"{_time(info.span_ns)} s"
+    if info.window_ns is None:
+        return f"in {whole}"
+    begin, end = info.window_ns
+    until = whole if end is None else f"{_time(end)} s"
+    return f"from {_time(begin)} s to {until} of a recording of {whole}"
+
+
+def _layers(info: TraceInfo) -> list[str]:
+    """Say which devices' requests are those of others again."""
+    if not info.layers:
+        return []
+    lines = [f"{upper} lies on {', '.join(lower)}" for upper, lower in layered(info)]
+    return [
+        f"{'; '.join(lines)}: I/O that is passed on is recorded once a layer; --device "
+        "looks at one"
+    ]
+
+
+def layered(info: TraceInfo) -> list[tuple[str, list[str]]]:
+    """Sort the layers: each upper device with those that it lies on."""
+    found: dict[str, list[str]] = {}
+    for upper, lower in info.layers:
+        found.setdefault(upper, []).append(lower)
+    return list(found.items())
 
 
 def _hints(info: TraceInfo) -> list[str]:
@@ -98,15 +138,16 @@ def _counts(info: TraceInfo) -> Table:
 
 
 def _cgroups(info: TraceInfo) -> Table:
-    table = _table("Cgroups", "id", "path", "requests", "bios", "bytes")
-    for one in info.cgroups[:TOP]:
+    title = "Cgroups, without the devices below" if info.layers else "Cgroups"
+    table = _table(title, "id", "path", "requests", "bios", "bytes")
+    for one in info.top_cgroups[:TOP]:
         path = one.path or ("none recorded" if one.id == 0 else "not known")
         table.add_row(
             str(one.id),
             Text(plain(path), "" if one.path else "dim"),
             *_numbers(one.requests, one.bios, one.bytes),
         )
-    return _with_rest(table, len(info.cgroups))
+    return _with_rest(table, len(info.top_cgroups))
 
 
 def _processes(info: TraceInfo) -> list[RenderableType]:

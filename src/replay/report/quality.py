@@ -20,6 +20,13 @@ _UNMATCHED: Final = {
 }
 
 
+#: What makes room for what was lost, by what recorded it.
+_MORE_ROOM: Final = {
+    "": "give blktrace more or larger buffers (-n, -b)",
+    "blkparse": "give blktrace more or larger buffers (-n, -b)",
+    "kernel": "give the trace's buffer more room (buffer_size_kb, trace-cmd -b, "
+    "perf -m)",
+}
 #: Events without which there is no request.
 _REQUESTS: Final = frozenset("QDC")
 #: A loss that is this share of what it is of stands beside the headline.
@@ -58,6 +65,7 @@ def quality_lines(quality: Quality, files: Iterable[str] = ()) -> list[str]:
         "there is missing, unless nothing was"
         for name, cpus in missing.items()
     ]
+    lines += quality_failed(quality)
     lines += _lost(quality)
     lines += _damage(quality)
     if quality.filtered:
@@ -81,6 +89,7 @@ def quality_lines(quality: Quality, files: Iterable[str] = ()) -> list[str]:
             ),
             (quality.truncated_bytes, "byte", "of a record cut off at a file's end"),
             (quality.unknown, "record", "of an unknown kind left out"),
+            (quality.no_disk, "event", "of no disk (0,0) left out: commands"),
             (quality.out_of_order, "record", _out_of_order(quality)),
             *unmatched,
             (quality.never_issued, "request", "queued but not seen to be issued"),
@@ -159,8 +168,21 @@ def _completes(quality: Quality) -> bool:
 def _lost(quality: Quality) -> list[str]:
     """Tell of events that blktrace had no room for."""
     lost = sum(quality.lost.values())
+    lines = []
+    if n_out := sum(quality.left_out.values()):
+        lines.append(
+            f"{count_text(n_out, 'event')} {'is' if n_out == 1 else 'are'} not in the "
+            "text, as the numbers of the others tell: lines were left out by a filter, "
+            "no loss of the recording"
+        )
+    if quality.overwritten:
+        lines.append(
+            f"{count_text(quality.overwritten, 'event')} written before the first were "
+            "no longer in the trace's buffer (it holds the newest): give it more room "
+            "(buffer_size_kb), or read trace_pipe while it records"
+        )
     if not lost:
-        return []
+        return lines
     by_cpu = sorted(quality.lost.items(), key=lambda one: (len(one[0]), one[0]))
     where = ", ".join(f"{count:,} on CPU {cpu}" for cpu, count in by_cpu)
     # where a text is damaged its records do not say
@@ -178,9 +200,33 @@ def _lost(quality: Quality) -> list[str]:
             "their text ('Bad fs action'): give the recording itself"
         )
     return [
-        f"{count_text(lost, 'event')} lost while recording ({where}): give blktrace "
-        f"more or larger buffers (-n, -b){maybe}"
+        *lines,
+        f"{count_text(lost, 'event')} lost while recording ({where}): "
+        f"{_MORE_ROOM.get(quality.recorder, _MORE_ROOM[''])}{maybe}",
     ]
+
+
+def quality_failed(quality: Quality) -> list[str]:
+    """Tell of requests that failed when they were recorded.
+
+    Parameters
+    ----------
+    quality : Quality
+
+    Returns
+    -------
+    list of str
+        One line, or none.
+    """
+    n_failed = sum(quality.errors.values())
+    if not n_failed:
+        return []
+    names = sorted(quality.errors.items(), key=lambda one: (-one[1], one[0]))
+    if len(names) == 1:
+        text = names[0][0]
+    else:
+        text = ", ".join(f"{n:,} {name}" for name, n in names)
+    return [f"{count_text(n_failed, 'request')} failed when recorded: {text}"]
 
 
 def _damage(quality: Quality) -> list[str]:
@@ -261,7 +307,7 @@ def _is(present: Mapping[str, Sequence[int]]) -> str:
 
 def _out_of_order(quality: Quality) -> str:
     """Say what was done: rows of a format are sorted, events keep their place."""
-    sorted_ = ROW_EVENT in quality.events
+    sorted_ = ROW_EVENT in quality.events or quality.recorder != ""
     return f"out of order: {'sorted' if sorted_ else 'moved to the time reached'}"
 
 

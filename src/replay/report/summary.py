@@ -28,7 +28,7 @@ from replay.report.facts import (
     Waited,
     facts,
 )
-from replay.report.quality import heavy_losses
+from replay.report.quality import heavy_losses, quality_failed
 from replay.report.timeline import timeline_line
 from replay.results.result import Result
 from replay.trace.file.metadata import NO_COMPLETIONS, ROW_EVENT, Quality
@@ -81,7 +81,9 @@ def summary(result: Result) -> RenderableType:
         _title(result.info),
         *_incomplete(result.info),
         *([Text(f"\n{untimed}")] if untimed else []),
-        *_answers(found, timed=not untimed),
+        *_answers(
+            found, timed=not untimed, failed=bool(result.info["quality"].get("errors"))
+        ),
         *_assigned(result.info.get("assign")),
         *_dependence(result.info.get("dependence")),
         *_cgroups(found.cgroups, timed=not untimed),
@@ -107,7 +109,7 @@ def _title(info: dict[str, Any]) -> Text:
     line = f"{requests} of {devices}"
     if len(trace["devices"]) > 4:
         line += f" and {len(trace['devices']) - 4} more devices"
-    line += f" recorded in {time_text(trace['span_ns'])}"
+    line += _recorded(trace)
     lasted = _lasted(info)
     if rows and lasted != time_text(trace["span_ns"]):
         line += f", {lasted} in the model"
@@ -115,6 +117,16 @@ def _title(info: dict[str, Any]) -> Text:
     if isinstance(driver, dict) and "policy" in driver:
         line += f", driver.policy = {driver['policy']}"
     return Text(plain(line + (f"; {fates}" if fates else "")))
+
+
+def _recorded(trace: dict[str, Any]) -> str:
+    """Tell of what time the requests are."""
+    span = time_text(trace["span_ns"])
+    if trace.get("window_ns") is None:
+        return f" recorded in {span}"
+    begin, end = trace["window_ns"]
+    until = "its end" if end is None else moment_text(end)
+    return f" recorded from {moment_text(begin)} to {until} of {span}"
 
 
 def _lasted(info: dict[str, Any]) -> str:
@@ -168,9 +180,13 @@ def _untimed(info: dict[str, Any]) -> str | None:
     )
 
 
-def _answers(found: Facts, *, timed: bool) -> Iterable[RenderableType]:
-    """Tell what happened; what did not, in one line."""
+def _answers(found: Facts, *, timed: bool, failed: bool) -> Iterable[RenderableType]:
+    """Tell what happened; what did not, in one line.
+
+    ``failed``: some requests failed when they were recorded.
+    """
     nothing = []
+    in_model = " in the model" if failed else ""
     alone = [one.name for one in found.cgroups.items] == ["/"]
     # with one cgroup there is nobody to pay for, or to wait for
     own = "every request is the root's (/), and so is what is paid"
@@ -179,7 +195,7 @@ def _answers(found: Facts, *, timed: bool) -> Iterable[RenderableType]:
         ("Who paid for whom", found.paid, _paid, own if alone else OWN_IO),
         ("Who waited behind whom", found.waited, _waited, waited),
         ("Who was killed", found.kills, _killed, "nobody was killed"),
-        ("What failed", found.errors, _failed, "no request failed"),
+        ("What failed", found.errors, _failed, "no request failed" + in_model),
     ]
     for title, top, line, otherwise in sections:
         if not top.items:
@@ -378,14 +394,31 @@ def _timeline(result: Result) -> Iterable[RenderableType]:
 def _notes(info: dict[str, Any]) -> Iterable[RenderableType]:
     # what is told beside the headline, or has been given
     told = [note for note in info["notes"] if NO_COMPLETIONS not in note]
-    notes = [*_losses(info["quality"]), *told]
+    notes = [*_layered(info["trace"]), *_losses(info["quality"]), *told]
     if notes:
         yield _heading("Estimates and losses")
         for note in notes:
             yield _line(note)
 
 
+def _layered(trace: dict[str, Any]) -> list[str]:
+    """Tell of devices that were replayed together with those they lie on."""
+    replayed = trace["devices"]
+    pairs = [
+        f"{upper} on {lower}"
+        for upper, lower in trace.get("layers", [])
+        if replayed == ["all"] or {upper, lower} <= set(replayed)
+    ]
+    if not pairs:
+        return []
+    return [
+        f"{', '.join(pairs)}: each I/O is there once a layer and was replayed as "
+        "often: choose one layer by --device"
+    ]
+
+
 def _losses(quality: dict[str, Any]) -> list[str]:
+    failed = quality_failed(msgspec.convert(quality, Quality))
     found = [(quality.get(name, 0), noun, text) for name, noun, text in _LOSSES]
     found += [
         (sum(quality.get(name, {}).values()), "event", name)
@@ -395,4 +428,4 @@ def _losses(quality: dict[str, Any]) -> list[str]:
         # a table's rows are put in order: nothing is lost
         found = [one for one in found if one[2] != "out of order"]
     said = [f"{count_text(n, noun)} {text}" for n, noun, text in found if n]
-    return [f"trace: {', '.join(said)}"] if said else []
+    return [*failed, *([f"trace: {', '.join(said)}"] if said else [])]

@@ -15,6 +15,7 @@ from replay.common.text import path_text
 from replay.results.schema import SCHEMA_VERSION
 from replay.results.tables import Columns
 from replay.trace.file.metadata import Metadata
+from replay.trace.file.schema import device_text
 
 
 def run_info(
@@ -87,6 +88,8 @@ def run_info(
             "devices": list(devices),
             "span_ns": summary.end_ns - summary.start_ns,
             "wall_clock_ns": summary.wall_clock_ns,
+            "window_ns": summary.window,
+            "layers": [[device_text(one) for one in pair] for pair in summary.layers],
         },
         "assign": None if assign is None else dict(assign),
         "dependence": None if dependence is None else dict(dependence),

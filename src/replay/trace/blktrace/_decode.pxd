@@ -5,10 +5,12 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from replay.trace.pairing.columns cimport Columns
 from replay.trace.blktrace._event_rows cimport EventFields, TEXT_BYTES, event_write
 from replay.trace.pairing.rules cimport pair_event
-from replay.trace.pairing.facts cimport Facts, facts_note, facts_sequence
+from replay.trace.pairing.facts cimport (
+    Facts, facts_layer, facts_note, facts_sequence
+)
 from replay.trace.pairing.merge cimport Merge, merge_advance, merge_limit, merge_play, merge_step
 from replay.trace.pairing.pair cimport Pairing, pair_room
-from replay.trace.blktrace._record cimport KIND_EVENT, Record
+from replay.trace.blktrace._record cimport KIND_EVENT, LETTER_A, Record
 from replay.trace.pairing.rows cimport (
     STOP_BATCH_FULL, STOP_CHUNK, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
 )
@@ -53,6 +55,8 @@ cdef inline void decode_event(
 ) noexcept nogil:
     """Count an event and pair it."""
     decode_count(decode, source, record)
+    if record.letter == LETTER_A:
+        facts_layer(&decode.facts, record)
     pair_event(&decode.pair, record)
 
 

@@ -23,6 +23,7 @@ from replay.trace.pairing.facts cimport (
     Facts,
     MAX_CGROUPS,
     MAX_DEVICES,
+    MAX_ERRNO,
     MAX_TRACKED,
     MessageNote,
     NAME_BYTES,
@@ -270,17 +271,11 @@ cdef class Decoder:
             for index in range(n_held):
                 PyBuffer_Release(&held[index])
             target.capacity = 0
-        return (
-            target.n_rows,
-            target.n_null_queue,
-            target.n_null_issue,
-            target.n_null_complete,
-        )
+        nulls = target.n_null_queue, target.n_null_issue, target.n_null_complete
+        return (target.n_rows, *nulls)
 
     def fill_events(self, columns: object, capacity: int) -> int:
-        """Write records as rows, until a batch is full or the trace ends.
-
-        Not to be mixed with `fill`.
+        """Write records as rows instead, until a batch is full or the trace ends.
 
         Parameters
         ----------
@@ -345,10 +340,7 @@ cdef class Decoder:
                 stop = decode_run(&self.decode, CHUNK_RECORDS)
                 if stop == STOP_END:
                     stop = rows_write(
-                        &self.decode.pair,
-                        &self.decode.columns,
-                        &self.decode.facts,
-                        True,
+                        &self.decode.pair, &self.decode.columns, &self.decode.facts, True
                     )
             if stop == STOP_BATCH_FULL:
                 break
@@ -478,6 +470,17 @@ cdef class Decoder:
             text = PyBytes_FromStringAndSize(<const char*>note.text, note.length)
             found.append((note.time_ns, note.cpu, text))
         return found
+
+    def errors(self) -> dict[int, int]:
+        """Count the rows that failed when they were recorded, by errno."""
+        cdef const Facts* facts = &self.decode.facts
+        return {n: facts.errors[n] for n in range(1, MAX_ERRNO) if facts.errors[n]}
+
+    def layers(self) -> list[tuple[int, int]]:
+        """Show which devices passed bios on to which: (upper, lower)."""
+        cdef const Facts* facts = &self.decode.facts
+        found = [facts.layers[index] for index in range(facts.n_layers)]
+        return [(pair >> 32, pair & 0xffffffff) for pair in found]
 
     def lost(self) -> list[tuple[int, int, int]]:
         """Show gaps in sequence numbers: (device, cpu, events missing)."""

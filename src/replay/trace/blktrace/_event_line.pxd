@@ -34,6 +34,7 @@ from replay.trace.blktrace._cursor cimport (
     take_number,
 )
 from replay.trace.blktrace._record cimport (
+    LETTER_A,
     CAT_AHEAD,
     CAT_DISCARD,
     CAT_FLUSH,
@@ -60,7 +61,6 @@ cdef enum:
     LETTER_U = 10
     LETTER_T = 11
     LETTER_B = 14
-    LETTER_A = 15
     #: Not a letter of the kernel's: a message.
     LETTER_MESSAGE = 255
     MAX_SECTOR = 0x80000000000000
@@ -89,6 +89,9 @@ ctypedef struct TextEvent:
     #: Process name, or a message's text; inside the line.
     const uint8_t* text
     size_t text_bytes
+    #: The cgroup's path, where the line has that instead of its id; inside the line.
+    const uint8_t* path
+    size_t path_bytes
 
 
 cdef inline uint8_t letter_of(const uint8_t* at, size_t n_bytes) noexcept nogil:

@@ -48,6 +48,8 @@ ctypedef struct Step:
 ctypedef struct Steps:
     Step items[128]
     uint32_t n
+    #: The action of every line where no field says it, else 0.
+    uint8_t letter
 
 
 cdef inline uint8_t step_close(const Steps* steps, uint32_t number) noexcept nogil:
@@ -150,6 +152,7 @@ cdef inline bint line_given(
     """Read a line of a given format; all of it must fit."""
     cdef uint32_t number
     cdef uint8_t character
+    event.letter = steps.letter
     for number in range(steps.n):
         character = steps.items[number].character
         if steps.items[number].kind == STEP_BLANKS:

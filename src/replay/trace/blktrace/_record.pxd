@@ -86,6 +86,7 @@ cdef enum:
     LETTER_C = 8
     LETTER_I = 12
     LETTER_X = 13
+    LETTER_A = 15
 
 
 # What a record is, after its category was looked at.

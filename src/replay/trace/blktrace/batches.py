@@ -5,6 +5,7 @@ its counts a `Summary`. Memory does not grow with the trace: the bytes are read 
 they are mapped, and at most ``window`` open requests are held.
 """
 
+import errno
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
@@ -221,7 +222,14 @@ def summary_of(decoder: Decoder, n_rows: int) -> Summary:
             for time_ns, cpu, text in decoder.messages()
         ],
         quality=_quality(decoder),
+        layers=_layers(decoder),
     )
+
+
+def _layers(decoder: Decoder) -> list[tuple[int, int]]:
+    """Tell which of the devices with requests lie on which."""
+    devices = {device for device, n_requests in decoder.devices() if n_requests}
+    return [pair for pair in sorted(decoder.layers()) if devices.issuperset(pair)]
 
 
 def _text(raw: bytes) -> str:
@@ -295,4 +303,8 @@ def _quality(decoder: Decoder) -> Quality:
         messages=notes["message"],
         names_dropped=counts["names_dropped"],
         processes_dropped=counts["processes_dropped"],
+        errors={
+            errno.errorcode.get(number, str(number)): n_rows
+            for number, n_rows in decoder.errors().items()
+        },
     )

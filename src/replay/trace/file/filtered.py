@@ -1,5 +1,6 @@
 """The rows of a trace that pass filters, as rows to write."""
 
+import errno
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -153,7 +154,10 @@ class FilteredRows(RowStream):
                 never_issued=counts["never_issued"],
                 filtered={name: n for name, n in filtered.items() if n},
                 filtered_bios=quality.filtered_bios + counts["bios"],
+                errors=errors_by_name(counts),
             ),
+            window=self._wanted.window(whole.window),
+            layers=[pair for pair in whole.layers if devices.keys() >= {*pair}],
             notes=[
                 *whole.notes,
                 f"Filtered by {self._filters.text()}: {counts['rows']:,} of"
@@ -171,6 +175,21 @@ def _count(columns: dict[str, NDArray[Any]], counts: Counter[str]) -> None:
     counts["rows"] += len(queue)
     counts["unfinished"] += int(np.count_nonzero(open_ & (issue >= 0)))
     counts["never_issued"] += int(np.count_nonzero(open_ & (issue < 0)))
+    failed = columns["error"]
+    if failed.any():
+        numbers, n_rows = np.unique(failed[failed != 0], return_counts=True)
+        for number, n in zip(numbers.tolist(), n_rows.tolist(), strict=True):
+            counts[f"errno {-number}"] += n
+
+
+def errors_by_name(counts: Counter[str]) -> dict[str, int]:
+    """Pick the counts of errors, and name them."""
+    numbers = sorted(
+        int(name.removeprefix("errno ")) for name in counts if name.startswith("errno ")
+    )
+    return {
+        errno.errorcode.get(one, str(one)): counts[f"errno {one}"] for one in numbers
+    }
 
 
 def _batch(columns: dict[str, NDArray[Any]]) -> pa.RecordBatch:

@@ -140,6 +140,28 @@ class Wanted:
         self._ops = _ops(filters.ops)
         self._sectors = None if filters.sectors is None else _sectors(filters.sectors)
 
+    def window(
+        self, before: tuple[int, int | None] | None
+    ) -> tuple[int, int | None] | None:
+        """Say which time is left, after that which was left before.
+
+        Parameters
+        ----------
+        before : tuple of int and (int or None), or None
+            Begin and end, ns; the end is None where it is the trace's.
+
+        Returns
+        -------
+        The same; None if nothing of the trace's time was left out.
+        """
+        if self._window is None:
+            return before
+        begin, end = self._window
+        if before is not None:
+            begin = max(begin, before[0])
+            end = end if before[1] is None else min(end, before[1])
+        return begin, None if end == FOREVER_NS else end
+
     def masks(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Mask]]:
         """Find which rows each filter lets pass.
 

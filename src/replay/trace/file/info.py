@@ -4,6 +4,7 @@
 ones may come, none changes its meaning while ``schema_version`` stays.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.common.shown import Shown
-from replay.trace.file.metadata import Message, Process, Quality, SourceFile
+from replay.trace.file.metadata import Cgroup, Message, Process, Quality, SourceFile
 from replay.trace.file.per_cpu import missing_cpus
 from replay.trace.file.read import Trace, column_values
 from replay.trace.file.schema import OPS, device_text
@@ -80,6 +81,14 @@ class TraceInfo(Shown, msgspec.Struct, frozen=True, kw_only=True):
         The first free-text notes; ``quality.messages`` counts them all.
     quality : Quality
         What became of every record.
+    window_ns : tuple or None
+        Begin and end that ``--from`` and ``--until`` left; the end is None where it is
+        the trace's.
+    layers : list of tuple of str
+        Devices of which the first passed its bios on to the second.
+    top_cgroups : list of CgroupCount
+        As ``cgroups``, without the devices that others lie on: what is passed on counts
+        once. The same where nothing is.
     """
 
     path: str
@@ -100,6 +109,9 @@ class TraceInfo(Shown, msgspec.Struct, frozen=True, kw_only=True):
     processes: list[Process]
     messages: list[Message]
     quality: Quality
+    window_ns: tuple[int, int | None] | None
+    layers: list[tuple[str, str]]
+    top_cgroups: list[CgroupCount]
 
 
 def trace_info(trace: Trace) -> TraceInfo:
@@ -117,7 +129,7 @@ def trace_info(trace: Trace) -> TraceInfo:
     """
     metadata = trace.metadata
     summary = metadata.summary
-    cgroups = sorted(summary.cgroups, key=lambda one: (-one.nbytes, one.id))
+    cgroups = _cgroup_counts(summary.cgroups)
     return TraceInfo(
         path=str(trace.path),
         schema_version=metadata.schema_version,
@@ -141,19 +153,52 @@ def trace_info(trace: Trace) -> TraceInfo:
             if device.volume is not None
         },
         counts=_counts(trace),
-        cgroups=[
-            CgroupCount(
-                id=cgroup.id,
-                path=cgroup.path,
-                requests=cgroup.n_requests,
-                bios=cgroup.n_bios,
-                bytes=cgroup.nbytes,
-            )
-            for cgroup in cgroups
-        ],
+        cgroups=cgroups,
         processes=sorted(summary.processes, key=lambda one: (-one.n_requests, one.pid)),
         messages=summary.messages,
         quality=summary.quality,
+        window_ns=summary.window,
+        layers=[(device_text(a), device_text(b)) for a, b in summary.layers],
+        top_cgroups=_top_cgroups(trace) if summary.layers else cgroups,
+    )
+
+
+def _cgroup_counts(cgroups: Iterable[Cgroup]) -> list[CgroupCount]:
+    """Show cgroups, most bytes first."""
+    return [
+        CgroupCount(
+            id=cgroup.id,
+            path=cgroup.path,
+            requests=cgroup.n_requests,
+            bios=cgroup.n_bios,
+            bytes=cgroup.nbytes,
+        )
+        for cgroup in sorted(cgroups, key=lambda one: (-one.nbytes, one.id))
+    ]
+
+
+def _top_cgroups(trace: Trace) -> list[CgroupCount]:
+    """Count the cgroups' requests of the devices that no other lies on."""
+    summary = trace.metadata.summary
+    below = np.array([lower for _, lower in summary.layers], np.uint32)
+    ids = np.array(sorted(one.id for one in summary.cgroups), np.uint64)
+    sums = np.zeros((3, len(ids)), np.int64)
+    for batch in trace.batches(_EXACT_ROWS):
+        top = ~np.isin(column_values(batch.column("device")), below)
+        place = np.searchsorted(ids, column_values(batch.column("cgroup"))[top])
+        sums[0] += np.bincount(place, minlength=len(ids))
+        for row, name in ((1, "n_bios"), (2, "nbytes")):
+            values = column_values(batch.column(name))[top]
+            sums[row] += np.bincount(place, values, len(ids)).astype(np.int64)
+    known = {one.id: one for one in summary.cgroups}
+    return _cgroup_counts(
+        msgspec.structs.replace(
+            known[identity], n_requests=requests, n_bios=bios, nbytes=nbytes
+        )
+        for identity, requests, bios, nbytes in zip(
+            ids.tolist(), *sums.tolist(), strict=True
+        )
+        if requests
     )
 
 

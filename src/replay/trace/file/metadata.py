@@ -75,6 +75,11 @@ class Quality(Struct, frozen=True, kw_only=True):
     ``damaged_events`` how many events are missing that these bytes can have held, or
     that stood before them in a file that was cut; they are not among the ``lost``.
     Both are known of blktrace's records only.
+
+    ``left_out`` counts by CPU the events that a text lacks because lines were left out
+    of it, ``no_disk`` those of no disk, ``overwritten`` those that a trace's buffer no
+    longer held. ``errors`` are the requests that failed when they were recorded, by
+    errno. ``recorder`` says whose text it is: ``blkparse`` or ``kernel``; else empty.
     """
 
     records: int = 0
@@ -99,12 +104,21 @@ class Quality(Struct, frozen=True, kw_only=True):
     processes_dropped: int = 0
     filtered: dict[str, int] = {}
     filtered_bios: int = 0
+    left_out: dict[str, int] = {}
+    no_disk: int = 0
+    overwritten: int = 0
+    errors: dict[str, int] = {}
+    recorder: str = ""
 
 
 class Summary(Struct, frozen=True, kw_only=True):
     """What was learned from the records, or from a format's rows.
 
     ``notes`` are sentences on what is an estimate, or not in the input at all.
+    ``cgroup_names``: the cgroups' ids are numbers of their names in order of
+    appearance, not the kernel's ids. ``layers`` are pairs of devices, the upper one
+    first, of which bios were passed on from one to the other. ``window`` is what
+    ``--from`` and ``--until`` left, ns; the end is None where the trace's is meant.
     """
 
     start_ns: int
@@ -118,6 +132,9 @@ class Summary(Struct, frozen=True, kw_only=True):
     quality: Quality
     format: str = "blktrace"
     notes: list[str] = []
+    cgroup_names: bool = False
+    layers: list[tuple[int, int]] = []
+    window: tuple[int, int | None] | None = None
 
 
 class SourceFile(Struct, frozen=True, kw_only=True):

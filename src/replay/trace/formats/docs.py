@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from replay.trace.file.schema import TRACE_SCHEMA
 from replay.trace.formats.magic import BLKTRACE
 from replay.trace.formats.operations import OPERATIONS
-from replay.trace.formats.registry import BLKPARSE, FORMATS
+from replay.trace.formats.registry import BLKPARSE, FORMATS, KERNEL
 from replay.trace.formats.user_csv import OPTIONAL, REQUIRED
 from replay.trace.inputs.unpack import MAGICS, MAX_RATIO
 
@@ -38,6 +38,16 @@ _DECODED: Final = (
         "device, CPU, sequence, time (s), pid, action, flags, sector (512 B), number "
         "of sectors, process or error",
         "%g of the format given",
+        True,
+        None,
+    ),
+    _Described(
+        KERNEL,
+        "the kernel's trace: ftrace (`trace`, `trace_pipe`), its tracer blk, "
+        "`trace-cmd report`, `perf script`",
+        "of the events block:* device, flags, bytes, sector, number of sectors, "
+        "process or error; CPU, pid and time before them",
+        "the tracer blk with the option blk_cgroup, or `perf script -F +cgroup`",
         True,
         None,
     ),

@@ -43,18 +43,22 @@ def open_rows(
         return CaptureBatches(paths, batch_rows=batch_rows)
     # the others' readers: not imported for nothing
     from replay.trace.formats.reader import FormatBatches
-    from replay.trace.formats.registry import BLKPARSE, BY_NAME, choose_format
+    from replay.trace.formats.registry import BLKPARSE, BY_NAME, KERNEL, choose_format
 
     name = choose_format(paths, options)
     if name == BLKTRACE:
         return CaptureBatches(paths, batch_rows=batch_rows)
     # an empty file says nothing in any format
     filled = [path for path in paths if path.stat().st_size]
-    if name == BLKPARSE:
-        from replay.trace.blktrace.blkparse import BlkparseBatches
+    if name in (BLKPARSE, KERNEL):
+        from replay.trace.blktrace import text
+        from replay.trace.blktrace.blkparse import given_kind
 
         pattern = options.blkparse_format
-        return BlkparseBatches(filled, pattern, batch_rows=batch_rows, on_read=on_read)
+        kind = text.KERNEL if name == KERNEL else text.BLKPARSE
+        if pattern is not None:
+            kind = given_kind(pattern)
+        return text.TextBatches(filled, kind, batch_rows=batch_rows, on_read=on_read)
     return FormatBatches(filled, BY_NAME[name], options, batch_rows=batch_rows)
 
 

@@ -1,16 +1,18 @@
 """All formats by name, and which one a file is.
 
 A new format is one file beside this one and one row in `FORMATS`. Two are read by the
-decoder of blktrace's records and not row by row: blktrace itself, and blkparse's text.
+decoder of blktrace's records and not row by row: blktrace itself, and events as text.
 """
 
 import difflib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from replay.common.errors import TraceError
+from replay.trace.blktrace.text import BLKPARSE as BLKPARSE_KIND
+from replay.trace.blktrace.text import KERNEL as KERNEL_KIND
+from replay.trace.blktrace.text import recognise_text
 from replay.trace.file.per_cpu import is_per_cpu
 from replay.trace.formats import (
     alibaba,
@@ -47,8 +49,9 @@ FORMATS: Final = (
 BY_NAME: Final = {format_.name: format_ for format_ in FORMATS}
 
 #: Read by the decoder of records.
-BLKPARSE: Final = "blkparse"
-NAMES: Final = (BLKTRACE, BLKPARSE, *BY_NAME)
+BLKPARSE: Final = BLKPARSE_KIND.name
+KERNEL: Final = KERNEL_KIND.name
+NAMES: Final = (BLKTRACE, BLKPARSE, KERNEL, *BY_NAME)
 
 #: Byte order marks; no format begins like this.
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -254,26 +257,11 @@ def recognise(head: bytes) -> list[str]:
     """
     if is_blktrace(head):
         return [BLKTRACE]
-    if is_blkparse(head):
-        return [BLKPARSE]
+    kind = recognise_text(head) if _is_text(head) else None
+    if kind is not None:
+        return [kind.name]
     return [one.name for one in FORMATS if one.matches and one.matches(head)]
-
-
-def is_blkparse(head: bytes) -> bool:
-    """Tell blkparse's text: of the lines that are not comments most are events."""
-    lines = [
-        line
-        for line in head.split(b"\n")[:-1]
-        if line.strip() and not line.lstrip().startswith(b"#")
-    ]
-    return sum(map(bool, map(_EVENT.match, lines))) > len(lines) // 2
 
 
 def _is_text(head: bytes) -> bool:
     return b"\0" not in head and bool(head.strip())
-
-
-_EVENT: Final = re.compile(
-    rb" *\d+,\d+ +\d+ +\d+ +\d+\.\d{9} +\d+ +(?:[0-9a-f]+,[0-9a-f]+ +)?"
-    rb"(?:[ABCDFGIMPQRSTUWX]|UT|m) +F?[WDRN]F?A?S?M? "
-)

@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from replay.trace.blktrace._record cimport (
-    KIND_EVENT, KIND_MESSAGE, KIND_PROCESS, KIND_TIMESTAMP, N_LETTERS, Record, load_u32
+    KIND_EVENT, KIND_MESSAGE, KIND_PROCESS, KIND_TIMESTAMP, N_LETTERS, Record, load_be64, load_u32
 )
 from replay.trace.blktrace._source cimport Source, source_claim
 from replay.trace.pairing.open_requests cimport NIL, Slot
@@ -42,6 +42,10 @@ cdef enum:
     MAX_MESSAGES = 1000
     #: The kernel's limit is 128.
     MESSAGE_BYTES = 256
+    #: The kernel's errors are below.
+    MAX_ERRNO = 4096
+    #: Pairs of devices of which one passes its bios on to the other.
+    MAX_LAYERS = 64
 
 
 ctypedef struct IdMap:
@@ -115,6 +119,11 @@ ctypedef struct Facts:
     uint64_t wall_note_ns
     bint seen_wall
     bint seen_event
+    #: Rows that failed when they were recorded, by errno.
+    uint64_t errors[4096]
+    #: Upper device << 32 | lower, of remaps.
+    uint64_t layers[64]
+    uint32_t n_layers
     #: Set when a map is full: it must grow before the next record or row.
     bint need_room
 
@@ -182,11 +191,31 @@ cdef inline void facts_row(Facts* facts, const Slot* slot) noexcept nogil:
     cgroup.n_requests += 1
     cgroup.n_bios += slot.n_bios
     cgroup.nbytes += slot.nbytes
+    if slot.error:
+        facts.errors[<uint32_t>(-slot.error) & (MAX_ERRNO - 1)] += 1
     index = facts_id(facts, &facts.processes, <uint32_t>slot.pid, MAX_PROCESSES)
     if index == <uint32_t>NIL:
         facts.n_processes_dropped += 1
     else:
         process_add(&facts.process_tally[index], slot)
+
+
+cdef inline void facts_layer(Facts* facts, const Record* record) noexcept nogil:
+    """Note of a remap which device passed its bios on to which."""
+    cdef uint64_t pair
+    cdef uint32_t number
+    if record.payload_bytes < 16:
+        return
+    # the payload begins with the device that it came from
+    pair = (load_be64(record.payload) >> 32) << 32 | record.device
+    if pair >> 32 == record.device:
+        return
+    for number in range(facts.n_layers):
+        if facts.layers[number] == pair:
+            return
+    if facts.n_layers < <uint32_t>MAX_LAYERS:
+        facts.layers[facts.n_layers] = pair
+        facts.n_layers += 1
 
 
 cdef inline void facts_sequence(

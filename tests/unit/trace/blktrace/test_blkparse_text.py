@@ -218,9 +218,106 @@ def test_a_remaps_sequence_number_is_no_loss(tmp_path: Path) -> None:
     path = tmp_path / "t.txt"
     path.write_text(lines[0] + remap + lines[1].replace(" 2 ", " 3 ", 1) + lines[2])
     assert read(path)[1].quality.lost == {}
-    # a gap is one
+    # a gap between whole requests is a filter's
     path.write_text(lines[0] + lines[1].replace(" 2 ", " 4 ", 1) + lines[2])
-    assert read(path)[1].quality.lost == {"0": 2}
+    quality = read(path)[1].quality
+    assert quality.lost == {}
+    assert quality.left_out == {"0": 2}
+
+
+def test_a_remap_keeps_its_device_where_its_number_goes_on(tmp_path: Path) -> None:
+    # GIVEN two disks on one CPU, whose numbers agree, each with remaps of its own
+    events = (
+        ("A", "<- (8,9) 9"),
+        ("Q", "[x]"),
+        ("D", "[x]"),
+        ("C", "[0]"),
+    )
+    path = tmp_path / "t.txt"
+    path.write_text(
+        "".join(
+            f"{device} 1 {4 * n + step} {n}.0000{step}{place} 7 {letter} W"
+            f" {8 * n} + 8 {rest}\n"
+            for n in range(9)
+            for step, (letter, rest) in enumerate(events, start=1)
+            for place, device in enumerate(("8,0", "8,16"))
+        ).replace(".0000", ".0000000")
+    )
+    rows, summary = read(path)
+    assert len(rows) == 18
+    assert summary.quality.lost == summary.quality.left_out == {}
+
+
+def test_what_is_lost_is_told_from_what_a_filter_left_out(tmp_path: Path) -> None:
+    # GIVEN requests of two processes, of which half the events are missing
+    lines = [
+        f"8,0 0 {3 * n + step} 0.00{n:03}{step}000 {40 + n % 2} {letter}"
+        f"  {'RW'[n % 2]} {8 * n} + 8 [{'0' if letter == 'C' else 'x'}]\n"
+        for n in range(100)
+        for step, letter in enumerate("QDC", start=1)
+    ]
+    path = tmp_path / "t.txt"
+    path.write_text("".join(lines[::2]))
+    assert sum(read(path)[1].quality.lost.values()) == 149
+    # blkparse's own word counts more
+    path.write_text("".join(lines[::2]) + "\nSkips: 0 forward (0 -   0.0%)\n")
+    assert sum(read(path)[1].quality.left_out.values()) == 149
+    path.write_text("".join(lines[:90] + lines[180:]) + "\nSkips: 1 forward (90)\n")
+    assert read(path)[1].quality.lost == {"0": 90}
+    # one process's, without the completions, which name none
+    path.write_text("".join(one for one in lines if " 41 " in one and "C" not in one))
+    assert sum(read(path)[1].quality.left_out.values()) > 100
+
+
+def test_times_before_the_first_event_are_put_where_they_belong(tmp_path: Path) -> None:
+    # GIVEN text of a live blkparse, of which one CPU began earlier, far behind
+    early = "8,0 1 {} 1266874889.709{:06} 7 {} W 8 + 8 {}\n"
+    late = [
+        f"8,0 0 {n + 1} {n // 2}.{n % 2}00000000 9 {'QC'[n % 2]} W {8 * n // 16 * 16}"
+        f" + 8 {'[0]' if n % 2 else '[x]'}\n"
+        for n in range(30_000)
+    ]
+    path = tmp_path / "t.txt"
+    path.write_text(
+        "".join(late)
+        + early.format(1, 251616, "Q", "[x]")
+        + early.format(2, 351616, "C", "[0]")
+    )
+    # WHEN it is read
+    rows, summary = read(path)
+    # THEN the trace begins with it
+    assert (rows[0]["queue_ns"], rows[0]["complete_ns"]) == (0, 100_000)
+    assert summary.start_ns == -300_000
+    assert rows[1]["queue_ns"] == 300_000
+    assert "2 times before the first event" in summary.notes[0]
+
+
+def test_short_text_with_its_summary_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text(
+        GOOD
+        + "CPU0 (7,0):\n Reads Queued:    0,    0KiB\t Writes Queued:  1,   4KiB\n"
+        + " Read Dispatches: 0\n IO unplugs: 0\n" * 9
+        + "\nThroughput (R/W): 0KiB/s / 0KiB/s\nEvents (7,0): 3 entries\n"
+        + "Skips: 0 forward (0 -   0.0%)\n"
+    )
+    rows, summary = read(path)
+    assert summary.format == "blkparse"
+    assert len(rows) == 1
+
+
+def test_a_format_without_action_is_read_where_one_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("0.000000001 W 8 8\n0.000000100 R 16 8\n")
+    rows, _ = read(path, blkparse_format=r"D,%T.%t %d %S %n\n")
+    assert brief(rows, "issue_ns", "sector", "op") == [
+        (0, 8, "write"),
+        (99, 16, "read"),
+    ]
+    with pytest.raises(TraceError, match=r"'D,%T\.%t %d %S %n"):
+        read(path, blkparse_format=r"%T.%t %d %S %n\n")
+    with pytest.raises(TraceError, match="%a in it"):
+        read(path, blkparse_format=r"D,%T.%t %d %a %S %n\n")
 
 
 PATTERN = r"%M,%m|%c %s %T.%t pid=%p %a %d %S+%N {%C} %g err %e\n"

@@ -223,7 +223,8 @@ def test_a_long_table_is_cut_and_says_so(info: TraceInfo) -> None:
     one = info.cgroups[0]
     many = [msgspec.structs.replace(one, id=1000 + n) for n in range(31)]
     page = render_text(
-        info_page(msgspec.structs.replace(info, cgroups=many)), width=200
+        info_page(msgspec.structs.replace(info, cgroups=many, top_cgroups=many)),
+        width=200,
     )
     assert "1019 " in page
     assert "1020 " not in page

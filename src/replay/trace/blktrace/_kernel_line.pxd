@@ -1,0 +1,263 @@
+"""One line of the kernel's trace as text: what it says, whoever printed it.
+
+The event's own text is the same in ftrace's ``trace`` and ``trace_pipe``, in
+``trace-cmd report`` and in ``perf script``; what stands before it differs::
+
+    fio-2601  [015] d.h1. 2017.735401: block_rq_issue: 7,0 WS 4096 () 8 + 8 [fio]
+    fio-2601  ( 2601) [015] .... 2017.735401: block_getrq: 7,0 WS 8 + 8 [fio]
+    fio-2601    15d.h.  735401us : block_getrq: 7,0 WS 8 + 8 [fio]
+    fio  2601 [015]  2017.735401:  block:block_getrq: 7,0 WS 8 + 8 [fio]
+    dd-2081   [001]   1234.100001:   7,0    Q  WS 2048 + 256 [dd]
+
+The last is of the tracer ``blk``. A process's name may hold anything, so the line is
+read from the CPU in brackets, or from the time, on.
+
+Source: kernel/trace/trace_output.c, v5.10 to v6.18; perf's builtin-script.c;
+trace-cmd's trace-read.c.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
+
+from replay.trace.blktrace._cursor cimport (
+    Cursor,
+    at_end,
+    skip_blanks,
+    take,
+    take_fraction,
+    take_number,
+)
+from replay.trace.blktrace._event_line cimport MAX_SECONDS, TextEvent
+from replay.trace.blktrace._kernel_event cimport (
+    LINE_BAD,
+    LINE_EVENT,
+    LINE_LOST,
+    LINE_NO_TIME,
+    LINE_OTHER,
+    kernel_event,
+)
+
+
+cdef inline void pid_before(const uint8_t* begin, const uint8_t* end, TextEvent* event) noexcept nogil:
+    """Read the process's number at the end of ``comm-pid``, ``comm pid`` or those with
+    a group's number in brackets or after a slash behind it."""
+    cdef const uint8_t* at
+    cdef uint64_t value = 0
+    cdef Cursor cursor
+    while end != begin and (end - 1)[0] == c" ":
+        end -= 1
+    if end != begin and (end - 1)[0] == c")":
+        while end != begin and (end - 1)[0] != c"(":
+            end -= 1
+        if end != begin:
+            end -= 1
+        while end != begin and (end - 1)[0] == c" ":
+            end -= 1
+    at = end
+    while at != begin and c"0" <= (at - 1)[0] <= c"9":
+        at -= 1
+    cursor.at = at
+    cursor.end = end
+    if take_number(&cursor, 0xffffffff, &value):
+        event.pid = <uint32_t>value
+
+
+cdef inline int time_read(Cursor* cursor, TextEvent* event) noexcept nogil:
+    """Read ``seconds.fraction:``; `LINE_NO_TIME` for a counter, `LINE_BAD` for neither."""
+    cdef uint64_t seconds = 0
+    cdef uint64_t fraction = 0
+    cdef const uint8_t* begin
+    if not take_number(cursor, <uint64_t>1 << 56, &seconds):
+        return LINE_BAD
+    if take(cursor, c":"):
+        return LINE_NO_TIME
+    if seconds > MAX_SECONDS or not take(cursor, c"."):
+        return LINE_BAD
+    begin = cursor.at
+    if not take_fraction(cursor, &fraction):
+        return LINE_BAD
+    if cursor.at - begin < 6 or not take(cursor, c":"):
+        return LINE_BAD
+    event.time_ns = seconds * <uint64_t>1000000000 + fraction
+    return LINE_EVENT
+
+
+cdef inline int after_cpu(Cursor* cursor, TextEvent* event) noexcept nogil:
+    """Read ``flags time:`` behind the CPU."""
+    cdef Cursor ahead
+    cdef int found
+    skip_blanks(cursor)
+    ahead = cursor[0]
+    found = time_read(&ahead, event)
+    if found == LINE_BAD:
+        # flags, which may end with digits: d.h1.
+        ahead = cursor[0]
+        while not at_end(&ahead) and ahead.at[0] != c" ":
+            ahead.at += 1
+        skip_blanks(&ahead)
+        found = time_read(&ahead, event)
+    cursor[0] = ahead
+    return found
+
+
+cdef inline int prefix_brackets(Cursor* line, TextEvent* event) noexcept nogil:
+    """Find ``[cpu]`` with a time behind it; the cursor is left behind the time."""
+    cdef const uint8_t* begin = line.at
+    cdef Cursor cursor
+    cdef uint64_t cpu = 0
+    cdef int found
+    cdef const uint8_t* at = line.at
+    while at != line.end:
+        if at[0] == c"[" and line.end - at > 3 and c"0" <= at[1] <= c"9":
+            cursor.at = at + 1
+            cursor.end = line.end
+            if take_number(&cursor, 0xffff, &cpu) and take(&cursor, c"]"):
+                found = after_cpu(&cursor, event)
+                if found != LINE_BAD:
+                    event.cpu = <uint32_t>cpu
+                    pid_before(begin, at, event)
+                    line[0] = cursor
+                    return found
+        at += 1
+    return LINE_BAD
+
+
+cdef inline int prefix_latency(Cursor* line, TextEvent* event) noexcept nogil:
+    """Read ``comm-pid cpuflags NNNus :`` (ftrace's option ``latency-format``)."""
+    cdef const uint8_t* begin = line.at
+    cdef const uint8_t* at = line.at
+    cdef const uint8_t* digits
+    cdef const uint8_t* flags
+    cdef Cursor cursor
+    cdef uint64_t value = 0
+    while line.end - at > 4:
+        if at[0] == c"u" and at[1] == c"s" and at != begin and c"0" <= (at - 1)[0] <= c"9":
+            digits = at
+            while digits != begin and c"0" <= (digits - 1)[0] <= c"9":
+                digits -= 1
+            flags = digits
+            while flags != begin and (flags - 1)[0] == c" ":
+                flags -= 1
+            while flags != begin and (flags - 1)[0] != c" ":
+                flags -= 1
+            cursor.at = digits
+            cursor.end = at
+            if not take_number(&cursor, <uint64_t>1 << 50, &value):
+                return LINE_BAD
+            event.time_ns = 1000 * value
+            cursor.at = flags
+            if not take_number(&cursor, 0xffff, &value):
+                return LINE_BAD
+            event.cpu = <uint32_t>value
+            pid_before(begin, flags, event)
+            cursor.at = at + 2
+            cursor.end = line.end
+            # marks of a delay
+            while not at_end(&cursor) and cursor.at[0] != c":":
+                if cursor.at - at > 4:
+                    return LINE_BAD
+                cursor.at += 1
+            if not take(&cursor, c":"):
+                return LINE_BAD
+            line[0] = cursor
+            return LINE_EVENT
+        at += 1
+    return LINE_BAD
+
+
+cdef inline int prefix_no_cpu(Cursor* line, TextEvent* event) noexcept nogil:
+    """Read ``comm pid time:``, as of ``perf script -F`` without the CPU."""
+    cdef const uint8_t* begin = line.at
+    cdef const uint8_t* at = line.at
+    cdef Cursor cursor
+    while at != line.end:
+        if c"0" <= at[0] <= c"9" and at != begin and (at - 1)[0] == c" ":
+            cursor.at = at
+            cursor.end = line.end
+            if time_read(&cursor, event) == LINE_EVENT:
+                pid_before(begin, at, event)
+                line[0] = cursor
+                return LINE_EVENT
+        at += 1
+    return LINE_BAD
+
+
+cdef inline const uint8_t* find_word(
+    const Cursor* line, const char* word, size_t n_bytes
+) noexcept nogil:
+    """Where a word stands in the line; NULL if nowhere."""
+    cdef const uint8_t* at = line.at
+    while <size_t>(line.end - at) >= n_bytes:
+        if at[0] == <uint8_t>word[0] and memcmp(at, word, n_bytes) == 0:
+            return at
+        at += 1
+    return NULL
+
+
+cdef inline int line_lost(const Cursor* line, TextEvent* event) noexcept nogil:
+    """Read ``CPU:3 [LOST 12 EVENTS]``, or perf's ``PERF_RECORD_LOST lost 12``."""
+    cdef Cursor cursor
+    cdef uint64_t value = 0
+    cdef const uint8_t* at = find_word(line, b"[LOST ", 6)
+    cursor.end = line.end
+    if at != NULL:
+        cursor.at = at + 6
+        if not take_number(&cursor, 0xffffffff, &value):
+            return LINE_BAD
+        event.count = <uint32_t>value
+        at = find_word(line, b"CPU:", 4)
+        if at != NULL:
+            cursor.at = at + 4
+            if take_number(&cursor, 0xffff, &value):
+                event.cpu = <uint32_t>value
+        return LINE_LOST
+    at = find_word(line, b"DROPPED]", 8)
+    if at != NULL:
+        # trace-cmd's, which may not know how many
+        event.count = 1
+        at = find_word(line, b"[", 1)
+        if at != NULL:
+            cursor.at = at + 1
+            if take_number(&cursor, 0xffffffff, &value):
+                event.count = <uint32_t>value
+        at = find_word(line, b"CPU:", 4)
+        if at != NULL:
+            cursor.at = at + 4
+            if take_number(&cursor, 0xffff, &value):
+                event.cpu = <uint32_t>value
+        return LINE_LOST
+    at = find_word(line, b"PERF_RECORD_LOST", 16)
+    if at == NULL:
+        return LINE_BAD
+    cursor.at = line.end
+    while cursor.at != at and c"0" <= (cursor.at - 1)[0] <= c"9":
+        cursor.at -= 1
+    if take_number(&cursor, 0xffffffff, &value):
+        event.count = <uint32_t>value
+        at = find_word(line, b"[", 1)
+        if at != NULL:
+            cursor.at = at + 1
+            if take_number(&cursor, 0xffff, &value):
+                event.cpu = <uint32_t>value
+    return LINE_LOST
+
+
+cdef inline int line_kernel(Cursor* line, TextEvent* event) noexcept nogil:
+    """Read a line; its event is filled in where it is one."""
+    cdef Cursor cursor = line[0]
+    cdef int found
+    found = prefix_brackets(&cursor, event)
+    if found == LINE_BAD:
+        cursor = line[0]
+        if line_lost(line, event) == LINE_LOST:
+            return LINE_LOST
+        found = prefix_latency(&cursor, event)
+    if found == LINE_BAD:
+        cursor = line[0]
+        found = prefix_no_cpu(&cursor, event)
+    if found != LINE_EVENT:
+        return found
+    found = kernel_event(&cursor, event)
+    if found == LINE_OTHER and line_lost(line, event) == LINE_LOST:
+        return LINE_LOST
+    return found

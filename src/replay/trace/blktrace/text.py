@@ -1,0 +1,412 @@
+"""Read events as text: what blkparse printed, and the kernel's trace.
+
+The text is made into the records that it was printed from, in a temporary file without
+a name, and those are decoded like any other: text and binary give the same requests.
+What is not printed is not there: the wall clock, the length of passthrough requests
+that completed, the sector of a flush.
+"""
+
+import mmap
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from replay.common.errors import TraceError
+from replay.common.temporary import temporary_file
+from replay.common.text import count_text
+from replay.trace.blktrace._blkparse import TextRecords
+from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.file.metadata import Quality, Summary
+from replay.trace.inputs.unpack import Unpacked
+from replay.trace.rows import RowStream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+READ_BYTES: Final = 1 << 22
+#: No line is as long.
+MAX_LINE: Final = 1 << 16
+#: Added to all times while they are records: events may be before the first one that
+#: blkparse saw.
+BASE_NS: Final = 1 << 53
+#: A record that came too late, as ``TextRecords.late`` gives it.
+LATE: Final = np.dtype(
+    [("time", "<u8"), ("tie", "<u8"), ("n_bytes", "<u8"), ("data", "V408")]
+)
+#: So many of them are sorted at once: 28 MB.
+RUN_RECORDS: Final = 1 << 16
+#: What blkparse says at the end of events that are missing in its text.
+_SKIPS: Final = re.compile(rb"Skips:\s*(\d+) forward")
+#: What ftrace says at the beginning of events that its buffer had room for.
+_WRITTEN: Final = re.compile(
+    rb"^# entries-in-buffer/entries-written: (\d+)/(\d+)", re.MULTILINE
+)
+#: Requests that a filter, or a recording's begin and end, cut in two.
+_FEW_HALVES: Final = 2
+_SHARE_OF_HALVES: Final = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a text is.
+
+    Attributes
+    ----------
+    name : str
+        The format's.
+    what : str
+        What a line should be, for messages.
+    steps : bytes
+        Of a given format of blkparse's (`compile_format`).
+    letter : int
+        The action of all its lines, where it has no field for it; else 0.
+    kernel : bool
+        It is the kernel's trace.
+    """
+
+    name: str
+    what: str
+    steps: bytes = b""
+    letter: int = 0
+    kernel: bool = False
+
+    def reader(self, base_ns: int = BASE_NS) -> TextRecords:
+        """Make what reads its lines."""
+        return TextRecords(self.steps, self.kernel, base_ns, self.letter)
+
+
+BLKPARSE: Final = Kind(name="blkparse", what="blkparse's default format")
+KERNEL: Final = Kind(
+    name="kernel", what="the kernel's trace, as ftrace or perf print it", kernel=True
+)
+
+
+def recognise_text(head: bytes) -> Kind | None:
+    """Tell a text of events by its first lines.
+
+    Parameters
+    ----------
+    head : bytes
+        A file's first bytes.
+
+    Returns
+    -------
+    Kind or None
+        None if most of the lines that are no comments are no events, or none is one.
+    """
+    for kind in (BLKPARSE, KERNEL):
+        reader = kind.reader()
+        _, _ = _take_all(reader, head[: head.rfind(b"\n") + 1])
+        counts = reader.counts()
+        n_good = counts["events"] + counts["messages"]
+        if not kind.kernel and n_good and n_good >= counts["refused"]:
+            return kind
+        n_other = counts["other"] + counts["no_disk"] + counts["no_time"]
+        # other events may come first; a line of a clock's counter is one too
+        is_block = n_good or b" block_" in head or b"block:block_" in head
+        if kind.kernel and is_block and n_good + n_other > counts["refused"]:
+            return kind
+    return None
+
+
+@dataclass
+class _Learned:
+    """What the texts of one iteration said beside their events."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    lost: Counter[int] = field(default_factory=Counter)
+    #: Events that blkparse says it skipped; None if it does not say.
+    skips: int | None = None
+    #: Events that a trace's buffer no longer held.
+    overwritten: int = 0
+    #: Operations with flags.
+    operations: set[int] = field(default_factory=set)
+    n_read: int = 0
+
+
+class TextBatches(RowStream):
+    """The requests of text, in batches.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files of one capture, merged by time; each may be compressed.
+    kind : Kind
+        What they are.
+    batch_rows : int
+        Rows of a batch, at least 1; the last may be shorter.
+    on_read : callable or None
+        Called while the text is read.
+
+    Notes
+    -----
+    As `BlktraceBatches`. The records take as much of the temporary directory's file
+    system as the text is long; memory does not grow with it.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        kind: Kind = BLKPARSE,
+        *,
+        batch_rows: int = 1 << 16,
+        on_read: Callable[[], None] | None = None,
+    ) -> None:
+        self._paths = list(paths)
+        self._kind = kind
+        self._batch_rows = batch_rows
+        self._on_read = on_read
+        self._learned = _Learned()
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the files, as they lie, that were read in this iteration."""
+        return self._learned.n_read
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Read from the start."""
+        self._summary = None
+        learned = self._learned = _Learned()
+        text = self._kind.reader()
+        sources: list[Source] = []
+        for path in self._paths:
+            sources += self._records(path, text)
+        rows = BlktraceBatches(sources, batch_rows=self._batch_rows)
+        for batch in rows:
+            ops = batch.column("op").indices.to_numpy()
+            # flags are 5 bits
+            kinds = ops.astype(np.int64) << 5 | batch.column("flags").to_numpy() & 31
+            learned.operations |= {*np.flatnonzero(np.bincount(kinds)).tolist()}
+            yield batch
+        self._summary = _summary(rows.summary, learned, self._kind, text.paths())
+
+    def _records(self, path: Path, text: TextRecords) -> list[Source]:
+        """Make one file's text into records: those in order, and runs of the others."""
+        learned = self._learned
+        before = learned.n_read
+        text.restart()
+        late = _Late(str(path))
+        with Unpacked(path) as file, temporary_file() as records:
+            rest = b""
+            while data := file.read(READ_BYTES):
+                if not learned.n_read - before:
+                    self._note_head(data)
+                learned.skips = _sum_of_skips(learned.skips, data)
+                rest = _take(text, rest + data, records, late)
+                learned.n_read = before + file.bytes_read
+                if len(rest) > MAX_LINE:
+                    raise TraceError(
+                        f"{path}: byte {file.bytes_read}: a line of {len(rest)} bytes: "
+                        f"this is not {self._kind.name}'s text"
+                    )
+                if self._on_read is not None:
+                    self._on_read()
+            records.write(text.finish(rest))
+            late.add(text.late())
+            records.flush()
+            counts = text.counts()
+            self._check(path, counts)
+            learned.counts.update(counts)
+            learned.lost.update(text.lost())
+            # the map keeps the file
+            map_ = mmap.mmap(records.fileno(), 0, access=mmap.ACCESS_READ)
+        return [Source(name=str(path), data=map_), *late.sources()]
+
+    def _note_head(self, data: bytes) -> None:
+        if match := _WRITTEN.search(data[:MAX_LINE]):
+            held, written = int(match[1]), int(match[2])
+            self._learned.overwritten += max(written - held, 0)
+
+    def _check(self, path: Path, counts: dict[str, int]) -> None:
+        """Refuse text that is not, or mostly not, what it should be."""
+        if counts["no_time"] and not counts["events"]:
+            raise TraceError(
+                f"{path}: its times are counts of a clock without a unit (trace_clock "
+                "x86-tsc or counter): record with trace_clock mono, or let "
+                "`trace-cmd report --ts2secs HZ` print seconds"
+            )
+        if counts["paths_dropped"]:
+            raise TraceError(f"{path}: more than 12,288 cgroups: not a trace")
+        n_good = counts["events"] + counts["messages"]
+        if counts["events"] and n_good >= counts["refused"]:
+            return
+        if self._kind.kernel and counts["other"] and not counts["refused"]:
+            raise TraceError(
+                f"{path}: holds {count_text(counts['other'], 'event')} and none of the "
+                "block layer: record the events block:*, or the tracer blk"
+            )
+        line = counts["first_refused"] or 1
+        raise TraceError(
+            f"{path}: line {line}: is not in {self._kind.what} "
+            f"({counts['refused']} of {counts['lines']} lines are not)"
+        )
+
+
+class _Late:
+    """Records that came too late, sorted in runs: each a source of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._held: list[NDArray[np.void]] = []
+        self._n_held = 0
+        self._sources: list[Source] = []
+
+    def add(self, data: bytes) -> None:
+        """Take what `TextRecords.late` gives."""
+        if not data:
+            return
+        rows = np.frombuffer(data, LATE)
+        self._held.append(rows)
+        self._n_held += len(rows)
+        if self._n_held >= RUN_RECORDS:
+            self._write()
+
+    def _write(self) -> None:
+        rows = np.concatenate(self._held)
+        self._held, self._n_held = [], 0
+        order = np.lexsort((rows["tie"], rows["time"]))
+        lengths = rows["n_bytes"][order].tolist()
+        # a void field gives the bytes of each
+        datas = rows["data"][order].tobytes()
+        size = LATE["data"].itemsize
+        with temporary_file() as run:
+            run.write(
+                b"".join(
+                    datas[size * place : size * place + length]
+                    for place, length in enumerate(lengths)
+                )
+            )
+            run.flush()
+            map_ = mmap.mmap(run.fileno(), 0, access=mmap.ACCESS_READ)
+        self._sources.append(Source(name=self._name, data=map_))
+
+    def sources(self) -> list[Source]:
+        """Give the runs; nothing is added any more."""
+        if self._held:
+            self._write()
+        return self._sources
+
+
+def _take_all(text: TextRecords, data: bytes) -> tuple[int, bytes]:
+    """Take all whole lines of data that needs no file."""
+    offset, out = 0, b""
+    while True:
+        offset, more = text.take(data, offset)
+        text.late()
+        if not more:
+            return offset, out
+        out += more
+
+
+def _take(text: TextRecords, data: bytes, records: IO[bytes], late: _Late) -> bytes:
+    """Take all whole lines; return what is left."""
+    offset = 0
+    while True:
+        before = offset
+        offset, out = text.take(data, offset)
+        late_data = text.late()
+        late.add(late_data)
+        if not out and not late_data and offset == before:
+            return data[offset:]
+        records.write(out)
+
+
+def _sum_of_skips(skips: int | None, data: bytes) -> int | None:
+    """Add what blkparse's summary says of events that are missing."""
+    if b"Skips:" not in data:
+        return skips
+    found = [int(one) for one in _SKIPS.findall(data)]
+    return skips if not found else (skips or 0) + sum(found)
+
+
+def _summary(
+    summary: Summary, learned: _Learned, kind: Kind, paths: dict[int, bytes]
+) -> Summary:
+    """Put in what the text's reader learned, and take out what it added."""
+    counts = learned.counts
+    quality = summary.quality
+    # the names stood in the events' lines
+    notes = {name: n for name, n in quality.notes.items() if name != "process"}
+    quality = msgspec.structs.replace(
+        quality,
+        records=quality.records - quality.notes.get("process", 0),
+        notes=notes,
+        refused_bytes=quality.refused_bytes + counts["refused_bytes"],
+        truncated_bytes=quality.truncated_bytes + counts["truncated_bytes"],
+        out_of_order=quality.out_of_order + counts["out_of_order"],
+        no_disk=counts["no_disk"],
+        recorder="kernel" if kind.kernel else "blkparse",
+    )
+    if kind.kernel:
+        lost = {str(cpu): n for cpu, n in sorted(learned.lost.items())}
+        quality = msgspec.structs.replace(
+            quality, lost=lost, overwritten=learned.overwritten
+        )
+    elif _is_filtered(summary, quality, learned):
+        quality = msgspec.structs.replace(quality, left_out=quality.lost, lost={})
+    names = {
+        number: path.decode("utf-8", "backslashreplace")
+        for number, path in paths.items()
+    }
+    cgroups = [
+        msgspec.structs.replace(one, path="/" if one.id == 1 else names.get(one.id))
+        if names
+        else one
+        for one in summary.cgroups
+    ]
+    return msgspec.structs.replace(
+        summary,
+        start_ns=summary.start_ns - BASE_NS,
+        end_ns=summary.end_ns - BASE_NS,
+        quality=quality,
+        cgroups=cgroups,
+        cgroup_names=bool(names),
+        format=kind.name,
+        notes=[*summary.notes, *_notes(learned)],
+    )
+
+
+def _is_filtered(summary: Summary, quality: Quality, learned: _Learned) -> bool:
+    """Tell whether lines were left out, where numbers of the text's events are missing.
+
+    Events that were lost while recording tear requests; a filter leaves whole ones, or
+    those of one process, one kind, or without their completions, which name no process.
+    """
+    if not quality.lost:
+        return False
+    if learned.skips is not None:
+        # blkparse says it itself, and its summary stands behind all of its lines
+        return learned.skips == 0
+    halves = quality.unfinished + quality.never_issued + sum(quality.unmatched.values())
+    if halves <= max(_FEW_HALVES, _SHARE_OF_HALVES * summary.n_rows):
+        return True
+    active = sum(1 for one in summary.processes if one.n_requests)
+    some = {letter for letter in "QDC" if quality.events.get(letter)}
+    return (
+        active <= 1
+        or len(learned.operations) <= 1
+        or len(some) <= 1
+        or (
+            # `grep NAME` leaves what names a process
+            "C" not in some
+        )
+    )
+
+
+def _notes(learned: _Learned) -> list[str]:
+    notes = []
+    if n := learned.counts["wrapped"]:
+        notes.append(
+            f"{count_text(n, 'time')} before the first event, which blkparse printed "
+            "as 1266874889 s and less: put where they belong."
+        )
+    if n := learned.counts["other"]:
+        notes.append(f"{count_text(n, 'other event')} of the kernel's trace left out.")
+    return notes
