@@ -90,3 +90,75 @@ def test_other_rooms_cimport_structures_of_the_engine_and_its_rows_alone() -> No
             and other[1:] != ["state", "rows"]
         ]
     assert strange == []
+
+
+#: Files of the reference without a header of the same name, and why.
+NO_HEADER = {
+    "charging/page_cache": "the engine's charging/buffered_* and pages/cache in one",
+    "run/results": "the engine's structs leave as they are: engine/layout.py",
+    "state/run": "the engine's state/sim",
+}
+#: Headers that have no file of the same name in the reference, by the reason.
+NO_TWIN = {
+    "how the engine holds and finds things: the reference has dictionaries and lists": {
+        *("structures/arena", "structures/bits", "structures/flat_histogram"),
+        *("structures/heap", "structures/histogram_read", "structures/log"),
+        *("structures/prefetch", "controllers/devices", "memcg/counters"),
+        *("memcg/victims", "pages/owners", "state/failed", "state/rows"),
+        *("state/stream_types", "state/units", "driver/policies"),
+    },
+    "structures: in the reference they stand with what uses them": {
+        *("state/bfq", "state/counts", "state/iocost", "state/iolatency"),
+        *("state/iomax", "state/pages", "state/queues", "state/sim"),
+        *("state/timeline", "state/victims"),
+    },
+    "opening, closing and handing over: constructors, and run/results": {
+        *("controllers/bfq_open", "controllers/iocost_open"),
+        *("controllers/iolatency_open", "controllers/iomax_open"),
+        *("driver/policies_open", "run/fill", "run/open_close"),
+        *("counting/bucket_rows", "counting/latencies", "counting/latency_rows"),
+    },
+    "faster ways, which the reference must not have": {
+        *("shortcuts/bulk", "shortcuts/lean", "shortcuts/lean_pages"),
+        *("shortcuts/lean_rows", "shortcuts/lean_workers", "shortcuts/prefetch_rows"),
+        *("state/bulk", "state/lean"),
+    },
+    "parts of a longer file: page_cache, queues/server, controller_events, loop": {
+        *("charging/buffered_read", "charging/buffered_write", "charging/page_add"),
+        *("pages/cache", "queues/shared_lock", "controllers/backcharge"),
+        *("controllers/splits", "run/stages"),
+    },
+}
+
+
+def test_reference_has_the_folders_and_names_of_the_engine() -> None:
+    engine = SOURCE / "engine"
+    headers = {
+        str(path.relative_to(engine).with_suffix(""))
+        for path in engine.glob("*/*.pxd")
+        if path.stem != "__init__"
+    }
+    files = {
+        str(path.relative_to(engine / "reference").with_suffix(""))
+        for path in (engine / "reference").glob("*/*.py")
+        if path.stem != "__init__"
+    }
+    assert files - headers == set(NO_HEADER)
+    assert headers - files == set().union(*NO_TWIN.values())
+    # what has a twin by now is taken off the list
+    assert sum(map(len, NO_TWIN.values())) == len(headers - files)
+
+
+def test_folders_of_the_reference_import_only_folders_before_them() -> None:
+    reference = SOURCE / "engine" / "reference"
+    strange = []
+    for path in sorted(reference.glob("*/*.py")):
+        folder = ENGINE_FOLDERS.index(path.parent.name)
+        strange += [
+            f"{path.relative_to(reference)}: {'.'.join(other)}"
+            for other in uses(path)
+            if other[:2] == ["engine", "reference"]
+            and other[2] in ENGINE_FOLDERS
+            and ENGINE_FOLDERS.index(other[2]) > folder
+        ]
+    assert strange == []

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from replay.engine.raw import IOCOST_COLUMNS
+from replay.engine.raw import IO_COLUMNS, IOCOST_COLUMNS, Raw
 from replay.engine.reference.structures.histogram import bucket_of, midpoint_of
 from replay.engine.setup import Stage
 from replay.results.result import Result
 from replay.results.run_info import run_info
 from replay.results.sink import ResultSink
-from replay.results.tables import IO_COLUMNS, STAGE_NAMES, Names, Raw
+from replay.results.tables import STAGE_NAMES, Names
 from replay.trace.file.metadata import Device, Metadata, Quality, SourceFile, Summary
 
 MS = 1_000_000

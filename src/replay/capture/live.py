@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from replay.common.errors import CaptureError
-from replay.scenario.writing.found_tree import LIMITS, MARK, ROOT, Cgroup, Task, Tree
+from replay.scenario.writing.found_tree import (
+    LIMITS,
+    MARK,
+    ROOT,
+    FoundCgroup,
+    FoundTask,
+    Tree,
+)
 
 PROC: Final = Path("/proc")
 CGROUPS: Final = Path("/sys/fs/cgroup")
@@ -126,7 +133,7 @@ def read_live(
             # one that is gone has no files any more
             if MARK in texts:
                 here = _tasks(place, proc) if tasks and live else ()
-                found[path] = Cgroup(path=path, id=number, files=texts, tasks=here)
+                found[path] = FoundCgroup(path=path, id=number, files=texts, tasks=here)
     except OSError as error:
         raise unreadable(directory, error) from error
     return found
@@ -187,7 +194,7 @@ def _texts(place: Path, names: Sequence[str]) -> Iterator[tuple[str, str]]:
                 return
 
 
-def _tasks(place: Path, proc: Path) -> tuple[Task, ...]:
+def _tasks(place: Path, proc: Path) -> tuple[FoundTask, ...]:
     texts = dict(_texts(place, ("cgroup.procs",)))
     found = []
     for word in texts.get("cgroup.procs", "").split():
@@ -199,7 +206,7 @@ def _tasks(place: Path, proc: Path) -> tuple[Task, ...]:
     return tuple(sorted(found, key=lambda task: task.pid))
 
 
-def read_task(pid: int, proc: Path = PROC) -> Task | None:
+def read_task(pid: int, proc: Path = PROC) -> FoundTask | None:
     """Read what /proc tells of a process.
 
     Parameters
@@ -209,7 +216,7 @@ def read_task(pid: int, proc: Path = PROC) -> Task | None:
 
     Returns
     -------
-    Task or None
+    FoundTask or None
         None for a kernel thread, and for a process that is gone.
     """
     place = proc / str(pid)
@@ -225,7 +232,7 @@ def read_task(pid: int, proc: Path = PROC) -> Task | None:
     if rss is None:
         return None
     try:
-        return Task(
+        return FoundTask(
             pid=pid,
             comm=comm.decode("utf-8", "backslashreplace"),
             rss=int(rss.split()[0]) * 1024,

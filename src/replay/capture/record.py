@@ -29,7 +29,7 @@ _POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
+class Recorded:
     """What was recorded.
 
     Attributes
@@ -60,7 +60,7 @@ def record(
     machine: Machine | None = None,
     stop: Stop | None = None,
     on_start: Callable[[], None] = lambda: None,
-) -> Recording:
+) -> Recorded:
     """Record block devices until asked to stop.
 
     Parameters
@@ -84,7 +84,7 @@ def record(
 
     Returns
     -------
-    Recording
+    Recorded
 
     Raises
     ------
@@ -146,7 +146,7 @@ def record(
             f"{directory}"
         )
     files = list(directory.glob("*.blktrace.*"))
-    return Recording(
+    return Recorded(
         directory=directory,
         n_files=len(files),
         nbytes=sum(file.stat().st_size for file in files),

@@ -18,8 +18,8 @@ from replay.scenario.writing.found_tree import (
     LIMITS,
     MARK,
     ROOT,
-    Cgroup,
-    Task,
+    FoundCgroup,
+    FoundTask,
     Tree,
     in_order,
     merged,
@@ -134,7 +134,7 @@ def read_saved(place: Path) -> Tree:
             path = ROOT if child.name == "root" else path
         if not files and path not in id_of_path:
             continue
-        tree[path] = Cgroup(
+        tree[path] = FoundCgroup(
             path=path,
             id=id_of_path.get(path),
             files=files,
@@ -216,13 +216,13 @@ def _with_ids(tree: Tree, top: Path) -> Tree:
     }
 
 
-def _task_line(task: Task) -> str:
+def _task_line(task: FoundTask) -> str:
     numbers = f"{task.pid} {task.threads} {task.rss} {task.oom_score_adj}"
     # a name may hold a line break
     return f"{numbers} {task.comm}".replace("\n", "?") + "\n"
 
 
-def _read_tasks(path: Path) -> tuple[Task, ...]:
+def _read_tasks(path: Path) -> tuple[FoundTask, ...]:
     found = []
     for line in _text(path).split("\n"):
         words = line.split(" ", 4)
@@ -233,7 +233,9 @@ def _read_tasks(path: Path) -> tuple[Task, ...]:
         if len(words) == 5 and pid > 0 and rss >= 0:
             comm = words[4]
             found.append(
-                Task(pid=pid, comm=comm, rss=rss, oom_score_adj=adj, threads=threads)
+                FoundTask(
+                    pid=pid, comm=comm, rss=rss, oom_score_adj=adj, threads=threads
+                )
             )
     return tuple(found)
 

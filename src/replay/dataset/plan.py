@@ -15,7 +15,7 @@ from typing import Final
 
 from replay.common.errors import ReplayError, ScenarioError, TraceError
 from replay.dataset.places import Place
-from replay.dataset.sources import Source, find_sources
+from replay.dataset.sources import BatchTrace, find_sources
 from replay.results.run_info import identity
 from replay.scenario.keys.load import Scenario
 
@@ -52,7 +52,7 @@ class PlannedTrace:
     """A trace with its scenarios; without a source, and why, if it was not found."""
 
     name: str
-    source: Source | None
+    source: BatchTrace | None
     error: str = ""
     scenarios: dict[str, NamedScenario] = field(default_factory=dict)
 
@@ -144,7 +144,7 @@ class Plan:
     def _pair(
         self,
         name: str,
-        source: Source | None,
+        source: BatchTrace | None,
         error: str,
         scenarios: Iterable[NamedScenario],
     ) -> None:

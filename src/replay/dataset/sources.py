@@ -18,7 +18,7 @@ _MAGIC: Final = re.compile(r"[*?[]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class BatchTrace:
     """One trace, as a batch is given it.
 
     Attributes
@@ -55,7 +55,7 @@ class Source:
         return [file for file in files if file is not None]
 
 
-def find_sources(text: str, base: Place | None = None) -> list[Source]:
+def find_sources(text: str, base: Place | None = None) -> list[BatchTrace]:
     """Find the traces that an input names.
 
     Parameters
@@ -69,7 +69,7 @@ def find_sources(text: str, base: Place | None = None) -> list[Source]:
 
     Returns
     -------
-    list of Source
+    list of BatchTrace
         At least one, by name; they are not opened.
 
     Raises
@@ -104,14 +104,14 @@ def _place(text: str, base: Place | None) -> Place:
     return Place.of((base / text).text)
 
 
-def _expand(name: str, base: Place | None) -> list[Source]:
+def _expand(name: str, base: Place | None) -> list[BatchTrace]:
     """Let a directory of recordings stand for each of them."""
     place = _place(name, base)
     if not place.is_directory():
-        return [Source(name=name, place=place)]
+        return [BatchTrace(name=name, place=place)]
     if any(is_per_cpu(Path(file.place.name)) for file in place.files()):
-        return [Source(name=name, place=place)]
-    inside: dict[str, Source] = {}
+        return [BatchTrace(name=name, place=place)]
+    inside: dict[str, BatchTrace] = {}
     for file in place.files(below=True):
         below = file.place.text[len(place.text) :].strip("/")
         if is_per_cpu(Path(file.place.name)):
@@ -119,7 +119,7 @@ def _expand(name: str, base: Place | None) -> list[Source]:
         elif not file.place.name.endswith(TRACE_SUFFIX):
             continue
         told = f"{name.rstrip('/')}/{below}"
-        inside[told] = Source(name=told, place=place / below)
+        inside[told] = BatchTrace(name=told, place=place / below)
     if not inside:
         raise TraceError(
             f"{name}: holds no recording (NAME.blktrace.N) and no trace file "
@@ -166,7 +166,7 @@ def _fits(steps: Sequence[str], wanted: Sequence[str]) -> bool:
     )
 
 
-def _remote_files(source: Source) -> list[Found]:
+def _remote_files(source: BatchTrace) -> list[Found]:
     place = source.place
     if (file := place.find()) is not None:
         return [file]

@@ -25,7 +25,7 @@ from replay.common.temporary import temporary_directory
 from replay.common.version import WRITER
 from replay.dataset.places import Found, Place
 from replay.dataset.rows import FAILED, MADE_BY, OK, State, records
-from replay.dataset.sources import Source
+from replay.dataset.sources import BatchTrace
 from replay.results.result import Result
 from replay.results.run_info import identity
 from replay.runner.run import run
@@ -96,7 +96,7 @@ class Preparation:
 
     Attributes
     ----------
-    source : Source
+    source : BatchTrace
     known : tuple of str
         Stamp of its files and SHA-256 of their bytes, as they were when pairs of it
         were replayed; empty if there are none.
@@ -104,7 +104,7 @@ class Preparation:
         Nothing is to be done if it did not change since.
     """
 
-    source: Source
+    source: BatchTrace
     known: tuple[str, str] | None
     settled: bool
 
@@ -346,7 +346,7 @@ def _sound(place: Place) -> bool:
 
 @contextmanager
 def _at_hand(
-    source: Source, files: Sequence[Found]
+    source: BatchTrace, files: Sequence[Found]
 ) -> Iterator[tuple[Path, list[Path]]]:
     """Have a source on this machine: what `convert` takes, and its files."""
     path = source.place.local

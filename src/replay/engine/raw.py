@@ -1,12 +1,12 @@
 """What the engine and the reference return: plain columns with dense ids."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 #: Table -> column -> array; rows sorted by the leading key columns.
-Raw = dict[str, dict[str, NDArray[np.generic]]]
+Raw = dict[str, dict[str, NDArray[Any]]]
 
 IO_COLUMNS: Final = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
 IOCOST_COLUMNS: Final = ("usage_us", "wait_us", "indebt_us", "indelay_us")

@@ -5,11 +5,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from replay.engine.raw import Raw
 from replay.results.directory import OutputDirectory
 from replay.results.result import Result
 from replay.results.run_info import labels
 from replay.results.stored import StoredTables
-from replay.results.tables import Names, Raw, build_tables, tables_in_parts
+from replay.results.tables import Names, build_tables, tables_in_parts
 from replay.results.write import RequestsWriter, write_info, write_table
 
 

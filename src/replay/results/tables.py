@@ -14,7 +14,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from replay.common.unique import distinct
-from replay.engine.raw import IOCOST_COLUMNS, SUB_BUCKETS, TIMELINE_CELLS
+from replay.engine.raw import (
+    IO_COLUMNS,
+    IOCOST_COLUMNS,
+    SUB_BUCKETS,
+    TIMELINE_CELLS,
+    Raw,
+)
 from replay.engine.setup import BACKING_DEVICE, PAGE_BYTES, Resource, Stage
 from replay.results.arrays import Words, integers
 from replay.results.schema import TABLES
@@ -22,10 +28,6 @@ from replay.trace.file.schema import OPS
 
 #: Columns of one raw table; all have the same length.
 Columns = Mapping[str, NDArray[Any]]
-#: What the engine hands over: table name to columns.
-Raw = Mapping[str, Columns]
-
-IO_COLUMNS: Final = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
 #: Rows that are made into a table at once, and of a row group in its file. A text takes
 #: far more room as such than as a number: a run has two million buckets and more.
 PART_ROWS: Final = 1 << 17

@@ -9,7 +9,7 @@ import pytest
 from replay.capture.live import is_mounted, read_ids, read_live, read_task
 from replay.capture.saved import flat_name, read_ids_file, read_tree, save_tree
 from replay.common.errors import CaptureError
-from replay.scenario.writing.found_tree import Cgroup, Task, in_order, merged
+from replay.scenario.writing.found_tree import FoundCgroup, FoundTask, in_order, merged
 from support.machines import FakeMachine, make_machine
 
 
@@ -34,8 +34,8 @@ def test_live_tree_gives_ids_limits_controllers_and_tasks(fake: FakeMachine) -> 
     assert b.controllers() == {"io", "memory"}
     # a pid that is gone is no task
     assert b.tasks == (
-        Task(pid=41, comm="java", rss=2048 << 10, oom_score_adj=300, threads=2),
-        Task(pid=42, comm="java", rss=1024 << 10, threads=2),
+        FoundTask(pid=41, comm="java", rss=2048 << 10, oom_score_adj=300, threads=2),
+        FoundTask(pid=42, comm="java", rss=1024 << 10, threads=2),
     )
     # nor is a kernel thread
     assert [task.comm for task in tree["/"].tasks] == ["sh"]
@@ -164,9 +164,9 @@ def test_recordings_of_the_lab_are_read(recording: Callable[[str], Path]) -> Non
 
 
 def test_limits_are_those_of_the_end_and_tasks_those_of_both() -> None:
-    def cgroup(path: str, limit: str, *pids: int) -> Cgroup:
-        tasks = tuple(Task(pid=pid, comm=limit, rss=0) for pid in pids)
-        return Cgroup(path=path, files={"memory.max": limit}, tasks=tasks)
+    def cgroup(path: str, limit: str, *pids: int) -> FoundCgroup:
+        tasks = tuple(FoundTask(pid=pid, comm=limit, rss=0) for pid in pids)
+        return FoundCgroup(path=path, files={"memory.max": limit}, tasks=tasks)
 
     begin = {"/a": cgroup("/a", "1", 5, 6), "/gone": cgroup("/gone", "2", 7)}
     end = {"/a": cgroup("/a", "3", 6, 4), "/new": cgroup("/new", "4")}

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.lines import lines_each
+from replay.engine.raw import IO_COLUMNS
 from replay.results.schema import OPTIONAL, TABLES, document
 from replay.results.tables import (
-    IO_COLUMNS,
     Names,
     RequestConverter,
     add_up,

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from replay.scenario.keys.load import Scenario
 from replay.scenario.writing.cgroups import machine_toml, scenario_toml
 from replay.scenario.writing.found_loops import Loop, version
-from replay.scenario.writing.found_tree import LIMITS, Cgroup, Task, Tree
+from replay.scenario.writing.found_tree import LIMITS, FoundCgroup, FoundTask, Tree
 
 BOTH = {"cgroup.controllers": "cpuset cpu io memory pids\n"}
 
 
-def cgroup(path: str, id_: int | None = None, **more: Any) -> Cgroup:
+def cgroup(path: str, id_: int | None = None, **more: Any) -> FoundCgroup:
     files = {name.replace("_", "."): text for name, text in more.items()}
     tasks = files.pop("tasks", ())
-    return Cgroup(path=path, id=id_, files=BOTH | files, tasks=tasks)
+    return FoundCgroup(path=path, id=id_, files=BOTH | files, tasks=tasks)
 
 
-def tree(*cgroups: Cgroup) -> Tree:
+def tree(*cgroups: FoundCgroup) -> Tree:
     return {one.path: one for one in cgroups}
 
 
@@ -104,7 +104,7 @@ def test_controllers_are_written_where_they_are_not_the_parents() -> None:
     # GIVEN io that ends at /a/b, with a limit left from before, and a tree that
     # changed while it was read: /a/b/c says io although /a/b has none
     only = {"cgroup.controllers": "memory\n"}
-    b = Cgroup(path="/a/b", files=only | {"io.weight": "default 200\n"})
+    b = FoundCgroup(path="/a/b", files=only | {"io.weight": "default 200\n"})
     found = tree(cgroup("/"), cgroup("/a"), b, cgroup("/a/b/c"))
     text = scenario_toml(found, "test")
     assert text.count("controllers") == 1
@@ -115,11 +115,11 @@ def test_controllers_are_written_where_they_are_not_the_parents() -> None:
 
 def test_task_is_told_by_its_name_or_where_two_have_it_by_its_pid() -> None:
     tasks = (
-        Task(pid=5, comm="java", rss=3 << 20, oom_score_adj=-900, threads=40),
-        Task(pid=6, comm="java", rss=1000),
-        Task(pid=7, comm="[x]*?", rss=0),
-        Task(pid=8, comm="\x1b[m", rss=0),
-        Task(pid=2**31, comm="far", rss=0),
+        FoundTask(pid=5, comm="java", rss=3 << 20, oom_score_adj=-900, threads=40),
+        FoundTask(pid=6, comm="java", rss=1000),
+        FoundTask(pid=7, comm="[x]*?", rss=0),
+        FoundTask(pid=8, comm="\x1b[m", rss=0),
+        FoundTask(pid=2**31, comm="far", rss=0),
     )
     found = tree(cgroup("/a", tasks=tasks))
     (a,) = loaded(found).cgroups
@@ -185,11 +185,11 @@ def test_any_tree_makes_a_scenario_of_its_cgroups(
 ) -> None:
     # GIVEN any names, whatever stands in the files, and any name of a task
     found = {
-        path: Cgroup(
+        path: FoundCgroup(
             path=path,
             id=number,
             files=files,
-            tasks=(Task(pid=1, comm=comm, rss=4096),),
+            tasks=(FoundTask(pid=1, comm=comm, rss=4096),),
         )
         for path, (files, number, comm) in cgroups.items()
     }

@@ -2,7 +2,7 @@
 
 Source: mm/filemap.c:filemap_read(), filemap_get_pages(), filemap_create_folio(),
 mm/readahead.c:page_cache_ra_unbounded(), fs/ext4/readpage.c:ext4_mpage_readpages(), v6.1.
-See reference/pages/cache.py.
+See reference/charging/page_cache.py.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t

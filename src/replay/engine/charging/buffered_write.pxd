@@ -1,7 +1,7 @@
 """Buffered writes, discards and flushes of a cached file, and what any operation touches.
 
 Source: mm/filemap.c:filemap_create_folio(), fs/ext4/inode.c:ext4_punch_hole(), v6.1. See
-reference/pages/cache.py.
+reference/charging/page_cache.py.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t

@@ -1,7 +1,7 @@
 """Pages that enter the cache, and those that a failed request did not come to.
 
 Source: mm/filemap.c:filemap_add_folio(), fs/buffer.c:alloc_page_buffers(), v6.1. See
-reference/pages/cache.py.
+reference/charging/page_cache.py.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t

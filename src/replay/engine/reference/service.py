@@ -4,6 +4,7 @@ In the trace's order, over the whole trace, before any replay.
 """
 
 from replay.engine.columns import Columns
+from replay.engine.reference.driver.submits import is_asynchronous
 from replay.engine.reference.state.row_checks import is_trigger
 from replay.engine.setup import NOT_REPLAYED, Policy, ServiceModel, Setup
 from replay.trace.file.schema import OP_CODES
@@ -20,16 +21,6 @@ def same_driver(setup: Setup) -> bool:
     """Tell whether the replay asks for the driver the trace was taken with."""
     asked = (setup.policy, setup.direct_io, bool(setup.max_active.any()))
     return asked == (setup.trace_policy, setup.trace_direct_io, False)
-
-
-def is_asynchronous(op: int, direct_io: bool, policy: Policy) -> bool:
-    """Tell whether the worker only submits a command.
-
-    Source: drivers/block/loop.c:loop_queue_rq(), v6.1: reads and writes with direct
-    I/O; a flush or discard is always synchronous. A bio-based device passes all on:
-    drivers/md/dm.c:dm_submit_bio(), v6.1.
-    """
-    return direct_io and (op in (READ, WRITE) or policy == Policy.PASS_THROUGH)
 
 
 class RecordedService:

@@ -57,7 +57,7 @@ class Task(Struct, frozen=True, kw_only=True):
     oom_score_adj: int = 0
 
 
-class Pairs(Struct, frozen=True):
+class PairCounts(Struct, frozen=True):
     """How many replayed rows each process issued for each cgroup.
 
     Attributes
@@ -76,7 +76,7 @@ def count_pairs(
     resolver: Resolver,
     wanted: NDArray[np.bool_],
     n_keys: int,
-) -> Pairs:
+) -> PairCounts:
     """Count rows by process and issuer; one pass over the trace.
 
     Parameters
@@ -90,7 +90,7 @@ def count_pairs(
 
     Returns
     -------
-    Pairs
+    PairCounts
     """
     total = _Total(n_keys)
     for batch in batches:
@@ -130,14 +130,14 @@ class _Total:
         self._parts = [(unique, sums)]
         self._merged, self._pending = len(unique), 0
 
-    def pairs(self) -> Pairs:
+    def pairs(self) -> PairCounts:
         if len(self._dense):
             keys = np.flatnonzero(self._dense)
-            return Pairs(keys, self._dense[keys])
+            return PairCounts(keys, self._dense[keys])
         if not self._parts:
-            return Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+            return PairCounts(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
         self._merge()
-        return Pairs(*self._parts[0])
+        return PairCounts(*self._parts[0])
 
 
 class TaskList(Struct, frozen=True):
@@ -158,7 +158,7 @@ class TaskList(Struct, frozen=True):
 
 
 def make_tasks(
-    pairs: Pairs,
+    pairs: PairCounts,
     *,
     listed: Mapping[int, Sequence[TaskValues]],
     limited: NDArray[np.bool_],
@@ -170,7 +170,7 @@ def make_tasks(
 
     Parameters
     ----------
-    pairs : Pairs
+    pairs : PairCounts
     listed : mapping of int to sequence of TaskValues
         By dense cgroup. The first that fits a process takes it.
     limited : ndarray of bool, shape (n_cgroups,)

@@ -9,8 +9,8 @@ from replay.scenario.writing.found_loops import Loop, version
 from replay.scenario.writing.found_tree import (
     CONTROLLERS,
     ROOT,
-    Cgroup,
-    Task,
+    FoundCgroup,
+    FoundTask,
     Tree,
     in_order,
     parent,
@@ -176,7 +176,7 @@ def _nearest(enabled: dict[str, frozenset[str]], path: str) -> frozenset[str]:
 
 
 def _cgroup(
-    cgroup: Cgroup, enabled: frozenset[str], above: frozenset[str], ids: set[int]
+    cgroup: FoundCgroup, enabled: frozenset[str], above: frozenset[str], ids: set[int]
 ) -> Iterator[str]:
     if cgroup.id and cgroup.id < 2**64 and cgroup.id not in ids:
         ids.add(cgroup.id)
@@ -204,7 +204,7 @@ def _cgroup(
         yield "]"
 
 
-def _task(task: Task, names: Counter[str]) -> str:
+def _task(task: FoundTask, names: Counter[str]) -> str:
     """Write a task: by its name if that tells it from the others, else by its pid."""
     values = []
     if task.comm and task.comm.isprintable():

@@ -36,7 +36,7 @@ MARK: Final = "cgroup.controllers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class FoundTask:
     """A process.
 
     Attributes
@@ -58,7 +58,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cgroup:
+class FoundCgroup:
     """A cgroup.
 
     Attributes
@@ -69,13 +69,13 @@ class Cgroup:
         What block traces carry: the inode of the directory.
     files : mapping of str to str
         Text of the interface files that were there.
-    tasks : tuple of Task
+    tasks : tuple of FoundTask
     """
 
     path: str
     id: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)
-    tasks: tuple[Task, ...] = ()
+    tasks: tuple[FoundTask, ...] = ()
 
     def controllers(self) -> frozenset[str]:
         """Tell which of `CONTROLLERS` are enabled for it.
@@ -94,7 +94,7 @@ class Cgroup:
         return CONTROLLERS & names
 
 
-Tree = dict[str, Cgroup]
+Tree = dict[str, FoundCgroup]
 
 
 def parent(path: str) -> str:

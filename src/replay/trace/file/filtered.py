@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from replay.trace.file.batch import N_TIMES, make_batch
-from replay.trace.file.filters import Filters, Wanted
+from replay.trace.file.filters import Filters, RowFilter
 from replay.trace.file.metadata import Summary
 from replay.trace.file.read import Trace, column_values
 from replay.trace.file.schema import NOT_SEEN_NS, TRACE_SCHEMA
@@ -75,7 +75,7 @@ class FilteredRows(RowStream):
     def __init__(self, trace: Trace, filters: Filters) -> None:
         self._trace = trace
         self._filters = filters
-        self._wanted = Wanted(filters, trace.metadata.summary)
+        self._wanted = RowFilter(filters, trace.metadata.summary)
         self.n_done = 0
 
     @property

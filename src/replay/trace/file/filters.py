@@ -1,9 +1,9 @@
 """Which requests of a trace are wanted.
 
-`Filters` holds what the user said, as text; `Wanted` what it means in one trace, whose
-metadata knows the paths of its cgroups and the names of its processes. A request passes
-if every filter that is given lets it pass; a filter that is given several times lets
-pass what any of them does.
+`Filters` holds what the user said, as text; `RowFilter` what it means in one trace,
+whose metadata knows the paths of its cgroups and the names of its processes. A request
+passes if every filter that is given lets it pass; a filter that is given several times
+lets pass what any of them does.
 """
 
 import difflib
@@ -90,7 +90,7 @@ class Filters:
         return " ".join(parts)
 
 
-class Wanted:
+class RowFilter:
     """Filters, made numbers for one trace.
 
     Parameters

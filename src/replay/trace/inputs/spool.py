@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Final, Protocol
+from typing import IO, TYPE_CHECKING, Final
 
 from replay.common.closing import Closing
 from replay.common.errors import OutputError, TraceError
 from replay.common.temporary import temporary_directory, temporary_place
 from replay.common.text import path_text
-from replay.trace.inputs.unpack import FREE_BYTES, MAX_RATIO, Unpacked
+from replay.trace.inputs.unpack import FREE_BYTES, MAX_RATIO, Readable, Unpacked
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -36,10 +36,6 @@ _ZIP: Final = b"PK\x03\x04"
 _TAR: Final = slice(257, 262)
 #: What the readers of archives raise for numbers that cannot be.
 _DAMAGED: Final = (OSError, EOFError, ValueError, OverflowError, KeyError, IndexError)
-
-
-class _Readable(Protocol):
-    def read(self, n_bytes: int, /) -> bytes: ...
 
 
 class Spool(Closing):
@@ -117,7 +113,7 @@ class Spool(Closing):
         except OSError as error:
             raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
 
-    def _stream(self, stream: _Readable, name: str, file_name: str) -> Path:
+    def _stream(self, stream: Readable, name: str, file_name: str) -> Path:
         placed = self._streams.get(name)
         if placed is None:
             placed = self._place(file_name, name)
@@ -222,7 +218,7 @@ def _below(name: str, directories: dict[str, int]) -> str:
     return f"{number}/{'member' if last.strip('.') == '' else last}"
 
 
-def _tar_members(path: Path) -> Iterator[tuple[str, _Readable]]:
+def _tar_members(path: Path) -> Iterator[tuple[str, Readable]]:
     import tarfile
 
     with Unpacked(path) as file:
@@ -237,7 +233,7 @@ def _tar_members(path: Path) -> Iterator[tuple[str, _Readable]]:
             raise _cannot_unpack(path, error) from error
 
 
-def _zip_members(path: Path) -> Iterator[tuple[str, _Readable]]:
+def _zip_members(path: Path) -> Iterator[tuple[str, Readable]]:
     import zipfile
 
     try:
@@ -273,7 +269,7 @@ class _Forward:
 
 
 def _copy(
-    stream: _Readable, file: IO[bytes], shown: str, limit: int | None = None
+    stream: Readable, file: IO[bytes], shown: str, limit: int | None = None
 ) -> int:
     """Copy a stream to its end; refuse what goes beyond the limit."""
     n_bytes = 0

@@ -37,8 +37,12 @@ _UTF8_MARK: Final = b"\xef\xbb\xbf"
 _TOO_MUCH_MEMORY: Final = ("Memory usage limit", "too much memory")
 
 
-class _Readable(Protocol):
-    def read(self, n_bytes: int, /) -> bytes: ...
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, n_bytes: int, /) -> bytes:
+        """Read at most so many bytes."""
+        ...
 
 
 def codec_of(head: bytes) -> str | None:
@@ -86,7 +90,7 @@ class Unpacked(Closing):
             raise TraceError(
                 f"{path}: cannot be read: {error.strerror or error}"
             ) from error
-        self._stream: _Readable
+        self._stream: Readable
         if self.codec is None:
             self._stream = self._file
         elif self.codec == "xz":

@@ -4,7 +4,11 @@ Sources: mm/shmem.c:shmem_get_folio_gfp(), shmem_fallocate(), lib/xarray.c, v6.1
 """
 
 from replay.engine.reference.charging.charge import Charging
-from replay.engine.reference.pages.cache import NODE_BYTES, PageCache, covered_pages
+from replay.engine.reference.charging.page_cache import (
+    NODE_BYTES,
+    PageCache,
+    covered_pages,
+)
 from replay.engine.reference.pages.tree import PageTree
 from replay.engine.reference.state.requests import Request
 from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Setup

@@ -17,7 +17,8 @@ no cgroup but the root waits, which moves no share.
 from collections import deque
 from dataclasses import dataclass, field
 
-from replay.engine.reference.queues.server import Interference, Server
+from replay.engine.reference.counting.waits import Interference
+from replay.engine.reference.queues.server import Server
 from replay.engine.reference.state.requests import Request
 from replay.engine.setup import Resource, Setup
 

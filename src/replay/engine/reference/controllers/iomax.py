@@ -7,7 +7,7 @@ throtl_trim_slice(), throtl_dispatch_tg(), throtl_pop_queued().
 from collections import deque
 from dataclasses import dataclass, field
 
-from replay.engine.reference.queues.server import Interference
+from replay.engine.reference.counting.waits import Interference
 from replay.engine.reference.state.jiffies import jiffies_at
 from replay.engine.reference.state.requests import Request
 from replay.engine.setup import (

@@ -1,22 +1,13 @@
 """What the reference counts, and its results as columns."""
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from replay.engine.raw import COUNTS, IO_COLUMNS, PERCENTILES, RAW_COLUMNS, Raw
-from replay.engine.reference.charging.tmpfs import Memory
-from replay.engine.reference.driver.nested import is_outer
-from replay.engine.reference.memcg.tasks import ceil_pages
+from replay.engine.reference.state.nested import is_outer
 from replay.engine.reference.state.requests import Request
 from replay.engine.reference.state.split_counts import ios_below
 from replay.engine.reference.structures.histogram import Histogram
-from replay.engine.setup import PAGE_BYTES, Policy, Setup, Stage
+from replay.engine.setup import Setup, Stage
 from replay.trace.file.schema import OP_CODES
-
-if TYPE_CHECKING:
-    from replay.engine.reference.run.loop import Reference
 
 READ, DISCARD = OP_CODES["read"], OP_CODES["discard"]
 
@@ -98,76 +89,6 @@ class Tables:
             )
         )
 
-    def raw(self, run: "Reference") -> Raw:
-        """Return all tables, rows sorted by their keys."""
-        memory = run.memory
-        for issuer, lost in memory.lost.items():
-            self.errors[issuer, 0] = lost
-        if memory.cache is not None:
-            for device in range(len(self.setup.devices)):
-                memory.cache.sync(device)
-            if self.setup.backing_device:
-                self.backing = memory.cache.backing
-        memory.drain_below(0)  # `current` is exact: without what is in stock
-        for name, counter in (
-            ("charged_bytes", memory.charges.charged),
-            ("uncharged_bytes", memory.charges.uncharged),
-            ("refused_bytes", memory.charges.refused),
-        ):
-            for key, nbytes in counter.items():
-                self.charges[key][name] += nbytes
-        self.counts["in_flight"] = len(run.flying)
-        self.counts["workers_peak"] = run.dispatcher.workers_peak
-        self.counts["css_refs"] = sum(run.dispatcher.css_refs)
-        self.counts["allocations"] = run.dispatcher.attempts
-        self.counts["leaked_refs"] = run.dispatcher.leaked_refs
-        self.counts["end_ns"] = run.end_ns
-        raw = {
-            "io": keyed("io", self.io, IO_COLUMNS),
-            "backing_io": keyed(
-                "backing_io",
-                used(self.backing),
-                IO_COLUMNS,
-            ),
-            "cost": columns("cost", sorted(run.controllers.iocost.rows())),
-            "charges": keyed(
-                "charges",
-                used(self.charges),
-                (*IO_COLUMNS, "charged_bytes", "uncharged_bytes", "refused_bytes"),
-            ),
-            "memory": columns("memory", memory_rows(memory)),
-            "latency": columns("latency", latency_rows(self.latency)),
-            "histograms": columns("histograms", histogram_rows(self.latency)),
-            "interference": columns(
-                "interference",
-                [
-                    (*key, wait_ns, run.interference.count[key])
-                    for key, wait_ns in sorted(run.interference.wait_ns.items())
-                ],
-            ),
-            "workers": columns("workers", worker_rows(run)),
-            "kills": columns(
-                "kills",
-                [
-                    (
-                        *(kill.time_ns, kill.limit_cgroup, kill.victim_cgroup),
-                        *(kill.task, kill.usage_pages * PAGE_BYTES, kill.row),
-                    )
-                    for kill in memory.kills
-                ],
-            ),
-            "errors": columns(
-                "errors", [(*key, *entry) for key, entry in sorted(self.errors.items())]
-            ),
-            "requests": columns("requests", self.requests),
-        }
-        if run.setup.interval_ns:
-            raw["timeline"] = columns("timeline", run.timeline.rows)
-        raw["counts"] = {
-            name: np.array([self.counts[name]], np.int64) for name in COUNTS
-        }
-        return raw
-
 
 def add_io(counter: Counter[str], request: Request) -> None:
     """Count a request's bytes and bios."""
@@ -188,94 +109,4 @@ def stages_of(request: Request, now: int) -> dict[Stage, int]:
         Stage.BACKING: request.device_ns - request.lock_ns,
         Stage.DEVICE: request.served_ns - request.device_ns,
         Stage.TOTAL: now - request.arrival_ns,
-    }
-
-
-def memory_rows(memory: Memory) -> list[tuple[int, ...]]:
-    """Return a row for every cgroup."""
-    return [
-        (
-            *(group.shmem, group.file, ceil_pages(group.kernel_bytes), group.rss),
-            *(
-                group.usage,
-                group.peak,
-                group.low_events,
-                group.high_events,
-                group.max_events,
-            ),
-            *(group.oom, group.oom_kill, group.oom_group_kill),
-            *(read_again.refaults, read_again.activations),
-        )
-        for group, read_again in zip(
-            memory.groups, memory.reclaim.workingset.counts, strict=True
-        )
-    ]
-
-
-def latency_rows(
-    latency: dict[tuple[int, int, int, int], Histogram],
-) -> list[tuple[int, ...]]:
-    """Return a row for every histogram."""
-    return [
-        (
-            *(*key, one.count, one.sum, one.min),
-            *(one.percentile(rank) for rank in PERCENTILES.values()),
-            one.max,
-        )
-        for key, one in sorted(latency.items())
-    ]
-
-
-def histogram_rows(
-    latency: dict[tuple[int, int, int, int], Histogram],
-) -> list[tuple[int, ...]]:
-    """Return a row for every bucket that holds values."""
-    return [
-        (*key, bucket, count)
-        for key, one in sorted(latency.items())
-        for bucket, count in sorted(one.buckets.items())
-    ]
-
-
-def worker_rows(run: "Reference") -> list[tuple[int, ...]]:
-    """Return a row for every worker that was ever made."""
-    rows: list[tuple[int, ...]] = []
-    if run.setup.policy == Policy.PASS_THROUGH:
-        return rows  # there are none: the bio goes on in its caller's context
-    for index, device in enumerate(run.dispatcher.devices):
-        for one in device.workers:
-            end = one.reaped_ns if one.reaped_ns >= 0 else run.end_ns
-            idle_ns = end - one.created_ns - one.busy_ns
-            if one.may_idle and not run.setup.keeps_idle:
-                idle_ns = 0  # it lives only while it has commands
-            rows.append(
-                (
-                    *(index, one.index, one.cgroup, one.created_ns),
-                    *(one.commands, one.busy_ns, idle_ns, one.reaped_ns),
-                )
-            )
-    return rows
-
-
-def used(counters: dict[Any, Counter[str]]) -> dict[Any, Counter[str]]:
-    """Return the counters in which anything was counted."""
-    return {key: counter for key, counter in counters.items() if any(counter.values())}
-
-
-def keyed(table: str, counters: dict[Any, Counter[str]], names: tuple[str, ...]) -> Any:
-    """Return counters by key as columns."""
-    return columns(
-        table,
-        [
-            (*key, *(counter[name] for name in names))
-            for key, counter in sorted(counters.items())
-        ],
-    )
-
-
-def columns(table: str, rows: list[tuple[int, ...]]) -> Any:
-    """Return rows as the columns of a table."""
-    return {
-        name: np.array([row[i] for row in rows], dtype)
-        for i, (name, dtype) in enumerate(RAW_COLUMNS[table].items())
     }

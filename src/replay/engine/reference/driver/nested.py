@@ -10,9 +10,7 @@ the bio carries the cgroup that the outer worker is associated with, and the inn
 worker takes its own memory cgroup from that.
 """
 
-from dataclasses import dataclass
-
-from replay.engine.reference.state.requests import Request
+from replay.engine.reference.state.requests import Outer, Request
 from replay.engine.setup import Setup
 from replay.trace.file.schema import OP_CODES
 
@@ -29,18 +27,6 @@ LEVEL = (
     *("io_payer", "worker", "holds_lock", "shares_lock", "next_page", "passes"),
     *("oom_rounds", "cost", "issued_ns", "holds_worker"),
 )
-
-
-@dataclass
-class Outer:
-    """A request as it was on the outer device."""
-
-    values: dict[str, object]
-
-
-def is_outer(setup: Setup, request: Request) -> bool:
-    """Tell whether a request is on a device that lies on another one."""
-    return setup.nested >= 0 and request.device != setup.nested
 
 
 def goes_down(request: Request) -> bool:

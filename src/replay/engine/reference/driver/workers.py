@@ -4,8 +4,9 @@ Source: drivers/block/loop.c:loop_queue_work(), loop_process_work(),
 loop_free_idle_workers(), v6.1.
 """
 
-from replay.engine.reference.driver.nested import is_outer
-from replay.engine.reference.queues.server import Interference, Server
+from replay.engine.reference.counting.waits import Interference
+from replay.engine.reference.queues.server import Server
+from replay.engine.reference.state.nested import is_outer
 from replay.engine.reference.state.requests import Request
 from replay.engine.setup import Policy, Resource, Setup
 from replay.trace.file.schema import OP_CODES

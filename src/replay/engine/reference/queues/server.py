@@ -1,9 +1,10 @@
-"""Servers that requests wait for, and who waited for whom."""
+"""Servers that requests wait for."""
 
 import heapq
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 
+from replay.engine.reference.counting.waits import Interference
 from replay.engine.reference.state.requests import Request
 
 #: Distinct cgroups that one server tells apart among those that wait, and a shared lock
@@ -12,22 +13,6 @@ from replay.engine.reference.state.requests import Request
 MAX_WAITING_CGROUPS = 64
 #: The shared lock's virtual time runs in 2**-8 ns.
 VIRTUAL_SHIFT = 8
-
-
-class Interference:
-    """Who waited for whom: ns and incidents by (waiting, blocking, resource)."""
-
-    def __init__(self) -> None:
-        self.wait_ns: Counter[tuple[int, int, int]] = Counter()
-        self.count: Counter[tuple[int, int, int]] = Counter()
-
-    def add(
-        self, waiting: int, blocking: int, resource: int, wait_ns: int, count: int
-    ) -> None:
-        """Charge a wait to the one that blocked; nothing if nobody waited."""
-        if wait_ns > 0:
-            self.wait_ns[waiting, blocking, resource] += wait_ns
-            self.count[waiting, blocking, resource] += count
 
 
 class Waiters:

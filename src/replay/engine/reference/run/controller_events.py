@@ -4,32 +4,72 @@ Above the driver the issuer waits, with ``queue`` events alone; below it, with d
 I/O, ``io.max`` holds the request and ``io.weight`` holds its worker too.
 """
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from replay.engine.reference.controllers.iocost import Iocost
 from replay.engine.reference.controllers.iolatency import Iolatency
 from replay.engine.reference.controllers.iomax import Iomax, direction_of
-from replay.engine.reference.driver.nested import is_outer
+from replay.engine.reference.counting.charges import Tables
+from replay.engine.reference.counting.waits import Interference
+from replay.engine.reference.driver.workers import Worker
 from replay.engine.reference.state.events import Kind
 from replay.engine.reference.state.jiffies import time_of
+from replay.engine.reference.state.nested import is_outer
 from replay.engine.reference.state.requests import Request
+from replay.engine.reference.state.run import Run
 from replay.engine.reference.state.split_counts import extra_ios
+from replay.engine.reference.state.streams import Dependents
 from replay.engine.setup import BACKING_DEVICE, Policy, Resource
 from replay.trace.file.schema import OP_CODES
 
-if TYPE_CHECKING:
-    from replay.engine.reference.run.loop import Reference
-
 FLUSH = OP_CODES["flush"]
+
+
+class Stages(Protocol):
+    """What requests that go on come to: the stages of `Reference`."""
+
+    device_is_on: bool
+
+    def waits_above(self, request: Request) -> bool:
+        """Tell whether the device's own limits and tags are replayed."""
+
+    def only_submits(self, request: Request) -> bool:
+        """Tell whether the worker is free again once it has submitted a request."""
+
+    def enter_queue(self, request: Request, now: int) -> None:
+        """Go on behind the traced device's limits."""
+
+    def serve(self, request: Request, now: int) -> None:
+        """Go on behind the limits of the device below."""
+
+    def worker_of(self, request: Request) -> Worker:
+        """Return the worker that serves a request."""
+
+    def next_command(self, request: Request, now: int) -> Request | None:
+        """Take the worker's next command."""
+
+    def start(self, request: Request | None, now: int) -> None:
+        """Let a worker handle its next commands."""
 
 
 class Controllers:
     """The limits of a run, and what waits for them."""
 
-    def __init__(self, run: "Reference") -> None:
+    def __init__(
+        self,
+        run: Run,
+        stages: Stages,
+        streams: Dependents,
+        out: Tables,
+        interference: Interference,
+    ) -> None:
         self.run = run
+        self.stages = stages
+        self.streams = streams
+        self.out = out
+        self.interference = interference
         self.setup = run.setup
-        self.iomax = Iomax(run.setup, run.interference)
+        self.iomax = Iomax(run.setup, interference)
         # in the order in which they were woken, whatever woke them
         self.fresh: list[Request] = []
         self.iocost = Iocost(run.setup, self.fresh)
@@ -109,10 +149,10 @@ class Controllers:
         request.issued_ns[place == BACKING_DEVICE] = now
         request.waits_at = -1
         passed = self.iocost.enter(request, place, cgroup, now, is_bio=is_bio)
-        self.run.streams.delay(request.stream, self.iocost.delay_ns)
+        self.streams.delay(request.stream, self.iocost.delay_ns)
         if passed:
             passed = self.iolatency.enter(request, place, cgroup, now, is_bio=is_bio)
-            self.run.streams.delay(request.stream, self.iolatency.delay_ns)
+            self.streams.delay(request.stream, self.iolatency.delay_ns)
         self.arm_others(now)
         return passed
 
@@ -126,7 +166,7 @@ class Controllers:
         if request.pid in self.setup.kernel_pids:
             return  # it never sleeps
         if owes and request.stream >= 0:
-            self.run.streams[request.stream].owes = True
+            self.streams[request.stream].owes = True
         elif owes:
             # recorded arrivals come when they came: it is counted, and nobody sleeps
             self.count_delay(self.delay_of(blkcg))
@@ -149,12 +189,12 @@ class Controllers:
 
     def count_delay(self, delay_ns: int) -> None:
         """Count a sleep that somebody's debt is the reason of."""
-        self.run.out.counts["delays"] += 1
-        self.run.out.counts["delayed_ns"] += delay_ns
+        self.out.counts["delays"] += 1
+        self.out.counts["delayed_ns"] += delay_ns
 
     def stream_delay(self, index: int, issuer: int) -> int:
         """Return for how long a stream sleeps before its next request is queued."""
-        stream = self.run.streams[index]
+        stream = self.streams[index]
         if not stream.owes:
             return 0
         stream.owes = False
@@ -221,11 +261,11 @@ class Controllers:
         for request in passed:
             if request.start_ns < 0:
                 if self.issues_above(request, now):
-                    self.run.enter_queue(request, now)
+                    self.stages.enter_queue(request, now)
             elif self.rest_passes(request, now) and self.issues_below(
                 request, now, holds_worker=False
             ):
-                self.run.serve(request, now)
+                self.stages.serve(request, now)
 
     def woken_event(self, now: int) -> None:
         """Let those go on whose cgroup has budget or a place in flight for them."""
@@ -237,7 +277,7 @@ class Controllers:
             is_bio = above or self.setup.policy == Policy.PASS_THROUGH
             blocking = cgroup if request.waits_at < 0 else request.waits_at
             waited_ns = now - request.throttled_from_ns
-            self.run.interference.add(
+            self.interference.add(
                 request.issuer, blocking, Resource.THROTTLE, waited_ns, 1
             )
             if request.waits_at < 0:
@@ -246,17 +286,17 @@ class Controllers:
                 )
             else:
                 passed = self.iolatency.resume(request, place, now, is_bio=is_bio)
-            self.run.streams.delay(request.stream, self.iolatency.delay_ns)
+            self.streams.delay(request.stream, self.iolatency.delay_ns)
             self.arm_others(now)
             if not passed:
                 continue
             if above:
-                self.run.enter_queue(request, now)
+                self.stages.enter_queue(request, now)
                 continue
-            self.run.serve(request, now)
+            self.stages.serve(request, now)
             if request.holds_worker:
-                self.run.worker_of(request).busy_ns += now - request.start_ns
-                self.run.start(self.run.next_command(request, now), now)
+                self.stages.worker_of(request).busy_ns += now - request.start_ns
+                self.stages.start(self.stages.next_command(request, now), now)
 
     # -- completion -------------------------------------------------------------
 
@@ -264,7 +304,7 @@ class Controllers:
         """Tell the device's limits that a request is done."""
         if not self.iocost.devices and not self.iolatency.devices:
             return
-        if self.run.waits_above(request):
+        if self.stages.waits_above(request):
             cgroup = self.blkcg(request)
             self.iocost.done(request, request.device, cgroup, now)
             self.iolatency.done(request, request.device, cgroup, now, is_bio=True)
@@ -272,12 +312,12 @@ class Controllers:
             self.iocost.served(
                 request, request.device, now - request.queued_ns, wait_ns
             )
-        if self.run.only_submits(request) and not is_outer(self.setup, request):
+        if self.stages.only_submits(request) and not is_outer(self.setup, request):
             is_bio = self.setup.policy == Policy.PASS_THROUGH
             cgroup = request.io_payer
             self.iocost.done(request, BACKING_DEVICE, cgroup, now)
             self.iolatency.done(request, BACKING_DEVICE, cgroup, now, is_bio=is_bio)
             took_ns = now - request.device_ns
-            wait_ns = took_ns - request.service_ns if self.run.device_is_on else 0
+            wait_ns = took_ns - request.service_ns if self.stages.device_is_on else 0
             self.iocost.served(request, BACKING_DEVICE, took_ns, wait_ns)
         self.arm_others(now)

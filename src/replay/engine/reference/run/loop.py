@@ -1,6 +1,5 @@
 """The event loop: arrivals, stages, completions, in a total order."""
 
-import heapq
 from collections.abc import Sequence
 
 from replay.engine.columns import NO_TASK, Columns
@@ -9,15 +8,20 @@ from replay.engine.raw import Raw
 from replay.engine.reference.charging.tmpfs import Memory
 from replay.engine.reference.controllers.bfq import BfqServer
 from replay.engine.reference.counting import charges as tables
-from replay.engine.reference.counting.timeline import Timeline
-from replay.engine.reference.driver.nested import descend, goes_down, is_outer, surface
+from replay.engine.reference.counting.timeline import Cells, Timeline
+from replay.engine.reference.counting.waits import Interference
+from replay.engine.reference.driver.nested import descend, goes_down, surface
+from replay.engine.reference.driver.submits import is_asynchronous
 from replay.engine.reference.driver.workers import Dispatcher, Worker
-from replay.engine.reference.queues.server import Interference, Server, SharedLock
+from replay.engine.reference.queues.server import Server, SharedLock
 from replay.engine.reference.run.controller_events import Controllers
-from replay.engine.reference.service import UNKNOWN, is_asynchronous, same_driver
-from replay.engine.reference.state.events import CONTROLLERS, IN_VAIN, Kind
+from replay.engine.reference.run.results import look, raw_tables
+from replay.engine.reference.service import UNKNOWN, same_driver
+from replay.engine.reference.state.events import CONTROLLERS, Kind
+from replay.engine.reference.state.nested import is_outer
 from replay.engine.reference.state.requests import Request
 from replay.engine.reference.state.row_checks import arrival_of, enters_driver
+from replay.engine.reference.state.run import Run
 from replay.engine.reference.state.streams import Dependents
 from replay.engine.setup import (
     NOT_REPLAYED,
@@ -42,11 +46,16 @@ class Reference:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
+        self.run = Run(setup)
         others = len(setup.parent)
         self.interference = Interference()
         self.dispatcher = Dispatcher(setup, self.interference)
         self.memory = Memory(setup)
-        self.controllers = Controllers(self)
+        self.out = tables.Tables(setup)
+        self.streams = Dependents(self.run)
+        self.controllers = Controllers(
+            self.run, self, self.streams, self.out, self.interference
+        )
         linear = setup.service == ServiceModel.LINEAR
         self.lock_is_on = not setup.direct_io and (linear or not same_driver(setup))
         self.lock_is_shared = setup.lock_per_page and setup.tmpfs
@@ -64,13 +73,6 @@ class Reference:
             SharedLock(Resource.LOCK, others, self.interference) for _ in setup.devices
         ]
         self.lock_version = [0] * len(setup.devices)
-        self.heap: list[tuple[int, int, int, int]] = []
-        self.flying: dict[int, Request] = {}
-        self.pending = 0  # events in the heap that a request waits for
-        self.streams = Dependents(self)
-        self.now = 0
-        self.end_ns = 0
-        self.out = tables.Tables(setup)
         self.timeline = Timeline(setup.interval_ns, others)
 
     # -- input ------------------------------------------------------------------
@@ -80,8 +82,8 @@ class Reference:
         for i in range(len(columns)):
             at = arrival_of(self.setup, columns, i)
             self.run_until(at, int(Kind.ARRIVE), int(columns.row[i]))
-            self.now = at
-            self.timeline.passes(self, at)
+            self.run.now = at
+            self.timeline.passes(at, self.look)
             self.queue(columns, i, service[i], at, -1)
 
     def follow(self, columns: Columns, service: list[int], streams: Streams) -> None:
@@ -95,29 +97,31 @@ class Reference:
         """Let everything in flight complete and return the results."""
         self.run_until(None, 0, 0)
         self.controllers.iocost.finish()
-        self.timeline.cut(self)
-        return self.out.raw(self)
+        self.timeline.cut(self.look)
+        return raw_tables(
+            self.run,
+            self.out,
+            self.memory,
+            self.dispatcher,
+            self.controllers.iocost,
+            self.interference,
+            self.timeline,
+        )
 
     # -- events -----------------------------------------------------------------
 
-    def push(self, at: int, kind: Kind, sequence: int, payload: int = 0) -> None:
-        """Add an event; all but a few keep the run going."""
-        heapq.heappush(self.heap, (at, int(kind), sequence, payload))
-        self.pending += kind not in IN_VAIN
-
     def run_until(self, at: int | None, kind: int, sequence: int) -> None:
         """Run the events before a point in the total order, or all that matter."""
-        while self.heap and (self.pending or at is not None):
-            if at is not None and self.heap[0][:3] > (at, kind, sequence):
+        while self.run.heap and (self.run.pending or at is not None):
+            if at is not None and self.run.heap[0][:3] > (at, kind, sequence):
                 return
-            now, event, sequence_, payload = heapq.heappop(self.heap)
-            self.now = now
-            self.timeline.passes(self, now)
-            self.pending -= event not in IN_VAIN
+            event, sequence_, payload = self.run.pop()
+            now = self.run.now
+            self.timeline.passes(now, self.look)
             if event == Kind.COMPLETE:
-                self.complete(self.flying[sequence_], now)
+                self.complete(self.run.flying[sequence_], now)
             elif event == Kind.MEMORY:
-                self.wake(self.flying[sequence_], now)
+                self.wake(self.run.flying[sequence_], now)
             elif event == Kind.LOCK:
                 self.lock_event(sequence_, payload, now)
             elif event in CONTROLLERS:
@@ -129,13 +133,29 @@ class Reference:
             elif event == Kind.TIMER:
                 again = self.dispatcher.timer(sequence_, now)
                 if again is not None:
-                    self.push(again, Kind.TIMER, sequence_)
+                    self.run.push(again, Kind.TIMER, sequence_)
             elif event == Kind.RELEASE:
-                self.streams.release(sequence_, payload, now)
+                self.release(sequence_, payload, now)
             else:
-                self.arrive(self.flying[sequence_], now)
+                self.arrive(self.run.flying[sequence_], now)
+
+    def look(self) -> Cells:
+        """Return everything counted so far, by cgroup."""
+        return look(self.out, self.memory, self.interference)
 
     # -- stages -----------------------------------------------------------------
+
+    def release(self, position: int, index: int, now: int) -> None:
+        """Queue a stream's request, unless the stream has to sleep first."""
+        issuer = self.streams.issuer(position)
+        if delay_ns := self.controllers.stream_delay(index, issuer):
+            self.run.push(now + delay_ns, Kind.RELEASE, position, payload=index)
+            return
+        streams = self.streams
+        assert streams.columns is not None
+        streams[index].next += 1
+        self.queue(streams.columns, position, streams.service[position], now, index)
+        streams.release_next(index, now)
 
     def queue(
         self, columns: Columns, i: int, service_ns: int, now: int, stream: int
@@ -169,7 +189,7 @@ class Reference:
             is_meta=bool(columns.flags[i] & FLAGS["meta"]),
             stream=stream,
         )
-        self.end_ns = max(self.end_ns, now)
+        self.run.end_ns = max(self.run.end_ns, now)
         out.issued(request)
         if task != NO_TASK:
             self.memory.task_arrives(task, nbytes)
@@ -178,12 +198,12 @@ class Reference:
             self.passes_by(request, columns, i, now)
             return
         out.counts["requests"] += 1
-        self.flying[request.row] = request
+        self.run.flying[request.row] = request
         delay = 0
         if stream >= 0 and self.setup.event == ArrivalEvent.ISSUE:
             delay = max(0, issue - queue) if issue >= 0 and queue >= 0 else 0
         if delay:
-            self.push(now + delay, Kind.ARRIVE, request.row)
+            self.run.push(now + delay, Kind.ARRIVE, request.row)
         else:
             self.arrive(request, now)
 
@@ -204,8 +224,10 @@ class Reference:
             if request.task != NO_TASK:
                 self.memory.task_completes(request.task, request.nbytes)
             return
-        self.flying[request.row] = request
-        self.push(now + max(0, complete - max(queue, 0)), Kind.COMPLETE, request.row)
+        self.run.flying[request.row] = request
+        self.run.push(
+            now + max(0, complete - max(queue, 0)), Kind.COMPLETE, request.row
+        )
 
     def arrive(self, request: Request, now: int) -> None:
         """Begin: by ``queue`` events at the traced device's own limits."""
@@ -273,7 +295,7 @@ class Reference:
         if successor is None:
             timer = self.dispatcher.runs_out(request.device, worker, now)
             if timer is not None:
-                self.push(timer, Kind.TIMER, request.device)
+                self.run.push(timer, Kind.TIMER, request.device)
             if self.dispatcher.active is not None:
                 return self.dispatcher.active[request.device].leave(request, now)
         return successor
@@ -301,7 +323,7 @@ class Reference:
         self.lock_version[device] += 1
         at = self.shared[device].next_finish()
         if at is not None:
-            self.push(at, Kind.LOCK, device, self.lock_version[device])
+            self.run.push(at, Kind.LOCK, device, self.lock_version[device])
 
     def lock_event(self, device: int, version: int, now: int) -> None:
         """Complete the holders of the shared lock that are done."""
@@ -321,7 +343,7 @@ class Reference:
                 return
             descend(self.setup, request)
             self.out.issued(request)
-            self.push(now, Kind.ARRIVE, request.row)
+            self.run.push(now, Kind.ARRIVE, request.row)
             return
         if self.device_is_on and not self.servers[request.device].enter(request, now):
             return
@@ -329,7 +351,7 @@ class Reference:
 
     def served_from(self, request: Request, now: int) -> None:
         """Let the device work on the request."""
-        self.push(now + request.service_ns, Kind.COMPLETE, request.row)
+        self.run.push(now + request.service_ns, Kind.COMPLETE, request.row)
 
     def complete(self, request: Request, now: int) -> None:
         """Go on with a request that is served: its pages are touched."""
@@ -352,7 +374,7 @@ class Reference:
         if self.memory.cache is None:
             return
         for at, device in self.memory.cache.to_arm:
-            self.push(at, Kind.TIMER, len(self.setup.devices) + device)
+            self.run.push(at, Kind.TIMER, len(self.setup.devices) + device)
         self.memory.cache.to_arm.clear()
 
     def sleep(self, request: Request, now: int, until: int) -> None:
@@ -365,7 +387,7 @@ class Reference:
         if request.shares_lock:
             self.shared[request.device].freeze(now)
             self.schedule_lock(request.device)
-        self.push(until, Kind.MEMORY, request.row)
+        self.run.push(until, Kind.MEMORY, request.row)
 
     def wake(self, request: Request, now: int) -> None:
         """Go on touching pages after a sleep."""
@@ -382,13 +404,13 @@ class Reference:
 
     def end(self, request: Request, now: int) -> None:
         """End a request: let go of all it holds, count it."""
-        self.end_ns = max(self.end_ns, now)
+        self.run.end_ns = max(self.run.end_ns, now)
         if request.outer is not None:
             self.out.took(request, now)
             self.let_go(request, now)
             surface(request)
             request.served_ns = now
-        self.flying.pop(request.row, None)
+        self.run.flying.pop(request.row, None)
         if request.worker >= 0:
             self.out.completed(request, now)
         if request.task != NO_TASK:

@@ -1,10 +1,13 @@
 """One request on its way through the stages."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from replay.engine.reference.driver.nested import Outer
+
+@dataclass
+class Outer:
+    """A request as it was on the outer device."""
+
+    values: dict[str, object]
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +62,7 @@ class Request:
     #: It waits below with its worker, which serves nobody meanwhile.
     holds_worker: bool = False
     #: What it was above, while it is on a loop device below a loop device.
-    outer: "Outer | None" = None
+    outer: Outer | None = None
     # the shared lock's own, see queues.SharedLock
     lock_enter_ns: int = -1
     lock_place: int = 0

@@ -1,13 +1,9 @@
 """Dependent arrivals: a request comes when what its process waited for has ended."""
 
-from typing import TYPE_CHECKING
-
 from replay.engine.columns import Columns
 from replay.engine.dependence import Streams
 from replay.engine.reference.state.events import Kind
-
-if TYPE_CHECKING:
-    from replay.engine.reference.run.loop import Reference
+from replay.engine.reference.state.run import Run
 
 
 class Stream:
@@ -28,7 +24,7 @@ class Stream:
 class Dependents:
     """All streams of a run; none where arrivals are as recorded."""
 
-    def __init__(self, run: "Reference") -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
         self.all: list[Stream] = []
         self.columns: Columns | None = None
@@ -71,16 +67,10 @@ class Dependents:
             stream = self.all[index]
             stream.delay_ns = max(stream.delay_ns, delay_ns)
 
-    def release(self, position: int, index: int, now: int) -> None:
-        """Queue a stream's request."""
+    def issuer(self, position: int) -> int:
+        """Return whose request stands in a row."""
         assert self.columns is not None
-        issuer = int(self.columns.issuer[position])
-        if delay_ns := self.run.controllers.stream_delay(index, issuer):
-            self.run.push(now + delay_ns, Kind.RELEASE, position, payload=index)
-            return
-        self.all[index].next += 1
-        self.run.queue(self.columns, position, self.service[position], now, index)
-        self.release_next(index, now)
+        return int(self.columns.issuer[position])
 
     def completes(self, index: int, now: int) -> None:
         """Count a stream's completion; a request that waited for it may follow."""

@@ -1,0 +1,9 @@
+"""Which of two devices, one on the other, a request is on."""
+
+from replay.engine.reference.state.requests import Request
+from replay.engine.setup import Setup
+
+
+def is_outer(setup: Setup, request: Request) -> bool:
+    """Tell whether a request is on a device that lies on another one."""
+    return setup.nested >= 0 and request.device != setup.nested
