@@ -51,6 +51,15 @@ def test_paths_of_the_architecture_are_there() -> None:
     assert {one for one in files if not list(SOURCE.glob(f"*/{one}"))} == set()
 
 
+def test_the_walk_leads_to_where_it_says() -> None:
+    text = sections(DOCUMENT.read_text("utf-8"))["Where is the rule?"]
+    steps = re.findall(r"`([\w./]+\.\w+)`\s+\(`(\w+)`\)", text)
+    assert len(steps) == 3
+    for name, function in steps:
+        place = SOURCE if (SOURCE / name).exists() else TOP
+        assert re.search(rf"\b{function}\(", (place / name).read_text("utf-8")), name
+
+
 def test_each_section_of_the_model_names_its_code_and_tests() -> None:
     found = sections(MODEL.read_text("utf-8"))
     for heading, text in found.items():
