@@ -108,12 +108,13 @@ NO_TWIN = {
         *("state/stream_types", "state/units", "driver/policies"),
     },
     "structures: in the reference they stand with what uses them": {
-        *("state/bfq", "state/counts", "state/iocost", "state/iolatency"),
+        *("state/bfq", "state/counts", "state/disk", "state/iocost"),
+        *("state/iolatency",),
         *("state/iomax", "state/pages", "state/queues", "state/sim"),
         *("state/timeline", "state/victims"),
     },
     "opening, closing and handing over: constructors, and run/results": {
-        *("controllers/bfq_open", "controllers/iocost_open"),
+        *("controllers/bfq_open", "controllers/iocost_open", "disk/disk_open"),
         *("controllers/iolatency_open", "controllers/iomax_open"),
         *("driver/policies_open", "run/fill", "run/open_close"),
         *("counting/bucket_rows", "counting/latencies", "counting/latency_rows"),

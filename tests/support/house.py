@@ -31,7 +31,7 @@ INSIDE = {
 #: Folders of the engine's headers, likewise.
 ENGINE_FOLDERS = (
     *("structures", "state", "counting", "queues", "driver", "memcg", "pages"),
-    *("charging", "controllers", "shortcuts", "run"),
+    *("charging", "controllers", "disk", "shortcuts", "run"),
 )
 #: The one arrow upwards: how a result looks is known above it.
 DOOR = ("common.shown", "report.pages")

@@ -175,9 +175,33 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         values["bfq_weight"] = np.array(draw(weights), np.uint32)
     if n_devices == 2:
         values["nested"] = draw(st.sampled_from([-1, -1, 0, 1]))
+    if values.get("nested", -1) < 0:
+        values |= draw(disks(n_devices, has_weights="bfq_weight" in values))
     values |= draw(cost_models(n, n_devices))
     values |= draw(iolatency_targets(n, n_devices))
     return Setup(**(values | fixed))
+
+
+@st.composite
+def disks(draw: st.DrawFn, n_devices: int, *, has_weights: bool) -> dict[str, Any]:
+    """Return plain disks whose queue is replayed, most often none."""
+    if draw(st.sampled_from([True, True, False])):
+        return {}
+    kinds = st.sampled_from([-1, 0, 1, 1, 2 if has_weights else 1])
+    base = st.sampled_from([0, 9, 300, 20_000])
+
+    def each(values: Any, dtype: str) -> Any:
+        return np.array([draw(values) for _ in range(n_devices)], dtype)
+
+    rate, seek = st.sampled_from([0, 1 << 17]), st.sampled_from([0, 0, 400])
+    return {
+        "disk_scheduler": each(kinds, "i1"),
+        "disk_pipe": each(st.tuples(base, rate, seek, base, rate, seek, base), "i8"),
+        "disk_descriptors": each(st.sampled_from([0, 1, 3, 8, 256]), "i8"),
+        "disk_requeue_ns": each(st.sampled_from([0, 0, 40]), "i8"),
+        "disk_delay_ns": each(st.sampled_from([0, 0, 1, 700]), "i8"),
+        "disk_together": each(st.booleans(), "?"),
+    }
 
 
 @st.composite

@@ -42,7 +42,7 @@ COMMANDS: Final = {
     ),
     "sweep": (
         "replay.cli.sweep",
-        "Replay under many limits: find the smallest that will do.",
+        "Replay under many limits: find the one that will do.",
     ),
     "curve": (
         "replay.cli.curve",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         "sweep capture -s base.toml --vary /test.slice/memory.max=16M..512M*2",
         "sweep capture --vary driver.policy=root,per-cgroup -o table.parquet",
         "sweep capture --vary '/b/io.max=7:0 wbps=16M..256M*2' --keep 'p99@/b<100ms'",
+        "sweep disk --vary '/b/io.max=254:0 wbps=16M..4G*2' --keep 'p99@/a<200us'",
     )
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
@@ -88,8 +89,8 @@ def sweep(
     """Replay a trace under many values of a scenario's keys.
 
     TRACE is a trace file or anything that 'replay convert' reads. The answer is where
-    the outcome changes: the smallest memory.max without a kill, the smallest io.max
-    that keeps a percentile.
+    the outcome changes: the smallest memory.max without a kill, the largest io.max of
+    a neighbour under which a percentile is kept.
     """
     if overwrite and output is None and plot is None:
         raise click.UsageError("--overwrite needs an output: give -o or --plot.")

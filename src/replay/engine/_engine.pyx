@@ -15,6 +15,7 @@ from replay.engine.counting.latencies cimport samples_fold
 from replay.engine.counting.latency_rows cimport LatencyRow, arena_bytes, latency_bytes
 from replay.engine.counting.timeline cimport timeline_cut, timeline_open
 from replay.engine.counting.waits cimport waits_fold
+from replay.engine.disk.disk_open cimport disks_open
 from replay.engine.driver.policies cimport is_kernel_pid
 from replay.engine.driver.policies_open cimport devices_load, policies_load
 from replay.engine.pages.dirty cimport dirty_load
@@ -84,6 +85,8 @@ cdef class Engine:
     cdef const int32_t[::1] kernel_pids
     cdef const int64_t[::1] order
     cdef const int64_t[::1] think_ns
+    cdef const int64_t[::1] needs
+    cdef const uint32_t[::1] starts
     cdef list batches
     cdef Columns *parts
     cdef int64_t *part_start
@@ -123,6 +126,7 @@ cdef class Engine:
         tasks_fill(sim, setup)
         iomax_open(sim, setup)
         bfq_open(sim, setup)
+        disks_open(sim, setup)
         iocost_open(sim, setup)
         iolatency_open(sim, setup)
         if not bulk_open(sim):
@@ -279,7 +283,6 @@ cdef class Engine:
         """
         cdef Sim *sim = &self.sim
         cdef const int64_t[::1] start = streams.start
-        cdef const int64_t[::1] depth = streams.depth
         cdef const int32_t[::1] pid = streams.pid
         cdef int64_t i
         cdef int64_t n_rows = 0
@@ -293,6 +296,8 @@ cdef class Engine:
         ]
         self.order = streams.order
         self.think_ns = streams.think_ns
+        self.needs = streams.needs
+        self.starts = streams.starts
         for batch in self.batches:
             n_rows += batch.at.n_rows
         # streams hold what is replayed alone
@@ -302,7 +307,7 @@ cdef class Engine:
             return
         self.parts = <Columns *> calloc(len(self.batches), sizeof(Columns))
         self.part_start = <int64_t *> calloc(len(self.batches), sizeof(int64_t))
-        sim.n_streams = depth.shape[0]
+        sim.n_streams = pid.shape[0]
         sim.streams = <Stream *> calloc(<size_t> sim.n_streams, sizeof(Stream))
         if self.parts == NULL or self.part_start == NULL or sim.streams == NULL:
             raise MemoryError
@@ -315,11 +320,12 @@ cdef class Engine:
         sim.n_parts = len(self.batches)
         sim.order = &self.order[0]
         sim.think_ns = &self.think_ns[0]
+        sim.needs = &self.needs[0]
+        sim.starts = &self.starts[0]
         with nogil:
             for i in range(sim.n_streams):
-                sim.streams[i].first = sim.streams[i].next = start[i]
+                sim.streams[i].next = start[i]
                 sim.streams[i].end = start[i + 1]
-                sim.streams[i].depth = depth[i]
                 sim.streams[i].is_kernel = is_kernel_pid(sim, pid[i])
                 release_next(sim, <int32_t> i, 0)
 

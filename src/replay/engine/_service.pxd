@@ -3,7 +3,7 @@
 In the trace's order, before any replay; `linear` service stands beside it.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.rows cimport NOT_REPLAYED
@@ -18,6 +18,7 @@ from replay.engine.structures.arena cimport (
 
 cdef enum:
     NS_PER_BYTE_SHIFT = 20
+    N_PIPE = 7
     NEAR_SECTORS = 4096 * 8     # blk-iocost.c: LCOEF_RANDIO_PAGES
 
 cdef struct ServiceSettings:
@@ -28,12 +29,16 @@ cdef struct ServiceSettings:
     bint by_thread
     bint trace_pass_through     # nothing waited in the traced driver
     bint pass_through           # an empty flush bio is what the replayed device sees
+    # these six lie behind one another, as those of a disk do
     int64_t read_base_ns
     int64_t read_ns_per_byte    # in 2**-20 ns
     int64_t read_random_ns
     int64_t write_base_ns
     int64_t write_ns_per_byte
     int64_t write_random_ns
+    uint32_t n_disks            # devices, or 0: none of them is a plain disk
+    const int8_t *scheduler     # of each of them; see Setup.disk_scheduler
+    const int64_t *pipe         # of each; see Setup.disk_pipe
 
 cdef struct Service:
     ServiceSettings set
@@ -70,27 +75,38 @@ cdef inline bint is_random(
     return (sector - before if sector > before else before - sector) > NEAR_SECTORS
 
 
+cdef inline bint is_disk_row(
+    const ServiceSettings *set, const Columns *columns, int64_t i
+) noexcept nogil:
+    """Return True if the row is of a plain disk whose queue is replayed."""
+    return columns.device[i] < set.n_disks and set.scheduler[columns.device[i]] >= 0
+
+
 cdef inline int64_t linear_service(
     Service *service, const Columns *columns, int64_t i
 ) noexcept nogil:
     """Return a row's base, rate and, if it is random, seek, ns, rounded down."""
     cdef const ServiceSettings *set = &service.set
+    cdef const int64_t *pipe = &set.read_base_ns
+    cdef int64_t other = set.write_base_ns
     cdef int op = columns.op[i]
     cdef uint32_t nbytes = columns.nbytes[i]
-    cdef int64_t base, rate, seek
-    if op == OP_READ:
-        base, rate, seek = set.read_base_ns, set.read_ns_per_byte, set.read_random_ns
-    else:
-        base, rate, seek = set.write_base_ns, set.write_ns_per_byte, set.write_random_ns
+    cdef int64_t base, seek
+    if is_disk_row(set, columns, i):
+        pipe = set.pipe + N_PIPE * <size_t> columns.device[i]
+        other = pipe[N_PIPE - 1]
     if op != OP_READ and op != OP_WRITE:
-        return base     # moves no data, however many bytes it is about
-    base += rate * nbytes >> NS_PER_BYTE_SHIFT
+        return other    # moves no data, however many bytes it is about
+    seek = pipe[2] | pipe[5]
+    if op != OP_READ:
+        pipe += N_PIPE // 2
+    base = pipe[0] + (pipe[1] * nbytes >> NS_PER_BYTE_SHIFT)
     if (
-        (set.read_random_ns | set.write_random_ns) != 0
+        seek != 0
         and nbytes > 0
         and is_random(service, columns, i)
     ):
-        base += seek
+        base += pipe[2]
     return base
 
 
@@ -143,7 +159,7 @@ cdef inline void service_fill(
             and not service.set.pass_through
         ):
             out[i] = -1
-        elif service.set.linear:
+        elif service.set.linear or is_disk_row(&service.set, columns, i):
             out[i] = linear_service(service, columns, i)
         else:
             out[i] = recorded_service(service, columns, i)

@@ -1,6 +1,6 @@
 """Service times of a trace's rows."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int8_t, int64_t, uint32_t
 
 from replay.engine._columns cimport Batch
 from replay.engine.structures.arena cimport (
@@ -22,6 +22,8 @@ cdef class Services:
     """
 
     cdef Service service
+    cdef const int8_t[::1] scheduler
+    cdef const int64_t[:, ::1] pipe
 
     def __cinit__(self, setup):
         self.service.set.linear = setup.service == ServiceModel.LINEAR
@@ -40,6 +42,14 @@ cdef class Services:
         self.service.set.write_base_ns = setup.write_base_ns
         self.service.set.write_ns_per_byte = setup.write_ns_per_byte
         self.service.set.write_random_ns = setup.write_random_ns
+        self.scheduler = setup.disk_scheduler
+        self.pipe = setup.disk_pipe
+        if len(self.scheduler) != len(self.pipe) or self.pipe.shape[1] != N_PIPE:
+            raise ValueError("setup: tables of disks differ in length")
+        if len(self.scheduler) > 0 and setup.direct_io and setup.nested < 0:
+            self.service.set.n_disks = <uint32_t> len(self.scheduler)
+            self.service.set.scheduler = &self.scheduler[0]
+            self.service.set.pipe = &self.pipe[0, 0]
         keymap_open(&self.service.latest_map, 64)
         arena_open(&self.service.latest, sizeof(int64_t))
         if self.service.latest_map.failed or self.service.latest.failed:

@@ -59,6 +59,14 @@ class ServiceModel(IntEnum):
     LINEAR = 1
 
 
+class Scheduler(IntEnum):
+    """Who is issued next on a plain disk."""
+
+    NONE = 0
+    DEADLINE = 1
+    BFQ = 2
+
+
 class Stage(IntEnum):
     """Stops of a request, in the kernel's order; ``TOTAL`` is their sum."""
 
@@ -209,6 +217,21 @@ class Setup(Struct, frozen=True, kw_only=True):
         It is a disk that turns: the mean counts.
     bfq_weight : ndarray of uint32, shape (n_cgroups,) or (0,)
         ``io.bfq.weight``, 1 to 1000, of a disk below that runs bfq; empty: it does not.
+    disk_scheduler : ndarray of int8, shape (n_devices,) or (0,)
+        `Scheduler` of each device that is a plain disk whose queue is replayed, -1 for
+        others; empty: none is. Counts with direct I/O alone, and without ``nested``.
+        Such a disk serves one request at a time; no worker holds its requests.
+    disk_pipe : ndarray of int64, shape (n_devices, 7) or (0, 7)
+        How long a request occupies it: base ns, 2**-20 ns a byte, and ns more if it is
+        random, of reads, then of writes; ns of all others.
+    disk_descriptors : ndarray of int64, shape (n_devices,) or (0,)
+        What its ring holds, 0 for no end of it.
+    disk_requeue_ns : ndarray of int64, shape (n_devices,) or (0,)
+        From a completion until what was refused is issued again.
+    disk_delay_ns : ndarray of int64, shape (n_devices,) or (0,)
+        What every request takes besides, which occupies nothing.
+    disk_together : ndarray of bool, shape (n_devices,) or (0,)
+        It answers when it has served all that it has.
     hz : int
         Jiffies a second.
     boot_ns : int
@@ -334,6 +357,24 @@ class Setup(Struct, frozen=True, kw_only=True):
     bfq_weight: NDArray[np.uint32] = field(
         default_factory=lambda: np.zeros(0, np.uint32)
     )
+    disk_scheduler: NDArray[np.int8] = field(
+        default_factory=lambda: np.zeros(0, np.int8)
+    )
+    disk_pipe: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros((0, 7), np.int64)
+    )
+    disk_descriptors: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )
+    disk_requeue_ns: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )
+    disk_delay_ns: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )
+    disk_together: NDArray[np.bool_] = field(
+        default_factory=lambda: np.zeros(0, np.bool_)
+    )
     hz: int = 250
     boot_ns: int = 0
     service: ServiceModel = ServiceModel.RECORDED
@@ -349,6 +390,27 @@ class Setup(Struct, frozen=True, kw_only=True):
     task_rss: NDArray[np.int64]
     task_requests: NDArray[np.int64]
     task_kernel: NDArray[np.bool_]
+
+    def is_disk(self, device: int) -> bool:
+        """Return True if a device is a plain disk whose queue is replayed.
+
+        None is where I/O goes through a file's page cache, or to another device.
+
+        Parameters
+        ----------
+        device : int
+            Its position.
+
+        Returns
+        -------
+        bool
+        """
+        return (
+            len(self.disk_scheduler) > 0
+            and bool(self.disk_scheduler[device] >= 0)
+            and self.direct_io
+            and self.nested < 0
+        )
 
     @property
     def same_driver(self) -> bool:

@@ -27,6 +27,7 @@ from replay.results.sink import ResultSink
 from replay.results.tables import Names
 from replay.results.write import RequestsWriter
 from replay.runner.decode_ahead import Reading
+from replay.runner.disks import with_disks
 from replay.runner.feed import Part, ahead, parts
 from replay.runner.speculate import read_and_replay
 from replay.scenario.bind import Binding, bind
@@ -90,6 +91,8 @@ def play(
         bound_from = time.perf_counter()
         binding = bind(scenario, opened)
         check_overrides(overrides, binding)
+        if any(binding.disks):
+            binding = with_disks(binding, opened)
         if interval_ns:
             binding = _with_timeline(binding, interval_ns, opened.metadata.summary)
             interval_ns = binding.setup.interval_ns

@@ -77,6 +77,9 @@ class Binding(Struct, frozen=True, kw_only=True):
     idle : dict of str to str
         Cgroups that the scenario says something of and the trace has nothing of: by
         path, what is wrong with it.
+    disks : list of bool
+        Which of ``Setup.devices`` are plain disks whose queue is replayed;
+        ``Setup.disk_*`` are for `replay.runner.disks` to fill in.
     notes : list of str
         Estimates, assumptions and what is not modelled, one line each.
     """
@@ -93,6 +96,7 @@ class Binding(Struct, frozen=True, kw_only=True):
     assigns: list[AssignRule]
     tasks: list[Task]
     idle: dict[str, str]
+    disks: list[bool]
     notes: list[str]
 
     @property
@@ -228,6 +232,7 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
         assigns=assigns,
         tasks=tasks,
         idle=idle,
+        disks=_disks(scenario, devices),
         notes=notes,
     )
 
@@ -306,6 +311,25 @@ def _decided(scenario: Scenario, devices: list[int]) -> Scenario:
         devices=tuple(devices),
     )
     return replace(scenario, trace=trace, driver=driver, backing=backing)
+
+
+def _disks(scenario: Scenario, devices: list[int]) -> list[bool]:
+    """Tell which devices are plain disks whose queue is replayed."""
+    if scenario.service.model != "device":
+        return [False] * len(devices)
+    if devices == [ALL_AS_ONE]:
+        raise ScenarioError(
+            f"{scenario.source}: service.model = device: the trace has several "
+            "devices, each with a queue of its own: name them, as in trace.devices = "
+            '["254:0", "254:16"]'
+        )
+    disks = [not is_loop(device) for device in devices]
+    if scenario.backing.loop is not None or not any(disks):
+        raise ScenarioError(
+            f"{scenario.source}: service.model = device is of plain disks, and "
+            f"{', '.join(map(device_text, devices))} is none: leave it out"
+        )
+    return disks
 
 
 def _paths(scenario: Scenario, summary: Summary, notes: list[str]) -> dict[int, str]:

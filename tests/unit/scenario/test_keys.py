@@ -54,6 +54,7 @@ def test_values_have_a_field_for_every_key_and_no_other() -> None:
         "arrivals": values.ArrivalsValues,
         "backing": values.BackingValues,
         "service": values.ServiceValues,
+        "disk": values.DiskValues,
         "machine": values.MachineValues,
     }
     named = [leaf for name, cls in sections.items() for leaf in leaves(cls, f"{name}.")]

@@ -28,7 +28,7 @@ cdef inline int bfq_open(Sim *sim, setup) except -1:
     cdef uint32_t n = sim.n_cgroups
     cdef uint32_t i, c, first
     cdef BfqDisk *disk
-    if weight.shape[0] == 0 or not sim.set.device_on:
+    if weight.shape[0] == 0 or not (sim.set.device_on or len(setup.disk_scheduler)):
         return 0
     if weight.shape[0] != <Py_ssize_t> n:
         raise ValueError("setup: weights of bfq and cgroups differ in length")

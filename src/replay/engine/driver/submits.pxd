@@ -19,10 +19,18 @@ cdef inline bint is_outer(const Sim *sim, const Request *request) noexcept nogil
     return sim.set.nested and request.device != sim.set.inner
 
 
+cdef inline bint is_disk(const Sim *sim, unsigned int device) noexcept nogil:
+    """Return True if the device is a plain disk whose queue is replayed."""
+    return sim.disks != NULL and sim.disks[device].is_on
+
+
 cdef inline bint only_submits(const Sim *sim, const Request *request) noexcept nogil:
-    """Tell whether the worker only submits a request; a nested device's does so."""
+    """Tell whether the worker only submits a request.
+
+    A nested device's does so, and a plain disk has none.
+    """
     if is_outer(sim, request):
         return (
             request.op == OP_READ or request.op == OP_WRITE or sim.set.pass_through
         )
-    return is_asynchronous(sim, request.op)
+    return is_asynchronous(sim, request.op) or is_disk(sim, request.device)

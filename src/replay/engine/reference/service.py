@@ -65,15 +65,23 @@ class LinearService:
 
     def of(self, device: int, issuer: int, op: int, sector: int, nbytes: int) -> int:
         """Return the service in ns; what the rate gives is rounded down."""
-        setup = self.setup
         far = self.is_random(device, issuer, op, sector, nbytes)
+        base_ns, ns_per_byte, random_ns = self.line(device, op)
+        if op not in (READ, WRITE):
+            return base_ns  # moves no data, however many bytes it is about
+        return base_ns + (ns_per_byte * nbytes >> 20) + random_ns * far
+
+    def line(self, device: int, op: int) -> tuple[int, int, int]:
+        """Return base, rate and seek: a plain disk has its own."""
+        setup = self.setup
+        if setup.is_disk(device):
+            pipe = [int(ns) for ns in setup.disk_pipe[device]]
+            if op not in (READ, WRITE):
+                return pipe[6], 0, 0
+            return (*pipe[:3],) if op == READ else (*pipe[3:6],)
         if op == READ:
-            ns = setup.read_base_ns + (setup.read_ns_per_byte * nbytes >> 20)
-            return ns + setup.read_random_ns * far
-        if op != WRITE:
-            return setup.write_base_ns  # moves no data, however many bytes it is about
-        ns = setup.write_base_ns + (setup.write_ns_per_byte * nbytes >> 20)
-        return ns + setup.write_random_ns * far
+            return setup.read_base_ns, setup.read_ns_per_byte, setup.read_random_ns
+        return setup.write_base_ns, setup.write_ns_per_byte, setup.write_random_ns
 
     def is_random(
         self, device: int, issuer: int, op: int, sector: int, nbytes: int
@@ -98,7 +106,7 @@ def services_of(setup: Setup, columns: Columns) -> list[int]:
         issue, queue = int(columns.issue_ns[i]), int(columns.queue_ns[i])
         if device == NOT_REPLAYED or is_trigger(setup, columns, i):
             out.append(UNKNOWN)
-        elif setup.service == ServiceModel.LINEAR:
+        elif setup.service == ServiceModel.LINEAR or setup.is_disk(device):
             out.append(
                 linear.of(
                     device,

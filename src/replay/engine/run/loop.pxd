@@ -18,8 +18,14 @@ from replay.engine.counting.charges cimport (
 from replay.engine.counting.latencies cimport samples_fold
 from replay.engine.counting.timeline cimport timeline_cut
 from replay.engine.counting.waits cimport wait_add
+from replay.engine.disk.disk cimport disk_completed, disk_served
 from replay.engine.driver.nested cimport is_inside, nested_begin, surface
-from replay.engine.driver.submits cimport is_asynchronous, is_outer, only_submits
+from replay.engine.driver.submits cimport (
+    is_asynchronous,
+    is_disk,
+    is_outer,
+    only_submits,
+)
 from replay.engine.driver.workers cimport worker_at, workers_reap
 from replay.engine.memcg.tasks cimport (
     task_arrives,
@@ -41,6 +47,7 @@ from replay.engine.run.stages cimport (
     device_leave,
     dispatch,
     next_command,
+    run_queue,
     schedule_lock,
     serve,
     served_from,
@@ -67,7 +74,9 @@ from replay.engine.state.sim cimport (
     EVENT_LOCK,
     EVENT_MEMORY,
     EVENT_PERIOD,
+    EVENT_QUEUE,
     EVENT_RELEASE,
+    EVENT_SERVED,
     EVENT_IOMAX,
     EVENT_TIMER,
     FLAG_META,
@@ -81,7 +90,12 @@ from replay.engine.state.sim cimport (
     Request,
     Sim,
 )
-from replay.engine.state.streams cimport part_of, release_next, stream_completes
+from replay.engine.state.streams cimport (
+    part_of,
+    release_next,
+    starts_of,
+    stream_completes,
+)
 from replay.engine.structures.heap cimport RANK_KIND_SHIFT, Event, heap_first, heap_pop
 
 
@@ -97,7 +111,9 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     cdef uint32_t successor
     if sim.set.issue_controllers:
         iocost_done(sim, slot, now)
-    if sim.set.device_on and not is_outer(sim, request):
+    if is_disk(sim, device):
+        disk_completed(sim, slot, now)
+    elif sim.set.device_on and not is_outer(sim, request):
         successor = device_leave(sim, device, issuer, now)
         if successor != 0:
             served_from(sim, successor, now)
@@ -111,7 +127,7 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
         successor = next_command(sim, worker_index, issuer, now)
         if successor != 0:
             start(sim, successor, now)
-    if sim.set.by_queue or is_inside(sim, slot):
+    if (sim.set.by_queue or is_inside(sim, slot)) and not is_disk(sim, device):
         successor = server_leave(sim, &sim.devices[device].tags, issuer, now)
         if successor != 0:
             dispatch(sim, successor, now)
@@ -165,6 +181,7 @@ cdef inline void end_request(Sim *sim, uint32_t slot, int64_t now) noexcept nogi
     """A request is done: let go of all it holds, count it."""
     cdef Request *request = request_at(sim, slot)
     cdef int32_t stream = request.stream
+    cdef uint32_t starts = request.starts
     cdef bint dispatched = request.worker != 0
     sim.end_ns = max(sim.end_ns, now)
     if is_inside(sim, slot):
@@ -182,7 +199,7 @@ cdef inline void end_request(Sim *sim, uint32_t slot, int64_t now) noexcept nogi
     sim.counts.in_flight -= 1
     request_at(sim, slot).next = sim.free_request
     sim.free_request = slot
-    stream_completes(sim, stream, now)
+    stream_completes(sim, stream, starts, now)
 
 
 cdef inline void lock_event(Sim *sim, uint32_t device, int64_t now) noexcept nogil:
@@ -226,7 +243,7 @@ cdef inline void queue_row(
         sim.counts.stopped += 1
         if stream >= 0:
             # nothing else completes that the stream's next request could wait for
-            sim.streams[stream].completions += 1
+            sim.streams[stream].completions += starts_of(sim, stream)
         return
     slot = request_new(sim)
     request = request_at(sim, slot)
@@ -245,6 +262,7 @@ cdef inline void queue_row(
         and is_asynchronous(sim, columns.op[i])
     )
     request.stream = stream
+    request.starts = starts_of(sim, stream) if stream >= 0 else 1
     request.task = task
     request.worker = 0
     if sim.set.by_thread or sim.set.backcharges:
@@ -322,6 +340,11 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
         controller_event(sim, kind, sequence, event.payload, event.when_ns)
     elif kind == EVENT_ARRIVE:
         arrive(sim, event.payload, event.when_ns)
+    elif kind == EVENT_SERVED:
+        disk_served(sim, event.payload, event.when_ns)
+    elif kind == EVENT_QUEUE:
+        sim.disks[sequence].stopped = sim.disks[sequence].waking = False
+        run_queue(sim, <unsigned int> sequence, event.when_ns)
     else:
         if sim.set.backcharges:
             when_ns = stream_delay(sim, <int32_t> event.payload)

@@ -15,6 +15,7 @@ from replay.engine.queues.server cimport server_open
 from replay.engine.queues.shared_lock cimport shared_close, shared_open
 from replay.engine.shortcuts.bulk cimport bulk_close
 from replay.engine.state.counts cimport Failure, Kill
+from replay.engine.state.disk cimport Place
 from replay.engine.state.failed cimport out_of_memory
 from replay.engine.state.iocost cimport RequestControls
 from replay.engine.state.lean cimport lean_close
@@ -105,6 +106,7 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     heap_open(&sim.heap)
     arena_open(&sim.requests, sizeof(Request))
     arena_open(&sim.outers, sizeof(Outer))
+    arena_open(&sim.places, sizeof(Place))
     arena_open(&sim.workers, sizeof(Worker))
     arena_open(&sim.stocked, sizeof(uint32_t))
     arena_open(&sim.waiting, sizeof(Waiting))
@@ -179,6 +181,8 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     heap_close(&sim.heap)
     arena_close(&sim.requests)
     arena_close(&sim.outers)
+    arena_close(&sim.places)
+    free(sim.disks)
     arena_close(&sim.workers)
     arena_close(&sim.stocked)
     arena_close(&sim.waiting)

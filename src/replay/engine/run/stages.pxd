@@ -9,9 +9,10 @@ from replay.engine.controllers.iolatency cimport iolatency_climb, iolatency_devi
 from replay.engine.controllers.iomax cimport iomax_enter
 from replay.engine.controllers.splits cimport rest_passes
 from replay.engine.counting.charges cimport count_charged, count_completed
+from replay.engine.disk.disk cimport disk_enter, disk_run, disk_serve
 from replay.engine.driver.nested cimport descend, goes_down, is_inside
 from replay.engine.driver.policies cimport policy_pick
-from replay.engine.driver.submits cimport is_outer, only_submits
+from replay.engine.driver.submits cimport is_disk, is_outer, only_submits
 from replay.engine.driver.workers cimport worker_at, worker_idles, worker_pick
 from replay.engine.queues.server cimport server_enter, server_leave
 from replay.engine.queues.shared_lock cimport shared_enter, shared_next_finish
@@ -91,6 +92,9 @@ cdef inline void serve(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
             descend(sim, slot, now)
         else:
             served_from(sim, slot, now)
+        return
+    if is_disk(sim, request.device):
+        disk_serve(sim, slot, now)
         return
     if sim.set.device_on and not device_enter(sim, request.device, slot, now):
         return
@@ -278,9 +282,25 @@ cdef inline void arrive(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
 
 
 cdef inline void enter_queue(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """Pass the traced device's queue, where nothing is known of it."""
-    request_at(sim, slot).queued_ns = now
+    """Wait in the traced device's queue, if it is a plain disk."""
+    cdef Request *request = request_at(sim, slot)
+    request.queued_ns = now
+    if is_disk(sim, request.device):
+        disk_enter(sim, request.device, slot, now)
+        run_queue(sim, request.device, now)
+        return
     take_tag(sim, slot, now)
+
+
+cdef inline void run_queue(Sim *sim, unsigned int device, int64_t now) noexcept nogil:
+    """Issue what a disk has room for."""
+    cdef uint32_t slot = disk_run(sim, device, now)
+    cdef uint32_t following
+    while slot != 0:
+        following = request_at(sim, slot).next
+        request_at(sim, slot).tag_ns = now
+        dispatch(sim, slot, now)
+        slot = following
 
 
 cdef inline void take_tag(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:

@@ -29,6 +29,7 @@ cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
         sim.heap.failed
         or sim.requests.failed
         or sim.outers.failed
+        or sim.places.failed
         or sim.workers.failed
         or sim.stocked.failed
         or sim.waiting.failed

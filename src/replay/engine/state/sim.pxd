@@ -26,6 +26,7 @@ from libc.stdint cimport (
 from replay.engine.state.bfq cimport BfqDisk
 from replay.engine.state.bulk cimport Bulk
 from replay.engine.state.counts cimport Counts
+from replay.engine.state.disk cimport Disk
 from replay.engine.state.iocost cimport IocostDevice
 from replay.engine.state.iolatency cimport IolatencyDevice
 from replay.engine.state.iomax cimport IomaxGroup, QueueNode
@@ -119,6 +120,8 @@ cdef enum:
     EVENT_TIMER = 8
     EVENT_RELEASE = 9
     EVENT_ARRIVE = 10
+    EVENT_SERVED = 11       # a disk is done with a request
+    EVENT_QUEUE = 12        # a disk may issue again what it refused
 
 cdef enum SimStatus:
     SIM_OK = 0
@@ -179,6 +182,7 @@ cdef struct Request:
     int32_t task
     int32_t error
     int32_t pid             # with policy `synchronous` alone
+    uint32_t starts         # I/Os of its stream that begin with it
     # above and below: of the device while it waits, then of its group's own time
     int64_t cost[2]
     uint8_t known
@@ -384,6 +388,8 @@ cdef struct Sim:
     int64_t jiffy_end_ns
     uint32_t passed_first   # requests that a dispatch let through the last limit
     uint32_t passed_last
+    Disk *disks             # of each device, or NULL: none is a plain disk
+    Arena places            # Place by the request's slot
     BfqDisk *bfq            # of each device, or NULL: the disk does not run it
     IocostDevice *iocosts
     IocostDevice **iocost_at    # by device + 1 (0: the one below), or NULL
@@ -435,6 +441,8 @@ cdef struct Sim:
     Stream *streams
     const int64_t *order
     const int64_t *think_ns
+    const int64_t *needs
+    const uint32_t *starts
     const Columns *parts    # all batches, in the order of their rows
     const int64_t *part_start
     int64_t n_parts

@@ -4,10 +4,8 @@ from libc.stdint cimport int64_t
 
 cdef struct Stream:
     int64_t next            # position in Sim.order
-    int64_t first
     int64_t end
-    int64_t depth
-    int64_t completions
+    int64_t completions     # of its I/Os
     int64_t delay_ns        # of its process before it may go on
     bint waits
     bint owes               # it sleeps before its next request, if its cgroup does

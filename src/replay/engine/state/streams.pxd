@@ -26,10 +26,9 @@ cdef inline const Columns *part_of(const Sim *sim, int64_t *position) noexcept n
 cdef inline void release_next(Sim *sim, int32_t index, int64_t base_ns) noexcept nogil:
     """Release a stream's next request, or wait for the completion it depends on."""
     cdef Stream *stream = &sim.streams[index]
-    cdef int64_t i = stream.next - stream.first
     if stream.next == stream.end:
         return
-    if i >= stream.depth and stream.completions < i - stream.depth + 1:
+    if stream.completions < sim.needs[stream.next]:
         stream.waits = True
         return
     if sim.think_ns[stream.next] >= max_time_ns():
@@ -58,13 +57,20 @@ cdef inline void delay_stream(
         sim.streams[index].delay_ns = max(sim.streams[index].delay_ns, delay_ns)
 
 
-cdef inline void stream_completes(Sim *sim, int32_t index, int64_t now) noexcept nogil:
+cdef inline uint32_t starts_of(const Sim *sim, int32_t index) noexcept nogil:
+    """Return the I/Os that begin with the request that a stream released last."""
+    return sim.starts[sim.streams[index].next - 1]
+
+
+cdef inline void stream_completes(
+    Sim *sim, int32_t index, uint32_t starts, int64_t now
+) noexcept nogil:
     """A request of a stream is done; one that waited for it may follow."""
     cdef Stream *stream
     if index < 0:
         return
     stream = &sim.streams[index]
-    stream.completions += 1
+    stream.completions += starts
     if stream.waits:
         stream.waits = False
         release_next(sim, index, now)

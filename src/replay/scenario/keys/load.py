@@ -22,6 +22,7 @@ from replay.scenario.keys.values import (
     AssignValues,
     BackingValues,
     CgroupValues,
+    DiskValues,
     DriverValues,
     MachineValues,
     ServiceValues,
@@ -38,7 +39,7 @@ class Scenario:
     ----------
     source : str
         Where it comes from, for messages.
-    trace, driver, arrivals, backing, service, machine
+    trace, driver, arrivals, backing, service, disk, machine
         The sections; `keys` says what each field means.
     assign : tuple of AssignValues
         Rules in order.
@@ -52,6 +53,7 @@ class Scenario:
     arrivals: ArrivalsValues
     backing: BackingValues
     service: ServiceValues
+    disk: DiskValues
     machine: MachineValues
     assign: tuple[AssignValues, ...]
     cgroups: tuple[CgroupValues, ...]
@@ -140,6 +142,7 @@ class Scenario:
             arrivals=_section(ArrivalsValues, "arrivals.", values),
             backing=_section(BackingValues, "backing.", values),
             service=_section(ServiceValues, "service.", values),
+            disk=_section(DiskValues, "disk.", values),
             machine=_section(MachineValues, "machine.", values),
             assign=tuple(rule for entry in given.assign for rule in _assign(entry)),
             cgroups=tuple(sorted(cgroups, key=lambda cgroup: cgroup.path)),

@@ -24,6 +24,8 @@ MOST_NS_PER_BYTE: Final = 2000
 MOST_BASE_NS: Final = 10**12
 _RATE: Final = number(0, MOST_NS_PER_BYTE)
 _BASE: Final = integer(0, MOST_BASE_NS)
+#: Default of what is not given of a disk.
+_FOUND: Final = "identified from the trace"
 _BYTES: Final = size(unlimited=False, most=2**62)
 
 
@@ -221,9 +223,11 @@ KEYS: Final = (
         "I/O in io.stat, io.max and io.weight there",
     ),
     Key(
-        "service.model", choice("recorded", "linear"), "recorded", "",
-        "time in the device: what remains of the recorded one without the traced "
-        "driver's own queueing, or a base and a rate",
+        "service.model", choice("auto", "recorded", "linear", "device"), "auto", "",
+        "time in the device. recorded: what remains of the recorded one without the "
+        "traced driver's own queueing; linear: a base and a rate; device: a plain disk "
+        "is a place where one waits, see [disk]; auto: device for a plain disk where "
+        "anything that could slow a request differs from the recording, else recorded",
     ),
     Key(
         "service.read.base_ns", _BASE, 90000, "ns",
@@ -253,6 +257,68 @@ KEYS: Final = (
     Key(
         "service.parallel", integer(1, 65536), 32, "requests",
         "requests that the device serves at once; linear only",
+    ),
+    Key(
+        "disk.scheduler", choice("none", "mq-deadline", "bfq"), None, "",
+        "who is issued next of those that wait: who came first, by direction and "
+        "sector, or by io.bfq.weight; with model device",
+        _FOUND,
+    ),
+    Key(
+        "disk.descriptors", integer(0, 1 << 30), None, "",
+        "descriptors of its ring: one for each page of a read or write, and two more "
+        "for every request; 0: it is never full",
+        _FOUND,
+    ),
+    Key(
+        "disk.requeue_ns", _BASE, None, "ns",
+        "from a completion until what the full ring refused is issued again",
+        _FOUND,
+    ),
+    Key(
+        "disk.delay_ns", _BASE, None, "ns",
+        "what every request takes besides its time in the pipe; it occupies nothing",
+        _FOUND,
+    ),
+    Key(
+        "disk.together", kinds.BOOLEAN, None, "",
+        "whether it answers when it has served all that it has, or each request",
+        _FOUND,
+    ),
+    Key(
+        "disk.read.base_ns", _BASE, None, "ns",
+        "time that a read takes of the pipe, which all share",
+        _FOUND,
+    ),
+    Key(
+        "disk.read.ns_per_byte", _RATE, None, "ns per byte",
+        "and each of its bytes",
+        _FOUND,
+    ),
+    Key(
+        "disk.read.random_ns", _BASE, None, "ns",
+        "and more if it begins over 16 MiB from the end of its cgroup's last request",
+        _FOUND,
+    ),
+    Key(
+        "disk.write.base_ns", _BASE, None, "ns",
+        "time that a write takes of the pipe",
+        _FOUND,
+    ),
+    Key(
+        "disk.write.ns_per_byte", _RATE, None, "ns per byte",
+        "and each byte of a write",
+        _FOUND,
+    ),
+    Key(
+        "disk.write.random_ns", _BASE, None, "ns",
+        "and more for a write that is random, likewise",
+        _FOUND,
+    ),
+    Key(
+        "disk.other_ns", _BASE, None, "ns",
+        "time that a flush, discard or write zeroes takes of the pipe",
+        _FOUND,
     ),
     Key(
         "machine.cpus", integer(1, 65536), 2, "CPUs",

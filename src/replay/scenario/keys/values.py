@@ -88,6 +88,30 @@ class ServiceValues(Struct, frozen=True, kw_only=True):
     parallel: int
 
 
+class PipeValues(Struct, frozen=True, kw_only=True):
+    """``disk.read`` and ``disk.write``: a base, a rate and a seek."""
+
+    base_ns: int | None
+    ns_per_byte: float | None
+    random_ns: int | None
+
+
+class DiskValues(Struct, frozen=True, kw_only=True):
+    """``[disk]``: a plain disk; None is identified from the trace.
+
+    ``descriptors`` is 0 where there is no end of them.
+    """
+
+    scheduler: str | None
+    descriptors: int | None
+    requeue_ns: int | None
+    delay_ns: int | None
+    together: bool | None
+    read: PipeValues
+    write: PipeValues
+    other_ns: int | None
+
+
 class MachineValues(Struct, frozen=True, kw_only=True):
     """``[machine]``."""
 

@@ -216,7 +216,9 @@ def make_setup(
         iomax_waits_for_io=driver.kernel >= (6, 12, 0),
         iomax_meta_debt=driver.kernel >= (6, 12, 0),
         boot_ns=start_ns % NS_PER_S,
-        service=ServiceModel[service.model.upper()],
+        service=(
+            ServiceModel.LINEAR if service.model == "linear" else ServiceModel.RECORDED
+        ),
         read_base_ns=service.read.base_ns,
         read_ns_per_byte=_fixed_point(service.read.ns_per_byte),
         read_random_ns=service.read.random_ns,

@@ -17,6 +17,8 @@ def test_depth_and_think_time_of_each_process_are_told() -> None:
     streams = Streams(
         order=np.arange(7),
         think_ns=np.array([5, 10, 20, 30, 0, 1, 1]),
+        needs=np.array([-1, 0, 1, 2, -4, -3, -2]),
+        starts=np.ones(7, np.uint32),
         start=np.array([0, 4, 7]),
         depth=np.array([2, 5]),
         pid=np.array([100, 200], np.int32),
@@ -57,6 +59,8 @@ def test_of_very_many_processes_those_with_most_requests_are_told() -> None:
     streams = Streams(
         order=np.arange(n + 1),
         think_ns=np.zeros(n + 1, np.int64),
+        needs=np.zeros(n + 1, np.int64),
+        starts=np.ones(n + 1, np.uint32),
         start=np.append(np.arange(n), n + 1),
         depth=np.ones(n, np.int64),
         pid=np.arange(n, dtype=np.int32),

@@ -157,6 +157,7 @@ class Dispatcher:
         blkcg = int(self.setup.blkcg[request.issuer])
         direct_io = self.setup.direct_io or is_outer(self.setup, request)
         asynchronous = direct_io and request.op in (0, 1)
+        asynchronous |= self.setup.is_disk(request.device)
         if request.op == FLUSH:
             blkcg = 0  # built by the flush machinery without a bio: no css at all
         request.io_payer = blkcg

@@ -10,6 +10,7 @@ from replay.engine.reference.controllers.bfq import BfqServer
 from replay.engine.reference.counting import charges as tables
 from replay.engine.reference.counting.timeline import Cells, Timeline
 from replay.engine.reference.counting.waits import Interference
+from replay.engine.reference.disk.disk import Disk
 from replay.engine.reference.driver.nested import descend, goes_down, surface
 from replay.engine.reference.driver.submits import is_asynchronous
 from replay.engine.reference.driver.workers import Dispatcher, Worker
@@ -69,6 +70,10 @@ class Reference:
         )
         if self.device_is_on and len(setup.bfq_weight):
             self.servers = [BfqServer(setup, self.interference) for _ in setup.devices]
+        self.disks = [
+            Disk(setup, device, self.interference) if setup.is_disk(device) else None
+            for device in range(len(setup.devices))
+        ]
         self.shared = [
             SharedLock(Resource.LOCK, others, self.interference) for _ in setup.devices
         ]
@@ -134,6 +139,13 @@ class Reference:
                 again = self.dispatcher.timer(sequence_, now)
                 if again is not None:
                     self.run.push(again, Kind.TIMER, sequence_)
+            elif event == Kind.SERVED:
+                self.disk_served(self.run.flying[sequence_], now)
+            elif event == Kind.QUEUE:
+                disk = self.disks[sequence_]
+                assert disk is not None
+                disk.wake()
+                self.run_queue(disk, now)
             elif event == Kind.RELEASE:
                 self.release(sequence_, payload, now)
             else:
@@ -188,6 +200,7 @@ class Reference:
             known=service_ns != UNKNOWN,
             is_meta=bool(columns.flags[i] & FLAGS["meta"]),
             stream=stream,
+            starts=self.streams.starts_of(stream),
         )
         self.run.end_ns = max(self.run.end_ns, now)
         out.issued(request)
@@ -209,6 +222,8 @@ class Reference:
 
     def only_submits(self, request: Request) -> bool:
         """Tell whether the worker is free again once it has submitted a request."""
+        if self.disks[request.device] is not None:
+            return True
         direct_io = self.setup.direct_io or is_outer(self.setup, request)
         return is_asynchronous(request.op, direct_io, self.setup.policy)
 
@@ -237,9 +252,20 @@ class Reference:
         self.enter_queue(request, now)
 
     def enter_queue(self, request: Request, now: int) -> None:
-        """Pass the traced device's queue, where nothing is known of it."""
+        """Wait in the traced device's queue, if it is a plain disk."""
         request.queued_ns = now
-        self.take_tag(request, now)
+        disk = self.disks[request.device]
+        if disk is None:
+            self.take_tag(request, now)
+            return
+        disk.enter(request, now)
+        self.run_queue(disk, now)
+
+    def run_queue(self, disk: Disk, now: int) -> None:
+        """Issue what a disk has room for."""
+        for request in disk.run(now):
+            request.tag_ns = now
+            self.dispatch(request, now)
 
     def take_tag(self, request: Request, now: int) -> None:
         """Enter the driver; by ``queue`` events, once a tag is free."""
@@ -345,9 +371,24 @@ class Reference:
             self.out.issued(request)
             self.run.push(now, Kind.ARRIVE, request.row)
             return
+        disk = self.disks[request.device]
+        if disk is not None:
+            if disk.pipe.enter(request, now):
+                self.run.push(now + request.service_ns, Kind.SERVED, request.row)
+            return
         if self.device_is_on and not self.servers[request.device].enter(request, now):
             return
         self.served_from(request, now)
+
+    def disk_served(self, request: Request, now: int) -> None:
+        """Let a disk serve the next request, and answer those that it does."""
+        disk = self.disks[request.device]
+        assert disk is not None
+        successor, answered = disk.served(request, now)
+        if successor is not None:
+            self.run.push(now + successor.service_ns, Kind.SERVED, successor.row)
+        for one in answered:
+            self.run.push(now + disk.delay_ns, Kind.COMPLETE, one.row)
 
     def served_from(self, request: Request, now: int) -> None:
         """Let the device work on the request."""
@@ -417,13 +458,17 @@ class Reference:
             self.memory.task_completes(request.task, request.nbytes)
         if request.worker >= 0:
             self.let_go(request, now)
-        self.streams.completes(request.stream, now)
+        self.streams.completes(request, now)
 
     def let_go(self, request: Request, now: int) -> None:
         """Give back device, lock, worker and tag; whoever waits for each goes on."""
         device = request.device
         self.controllers.done(request, now)
-        if self.device_is_on and not is_outer(self.setup, request):
+        disk = self.disks[device]
+        if disk is not None:
+            if disk.completed(request, now):
+                self.run.push(now + disk.requeue_ns, Kind.QUEUE, device)
+        elif self.device_is_on and not is_outer(self.setup, request):
             successor = self.servers[device].leave(request, now)
             if successor is not None:
                 self.served_from(successor, now)
@@ -436,7 +481,7 @@ class Reference:
             worker = self.worker_of(request)
             worker.busy_ns += now - request.start_ns
             self.start(self.next_command(request, now), now)
-        if self.waits_above(request):
+        if self.waits_above(request) and disk is None:
             successor = self.tags[device].leave(request, now)
             if successor is not None:
                 self.dispatch(successor, now)

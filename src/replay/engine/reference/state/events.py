@@ -17,6 +17,8 @@ class Kind(IntEnum):
     TIMER = 8
     RELEASE = 9
     ARRIVE = 10
+    SERVED = 11
+    QUEUE = 12
 
 
 #: Timers of limits.

@@ -27,6 +27,8 @@ class Request:
     pid: int = 0
     is_meta: bool = False
     stream: int = -1
+    #: I/Os of its stream that begin with it.
+    starts: int = 1
     arrival_ns: int = -1
     queued_ns: int = -1
     tag_ns: int = -1

@@ -3,16 +3,21 @@
 from replay.engine.columns import Columns
 from replay.engine.dependence import Streams
 from replay.engine.reference.state.events import Kind
+from replay.engine.reference.state.requests import Request
 from replay.engine.reference.state.run import Run
 
 
 class Stream:
     """One process on one device: its requests in queue order."""
 
-    def __init__(self, rows: list[int], think_ns: list[int], depth: int) -> None:
+    def __init__(
+        self, rows: list[int], think_ns: list[int], needs: list[int], starts: list[int]
+    ) -> None:
         self.rows = rows
         self.think_ns = think_ns
-        self.depth = depth
+        #: Completions of its I/Os that each waits for, and I/Os that begin with it.
+        self.needs = needs
+        self.starts = starts
         self.next = 0
         self.completions = 0
         self.delay_ns = 0
@@ -36,11 +41,13 @@ class Dependents:
     def follow(self, columns: Columns, service: list[int], streams: Streams) -> None:
         """Begin every stream."""
         self.columns, self.service = columns, service
-        for s in range(len(streams.depth)):
+        for s in range(len(streams.pid)):
             lo, hi = int(streams.start[s]), int(streams.start[s + 1])
             rows = [int(row) for row in streams.order[lo:hi]]
             think = [int(ns) for ns in streams.think_ns[lo:hi]]
-            stream = Stream(rows, think, int(streams.depth[s]))
+            needs = [int(n) for n in streams.needs[lo:hi]]
+            starts = [int(n) for n in streams.starts[lo:hi]]
+            stream = Stream(rows, think, needs, starts)
             stream.is_kernel = int(streams.pid[s]) in self.run.setup.kernel_pids
             self.all.append(stream)
             self.release_next(s, 0)
@@ -51,7 +58,7 @@ class Dependents:
         i = stream.next
         if i == len(stream.rows):
             return
-        if i >= stream.depth and stream.completions < i - stream.depth + 1:
+        if stream.completions < stream.needs[i]:
             stream.waits = True
             return
         at = base_ns + stream.think_ns[i] + stream.delay_ns
@@ -72,12 +79,17 @@ class Dependents:
         assert self.columns is not None
         return int(self.columns.issuer[position])
 
-    def completes(self, index: int, now: int) -> None:
+    def starts_of(self, index: int) -> int:
+        """Return the I/Os that begin with the request that a stream released last."""
+        return 1 if index < 0 else self.all[index].starts[self.all[index].next - 1]
+
+    def completes(self, request: Request, now: int) -> None:
         """Count a stream's completion; a request that waited for it may follow."""
+        index = request.stream
         if index < 0:
             return
         stream = self.all[index]
-        stream.completions += 1
+        stream.completions += request.starts
         if stream.waits:
             stream.waits = False
             self.release_next(index, now)
@@ -88,4 +100,4 @@ class Dependents:
         Nothing else completes that the stream's next request could wait for.
         """
         if index >= 0:
-            self.all[index].completions += 1
+            self.all[index].completions += self.starts_of(index)

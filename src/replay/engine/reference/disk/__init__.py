@@ -1,0 +1,1 @@
+"""A plain disk: its scheduler, its ring, its pipe."""
