@@ -351,7 +351,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
             if name.startswith(f"{prefix}_")
             and name not in ("iomax_waits_for_io", "iomax_meta_debt")
         )
-        for prefix in ("iomax", "iocost", "iolatency", "task")
+        for prefix in ("disk", "iomax", "iocost", "iolatency", "task")
     },
 }
 _OF_FAMILY = {name for family in FAMILIES.values() for name in family}
