@@ -37,7 +37,7 @@ settings.register_profile(
 # for `make mutants`: the same examples each time, and none made smaller
 settings.register_profile(
     "mutants",
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,

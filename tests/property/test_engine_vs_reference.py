@@ -42,7 +42,7 @@ def test_engine_and_reference_agree_where_a_shortcut_is_taken(
     [(one, rule) for one in SHORTCUTS for rule in rules_that_close(one)],
     ids=lambda of: of.name if isinstance(of, Shortcut) else of,
 )
-@settings(max_examples=max(1, settings.default.max_examples // 5))
+@settings(max_examples=max(1, settings().max_examples // 5))
 @given(st.data())
 def test_engine_and_reference_agree_one_rule_away_from_a_shortcut(
     shortcut: Shortcut, rule: str, data: st.DataObject

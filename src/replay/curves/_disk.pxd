@@ -4,10 +4,12 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from replay.engine.structures.arena cimport (
     Arena,
+    Failed,
     KeyMap,
     arena_add,
     arena_close,
     arena_open,
+    index_in,
     keymap_close,
     keymap_get,
     keymap_open,
@@ -20,15 +22,18 @@ cdef enum:
 cdef struct Disk:
     KeyMap map              # index of a word of 64 pages, by its first page's key
     Arena words             # bits of the pages that are not as all were at the start
+    Failed failed
     bint laid_out           # all pages were there at the start, else none
 
 
 cdef inline bint disk_open(Disk *disk, bint laid_out) noexcept nogil:
     """Make it; tell if there was memory. It is to be closed all the same."""
     disk.laid_out = laid_out
-    keymap_open(&disk.map, 64)
-    arena_open(&disk.words, sizeof(uint64_t))
-    return not (disk.map.failed or disk.words.failed)
+    disk.failed.no_memory = False
+    disk.failed.check = NULL
+    keymap_open(&disk.map, 64, &disk.failed)
+    arena_open(&disk.words, sizeof(uint64_t), &disk.failed)
+    return not disk.failed.no_memory
 
 
 cdef inline void disk_close(Disk *disk) noexcept nogil:
@@ -65,10 +70,10 @@ cdef inline bint disk_set(
             if index == 0:
                 return False
             keymap_set(&disk.map, word, index)
-            if disk.map.failed:
+            if disk.failed.no_memory:
                 return False
         if index != 0:
-            bits = (<uint64_t *> disk.words.data) + index
+            bits = (<uint64_t *> disk.words.data) + index_in(&disk.words, index)
             bits[0] = bits[0] | mask if changed else bits[0] & ~mask
         if word == last >> WORD_SHIFT:
             return True

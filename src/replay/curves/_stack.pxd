@@ -20,10 +20,12 @@ from libc.string cimport memset
 
 from replay.engine.structures.arena cimport (
     Arena,
+    Failed,
     KeyMap,
     arena_add,
     arena_close,
     arena_open,
+    index_in,
     keymap_close,
     keymap_get,
     keymap_open,
@@ -45,6 +47,7 @@ cdef struct Page:
     uint32_t time           # of its last access, 0 = not there
 
 cdef struct LruStack:
+    Failed failed
     KeyMap map
     Arena pages
     uint32_t *tree          # marks, as a Fenwick tree over times 1 to capacity
@@ -101,14 +104,13 @@ cdef inline bint stack_open(LruStack *stack, uint64_t threshold) noexcept nogil:
     memset(stack, 0, sizeof(LruStack))
     stack.threshold = threshold
     stack.capacity = FIRST_TIMES
-    keymap_open(&stack.map, 64)
-    arena_open(&stack.pages, sizeof(Page))
+    keymap_open(&stack.map, 64, &stack.failed)
+    arena_open(&stack.pages, sizeof(Page), &stack.failed)
     stack.tree = <uint32_t *> calloc(FIRST_TIMES + 1, sizeof(uint32_t))
     stack.holes = <uint32_t *> calloc(FIRST_TIMES + 1, sizeof(uint32_t))
     stack.page_at = <uint32_t *> calloc(FIRST_TIMES + 1, sizeof(uint32_t))
     return not (
-        stack.map.failed
-        or stack.pages.failed
+        stack.failed.no_memory
         or stack.tree == NULL
         or stack.holes == NULL
         or stack.page_at == NULL
@@ -184,7 +186,7 @@ cdef inline bint stack_renumber(LruStack *stack) noexcept nogil:
         if page_at[n] == HOLE:
             holes[n] = 1
         else:
-            ((<Page *> stack.pages.data) + page_at[n]).time = n
+            ((<Page *> stack.pages.data) + index_in(&stack.pages, page_at[n])).time = n
     fenwick_build(tree, wanted)
     fenwick_build(holes, wanted)
     free(stack.tree)
@@ -209,11 +211,11 @@ cdef inline int64_t stack_touch(LruStack *stack, uint64_t key) noexcept nogil:
         if index == 0:
             return NO_MEMORY
         keymap_set(&stack.map, key, index)
-        if stack.map.failed:
+        if stack.failed.no_memory:
             return NO_MEMORY
     if stack.now == stack.capacity and not stack_renumber(stack):
         return NO_MEMORY
-    page = (<Page *> stack.pages.data) + index
+    page = (<Page *> stack.pages.data) + index_in(&stack.pages, index)
     if page.time != 0:
         distance = <int64_t> stack.n_marks - fenwick_sum(stack.tree, page.time) + 1
     hole = stack_last_hole(stack)
@@ -285,7 +287,7 @@ cdef inline int64_t stack_use(
 
 cdef inline void stack_forget(LruStack *stack, uint32_t index) noexcept nogil:
     """Forget a page by its index, 0 for none."""
-    cdef Page *page = (<Page *> stack.pages.data) + index
+    cdef Page *page = (<Page *> stack.pages.data) + index_in(&stack.pages, index)
     if index != 0 and page.time != 0:
         stack_make_hole(stack, page.time)
         page.time = 0

@@ -10,9 +10,9 @@ from replay.engine.controllers.bfq_open cimport bfq_open
 from replay.engine.controllers.iocost_open cimport iocost_bytes, iocost_open
 from replay.engine.controllers.iolatency_open cimport iolatency_open
 from replay.engine.controllers.iomax_open cimport iomax_open
-from replay.engine.counting.bucket_rows cimport BucketRow, buckets_bytes
+from replay.engine.counting.bucket_rows cimport buckets_bytes
 from replay.engine.counting.latencies cimport samples_fold
-from replay.engine.counting.latency_rows cimport LatencyRow, arena_bytes, latency_bytes
+from replay.engine.counting.latency_rows cimport arena_bytes, latency_bytes
 from replay.engine.counting.timeline cimport timeline_cut, timeline_open
 from replay.engine.counting.waits cimport waits_fold
 from replay.engine.disk.disk_open cimport disks_open
@@ -25,14 +25,12 @@ from replay.engine.run.loop cimport run_rows, run_some
 from replay.engine.run.open_close cimport sim_close, sim_open
 from replay.engine.shortcuts.bulk cimport bulk_open, bulk_settle
 from replay.engine.shortcuts.lean cimport lean_open, lean_rows
-from replay.engine.state.counts cimport Failure, Kill
-from replay.engine.state.failed cimport out_of_memory
-from replay.engine.state.iocost cimport IocostRow
+from replay.engine.state.failed cimport run_failed
 from replay.engine.state.pages cimport PageLists
-from replay.engine.state.queues cimport Wait
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport (
     N_IO,
+    SIM_CHECK,
     SHORTCUT_LEAN,
     SHORTCUT_NONE,
     SIM_END_RANGE,
@@ -43,17 +41,13 @@ from replay.engine.state.sim cimport (
     SIM_SUM_RANGE,
     SIM_TIMELINE,
     SIM_TIME_RANGE,
-    Account,
-    Charge,
-    Done,
     Group,
     ShortcutKind,
     Sim,
-    Worker,
 )
 from replay.engine.state.stream_types cimport Stream
 from replay.engine.state.streams cimport release_next
-from replay.engine.state.timeline cimport TimelineRow
+from replay.engine.structures.arena cimport check_text
 
 from replay.common.errors import ModelError
 from replay.engine.setup import ServiceModel
@@ -193,6 +187,8 @@ cdef class Engine:
         cdef int64_t row = self.sim.error_row
         if self.sim.status == SIM_OK:
             return 0
+        if self.sim.status == SIM_CHECK:
+            raise AssertionError(check_text(&self.sim.failed, self.sim.error_row))
         if self.sim.status == SIM_NO_MEMORY:
             raise MemoryError("the engine ran out of memory")
         if self.sim.status == SIM_TIME_RANGE:
@@ -375,8 +371,8 @@ cdef class Engine:
         samples_fold(sim)
         bulk_settle(sim)
         waits_fold(sim)
-        if out_of_memory(sim):
-            raise MemoryError("the engine ran out of memory")
+        if run_failed(sim):
+            self._check()
         if sim.timeline.interval_ns > 0:
             timeline_cut(sim, sim.timeline.cut_ns)
         stocks_drain(sim, 0)    # `current` is exact: without what is in stock
@@ -435,28 +431,3 @@ cdef class Engine:
             "delayed_ns": sim.counts.delayed_ns,
             "end_ns": sim.end_ns,
         }
-
-
-def struct_sizes():
-    """Return the size of every struct that leaves the engine as bytes.
-
-    Returns
-    -------
-    dict of str to int
-        Bytes, by the name that `replay.engine.layout` knows it under.
-    """
-    return {
-        "Account": sizeof(Account),
-        "Bucket": sizeof(BucketRow),
-        "Charge": sizeof(Charge),
-        "Cost": sizeof(IocostRow),
-        "Done": sizeof(Done),
-        "Failure": sizeof(Failure),
-        "Group": sizeof(Group),
-        "Kill": sizeof(Kill),
-        "Latency": sizeof(LatencyRow),
-        "PageLists": sizeof(PageLists),
-        "TimelineRow": sizeof(TimelineRow),
-        "Wait": sizeof(Wait),
-        "Worker": sizeof(Worker),
-    }

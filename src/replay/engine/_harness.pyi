@@ -1,6 +1,15 @@
-from typing import Self
+from typing import Any, Self
 
 from typing_extensions import disjoint_base
+
+def struct_bytes() -> dict[str, list[dict[str, Any]]]: ...
+
+@disjoint_base
+class CheckHarness:
+    checks: bool
+    def __new__(cls) -> Self: ...
+    def add(self, value: int) -> bool: ...
+    def get(self, index: int) -> int: ...
 
 @disjoint_base
 class HeapHarness:

@@ -2,7 +2,10 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
+from replay.engine.counting.bucket_rows cimport BucketRow
+from replay.engine.counting.latency_rows cimport LatencyRow
 from replay.engine.pages.owners cimport (
     file_close,
     file_open,
@@ -14,13 +17,23 @@ from replay.engine.pages.owners cimport (
     word_owner,
     word_put,
 )
-from replay.engine.state.pages cimport File, Leaf, Word
+from replay.engine.state.counts cimport Failure, Kill
+from replay.engine.state.iocost cimport IocostRow
+from replay.engine.state.pages cimport File, Leaf, PageLists, Word
+from replay.engine.state.queues cimport Wait
+from replay.engine.state.sim cimport Account, Charge, Done, Group, Worker
+from replay.engine.state.timeline cimport TimelineRow
 from replay.engine.structures.arena cimport (
+    CHECKS,
     Arena,
+    Failed,
     KeyMap,
     arena_add,
     arena_close,
     arena_open,
+    check,
+    check_text,
+    index_in,
     keymap_close,
     keymap_get,
     keymap_open,
@@ -54,13 +67,112 @@ from replay.engine.structures.histogram_read cimport (
 )
 
 
+ctypedef fused Leaving:
+    Account
+    BucketRow
+    Charge
+    Done
+    Failure
+    Group
+    IocostRow
+    Kill
+    LatencyRow
+    PageLists
+    TimelineRow
+    Wait
+    Worker
+
+
+cdef list bytes_of(Leaving *one):
+    """Return, for each byte of a struct, its fields' values where only it is set."""
+    cdef size_t i
+    found = []
+    memset(one, 0, sizeof(Leaving))
+    for i in range(sizeof(Leaving)):
+        (<char *> one)[i] = 1
+        found.append(one[0])
+        (<char *> one)[i] = 0
+    return found
+
+
+def struct_bytes():
+    """Return what each byte of every struct that leaves the engine belongs to.
+
+    Returns
+    -------
+    dict of str to list of dict
+        By the name that `replay.engine.layout` knows it under. For each byte the struct
+        as a dict, in which nothing but this byte is set: so a field that is not 0 has
+        the byte, and where no field is, the byte is padding.
+    """
+    cdef Account account
+    cdef BucketRow bucket
+    cdef Charge charge
+    cdef Done done
+    cdef Failure failure
+    cdef Group group
+    cdef IocostRow cost
+    cdef Kill kill
+    cdef LatencyRow latency
+    cdef PageLists lists
+    cdef TimelineRow row
+    cdef Wait wait
+    cdef Worker worker
+    return {
+        "Account": bytes_of(&account),
+        "Bucket": bytes_of(&bucket),
+        "Charge": bytes_of(&charge),
+        "Cost": bytes_of(&cost),
+        "Done": bytes_of(&done),
+        "Failure": bytes_of(&failure),
+        "Group": bytes_of(&group),
+        "Kill": bytes_of(&kill),
+        "Latency": bytes_of(&latency),
+        "PageLists": bytes_of(&lists),
+        "TimelineRow": bytes_of(&row),
+        "Wait": bytes_of(&wait),
+        "Worker": bytes_of(&worker),
+    }
+
+
+cdef class CheckHarness:
+    """An arena of numbers whose indices are checked, in builds with checks."""
+
+    cdef Arena arena
+    cdef Failed failed
+
+    checks = bool(CHECKS)
+
+    def __cinit__(self):
+        arena_open(&self.arena, sizeof(uint64_t), &self.failed)
+
+    def __dealloc__(self):
+        arena_close(&self.arena)
+
+    def add(self, uint64_t value):
+        """Add a number; tell whether the others moved."""
+        cdef const void *before = self.arena.data
+        cdef uint32_t index = arena_add(&self.arena)
+        ((<uint64_t *> self.arena.data) + index_in(&self.arena, index))[0] = value
+        return before != self.arena.data
+
+    def get(self, uint32_t index):
+        """Return a number; raise AssertionError if there is none."""
+        cdef uint32_t found = index_in(&self.arena, index)
+        check(&self.failed, found < 1000)
+        if self.failed.check != NULL:
+            raise AssertionError(check_text(&self.failed, -1))
+        return ((<uint64_t *> self.arena.data) + found)[0]
+
+
 cdef class HeapHarness:
     """A heap of events."""
 
     cdef Heap heap
+    cdef Failed failed
 
     def __cinit__(self):
-        heap_open(&self.heap)
+        heap_open(&self.heap, &self.failed)
 
     def __dealloc__(self):
         heap_close(&self.heap)
@@ -89,11 +201,12 @@ cdef class MapHarness:
     """A map from 64-bit keys to indices of an arena."""
 
     cdef KeyMap map
+    cdef Failed failed
     cdef Arena arena
 
     def __cinit__(self):
-        keymap_open(&self.map, 4)
-        arena_open(&self.arena, sizeof(uint64_t))
+        keymap_open(&self.map, 4, &self.failed)
+        arena_open(&self.arena, sizeof(uint64_t), &self.failed)
 
     def __dealloc__(self):
         keymap_close(&self.map)
@@ -105,7 +218,7 @@ cdef class MapHarness:
     def add(self, uint64_t key, uint64_t value):
         """Add a key that is not there."""
         cdef uint32_t index = arena_add(&self.arena)
-        ((<uint64_t *> self.arena.data) + index)[0] = value
+        ((<uint64_t *> self.arena.data) + index_in(&self.arena, index))[0] = value
         keymap_set(&self.map, key, index)
 
     def get(self, uint64_t key):
@@ -113,19 +226,20 @@ cdef class MapHarness:
         cdef uint32_t index = keymap_get(&self.map, key)
         if index == 0:
             return None
-        return ((<uint64_t *> self.arena.data) + index)[0]
+        return ((<uint64_t *> self.arena.data) + index_in(&self.arena, index))[0]
 
 
 cdef class HistogramHarness:
     """One histogram."""
 
     cdef Histograms all
+    cdef Failed failed
     cdef Reading reading
     cdef uint32_t index
     cdef int64_t n_zeros
 
     def __cinit__(self):
-        histograms_open(&self.all)
+        histograms_open(&self.all, &self.failed)
         if not reading_open(&self.reading):
             raise MemoryError
 
@@ -185,9 +299,11 @@ cdef class FileHarness:
     """The pages of one file."""
 
     cdef File file
+    cdef Failed failed
 
     def __cinit__(self):
-        if not file_open(&self.file, False):
+        file_open(&self.file, False, &self.failed)
+        if self.failed.no_memory:
             raise MemoryError
 
     def __dealloc__(self):

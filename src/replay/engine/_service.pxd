@@ -5,13 +5,15 @@ In the trace's order, before any replay; `linear` service stands beside it.
 
 from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 
-from replay.engine.state.rows cimport Columns
-from replay.engine.state.rows cimport NOT_REPLAYED
+from replay.engine.state.rows cimport NOT_REPLAYED, Columns
+from replay.engine.state.rows cimport NOT_REPLAYED, Columns
 from replay.engine.state.sim cimport OP_FLUSH, OP_READ, OP_WRITE
 from replay.engine.structures.arena cimport (
     Arena,
+    Failed,
     KeyMap,
     arena_add,
+    index_in,
     keymap_get,
     keymap_set,
 )
@@ -43,6 +45,7 @@ cdef struct ServiceSettings:
 cdef struct Service:
     ServiceSettings set
     # by device | traced worker, or by device | issuer where service is linear
+    Failed failed
     KeyMap latest_map
     Arena latest            # int64: latest completion, or uint64: end of the last request
 
@@ -57,7 +60,7 @@ cdef inline int64_t *latest_of(
         if index != 0:
             keymap_set(&service.latest_map, key, index)
         (<int64_t *> service.latest.data)[index] = first
-    return (<int64_t *> service.latest.data) + index
+    return (<int64_t *> service.latest.data) + index_in(&service.latest, index)
 
 
 cdef inline bint is_random(

@@ -50,9 +50,11 @@ cdef class Services:
             self.service.set.n_disks = <uint32_t> len(self.scheduler)
             self.service.set.scheduler = &self.scheduler[0]
             self.service.set.pipe = &self.pipe[0, 0]
-        keymap_open(&self.service.latest_map, 64)
-        arena_open(&self.service.latest, sizeof(int64_t))
-        if self.service.latest_map.failed or self.service.latest.failed:
+        keymap_open(&self.service.latest_map, 64, &self.service.failed)
+        arena_open(
+            &self.service.latest, sizeof(int64_t), &self.service.failed
+        )
+        if self.service.failed.no_memory:
             raise MemoryError
 
     def __dealloc__(self):
@@ -81,5 +83,5 @@ cdef class Services:
             return
         with nogil:
             service_fill(&self.service, &batch.at, &filled[0])
-        if self.service.latest_map.failed or self.service.latest.failed:
+        if self.service.failed.no_memory:
             raise MemoryError

@@ -1,7 +1,7 @@
 """The structs of ``state/sim.pxd`` that leave the engine, as numpy dtypes, and back.
 
 `raw_tables` turns them into the columns of `replay.engine.raw`, sorted by their keys.
-A test holds every size against the compiler's.
+A test holds names and offsets against the compiler's.
 """
 
 from typing import Any, Final

@@ -6,7 +6,6 @@ mem_cgroup_handle_over_high(), calculate_high_delay(), v6.1.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
-from replay.engine.driver.workers cimport worker_at
 from replay.engine.memcg.counters cimport (
     is_below,
     memory_count,
@@ -15,6 +14,7 @@ from replay.engine.memcg.counters cimport (
 )
 from replay.engine.memcg.tasks cimport dying_until, oom_kill
 from replay.engine.pages.reclaim cimport CLUSTER, reclaim
+from replay.engine.state.entries cimport worker_at
 from replay.engine.state.jiffies cimport jiffies_at, time_of_jiffy
 from replay.engine.state.sim cimport Group, Request, Sim, Worker
 from replay.engine.structures.arena cimport arena_add

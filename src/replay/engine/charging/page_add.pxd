@@ -8,7 +8,6 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from replay.engine.charging.charge cimport CHARGE_OK, ChargeResult, charge_batch
 from replay.engine.counting.charges cimport charge_of
-from replay.engine.driver.workers cimport worker_at
 from replay.engine.memcg.counters cimport kernel_pages, memory_count, pays_at_once
 from replay.engine.pages.cache cimport (
     BUFFER_BYTES,
@@ -34,6 +33,7 @@ from replay.engine.pages.owners cimport (
 )
 from replay.engine.pages.tree cimport word_mask
 from replay.engine.pages.workingset cimport refault
+from replay.engine.state.entries cimport worker_at
 from replay.engine.state.pages cimport CacheLeaf, File, Word
 from replay.engine.state.sim cimport Request, Sim, Worker
 from replay.engine.state.units cimport NODE_BYTES, PAGE_BYTES

@@ -14,7 +14,6 @@ from replay.engine.charging.charge cimport (
     throttled_until,
 )
 from replay.engine.counting.charges cimport charge_of, write_fails
-from replay.engine.driver.workers cimport worker_at
 from replay.engine.memcg.counters cimport kernel_pages, memory_count, pays_at_once
 from replay.engine.pages.owners cimport (
     LEAF_PAGES,
@@ -32,6 +31,7 @@ from replay.engine.pages.owners cimport (
     word_put,
 )
 from replay.engine.pages.tree cimport tree_removed, word_mask
+from replay.engine.state.entries cimport worker_at
 from replay.engine.state.pages cimport File, Leaf, Word
 from replay.engine.state.sim cimport (
     OP_DISCARD,

@@ -314,7 +314,7 @@ cdef inline void iocost_begin(Sim *sim, uint32_t slot) noexcept nogil:
     request.cost[ABOVE] = request.cost[BELOW] = 0
     if sim.n_iolatencies == 0:
         return
-    while sim.request_controls.length <= slot and not sim.request_controls.failed:
+    while sim.request_controls.length <= slot and not sim.request_controls.failed.no_memory:
         arena_add(&sim.request_controls)
 
 

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from replay.engine.counting.latency_rows cimport StageKey, stage_bytes
 from replay.engine.state.sim cimport Sim
-from replay.engine.structures.arena cimport Arena, arena_add
+from replay.engine.structures.arena cimport Arena, arena_add, index_in
 from replay.engine.structures.histogram_read cimport Reading
 
 cdef struct BucketRow:
@@ -18,7 +18,7 @@ cdef inline void bucket_row(
 ) noexcept nogil:
     """Add a row for a bucket with values in it."""
     cdef uint32_t index = arena_add(rows)
-    cdef BucketRow *row = (<BucketRow *> rows.data) + index
+    cdef BucketRow *row = (<BucketRow *> rows.data) + index_in(rows, index)
     row.key = key[0]
     row.bucket = bucket
     row.count = count

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from replay.engine.counting.latencies cimport sample_add, samples_reserve
 from replay.engine.state.counts cimport Failure
+from replay.engine.state.entries cimport account_at, charge_at, failure_at, worker_at
 from replay.engine.state.sim cimport (
     IO_DBYTES,
     IO_DIOS,
@@ -30,10 +31,9 @@ from replay.engine.state.sim cimport (
     Done,
     Request,
     Sim,
-    Worker,
 )
 from replay.engine.state.split_counts cimport ios_below
-from replay.engine.structures.arena cimport arena_add, keymap_get, keymap_set
+from replay.engine.structures.arena cimport arena_add, index_in, keymap_get, keymap_set
 
 
 cdef inline void io_add(
@@ -77,7 +77,7 @@ cdef inline uint32_t account_of(
     cdef Account *account
     if index == 0:
         index = arena_add(&sim.accounts)
-        account = (<Account *> sim.accounts.data) + index
+        account = account_at(sim, index)
         account.issuer = issuer
         account.device = <unsigned short> device
         if sim.account_table != NULL:
@@ -91,7 +91,7 @@ cdef inline Charge *charge_find(
     Sim *sim, const Request *request, uint32_t payer
 ) noexcept nogil:
     """Return the charge of a request's issuer to another payer than last; makes it."""
-    cdef Account *account = (<Account *> sim.accounts.data) + request.account
+    cdef Account *account = account_at(sim, request.account)
     cdef uint64_t key
     cdef uint32_t index
     cdef Charge *charge
@@ -101,7 +101,7 @@ cdef inline Charge *charge_find(
         index = keymap_get(&sim.charge_map, key)
     if index == 0:
         index = arena_add(&sim.charges)
-        charge = (<Charge *> sim.charges.data) + index
+        charge = charge_at(sim, index)
         charge.device = request.device
         charge.issuer = request.issuer
         charge.payer = payer
@@ -112,16 +112,16 @@ cdef inline Charge *charge_find(
             keymap_set(&sim.charge_map, key, index)
     account.charge = index
     account.charge_payer = payer
-    return (<Charge *> sim.charges.data) + index
+    return charge_at(sim, index)
 
 
 cdef inline Charge *charge_of(
     Sim *sim, const Request *request, uint32_t payer
 ) noexcept nogil:
     """Return the charge of a request's issuer to a payer; makes it."""
-    cdef const Account *account = (<Account *> sim.accounts.data) + request.account
+    cdef const Account *account = account_at(sim, request.account)
     if account.charge != 0 and account.charge_payer == payer:
-        return (<Charge *> sim.charges.data) + account.charge
+        return charge_at(sim, account.charge)
     return charge_find(sim, request, payer)
 
 
@@ -130,7 +130,7 @@ cdef inline void count_unissued(Sim *sim, const Request *request) noexcept nogil
 
     ``io.stat`` of the traced device counts it with what is charged below.
     """
-    cdef Account *account = (<Account *> sim.accounts.data) + request.account
+    cdef Account *account = account_at(sim, request.account)
     io_add(account.unissued, request.op, request.nbytes, request.n_bios)
 
 
@@ -158,13 +158,13 @@ cdef inline void count_failure(
     cdef Failure *failure
     if index == 0:
         index = arena_add(&sim.failures)
-        failure = (<Failure *> sim.failures.data) + index
+        failure = failure_at(sim, index)
         failure.cgroup = request.issuer
         failure.code = code
         failure.first_ns = now
         if index != 0:
             keymap_set(&sim.failure_map, key, index)
-    failure = (<Failure *> sim.failures.data) + index
+    failure = failure_at(sim, index)
     failure.count += 1
     failure.nbytes += nbytes
 
@@ -217,7 +217,7 @@ cdef inline void count_stages(
 cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexcept nogil:
     """Add a row to the `requests` table."""
     cdef uint32_t index = arena_add(&sim.done)
-    cdef Done *done = (<Done *> sim.done.data) + index
+    cdef Done *done = (<Done *> sim.done.data) + index_in(&sim.done, index)
     done.row = request.row
     done.arrival_ns = request.arrival_ns
     done.start_ns = request.start_ns
@@ -232,7 +232,7 @@ cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexc
     done.stage_ns[STAGE_DEVICE] = request.served_ns - request.device_ns
     done.issuer = request.issuer
     done.payer = request.io_payer
-    done.worker = ((<Worker *> sim.workers.data) + request.worker).index
+    done.worker = worker_at(sim, request.worker).index
     done.error = request.error
     done.device = request.device
 

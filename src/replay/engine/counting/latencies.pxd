@@ -8,6 +8,7 @@ lies near each other. Sums, extremes and buckets do not depend on the order.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
+from replay.engine.state.entries cimport account_at, block_at
 from replay.engine.state.sim cimport (
     N_STAGES,
     STAGE_DEVICE,
@@ -38,13 +39,13 @@ cdef inline bint is_of_device(const Sample *one) noexcept nogil:
 
 cdef inline void sample_count(Sim *sim, const Sample *one) noexcept nogil:
     """Count a value in its histogram; zeros follow from the number of requests."""
-    cdef Account *account = (<Account *> sim.accounts.data) + one.account
+    cdef Account *account = account_at(sim, one.account)
     cdef uint32_t index = account.latency[one.op]
     cdef LatencyBlock *block
     if index == 0:
         index = arena_add(&sim.blocks)
         account.latency[one.op] = index
-    block = (<LatencyBlock *> sim.blocks.data) + index
+    block = block_at(sim, index)
     block.count += is_of_device(one)
     if one.value_ns > 0:
         histogram_add(&sim.histograms, &block.stages[one.stage], one.value_ns)

@@ -3,6 +3,7 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
+from replay.engine.state.entries cimport account_at
 from replay.engine.state.sim cimport (
     N_OPS,
     N_STAGES,
@@ -13,7 +14,14 @@ from replay.engine.state.sim cimport (
     LatencyBlock,
     Sim,
 )
-from replay.engine.structures.arena cimport Arena, arena_add, arena_close, arena_open
+from replay.engine.structures.arena cimport (
+    Arena,
+    Failed,
+    arena_add,
+    arena_close,
+    arena_open,
+    index_in,
+)
 from replay.engine.structures.histogram cimport Histogram, histogram_at
 from replay.engine.structures.histogram_read cimport (
     Reading,
@@ -83,19 +91,22 @@ cdef inline bytes stage_bytes(const Sim *sim, size_t row_bytes, StageRows add):
     Raises MemoryError.
     """
     cdef Arena rows
+    cdef Failed failed
     cdef StageKey key
     cdef uint32_t i
     cdef int op, stage
     cdef const Account *account
     cdef const LatencyBlock *block
     cdef Reading reading
+    failed.no_memory = False
+    failed.check = NULL
     if not reading_open(&reading):
         raise MemoryError
-    arena_open(&rows, row_bytes)
+    arena_open(&rows, row_bytes, &failed)
     try:
         with nogil:
             for i in range(1, sim.accounts.length):
-                account = (<const Account *> sim.accounts.data) + i
+                account = account_at(sim, i)
                 for op in range(N_OPS):
                     if account.latency[op] == 0:
                         continue
@@ -110,7 +121,7 @@ cdef inline bytes stage_bytes(const Sim *sim, size_t row_bytes, StageRows add):
                         )
                         stage_read(sim, &reading, block, stage)
                         add(&rows, &key, block.count - reading.count, &reading)
-        if rows.failed:
+        if failed.no_memory:
             raise MemoryError
         return arena_bytes(&rows)
     finally:
@@ -123,7 +134,7 @@ cdef inline void latency_row(
 ) noexcept nogil:
     """Add the row of one stage."""
     cdef uint32_t index = arena_add(rows)
-    cdef LatencyRow *row = (<LatencyRow *> rows.data) + index
+    cdef LatencyRow *row = (<LatencyRow *> rows.data) + index_in(rows, index)
     row.key = key[0]
     row.count = n_zeros + reading.count
     row.sum_ns = reading.sum_ns

@@ -11,6 +11,13 @@ from libc.string cimport memset
 
 from replay.engine.counting.latencies cimport samples_fold
 from replay.engine.counting.waits cimport waits_fold
+from replay.engine.state.entries cimport (
+    account_at,
+    block_at,
+    charge_at,
+    wait_at,
+    worker_at,
+)
 from replay.engine.state.queues cimport Wait
 from replay.engine.state.sim cimport (
     N_IO,
@@ -44,7 +51,7 @@ from replay.engine.state.timeline cimport (
     TimelineRow,
 )
 from replay.engine.state.units cimport PAGE_BYTES
-from replay.engine.structures.arena cimport arena_add, arena_close, arena_open
+from replay.engine.structures.arena cimport arena_add, arena_close, arena_open, index_in
 from replay.engine.structures.histogram cimport histogram_at
 
 
@@ -63,7 +70,7 @@ cdef inline bint timeline_open(Sim *sim, int64_t interval_ns) noexcept nogil:
     cdef Timeline *timeline = &sim.timeline
     timeline.interval_ns = interval_ns
     timeline.cut_ns = interval_ns if interval_ns > 0 else <int64_t> 1 << 62
-    arena_open(&timeline.rows, sizeof(TimelineRow))
+    arena_open(&timeline.rows, sizeof(TimelineRow), &sim.failed)
     if interval_ns == 0:
         return True
     timeline.before = <int64_t *> calloc(
@@ -103,12 +110,12 @@ cdef inline void look_at_iolatency(Sim *sim) noexcept nogil:
     cdef uint32_t i
     cdef int op, stage
     for i in range(1, sim.accounts.length):
-        account = (<const Account *> sim.accounts.data) + i
+        account = account_at(sim, i)
         cells = cells_of(sim, account.issuer)
         for op in range(N_OPS):
             if account.latency[op] == 0:
                 continue
-            block = (<const LatencyBlock *> sim.blocks.data) + account.latency[op]
+            block = block_at(sim, account.latency[op])
             cells[CELL_REQUESTS] += block.count
             for stage in range(STAGE_DEVICE):
                 cells[CELL_STAGES + stage] += stage_sum(sim, block, stage)
@@ -130,7 +137,7 @@ cdef inline void look_at_charges(Sim *sim) noexcept nogil:
     cdef uint32_t i
     cdef int column
     for i in range(1, sim.charges.length):
-        charge = (<const Charge *> sim.charges.data) + i
+        charge = charge_at(sim, i)
         cells = cells_of(sim, charge.payer)
         for column in range(N_IO):
             cells[CELL_IO + column] += charge.io[column]
@@ -138,7 +145,7 @@ cdef inline void look_at_charges(Sim *sim) noexcept nogil:
         cells[CELL_UNCHARGED] += charge.uncharged_bytes
         cells[CELL_REFUSED] += charge.refused_bytes
     for i in range(1, sim.waits.length):
-        wait = (<const Wait *> sim.waits.data) + i
+        wait = wait_at(sim, i)
         if wait.blocking < sim.n_cgroups:   # or a shared lock does not tell it apart
             cells_of(sim, wait.blocking)[CELL_BLOCKED] += wait.wait_ns
 
@@ -159,7 +166,7 @@ cdef inline void look_at_memory(Sim *sim) noexcept nogil:
         cells[CELL_OOM] = group.oom
         cells[CELL_OOM_KILL] = group.oom_kill
     for i in range(1, sim.workers.length):
-        worker = (<const Worker *> sim.workers.data) + i
+        worker = worker_at(sim, i)
         if worker.stock_pages == 0:
             continue
         at = <int32_t> worker.stock_cgroup
@@ -186,7 +193,7 @@ cdef inline void timeline_emit(Sim *sim) noexcept nogil:
         if not changed:
             continue
         index = arena_add(&timeline.rows)
-        row = (<TimelineRow *> timeline.rows.data) + index
+        row = (<TimelineRow *> timeline.rows.data) + index_in(&timeline.rows, index)
         row.interval = timeline.index
         row.cgroup = cgroup
         for cell in range(N_CELLS):

@@ -7,6 +7,7 @@ somebody looks. A row is what all waited for one: who leaves a queue adds to one
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc
 
+from replay.engine.state.entries cimport wait_at
 from replay.engine.state.queues cimport Wait, WaitCell
 from replay.engine.state.sim cimport N_RESOURCES, RESOURCE_LOCK, Sim
 from replay.engine.structures.arena cimport arena_add, keymap_get, keymap_set
@@ -37,7 +38,7 @@ cdef inline uint32_t wait_of(
     cdef Wait *wait
     if index == 0:
         index = arena_add(&sim.waits)
-        wait = (<Wait *> sim.waits.data) + index
+        wait = wait_at(sim, index)
         wait.waiting = waiting
         wait.blocking = blocking
         wait.resource = resource
@@ -56,7 +57,7 @@ cdef inline void wait_count(
 ) noexcept nogil:
     """Add to a Wait."""
     cdef uint32_t index = wait_of(sim, waiting, blocking, resource)
-    cdef Wait *wait = (<Wait *> sim.waits.data) + index
+    cdef Wait *wait = wait_at(sim, index)
     wait.wait_ns += wait_ns
     wait.count += count
 

@@ -116,7 +116,7 @@ cdef inline void deadline_add(
     )
     cdef Side *side = &disk.sides[number]
     cdef Place *place
-    while sim.places.length <= slot and not sim.places.failed:
+    while sim.places.length <= slot and not sim.places.failed.no_memory:
         arena_add(&sim.places)
     place = place_at(sim, slot)
     disk.stamps += 1

@@ -19,7 +19,7 @@ from replay.engine.state.sim cimport (
     Request,
     Sim,
 )
-from replay.engine.structures.arena cimport arena_add
+from replay.engine.structures.arena cimport arena_add, index_in
 
 cdef enum:
     # where the file of each outer device begins on the inner one, sectors
@@ -29,7 +29,7 @@ cdef enum:
 cdef inline Outer *outer_of(const Sim *sim, uint32_t slot) noexcept nogil:
     """Return what a request was above; if memory ran out, a scratch."""
     cdef uint32_t at = slot if slot < sim.outers.length else 0
-    return (<Outer *> sim.outers.data) + at
+    return (<Outer *> sim.outers.data) + index_in(&sim.outers, at)
 
 
 cdef inline bint is_inside(const Sim *sim, uint32_t slot) noexcept nogil:
@@ -46,7 +46,7 @@ cdef inline bint goes_down(const Request *request) noexcept nogil:
 
 cdef inline void nested_begin(Sim *sim, uint32_t slot) noexcept nogil:
     """Make room for what a new request is above."""
-    while sim.outers.length <= slot and not sim.outers.failed:
+    while sim.outers.length <= slot and not sim.outers.failed.no_memory:
         arena_add(&sim.outers)
     outer_of(sim, slot).inside = False
 

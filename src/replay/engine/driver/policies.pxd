@@ -6,7 +6,8 @@ series, 2020; what each changes stands in `replay.scenario.keys.policies`.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from replay.engine.driver.workers cimport root_worker, worker_add, worker_at
+from replay.engine.driver.workers cimport root_worker, worker_add
+from replay.engine.state.entries cimport worker_at
 from replay.engine.state.requests cimport request_at
 from replay.engine.state.sim cimport (
     OP_FLUSH,

@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from replay.engine.driver.submits cimport only_submits
 from replay.engine.queues.server cimport server_open
+from replay.engine.state.entries cimport account_at, worker_at
 from replay.engine.state.sim cimport (
     OP_FLUSH,
     POLICY_PER_CGROUP,
@@ -33,11 +34,6 @@ cdef enum:
 cdef inline int64_t idle_ns() noexcept nogil:
     """Return for how long a worker idles before it may be freed."""
     return <int64_t> IDLE_SECONDS * 1000000000
-
-
-cdef inline Worker *worker_at(const Sim *sim, uint32_t index) noexcept nogil:
-    """Return a worker."""
-    return (<Worker *> sim.workers.data) + index
 
 
 cdef inline uint64_t allocation_draw(uint64_t seed, uint64_t attempt) noexcept nogil:
@@ -180,7 +176,7 @@ cdef inline uint32_t worker_pick(
     A flush is built by the flush machinery without a bio and so has no cgroup. Where no
     worker can be made, the request is issued and charged as root.
     """
-    cdef Account *account = (<Account *> sim.accounts.data) + request.account
+    cdef Account *account = account_at(sim, request.account)
     cdef uint32_t index = 0
     cdef uint32_t blkcg = sim.blkcg[request.issuer]
     if request.op == OP_FLUSH:

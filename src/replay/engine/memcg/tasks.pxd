@@ -16,7 +16,7 @@ from replay.engine.memcg.victims cimport (
 from replay.engine.state.counts cimport Kill
 from replay.engine.state.sim cimport Group, Request, Sim, Task
 from replay.engine.state.units cimport PAGE_BYTES
-from replay.engine.structures.arena cimport arena_add
+from replay.engine.structures.arena cimport arena_add, index_in
 
 cdef enum:
     # OOM_REAPER_DELAY
@@ -167,7 +167,7 @@ cdef inline void task_kill(
     """
     cdef Task *task = &sim.tasks[victim]
     cdef uint32_t index = arena_add(&sim.kills)
-    cdef Kill *kill = (<Kill *> sim.kills.data) + index
+    cdef Kill *kill = (<Kill *> sim.kills.data) + index_in(&sim.kills, index)
     task.killed_ns = now
     kill.time_ns = now
     kill.limit_cgroup = <uint32_t> over

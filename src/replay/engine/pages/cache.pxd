@@ -24,7 +24,7 @@ from replay.engine.pages.workingset cimport shadow_put, workingset_age
 from replay.engine.state.pages cimport CacheLeaf, File, Leaf, Links, PageList
 from replay.engine.state.sim cimport N_IO, Request, Sim
 from replay.engine.state.units cimport PAGE_BYTES
-from replay.engine.structures.arena cimport arena_add
+from replay.engine.structures.arena cimport arena_add, index_in
 
 cdef enum:
     # a buffer head: 104 and the object's own pointer; fs/buffer.c:alloc_page_buffers()
@@ -34,12 +34,12 @@ cdef enum:
 
 cdef inline CacheLeaf *cache_at(const File *file, uint32_t index) noexcept nogil:
     """Return the bits of 512 pages; the pointer lives until the next leaf is made."""
-    return (<CacheLeaf *> file.cache.data) + index
+    return (<CacheLeaf *> file.cache.data) + index_in(&file.cache, index)
 
 
 cdef inline Leaf *leaf_at(const File *file, uint32_t index) noexcept nogil:
     """Return the owners of 512 pages, likewise."""
-    return (<Leaf *> file.leaves.data) + index
+    return (<Leaf *> file.leaves.data) + index_in(&file.leaves, index)
 
 
 cdef inline uint32_t word_of(uint64_t page) noexcept nogil:
@@ -95,7 +95,7 @@ cdef inline uint32_t cache_make(Sim *sim, File *file, uint64_t page) noexcept no
         return index
     index = arena_add(&file.leaves)
     if arena_add(&file.cache) != index or index == 0:
-        file.cache.failed = True
+        file.cache.failed.no_memory = True
         return 0
     leaf_record(file, page >> LEAF_SHIFT, index)
     leaf = cache_at(file, index)
@@ -130,7 +130,7 @@ cdef inline bint is_listed(const Sim *sim, uint32_t owner) noexcept nogil:
 
 cdef inline Links *links_at(const Sim *sim, uint32_t place) noexcept nogil:
     """Return the block that a page's place stands in."""
-    return (<Links *> sim.links.data) + (place >> LEAF_SHIFT)
+    return (<Links *> sim.links.data) + index_in(&sim.links, place >> LEAF_SHIFT)
 
 
 cdef inline uint32_t place_of(
@@ -142,9 +142,9 @@ cdef inline uint32_t place_of(
     if leaf.links == 0:
         leaf.links = arena_add(&sim.links)
         if leaf.links >= MAX_LINKS:
-            sim.links.failed = True
+            sim.links.failed.no_memory = True
             leaf.links = 0
-        links = (<Links *> sim.links.data) + leaf.links
+        links = (<Links *> sim.links.data) + index_in(&sim.links, leaf.links)
         links.leaf = index
         links.device = <unsigned short> device
     return leaf.links << LEAF_SHIFT | <uint32_t> (page & (LEAF_PAGES - 1))

@@ -15,12 +15,13 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from replay.engine.state.failed cimport file_failed
 from replay.engine.state.pages cimport CacheLeaf, File, Leaf, Node, Owners, Word
 from replay.engine.structures.arena cimport (
+    Failed,
     arena_add,
     arena_close,
     arena_open,
+    index_in,
     keymap_close,
     keymap_get,
     keymap_open,
@@ -41,22 +42,20 @@ cdef enum:
     NODE_LEVEL_SHIFT = 58   # key of a node: level | index; 2**58 nodes of 64 pages
 
 
-cdef inline bint file_open(File *file, bint cached) noexcept nogil:
-    """Make an empty file; tell whether there was memory for it."""
-    keymap_open(&file.leaf_map, 64)
-    keymap_open(&file.node_map, 64)
-    arena_open(&file.leaves, sizeof(Leaf))
-    arena_open(&file.nodes, sizeof(Node))
-    arena_open(&file.owners, sizeof(Owners))
+cdef inline void file_open(File *file, bint cached, Failed *failed) noexcept nogil:
+    """Make an empty file; sets `failed` if memory ran out."""
+    keymap_open(&file.leaf_map, 64, failed)
+    keymap_open(&file.node_map, 64, failed)
+    arena_open(&file.leaves, sizeof(Leaf), failed)
+    arena_open(&file.nodes, sizeof(Node), failed)
+    arena_open(&file.owners, sizeof(Owners), failed)
     file.leaf_table = NULL
     file.n_leaf_table = 0
-    file.failed = False
     file.n_pages = 0
     file.height = 0
     if cached:
-        arena_open(&file.cache, sizeof(CacheLeaf))
-        arena_open(&file.dirty_leaves, sizeof(uint64_t))
-    return not file_failed(file)
+        arena_open(&file.cache, sizeof(CacheLeaf), failed)
+        arena_open(&file.dirty_leaves, sizeof(uint64_t), failed)
 
 
 cdef inline void file_close(File *file) noexcept nogil:
@@ -89,7 +88,7 @@ cdef inline void leaf_table_grow(File *file, uint64_t number) noexcept nogil:
         n *= 2
     larger = <uint32_t *> calloc(n, sizeof(uint32_t))
     if larger == NULL:
-        file.failed = True
+        file.leaves.failed.no_memory = True
         return
     if file.n_leaf_table > 0:
         memcpy(larger, file.leaf_table, file.n_leaf_table * sizeof(uint32_t))
@@ -103,7 +102,7 @@ cdef inline Leaf *leaf_get(const File *file, uint64_t page) noexcept nogil:
     cdef uint32_t index = leaf_index(file, page >> LEAF_SHIFT)
     if index == 0:
         return NULL
-    return (<Leaf *> file.leaves.data) + index
+    return (<Leaf *> file.leaves.data) + index_in(&file.leaves, index)
 
 
 cdef inline void leaf_record(File *file, uint64_t number, uint32_t index) noexcept nogil:
@@ -126,7 +125,7 @@ cdef inline Leaf *leaf_make(File *file, uint64_t page) noexcept nogil:
     if index == 0:
         index = arena_add(&file.leaves)
         leaf_record(file, number, index)
-    return (<Leaf *> file.leaves.data) + index
+    return (<Leaf *> file.leaves.data) + index_in(&file.leaves, index)
 
 
 cdef inline Word *word_at(Leaf *leaf, uint64_t page) noexcept nogil:
@@ -140,13 +139,13 @@ cdef inline uint32_t word_owner(
     """Return the owner of a present page."""
     if not word.owner & OWNERS_MARK:
         return word.owner
-    return ((<Owners *> file.owners.data) + (word.owner ^ OWNERS_MARK)).pages[slot]
+    return ((<Owners *> file.owners.data) + index_in(&file.owners, word.owner ^ OWNERS_MARK)).pages[slot]
 
 
 cdef inline void word_share(File *file, Word *word) noexcept nogil:
     """Give a word of one owner an owner a page."""
     cdef uint32_t index = arena_add(&file.owners)
-    cdef Owners *owners = (<Owners *> file.owners.data) + index
+    cdef Owners *owners = (<Owners *> file.owners.data) + index_in(&file.owners, index)
     cdef uint32_t i
     for i in range(WORD_PAGES):
         owners.pages[i] = word.owner
@@ -167,7 +166,7 @@ cdef inline void word_own(
         else:
             word_share(file, word)
         if word.owner & OWNERS_MARK:
-            owners = (<Owners *> file.owners.data) + (word.owner ^ OWNERS_MARK)
+            owners = (<Owners *> file.owners.data) + index_in(&file.owners, word.owner ^ OWNERS_MARK)
             while rest != 0:
                 owners.pages[lowest_bit(rest)] = owner
                 rest &= rest - 1
@@ -206,7 +205,7 @@ cdef inline Node *node_make(File *file, int32_t level, uint64_t page) noexcept n
         index = arena_add(&file.nodes)
         if index != 0:
             keymap_set(&file.node_map, key, index)
-    return (<Node *> file.nodes.data) + index
+    return (<Node *> file.nodes.data) + index_in(&file.nodes, index)
 
 
 cdef inline uint32_t node_children(
@@ -214,7 +213,7 @@ cdef inline uint32_t node_children(
 ) noexcept nogil:
     """Return the children of a node of level 2 or up, 0 if it does not exist."""
     cdef uint32_t index = keymap_get(&file.node_map, node_key(level, page))
-    return 0 if index == 0 else ((<Node *> file.nodes.data) + index).children
+    return 0 if index == 0 else ((<Node *> file.nodes.data) + index_in(&file.nodes, index)).children
 
 
 cdef inline int64_t tree_missing(

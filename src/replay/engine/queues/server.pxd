@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from replay.engine.counting.waits cimport wait_of, wait_row
+from replay.engine.state.entries cimport account_at, wait_at
 from replay.engine.state.queues cimport (
     MAX_WAITING_CGROUPS,
     Server,
@@ -21,7 +22,7 @@ from replay.engine.state.queues cimport (
 )
 from replay.engine.state.requests cimport request_at
 from replay.engine.state.sim cimport Account, Request, Sim
-from replay.engine.structures.arena cimport arena_add
+from replay.engine.structures.arena cimport arena_add, index_in
 from replay.engine.structures.prefetch cimport prefetch
 
 
@@ -35,7 +36,7 @@ cdef inline void request_prefetch(const Sim *sim, uint32_t slot) noexcept nogil:
 
 cdef inline Waiting *lanes_of(const Sim *sim, const Server *server) noexcept nogil:
     """Return a queue's waiting cgroups."""
-    return (<Waiting *> sim.waiting.data) + server.lanes
+    return (<Waiting *> sim.waiting.data) + index_in(&sim.waiting, server.lanes)
 
 
 cdef inline void server_open(
@@ -70,11 +71,11 @@ cdef inline bint lanes_grow(Sim *sim, Server *server) noexcept nogil:
     cdef uint32_t _i
     for _i in range(1, room):
         arena_add(&sim.waiting)
-    if sim.waiting.failed:
+    if sim.waiting.failed.no_memory:
         return False
     # what it had is left behind: at most a third of what it has now
     memcpy(
-        (<Waiting *> sim.waiting.data) + first,
+        (<Waiting *> sim.waiting.data) + index_in(&sim.waiting, first),
         lanes_of(sim, server),
         server.n_lanes * sizeof(Waiting),
     )
@@ -112,7 +113,7 @@ cdef inline uint32_t lane_of(
     Beyond `MAX_WAITING_CGROUPS` distinct ones they wait as one, called n_cgroups: so
     the work at each release is bounded.
     """
-    cdef Account *account = (<Account *> sim.accounts.data) + request.account
+    cdef Account *account = account_at(sim, request.account)
     cdef uint32_t cgroup = request.issuer
     cdef uint32_t place = account.lane
     cdef const Waiting *lanes = lanes_of(sim, server)
@@ -194,10 +195,10 @@ cdef inline void lanes_charge_far(
         lane[i].late_ns = 0
         if wait_ns == 0:
             continue
-        wait = (<Wait *> sim.waits.data) + lane[i].wait
+        wait = wait_at(sim, lane[i].wait)
         if lane[i].wait == 0 or wait.blocking != blocking:
             lane[i].wait = wait_of(sim, lane[i].cgroup, blocking, server.resource)
-            wait = (<Wait *> sim.waits.data) + lane[i].wait
+            wait = wait_at(sim, lane[i].wait)
         wait.wait_ns += wait_ns
         wait.count += lane[i].count
 

@@ -17,6 +17,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 from replay.engine.counting.waits cimport wait_add, wait_more, wait_pair_add
+from replay.engine.state.entries cimport account_at
 from replay.engine.state.jiffies cimport product_of
 from replay.engine.state.queues cimport (
     MAX_WAITING_CGROUPS,
@@ -27,6 +28,7 @@ from replay.engine.state.queues cimport (
 )
 from replay.engine.state.requests cimport request_at
 from replay.engine.state.sim cimport RESOURCE_LOCK, SIM_NO_MEMORY, Account, Request, Sim
+from replay.engine.structures.arena cimport Failed
 from replay.engine.structures.bits cimport lowest_bit
 from replay.engine.structures.heap cimport (
     Event,
@@ -82,14 +84,14 @@ cdef inline void shared_close(SharedLock *lock) noexcept nogil:
     lock.pairs = NULL
 
 
-cdef inline bint shared_allocate(SharedLock *lock) noexcept nogil:
+cdef inline bint shared_allocate(SharedLock *lock, Failed *failed) noexcept nogil:
     """Make a lock that is taken for the first time; tell whether there was memory."""
     lock.sharers = <Sharer *> calloc(N_PLACES, sizeof(Sharer))
     lock.pairs = <SharerPair *> malloc(N_PAIRS * sizeof(SharerPair))
     if lock.sharers == NULL:
         return False
-    heap_open(&lock.holders)
-    return lock.pairs != NULL and not lock.holders.failed
+    heap_open(&lock.holders, failed)
+    return lock.pairs != NULL and not failed.no_memory
 
 
 cdef inline void shared_advance(SharedLock *lock, int64_t now) noexcept nogil:
@@ -158,7 +160,7 @@ cdef inline uint32_t shared_place(
     Sim *sim, SharedLock *lock, const Request *request
 ) noexcept nogil:
     """Return the place of a request's cgroup: the first that is free if it has none."""
-    cdef Account *account = (<Account *> sim.accounts.data) + request.account
+    cdef Account *account = account_at(sim, request.account)
     # where its cgroup stood last is where it stands, if it does
     cdef uint32_t place = account.lock_place
     if lock.sharers[place].count > 0 and lock.sharers[place].cgroup == request.issuer:
@@ -209,7 +211,7 @@ cdef inline void shared_enter(
     cdef Request *request = request_at(sim, slot)
     cdef Sharer *sharer
     cdef Event one
-    if lock.sharers == NULL and not shared_allocate(lock):
+    if lock.sharers == NULL and not shared_allocate(lock, &sim.failed):
         sim.status = SIM_NO_MEMORY
         return
     shared_advance(lock, now)
@@ -226,8 +228,6 @@ cdef inline void shared_enter(
     one.rank = <uint64_t> request.row
     one.payload = slot
     heap_push(&lock.holders, one)
-    if lock.holders.failed:
-        sim.status = SIM_NO_MEMORY
 
 
 cdef inline int64_t shared_next_finish(const SharedLock *lock) noexcept nogil:

@@ -12,7 +12,6 @@ from replay.engine.controllers.iolatency cimport (
 from replay.engine.controllers.iomax cimport iomax_dispatch
 from replay.engine.controllers.splits cimport rest_passes
 from replay.engine.counting.waits cimport wait_add
-from replay.engine.driver.workers cimport worker_at
 from replay.engine.run.stages cimport (
     enter_queue,
     issues_above,
@@ -22,6 +21,7 @@ from replay.engine.run.stages cimport (
     serve,
     start,
 )
+from replay.engine.state.entries cimport worker_at
 from replay.engine.state.iolatency cimport IolatencyDevice
 from replay.engine.state.requests cimport controls_of, request_at
 from replay.engine.state.sim cimport (

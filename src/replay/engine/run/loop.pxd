@@ -26,7 +26,7 @@ from replay.engine.driver.submits cimport (
     is_outer,
     only_submits,
 )
-from replay.engine.driver.workers cimport worker_at, workers_reap
+from replay.engine.driver.workers cimport workers_reap
 from replay.engine.memcg.tasks cimport (
     task_arrives,
     task_completes,
@@ -56,8 +56,9 @@ from replay.engine.run.stages cimport (
 from replay.engine.shortcuts.bulk cimport bulk_row, bulk_settle, bulk_settle_device
 from replay.engine.shortcuts.lean cimport lean_end
 from replay.engine.shortcuts.prefetch_rows cimport prefetch_rows
+from replay.engine.state.entries cimport worker_at
 from replay.engine.state.events cimport push
-from replay.engine.state.failed cimport out_of_memory
+from replay.engine.state.failed cimport conserves, run_failed, time_passes
 from replay.engine.state.queues cimport SharedLock
 from replay.engine.state.requests cimport request_at, request_new
 from replay.engine.state.row_checks cimport (
@@ -85,7 +86,6 @@ from replay.engine.state.sim cimport (
     SHORTCUT_BULK,
     SHORTCUT_EARLY,
     SHORTCUT_LEAN,
-    SIM_NO_MEMORY,
     SIM_OK,
     Request,
     Sim,
@@ -318,6 +318,7 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
     cdef uint64_t sequence = event.rank & ((<uint64_t> 1 << RANK_KIND_SHIFT) - 1)
     cdef int64_t position, when_ns
     cdef const Columns *columns
+    time_passes(sim, event.when_ns)
     if event.when_ns >= sim.timeline.cut_ns:
         timeline_cut(sim, event.when_ns)
     if kind == EVENT_TIMER and sequence >= sim.n_devices:
@@ -372,6 +373,7 @@ cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
     """Run pending events, at most `limit`; tell whether a request waits for more."""
     while sim.pending > 0 and limit > 0 and sim.status == SIM_OK:
         run_event(sim)
+        conserves(sim)
         limit -= 1
     if sim.pending == 0:
         if sim.set.shortcut == SHORTCUT_LEAN:
@@ -380,8 +382,7 @@ cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
             timers_run(sim)
         samples_fold(sim)
         bulk_settle(sim)
-    if out_of_memory(sim):
-        sim.status = SIM_NO_MEMORY
+    run_failed(sim)
     return sim.pending > 0 and sim.status == SIM_OK
 
 
@@ -405,11 +406,12 @@ cdef inline void run_rows(
                 if head.when_ns > now or (head.when_ns == now and head.rank > rank):
                     break
                 run_event(sim)
+                conserves(sim)
+            time_passes(sim, now)
             if now >= sim.timeline.cut_ns:
                 timeline_cut(sim, now)
             if sim.set.shortcut != SHORTCUT_BULK or not bulk_row(sim, columns, i, now):
                 queue_row(sim, columns, i, now, -1)
         if not run_goes_on(sim, columns, i):
             return
-    if out_of_memory(sim):
-        sim.status = SIM_NO_MEMORY
+    run_failed(sim)

@@ -16,7 +16,6 @@ from replay.engine.queues.shared_lock cimport shared_close, shared_open
 from replay.engine.shortcuts.bulk cimport bulk_close
 from replay.engine.state.counts cimport Failure, Kill
 from replay.engine.state.disk cimport Place
-from replay.engine.state.failed cimport out_of_memory
 from replay.engine.state.iocost cimport RequestControls
 from replay.engine.state.lean cimport lean_close
 from replay.engine.state.nested cimport Outer
@@ -54,25 +53,25 @@ from replay.engine.structures.histogram cimport (
 )
 from replay.engine.structures.log cimport log_close, log_open
 
-cdef inline bint device_open(Sim *sim, Device *device) noexcept nogil:
-    """Make a device without workers or pages; tell whether there was memory for it."""
+cdef inline void device_open(Sim *sim, Device *device) noexcept nogil:
+    """Make a device without workers or pages."""
     server_open(&device.tags, sim.set.tags, RESOURCE_TAG)
     server_open(&device.active, 1, RESOURCE_WORKER)
     server_open(&device.lock, 1, RESOURCE_LOCK)
     server_open(&device.device, sim.set.parallel, RESOURCE_DEVICE)
-    keymap_open(&device.by_blkcg, 16)
-    keymap_open(&device.by_thread, 16)
+    keymap_open(&device.by_blkcg, 16, &sim.failed)
+    keymap_open(&device.by_thread, 16, &sim.failed)
     device.timer_ns = -1
     device.file.window.position = -1
     device.file.owner.memory = sim.set.laid_out_by
     device.file.owner.winner = -1
     shared_open(&device.shared)
-    return file_open(&device.file, sim.set.cache_on)
+    file_open(&device.file, sim.set.cache_on, &sim.failed)
 
 
 cdef inline bint lists_open(Sim *sim) noexcept nogil:
     """Make the lists of page cache; tell whether there was memory for them."""
-    arena_open(&sim.links, sizeof(Links))
+    arena_open(&sim.links, sizeof(Links), &sim.failed)
     sim.lists = <PageLists *> calloc(sim.n_cgroups, sizeof(PageLists))
     return sim.lists != NULL
 
@@ -103,26 +102,26 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     `sim_close` may follow whatever this returns: whether there was memory for it all.
     """
     cdef uint32_t i
-    heap_open(&sim.heap)
-    arena_open(&sim.requests, sizeof(Request))
-    arena_open(&sim.outers, sizeof(Outer))
-    arena_open(&sim.places, sizeof(Place))
-    arena_open(&sim.workers, sizeof(Worker))
-    arena_open(&sim.stocked, sizeof(uint32_t))
-    arena_open(&sim.waiting, sizeof(Waiting))
-    arena_open(&sim.waits, sizeof(Wait))
-    arena_open(&sim.accounts, sizeof(Account))
-    arena_open(&sim.charges, sizeof(Charge))
-    arena_open(&sim.blocks, sizeof(LatencyBlock))
-    histograms_open(&sim.histograms)
-    arena_open(&sim.failures, sizeof(Failure))
-    arena_open(&sim.kills, sizeof(Kill))
-    arena_open(&sim.done, sizeof(Done))
-    arena_open(&sim.request_controls, sizeof(RequestControls))
-    keymap_open(&sim.wait_map, 64)
-    keymap_open(&sim.account_map, 64)
-    keymap_open(&sim.charge_map, 64)
-    keymap_open(&sim.failure_map, 16)
+    heap_open(&sim.heap, &sim.failed)
+    arena_open(&sim.requests, sizeof(Request), &sim.failed)
+    arena_open(&sim.outers, sizeof(Outer), &sim.failed)
+    arena_open(&sim.places, sizeof(Place), &sim.failed)
+    arena_open(&sim.workers, sizeof(Worker), &sim.failed)
+    arena_open(&sim.stocked, sizeof(uint32_t), &sim.failed)
+    arena_open(&sim.waiting, sizeof(Waiting), &sim.failed)
+    arena_open(&sim.waits, sizeof(Wait), &sim.failed)
+    arena_open(&sim.accounts, sizeof(Account), &sim.failed)
+    arena_open(&sim.charges, sizeof(Charge), &sim.failed)
+    arena_open(&sim.blocks, sizeof(LatencyBlock), &sim.failed)
+    histograms_open(&sim.histograms, &sim.failed)
+    arena_open(&sim.failures, sizeof(Failure), &sim.failed)
+    arena_open(&sim.kills, sizeof(Kill), &sim.failed)
+    arena_open(&sim.done, sizeof(Done), &sim.failed)
+    arena_open(&sim.request_controls, sizeof(RequestControls), &sim.failed)
+    keymap_open(&sim.wait_map, 64, &sim.failed)
+    keymap_open(&sim.account_map, 64, &sim.failed)
+    keymap_open(&sim.charge_map, 64, &sim.failed)
+    keymap_open(&sim.failure_map, 16, &sim.failed)
     if not tables_open(sim) or not waits_open(sim):
         return False
     if not log_open(&sim.samples, MIN_SAMPLES, sizeof(Sample)):
@@ -145,9 +144,8 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     if not victims_open(sim):
         return False
     for i in range(sim.n_devices):
-        if not device_open(sim, &sim.devices[i]):
-            return False
-    return not out_of_memory(sim)
+        device_open(sim, &sim.devices[i])
+    return not sim.failed.no_memory
 
 
 cdef inline void sim_close(Sim *sim) noexcept nogil:

@@ -13,10 +13,11 @@ from replay.engine.disk.disk cimport disk_enter, disk_run, disk_serve
 from replay.engine.driver.nested cimport descend, goes_down, is_inside
 from replay.engine.driver.policies cimport policy_pick
 from replay.engine.driver.submits cimport is_disk, is_outer, only_submits
-from replay.engine.driver.workers cimport worker_at, worker_idles, worker_pick
+from replay.engine.driver.workers cimport worker_idles, worker_pick
 from replay.engine.queues.server cimport server_enter, server_leave
 from replay.engine.queues.shared_lock cimport shared_enter, shared_next_finish
 from replay.engine.shortcuts.bulk cimport bulk_ready
+from replay.engine.state.entries cimport worker_at
 from replay.engine.state.events cimport max_event_ns, push
 from replay.engine.state.iocost cimport RequestControls
 from replay.engine.state.iolatency cimport IolatencyDevice

@@ -20,6 +20,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from replay.engine.driver.workers cimport has_own_worker
 from replay.engine.shortcuts.prefetch_rows cimport PREFETCH_ACCOUNTS
 from replay.engine.state.bulk cimport Bulk, BulkRow, Tally
+from replay.engine.state.entries cimport account_at, block_at, charge_at, worker_at
 from replay.engine.state.row_checks cimport row_is_plain
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport (
@@ -40,7 +41,7 @@ from replay.engine.state.sim cimport (
     Sim,
     Worker,
 )
-from replay.engine.structures.arena cimport arena_add, arena_close, arena_open
+from replay.engine.structures.arena cimport arena_add, arena_close, arena_open, index_in
 from replay.engine.structures.histogram cimport (
     NEAR,
     SUB,
@@ -73,7 +74,7 @@ cdef enum:
 
 cdef inline bint bulk_open(Sim *sim) noexcept nogil:
     """Make the log if requests are counted in bulk; return True if memory sufficed."""
-    arena_open(&sim.bulk.tallies, sizeof(Tally))
+    arena_open(&sim.bulk.tallies, sizeof(Tally), &sim.failed)
     return sim.set.shortcut != SHORTCUT_BULK or log_open(
         &sim.bulk.rows, MIN_ROWS, sizeof(BulkRow)
     )
@@ -92,11 +93,11 @@ cdef inline void row_count_first(
     Sim *sim, Tally *tally, const BulkRow *row
 ) noexcept nogil:
     """Count a latency where there may be no place for it yet."""
-    cdef Account *account = (<Account *> sim.accounts.data) + row.account
+    cdef Account *account = account_at(sim, row.account)
     cdef LatencyBlock *block
     if account.latency[row.op] == 0:
         account.latency[row.op] = arena_add(&sim.blocks)
-    block = (<LatencyBlock *> sim.blocks.data) + account.latency[row.op]
+    block = block_at(sim, account.latency[row.op])
     if row.service_ns > 0:
         histogram_add(&sim.histograms, &block.stages[STAGE_DEVICE], row.service_ns)
         tally.histogram[row.op] = block.stages[STAGE_DEVICE]
@@ -143,7 +144,7 @@ cdef inline void rows_count(Sim *sim, const BulkRow *rows, uint32_t n) noexcept 
 
 cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
     """Tell worker, charge and latency blocks what an account's tally holds."""
-    cdef Tally *tally = (<Tally *> sim.bulk.tallies.data) + index
+    cdef Tally *tally = (<Tally *> sim.bulk.tallies.data) + index_in(&sim.bulk.tallies, index)
     cdef const Account *account
     cdef Charge *charge
     cdef Worker *worker
@@ -151,9 +152,9 @@ cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
     cdef int op
     if tally.n_requests[OP_READ] == 0 and tally.n_requests[OP_WRITE] == 0:
         return
-    account = (<const Account *> sim.accounts.data) + index
-    charge = (<Charge *> sim.charges.data) + tally.charge
-    worker = (<Worker *> sim.workers.data) + tally.worker
+    account = account_at(sim, index)
+    charge = charge_at(sim, tally.charge)
+    worker = worker_at(sim, tally.worker)
     charge.io[IO_RBYTES] += tally.nbytes[OP_READ]
     charge.io[IO_RIOS] += tally.n_bios[OP_READ]
     charge.io[IO_WBYTES] += tally.nbytes[OP_WRITE]
@@ -169,7 +170,7 @@ cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
         worker.idle_since_ns = max(worker.idle_since_ns, tally.last_ns)
     for op in range(OP_READ, OP_WRITE + 1):
         worker.commands += tally.n_requests[op]
-        ((<LatencyBlock *> sim.blocks.data) + account.latency[op]).count += (
+        block_at(sim, account.latency[op]).count += (
             tally.n_requests[op]
         )
         tally.nbytes[op] = tally.n_bios[op] = 0
@@ -233,7 +234,7 @@ cdef inline bint is_usual(const Sim *sim, const Request *request) noexcept nogil
     They do not if no worker could be made for it, since the next one asks again; nor if
     it had to wait, and meanwhile another one of the account had another payer.
     """
-    cdef const Account *account = (<const Account *> sim.accounts.data) + request.account
+    cdef const Account *account = account_at(sim, request.account)
     cdef bint own_worker = has_own_worker(sim, sim.blkcg[request.issuer], request.op)
     return (
         (not own_worker or account.worker == request.worker)
@@ -249,9 +250,9 @@ cdef inline void bulk_ready(Sim *sim, const Request *request) noexcept nogil:
     while sim.bulk.tallies.length <= request.account:
         if arena_add(&sim.bulk.tallies) == 0:
             return
-    tally = (<Tally *> sim.bulk.tallies.data) + request.account
+    tally = (<Tally *> sim.bulk.tallies.data) + index_in(&sim.bulk.tallies, request.account)
     tally.worker = request.worker
-    tally.charge = ((<const Account *> sim.accounts.data) + request.account).charge
+    tally.charge = account_at(sim, request.account).charge
     sim.account_table[
         <size_t> request.device * sim.n_cgroups + request.issuer
     ] |= READY
@@ -259,8 +260,8 @@ cdef inline void bulk_ready(Sim *sim, const Request *request) noexcept nogil:
 
 cdef inline bint is_busy(const Sim *sim, uint32_t account) noexcept nogil:
     """Return True if the worker of an account that is ready has a command."""
-    cdef const Tally *tally = (<const Tally *> sim.bulk.tallies.data) + account
-    return ((<const Worker *> sim.workers.data) + tally.worker).server.in_use > 0
+    cdef const Tally *tally = (<const Tally *> sim.bulk.tallies.data) + index_in(&sim.bulk.tallies, account)
+    return worker_at(sim, tally.worker).server.in_use > 0
 
 
 cdef inline bint is_sum(

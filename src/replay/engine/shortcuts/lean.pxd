@@ -38,8 +38,9 @@ from replay.engine.shortcuts.lean_workers cimport (
     usual_worker,
 )
 from replay.engine.shortcuts.prefetch_rows cimport prefetch_rows
+from replay.engine.state.entries cimport account_at
 from replay.engine.state.events cimport max_event_ns
-from replay.engine.state.failed cimport out_of_memory
+from replay.engine.state.failed cimport run_failed
 from replay.engine.state.lean cimport (
     FLAT_ACCOUNTS,
     N_FLATS,
@@ -49,7 +50,6 @@ from replay.engine.state.lean cimport (
     LeanRow,
     LeanTouch,
     LeanWorker,
-    lean_failed,
 )
 from replay.engine.state.row_checks cimport (
     enters_driver,
@@ -79,10 +79,10 @@ cdef inline int lean_open(Sim *sim) except -1:
     cdef uint32_t i, _i
     if sim.set.shortcut != SHORTCUT_LEAN:
         return 0
-    arena_open(&lean.workers, sizeof(LeanWorker))
-    arena_open(&lean.ends, sizeof(int64_t))
-    arena_open(&lean.touches, sizeof(LeanTouch))
-    heap_open(&lean.order)
+    arena_open(&lean.workers, sizeof(LeanWorker), &sim.failed)
+    arena_open(&lean.ends, sizeof(int64_t), &sim.failed)
+    arena_open(&lean.touches, sizeof(LeanTouch), &sim.failed)
+    heap_open(&lean.order, &sim.failed)
     lean.flats = <Flat *> calloc(FLAT_ACCOUNTS * 2 * N_FLATS, sizeof(Flat))
     lean.timer_ns = max_event_ns()
     lean.devices = <LeanDevice *> calloc(sim.n_devices, sizeof(LeanDevice))
@@ -92,7 +92,7 @@ cdef inline int lean_open(Sim *sim) except -1:
         or lean.flats == NULL
         or lean.n_issuers == NULL
         or not log_open(&lean.rows, MIN_ROWS, sizeof(LeanRow))
-        or lean_failed(lean)
+        or sim.failed.no_memory
     ):
         raise MemoryError
     for _i in range(1, FIRST_ENDS):
@@ -124,7 +124,7 @@ cdef inline bint row_usual(
     command.worker = usual_worker(sim, command.account, device)
     command.io_payer = io_payer_of(sim, sim.blkcg[issuer], False)
     command.memory_payer = memory_payer_of(sim, sim.blkcg[issuer])
-    account = (<const Account *> sim.accounts.data) + command.account
+    account = account_at(sim, command.account)
     # what is not there yet has index 0;
     # beyond the last are those memory ran out for
     return (
@@ -243,8 +243,7 @@ cdef inline void lean_rows(Sim *sim, const Columns *columns) noexcept nogil:
             return
     # what may still find its pages gone needs the batch no more
     settled_reopen(sim, columns, columns.n_rows, sim.last_ns)
-    if out_of_memory(sim):
-        sim.status = SIM_NO_MEMORY
+    run_failed(sim)
 
 
 cdef inline void lean_end(Sim *sim) noexcept nogil:

@@ -27,7 +27,7 @@ from replay.engine.state.pages cimport File, Leaf
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport OP_DISCARD, OP_WRITE, OP_WRITE_ZEROES, Request, Sim
 from replay.engine.state.units cimport PAGE_BYTES, PAGE_SHIFT
-from replay.engine.structures.arena cimport arena_add
+from replay.engine.structures.arena cimport arena_add, index_in
 from replay.engine.structures.heap cimport Event, heap_first, heap_pop, heap_push
 from replay.engine.structures.prefetch cimport prefetch
 
@@ -66,7 +66,7 @@ cdef inline void prefetch_pages(
 
 cdef inline LeanTouch *touch_at(const Lean *lean, uint32_t index) noexcept nogil:
     """Return a touch that stands in order."""
-    return (<LeanTouch *> lean.touches.data) + index
+    return (<LeanTouch *> lean.touches.data) + index_in(&lean.touches, index)
 
 
 cdef inline void touch_order(

@@ -8,6 +8,7 @@ together. Sums, extremes and buckets are those of `count_charged` and `count_com
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from replay.engine.shortcuts.prefetch_rows cimport PREFETCH_ACCOUNTS
+from replay.engine.state.entries cimport account_at, block_at, charge_at
 from replay.engine.state.lean cimport (
     FLAT_ACCOUNTS,
     FLAT_NO_WAIT,
@@ -30,10 +31,10 @@ from replay.engine.state.sim cimport (
     STAGE_DISPATCH,
     STAGE_TOTAL,
     Account,
-    Charge,
     LatencyBlock,
     Sim,
 )
+from replay.engine.structures.arena cimport index_in
 from replay.engine.structures.flat_histogram cimport Flat, flat_add, flat_tell
 from replay.engine.structures.histogram cimport (
     Places,
@@ -66,11 +67,11 @@ cdef inline void flats_tell(Sim *sim) noexcept nogil:
     cdef uint32_t i
     cdef int op
     for i in range(1, min(<uint32_t> FLAT_ACCOUNTS, sim.accounts.length)):
-        account = (<Account *> sim.accounts.data) + i
+        account = account_at(sim, i)
         for op in range(OP_READ, OP_WRITE + 1):
             if account.latency[op] == 0:
                 continue
-            block = (<LatencyBlock *> sim.blocks.data) + account.latency[op]
+            block = block_at(sim, account.latency[op])
             flats = flats_of(&sim.lean, i, op)
             block.count += flat_tell(
                 &flats[FLAT_NO_WAIT], &sim.histograms, &block.stages[STAGE_DEVICE]
@@ -99,9 +100,9 @@ cdef inline void time_add(
 
 cdef inline void row_spread(Sim *sim, Places *places, const LeanRow *row) noexcept nogil:
     """Count the times of a request of one of many accounts."""
-    cdef LatencyBlock *block = (<LatencyBlock *> sim.blocks.data) + (
-        (<const Account *> sim.accounts.data) + row.account
-    ).latency[row.op]
+    cdef LatencyBlock *block = block_at(sim, (
+        (<const Account *> sim.accounts.data) + index_in(&sim.accounts, row.account)
+    ).latency[row.op])
     block.count += 1
     if row.wait_ns == 0:
         time_add(sim, places, block, STAGE_DEVICE, row.service_ns)
@@ -131,7 +132,7 @@ cdef inline void rows_prefetch(
     prefetch(blocks + accounts[row.account].latency[row.op])
     row = &rows[CHARGE_AHEAD]
     prefetch(&accounts[row.account].latency[row.op])
-    prefetch(&((<const Charge *> sim.charges.data) + row.charge).io[row.op])
+    prefetch(&charge_at(sim, row.charge).io[row.op])
 
 
 cdef inline void rows_count(Sim *sim, const LeanRow *rows, uint32_t n) noexcept nogil:
@@ -149,7 +150,7 @@ cdef inline void rows_count(Sim *sim, const LeanRow *rows, uint32_t n) noexcept 
             rows_prefetch(sim, &places, &rows[i])
         row = &rows[i]
         # a read's columns, or behind each of them a write's: as in `io_add`
-        io = ((<Charge *> sim.charges.data) + row.charge).io + row.op
+        io = charge_at(sim, row.charge).io + row.op
         io[IO_RBYTES] += row.nbytes
         io[IO_RIOS] += row.n_bios
         took_ns = <int64_t> row.wait_ns + row.service_ns
@@ -198,7 +199,7 @@ cdef inline void row_hold(
     cdef Lean *lean = &sim.lean
     cdef LeanRow *row = (<LeanRow *> lean.rows.items) + lean.rows.length
     row.account = account
-    row.charge = ((<const Account *> sim.accounts.data) + account).charge
+    row.charge = account_at(sim, account).charge
     row.nbytes = columns.nbytes[i]
     row.service_ns = <uint32_t> columns.service_ns[i]
     row.wait_ns = wait_ns

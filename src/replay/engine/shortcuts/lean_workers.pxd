@@ -15,11 +15,11 @@ from replay.engine.counting.waits cimport wait_add
 from replay.engine.driver.workers cimport (
     has_own_worker,
     idle_ns,
-    worker_at,
     worker_pick,
     workers_reap,
 )
 from replay.engine.queues.server cimport server_enter, server_leave
+from replay.engine.state.entries cimport account_at, worker_at
 from replay.engine.state.events cimport max_event_ns, push
 from replay.engine.state.lean cimport Lean, LeanDevice, LeanWorker
 from replay.engine.state.requests cimport request_at, request_new
@@ -34,7 +34,7 @@ from replay.engine.state.sim cimport (
     Sim,
     Worker,
 )
-from replay.engine.structures.arena cimport arena_add
+from replay.engine.structures.arena cimport arena_add, check, index_in
 from replay.engine.structures.heap cimport Event, heap_first, heap_pop
 
 
@@ -45,7 +45,7 @@ cdef enum:
 
 cdef inline LeanWorker *lean_at(const Sim *sim, uint32_t index) noexcept nogil:
     """Return what the lean path knows of a worker."""
-    return (<LeanWorker *> sim.lean.workers.data) + index
+    return (<LeanWorker *> sim.lean.workers.data) + index_in(&sim.lean.workers, index)
 
 
 cdef inline void lean_watch(Sim *sim, uint32_t device, int64_t now) noexcept nogil:
@@ -60,7 +60,7 @@ cdef inline uint32_t usual_worker(
     const Sim *sim, uint32_t account, unsigned int device
 ) noexcept nogil:
     """Return the worker that an account's reads and writes had last, 0 for none."""
-    cdef const Account *of = (<const Account *> sim.accounts.data) + account
+    cdef const Account *of = account_at(sim, account)
     if has_own_worker(sim, sim.blkcg[of.issuer], OP_READ):
         return of.worker
     return sim.devices[device].root_worker
@@ -80,7 +80,7 @@ cdef inline void ends_grow(Lean *lean, LeanWorker *worker) noexcept nogil:
     cdef uint32_t i, at, _i
     for _i in range(1, room):
         arena_add(&lean.ends)
-    if lean.ends.failed:
+    if lean.ends.failed.no_memory:
         worker.first = worker.end   # the run stops soon
         return
     ends = <int64_t *> lean.ends.data
@@ -130,7 +130,7 @@ cdef inline void ends_pass(
     cdef uint32_t mask, first
     if worker.ring == 0 or worker.end - worker.first == room_of(worker):
         ends_grow(lean, worker)
-    ring = (<int64_t *> lean.ends.data) + worker.ring
+    ring = (<int64_t *> lean.ends.data) + index_in(&lean.ends, worker.ring)
     mask = room_of(worker) - 1
     ring[worker.end & mask] = worker.free_ns    # to come: nothing is passed beyond it
     first = worker.first
@@ -172,7 +172,7 @@ cdef inline void line_enter(
     cdef uint32_t slot = request_new(sim)
     cdef Request *request = request_at(sim, slot)
     request.account = account
-    request.issuer = ((<Account *> sim.accounts.data) + account).issuer
+    request.issuer = account_at(sim, account).issuer
     request.served_ns = until
     if server_enter(sim, &worker_at(sim, index).server, slot, now):
         worker.serving = slot
@@ -220,6 +220,7 @@ cdef inline int64_t lean_begin(
             ends_pass(lean, worker, now, service_ns > 0)
         else:
             worker.first = worker.end
+    check(&sim.failed, until >= worker.free_ns)
     worker.busy_ns += service_ns
     worker.commands += 1
     worker.free_ns = until

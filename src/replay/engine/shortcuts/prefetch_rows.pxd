@@ -7,6 +7,7 @@ charge. Each link is asked for a few rows before the next.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from replay.engine.counting.charges cimport account_find, account_key
+from replay.engine.state.entries cimport account_at, charge_at, worker_at
 from replay.engine.state.lean cimport LeanWorker
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport (
@@ -70,8 +71,8 @@ cdef inline void prefetch_links(const Sim *sim, const Account *account) noexcept
     if sim.set.shortcut == SHORTCUT_LEAN:
         prefetch((<const LeanWorker *> sim.lean.workers.data) + account.worker)
         return
-    worker = (<Worker *> sim.workers.data) + account.worker
-    charge = (<Charge *> sim.charges.data) + account.charge
+    worker = worker_at(sim, account.worker)
+    charge = charge_at(sim, account.charge)
     prefetch(worker)
     prefetch(&worker.commands)
     prefetch(&charge.io[0])
@@ -89,11 +90,11 @@ cdef inline void prefetch_touch(
     const Sim *sim, uint32_t index, uint32_t worker, uint32_t payer
 ) noexcept nogil:
     """Fetch what an account's first touch of a page changes, some rows later."""
-    cdef const Account *account = (<const Account *> sim.accounts.data) + index
+    cdef const Account *account = account_at(sim, index)
     if sim.accounts.length < PREFETCH_ACCOUNTS:
         return
-    prefetch(&((<const Worker *> sim.workers.data) + worker).stock_cgroup)
-    prefetch(&((<const Charge *> sim.charges.data) + account.charge).charged_bytes)
+    prefetch(&worker_at(sim, worker).stock_cgroup)
+    prefetch(&charge_at(sim, account.charge).charged_bytes)
     prefetch(&sim.groups[payer].shmem)
 
 

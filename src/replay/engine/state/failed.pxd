@@ -1,60 +1,39 @@
-"""Whether any part of a run's state could not grow."""
+"""What stops a run: memory that ran out, or a check that failed."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t
 
-from replay.engine.state.lean cimport lean_failed
-from replay.engine.state.pages cimport File
-from replay.engine.state.sim cimport Sim
-from replay.engine.structures.histogram cimport histograms_failed
+from replay.engine.state.sim cimport SIM_CHECK, SIM_NO_MEMORY, Sim
+from replay.engine.structures.arena cimport CHECKS, check
 
 
-cdef inline bint file_failed(const File *file) noexcept nogil:
-    """Tell whether memory ran out."""
-    return (
-        file.failed
-        or file.leaf_map.failed
-        or file.node_map.failed
-        or file.leaves.failed
-        or file.nodes.failed
-        or file.owners.failed
-        or file.cache.failed
-        or file.dirty_leaves.failed
-    )
+cdef inline bint run_failed(Sim *sim) noexcept nogil:
+    """Return True if a structure of the run failed; the status says so then."""
+    if sim.failed.check != NULL:
+        sim.status = SIM_CHECK
+    elif sim.failed.no_memory:
+        sim.status = SIM_NO_MEMORY
+    else:
+        return False
+    return True
 
 
-cdef inline bint out_of_memory(const Sim *sim) noexcept nogil:
-    """Tell whether any part of the state could not grow."""
-    cdef uint32_t i
-    if (
-        sim.heap.failed
-        or sim.requests.failed
-        or sim.outers.failed
-        or sim.places.failed
-        or sim.workers.failed
-        or sim.stocked.failed
-        or sim.waiting.failed
-        or sim.waits.failed
-        or sim.wait_map.failed
-        or sim.accounts.failed
-        or sim.account_map.failed
-        or sim.bulk.tallies.failed
-        or sim.charges.failed
-        or sim.charge_map.failed
-        or sim.blocks.failed
-        or histograms_failed(&sim.histograms)
-        or sim.failures.failed
-        or sim.failure_map.failed
-        or sim.kills.failed
-        or sim.done.failed
-        or sim.request_controls.failed
-        or sim.links.failed
-        or sim.timeline.rows.failed
-        or lean_failed(&sim.lean)
-    ):
-        return True
-    for i in range(sim.n_devices):
-        if sim.devices[i].by_blkcg.failed or sim.devices[i].by_thread.failed:
-            return True
-        if file_failed(&sim.devices[i].file):
-            return True
-    return False
+cdef inline void time_passes(Sim *sim, int64_t now) noexcept nogil:
+    """It is an event's turn: no earlier one comes behind it."""
+    if CHECKS:
+        check(&sim.failed, now >= sim.checked_ns)
+        sim.checked_ns = now
+
+
+cdef inline void conserves(Sim *sim) noexcept nogil:
+    """An event is over: a request is in flight or done, and nothing is both."""
+    cdef int64_t in_driver
+    if CHECKS:
+        in_driver = (
+            sim.counts.requests
+            - sim.counts.completed
+            - sim.counts.failed
+            - sim.counts.unfinished
+        )
+        check(&sim.failed, in_driver >= 0)
+        check(&sim.failed, sim.counts.in_flight >= in_driver)
+        check(&sim.failed, sim.pending >= 0)

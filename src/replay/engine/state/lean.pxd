@@ -91,16 +91,6 @@ cdef struct Lean:
     int64_t n_reopened      # rows of the batch that were looked through
 
 
-cdef inline bint lean_failed(const Lean *lean) noexcept nogil:
-    """Tell whether any part of the state could not grow."""
-    return (
-        lean.workers.failed
-        or lean.ends.failed
-        or lean.touches.failed
-        or lean.order.failed
-    )
-
-
 cdef inline void lean_close(Lean *lean) noexcept nogil:
     """Give the memory back."""
     arena_close(&lean.workers)

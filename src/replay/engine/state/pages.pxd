@@ -96,7 +96,6 @@ cdef struct InodeOwner:
 cdef struct File:
     uint32_t *leaf_table    # index of a Leaf by its number, 0 = none
     uint64_t n_leaf_table
-    bint failed
     KeyMap leaf_map         # leaves whose number is beyond MAX_TABLE_LEAVES
     KeyMap node_map         # level << 58 | index
     Arena leaves

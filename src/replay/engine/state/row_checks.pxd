@@ -3,21 +3,21 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from replay.engine.state.events cimport max_time_ns
-from replay.engine.state.failed cimport out_of_memory
-from replay.engine.state.rows cimport Columns
-from replay.engine.state.rows cimport NOT_REPLAYED
+from replay.engine.state.failed cimport run_failed
+from replay.engine.state.rows cimport NOT_REPLAYED, Columns
+from replay.engine.state.rows cimport NOT_REPLAYED, Columns
 from replay.engine.state.sim cimport (
     NO_TASK,
     N_OPS,
     OP_FLUSH,
     OP_WRITE,
     SIM_ID_RANGE,
-    SIM_NO_MEMORY,
     SIM_OK,
     SIM_ORDER,
     SIM_TIME_RANGE,
     Sim,
 )
+from replay.engine.structures.arena cimport CHECKS
 
 
 cdef inline bint row_arrives(
@@ -37,8 +37,8 @@ cdef inline bint row_arrives(
 cdef inline bint run_goes_on(Sim *sim, const Columns *columns, int64_t i) noexcept nogil:
     """Tell whether another row may come behind this one; if not it is to blame."""
     # scratch entries carry the rows until the next look (see structures/arena.pxd)
-    if i & 255 == 255 and out_of_memory(sim):
-        sim.status = SIM_NO_MEMORY
+    if CHECKS or i & 255 == 255:
+        run_failed(sim)
     if sim.status == SIM_OK:
         return True
     if sim.error_row < 0:

@@ -37,7 +37,7 @@ from replay.engine.state.rows cimport Columns
 from replay.engine.state.stream_types cimport Stream
 from replay.engine.state.timeline cimport Timeline
 from replay.engine.state.victims cimport Victims
-from replay.engine.structures.arena cimport Arena, KeyMap
+from replay.engine.structures.arena cimport Arena, Failed, KeyMap
 from replay.engine.structures.heap cimport Heap
 from replay.engine.structures.histogram cimport Histograms
 from replay.engine.structures.log cimport Log
@@ -132,6 +132,7 @@ cdef enum SimStatus:
     SIM_END_RANGE = 5       # a replayed time beyond max_event_ns()
     SIM_SUM_RANGE = 6       # latencies that add up to 2**62 ns
     SIM_TIMELINE = 7        # more intervals than a timeline may have
+    SIM_CHECK = 8           # a check failed, in builds with checks
 
 cdef enum:
     NO_TASK = -1
@@ -355,6 +356,8 @@ cdef struct Settings:
 cdef struct Sim:
     Settings set
     SimStatus status
+    Failed failed           # of all structures
+    int64_t checked_ns      # time of the last event, in builds with checks
     int64_t error_row
     uint32_t n_cgroups
     uint32_t n_devices

@@ -1,14 +1,38 @@
 """Growing arrays addressed by index, and a hash from 64-bit keys to such indices.
 
 Entry 0 of every arena is a scratch entry: when memory runs out, `arena_add` answers 0
-and leaves a mark, so that the code of one event needs no checks and the loop stops
-behind it. No pointer into an arena may live across an `arena_add` of the same arena.
-Entry i of an arena of T is ``(<T *> arena.data) + i``: the compiler knows its stride.
+and sets `Failed`, which an owner's structures share, so that the code of one event needs
+no checks and the loop stops behind it. No pointer into an arena may live across an
+`arena_add` of the same arena. Entry i of an arena of T is
+``(<T *> arena.data) + index_in(&arena, i)``: the compiler knows its stride.
+
+Builds with checks (setup.py) look at every such index, and an arena moves whenever an
+entry is added, so that a pointer that lives too long is found.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
+
+cdef enum:
+    FIRST_CAPACITY = 64
+    MAX_CAPACITY = 1 << 30
+    # with checks: an arena of fewer entries moves whenever one is added, a larger one
+    # once for so many
+    MOVES_ALWAYS = 1 << 10
+    MOVES_ONCE_FOR = 1 << 8
+
+cdef struct Failed:
+    # one for all structures of an owner
+    bint no_memory
+    const char *check       # the first that failed, NULL: none
+
+cdef struct Arena:
+    uint8_t *data
+    uint32_t length
+    uint32_t capacity
+    uint32_t item_bytes
+    Failed *failed
 
 cdef extern from *:
     """
@@ -18,6 +42,25 @@ cdef extern from *:
     #include <sys/mman.h>
     #endif
     #define REPLAY_LARGE ((size_t)2 << 20)
+
+    /* In builds with checks an index beyond an arena's entries becomes 0, and a condition
+       must hold; which did not is kept as it stands in the code. */
+    #if REPLAY_CHECKS
+    #define replay_fail(failed, text) \\
+        ((failed)->check = (failed)->check ? (failed)->check : (text))
+    #define replay_index(arena, index) __extension__ ({ \\
+        uint32_t index_ = (index); \\
+        if (index_ >= (arena)->length) { \\
+            replay_fail((arena)->failed, "an index in " #arena); \\
+            index_ = 0; \\
+        } \\
+        index_; })
+    #define replay_check(failed, condition) \\
+        ((condition) ? (void)0 : (void)replay_fail(failed, #condition))
+    #else
+    #define replay_index(arena, index) (index)
+    #define replay_check(failed, condition) ((void)0)
+    #endif
 
     /* Memory for a table. Large ones ask for pages of 2 MiB: fewer faults, fewer misses
        of the TLB. It is a wish: what the kernel makes of it changes no result. */
@@ -57,6 +100,10 @@ cdef extern from *:
         return larger;
     }
     """
+    bint CHECKS "REPLAY_CHECKS"
+    # an index of an arena, checked; and a condition that must hold
+    uint32_t index_in "replay_index"(const Arena *arena, uint32_t index) noexcept nogil
+    void check "replay_check"(Failed *failed, bint condition) noexcept nogil
     # free() gives back what these return; NULL if memory ran out
     void *allocate "replay_allocate"(size_t n_bytes) noexcept nogil
     void *allocate_zeroed "replay_allocate_zeroed"(size_t n, size_t n_bytes) noexcept nogil
@@ -64,25 +111,24 @@ cdef extern from *:
         void *data, size_t n_used, size_t n_bytes
     ) noexcept nogil
 
-cdef enum:
-    FIRST_CAPACITY = 64
-    MAX_CAPACITY = 1 << 30
-
-cdef struct Arena:
-    uint8_t *data
-    uint32_t length
-    uint32_t capacity
-    uint32_t item_bytes
-    bint failed
+cdef inline str check_text(const Failed *failed, int64_t row):
+    """Say which check failed, and at which row if that is known."""
+    what = failed.check.decode().replace("__pyx_v_", "")
+    return f"check failed{f' at row {row}' if row >= 0 else ''}: {what}"
 
 
-cdef inline void arena_open(Arena *arena, uint32_t item_bytes) noexcept nogil:
-    """Make an empty arena with its scratch entry; `failed` tells if memory ran out."""
+cdef inline void arena_open(
+    Arena *arena, uint32_t item_bytes, Failed *failed
+) noexcept nogil:
+    """Make an empty arena with its scratch entry; sets `failed` if memory ran out."""
     arena.item_bytes = item_bytes
     arena.capacity = FIRST_CAPACITY
     arena.length = 1
+    arena.failed = failed
     arena.data = <uint8_t *> allocate_zeroed(FIRST_CAPACITY, item_bytes)
-    arena.failed = arena.data == NULL
+    if arena.data == NULL:
+        arena.capacity = 1
+        failed.no_memory = True
 
 
 cdef inline void arena_close(Arena *arena) noexcept nogil:
@@ -92,15 +138,27 @@ cdef inline void arena_close(Arena *arena) noexcept nogil:
     arena.length = arena.capacity = 0
 
 
+cdef inline void arena_move(Arena *arena) noexcept nogil:
+    """Move to another place; nothing that is read at the old one makes sense."""
+    cdef size_t n_used = <size_t> arena.length * arena.item_bytes
+    cdef uint8_t *data = <uint8_t *> allocate(
+        <size_t> arena.capacity * arena.item_bytes
+    )
+    if data == NULL:
+        return
+    memcpy(data, arena.data, n_used)
+    memset(arena.data, 0xA5, n_used)
+    free(arena.data)
+    arena.data = data
+
+
 cdef inline uint32_t arena_add(Arena *arena) noexcept nogil:
     """Append a zeroed entry; return its index, or 0 if memory ran out."""
     cdef uint8_t *data
     cdef size_t capacity
-    if arena.failed:
-        return 0
     if arena.length == arena.capacity:
-        if arena.capacity == MAX_CAPACITY:
-            arena.failed = True
+        if arena.failed.no_memory or arena.capacity == MAX_CAPACITY:
+            arena.failed.no_memory = True
             return 0
         # what is not used yet costs addresses, no memory
         capacity = min(<size_t> arena.capacity * 4, <size_t> MAX_CAPACITY)
@@ -110,10 +168,14 @@ cdef inline uint32_t arena_add(Arena *arena) noexcept nogil:
             capacity * arena.item_bytes,
         )
         if data == NULL:
-            arena.failed = True
+            arena.failed.no_memory = True
             return 0
         arena.data = data
         arena.capacity = <uint32_t> capacity
+    if CHECKS and (
+        arena.length < MOVES_ALWAYS or arena.length % MOVES_ONCE_FOR == 0
+    ):
+        arena_move(arena)
     memset(
         arena.data + <size_t> arena.length * arena.item_bytes, 0, arena.item_bytes
     )
@@ -129,15 +191,19 @@ cdef struct KeyMap:
     Slot *slots
     uint32_t mask
     uint32_t length
-    bint failed
+    Failed *failed
 
 
-cdef inline void keymap_open(KeyMap *map, uint32_t capacity) noexcept nogil:
+cdef inline void keymap_open(
+    KeyMap *map, uint32_t capacity, Failed *failed
+) noexcept nogil:
     """Make an empty map; the capacity is a power of two."""
     map.slots = <Slot *> allocate_zeroed(capacity, sizeof(Slot))
     map.mask = capacity - 1
     map.length = 0
-    map.failed = map.slots == NULL
+    map.failed = failed
+    if map.slots == NULL:
+        failed.no_memory = True
 
 
 cdef inline void keymap_close(KeyMap *map) noexcept nogil:
@@ -172,11 +238,10 @@ cdef inline void keymap_grow(KeyMap *map) noexcept nogil:
     cdef KeyMap larger
     cdef uint32_t i
     if map.mask >= <uint32_t> 1 << 30:
-        map.failed = True
+        map.failed.no_memory = True
         return
-    keymap_open(&larger, (map.mask + 1) * 2)
-    if larger.failed:
-        map.failed = True
+    keymap_open(&larger, (map.mask + 1) * 2, map.failed)
+    if larger.slots == NULL:
         return
     for i in range(map.mask + 1):
         if map.slots[i].value != 0:
@@ -191,7 +256,7 @@ cdef inline void keymap_set(KeyMap *map, uint64_t key, uint32_t value) noexcept 
     cdef Slot *slot
     if 2 * map.length > map.mask:
         keymap_grow(map)
-        if map.failed:
+        if map.failed.no_memory:
             return
     slot = keymap_place(map, key)
     slot.key = key

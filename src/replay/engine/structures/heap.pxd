@@ -14,6 +14,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove
 
+from replay.engine.structures.arena cimport Failed
+
 cdef extern from *:
     """
     /* one comparison of 128 bits, without a branch; times are not negative */
@@ -43,17 +45,19 @@ cdef struct Heap:
     Event *events           # the heap
     size_t n_events
     size_t capacity
-    bint failed
+    Failed *failed
 
 
-cdef inline void heap_open(Heap *heap) noexcept nogil:
-    """Make an empty heap."""
+cdef inline void heap_open(Heap *heap, Failed *failed) noexcept nogil:
+    """Make an empty heap; sets `failed` if memory ran out."""
     heap.length = heap.n_events = 0
     heap.lane_first = heap.lane_end = 0
     heap.capacity = heap.lane_capacity = FIRST_EVENTS
     heap.events = <Event *> malloc(FIRST_EVENTS * sizeof(Event))
     heap.lane = <Event *> malloc(FIRST_EVENTS * sizeof(Event))
-    heap.failed = heap.events == NULL or heap.lane == NULL
+    heap.failed = failed
+    if heap.events == NULL or heap.lane == NULL:
+        failed.no_memory = True
 
 
 cdef inline void heap_close(Heap *heap) noexcept nogil:
@@ -79,7 +83,8 @@ cdef inline void lane_make_room(Heap *heap) noexcept nogil:
     """Make room behind the lane's last event: where events were taken, or by growing."""
     cdef size_t n = heap.lane_end - heap.lane_first
     if heap.lane_first * 2 < heap.lane_capacity:
-        heap.failed = not events_grow(&heap.lane, &heap.lane_capacity)
+        if not events_grow(&heap.lane, &heap.lane_capacity):
+            heap.failed.no_memory = True
         return
     memmove(heap.lane, heap.lane + heap.lane_first, n * sizeof(Event))
     heap.lane_first = 0
@@ -91,8 +96,9 @@ cdef inline void events_push(Heap *heap, const Event *event) noexcept nogil:
     cdef size_t at = heap.n_events
     cdef size_t parent
     if at == heap.capacity and not events_grow(&heap.events, &heap.capacity):
-        heap.failed = True
+        heap.failed.no_memory = True
         return
+    heap.length += 1
     heap.n_events += 1
     while at > 0:
         parent = (at - 1) // 2
@@ -104,14 +110,13 @@ cdef inline void events_push(Heap *heap, const Event *event) noexcept nogil:
 
 
 cdef inline void heap_push(Heap *heap, Event event) noexcept nogil:
-    """Add an event; marks the heap as failed if memory ran out."""
+    """Add an event; sets `failed` if memory ran out."""
     cdef Event *at
     cdef Event *first
     if heap.lane_end == heap.lane_capacity:
         lane_make_room(heap)
-    if heap.failed:
-        return
-    heap.length += 1
+        if heap.lane_end == heap.lane_capacity:
+            return
     at = heap.lane + heap.lane_end
     first = heap.lane + heap.lane_first
     if at - first > LANE_REACH:
@@ -124,13 +129,12 @@ cdef inline void heap_push(Heap *heap, Event event) noexcept nogil:
         at -= 1
     at[0] = event
     heap.lane_end += 1
+    heap.length += 1
 
 
 cdef inline void heap_push_far(Heap *heap, Event event) noexcept nogil:
     """Add an event that many are likely to run before."""
-    if not heap.failed:
-        heap.length += 1
-        events_push(heap, &event)
+    events_push(heap, &event)
 
 
 cdef inline bint lane_is_next(const Heap *heap) noexcept nogil:

@@ -12,7 +12,14 @@ histogram itself, others (64 times as long, or shorter) from one table more.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from replay.engine.structures.arena cimport Arena, arena_add, arena_close, arena_open
+from replay.engine.structures.arena cimport (
+    Arena,
+    Failed,
+    arena_add,
+    arena_close,
+    arena_open,
+    index_in,
+)
 
 cdef extern from *:
     """
@@ -71,25 +78,15 @@ cdef struct Sample:
     uint8_t stage
 
 
-cdef inline void histograms_open(Histograms *all) noexcept nogil:
-    """Make room for histograms; `histograms_failed` tells if memory ran out."""
-    arena_open(&all.heads, sizeof(Histogram))
-    arena_open(&all.octaves, sizeof(Octave))
-    arena_open(&all.wide, sizeof(WideOctave))
-    arena_open(&all.others, sizeof(OctaveTable))
+cdef inline void histograms_open(Histograms *all, Failed *failed) noexcept nogil:
+    """Make room for histograms; sets `failed` if memory ran out."""
+    arena_open(&all.heads, sizeof(Histogram), failed)
+    arena_open(&all.octaves, sizeof(Octave), failed)
+    arena_open(&all.wide, sizeof(WideOctave), failed)
+    arena_open(&all.others, sizeof(OctaveTable), failed)
     if all.heads.data != NULL:
         # the scratch entry takes no value: `histogram_count` finds no place in it
         (<Histogram *> all.heads.data).is_spread = True
-
-
-cdef inline bint histograms_failed(const Histograms *all) noexcept nogil:
-    """Tell whether any part could not grow."""
-    return (
-        all.heads.failed
-        or all.octaves.failed
-        or all.wide.failed
-        or all.others.failed
-    )
 
 
 cdef inline void histograms_close(Histograms *all) noexcept nogil:
@@ -102,7 +99,7 @@ cdef inline void histograms_close(Histograms *all) noexcept nogil:
 
 cdef inline Histogram *histogram_at(const Histograms *all, uint32_t index) noexcept nogil:
     """Return a histogram; the scratch entry, which is empty, for 0."""
-    return (<Histogram *> all.heads.data) + index
+    return (<Histogram *> all.heads.data) + index_in(&all.heads, index)
 
 
 cdef inline uint32_t bucket_of(uint64_t value) noexcept nogil:
@@ -165,7 +162,7 @@ cdef inline uint32_t octave_of(
     """Return the index of a spread histogram's octave, 0 for none."""
     if octave - one.base < NEAR:
         return one.words[octave - one.base]
-    return ((<const OctaveTable *> all.others.data) + one.words[NEAR]).octaves[octave]
+    return ((<const OctaveTable *> all.others.data) + index_in(&all.others, one.words[NEAR])).octaves[octave]
 
 
 cdef inline void bucket_add(
@@ -181,23 +178,23 @@ cdef inline void bucket_add(
     else:
         if one.words[NEAR] == 0:
             one.words[NEAR] = arena_add(&all.others)
-        place = &((<OctaveTable *> all.others.data) + one.words[NEAR]).octaves[octave]
+        place = &((<OctaveTable *> all.others.data) + index_in(&all.others, one.words[NEAR])).octaves[octave]
     if place[0] == 0:
         place[0] = arena_add(&all.octaves)
     if not place[0] & WIDE:
-        small = (<Octave *> all.octaves.data) + place[0]
+        small = (<Octave *> all.octaves.data) + index_in(&all.octaves, place[0])
         if n <= MOST - small.counts[bucket % SUB]:
             small.counts[bucket % SUB] += <uint8_t> n
             return
         place[0] = octave_widen(all, small)
-    wide = (<WideOctave *> all.wide.data) + (place[0] - WIDE)
+    wide = (<WideOctave *> all.wide.data) + index_in(&all.wide, place[0] - WIDE)
     wide.counts[bucket % SUB] += n
 
 
 cdef inline uint32_t octave_widen(Histograms *all, const Octave *small) noexcept nogil:
     """Make a wide octave of a small one; return its index."""
     cdef uint32_t index = arena_add(&all.wide)
-    cdef WideOctave *wide = (<WideOctave *> all.wide.data) + index
+    cdef WideOctave *wide = (<WideOctave *> all.wide.data) + index_in(&all.wide, index)
     cdef int i
     for i in range(SUB):
         wide.counts[i] = small.counts[i]

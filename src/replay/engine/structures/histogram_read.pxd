@@ -7,6 +7,7 @@ cgroups hold few.
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 
+from replay.engine.structures.arena cimport index_in
 from replay.engine.structures.histogram cimport (
     FEW,
     N_OCTAVES,
@@ -95,9 +96,9 @@ cdef inline uint32_t histogram_read(
         octave = NULL
         wide = NULL
         if index & WIDE:
-            wide = (<const WideOctave *> all.wide.data) + (index - WIDE)
+            wide = (<const WideOctave *> all.wide.data) + index_in(&all.wide, index - WIDE)
         else:
-            octave = (<const Octave *> all.octaves.data) + index
+            octave = (<const Octave *> all.octaves.data) + index_in(&all.octaves, index)
         for j in range(SUB):
             count = octave.counts[j] if wide == NULL else <int64_t> wide.counts[j]
             if count != 0:

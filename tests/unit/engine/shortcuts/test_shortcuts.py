@@ -298,6 +298,16 @@ def test_end_beyond_all_times_is_refused_though_the_service_is_short(
         feed(setup, columns)
 
 
+@pytest.mark.parametrize("shortcut", [Shortcut.LEAN, Shortcut.BULK], ids=ids)
+def test_end_beyond_all_events_is_refused(shortcut: Shortcut) -> None:
+    # GIVEN a discard as long as there are times, and a write as long that waits for it
+    setup = opened(shortcut)
+    columns = columns_of([request(10_000, op="discard"), write(10_001)])
+    # THEN the write's end is refused, though no event is made for it
+    with pytest.raises(ModelError, match="208 days"):
+        Engine(setup).feed(columns, np.full(2, MAX_TIME - 1))
+
+
 def feed(setup: Setup, columns: Columns) -> None:
     """Feed rows to the engine, without a row for every request."""
     service = np.empty(len(columns), np.int64)

@@ -2,19 +2,24 @@
 
 import heapq
 import random
+from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.engine._engine import struct_sizes
 from replay.engine._harness import (
+    CheckHarness,
     FileHarness,
     HeapHarness,
     HistogramHarness,
     MapHarness,
+    struct_bytes,
 )
 from replay.engine.layout import STRUCTS
+from replay.engine.raw import TIMELINE_CELLS
 from replay.engine.reference.pages.tree import PageTree, height_for
 
 EVENTS = st.tuples(
@@ -165,5 +170,66 @@ def test_tree_is_as_high_as_its_highest_page_needs(page: int, height: int) -> No
     assert height_for(page) == height
 
 
-def test_structs_are_laid_out_as_the_compiler_has_them() -> None:
-    assert {name: STRUCTS[name].itemsize for name in struct_sizes()} == struct_sizes()
+#: Fields that tables name otherwise than the engine does.
+RENAMED = {
+    "Cost": {"usage": "usage_us", "wait": "wait_us"}
+    | {"indebt": "indebt_us", "indelay": "indelay_us"},
+    "Failure": {"code": "errno", "nbytes": "bytes"},
+    "Worker": {"index": "worker"},
+    "TimelineRow": {f"cells[{i}]": name for i, name in enumerate(TIMELINE_CELLS)},
+}
+
+
+def values_of(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Return a struct's numbers by their names: ``server.head``, ``io[2]``."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            # what identifies a row stands in a struct of its own
+            within = "" if name in ("", "key") else f"{name}."
+            yield from values_of(one, within + key)
+    elif isinstance(value, list):
+        for i, one in enumerate(value):
+            yield from values_of(one, f"{name}[{i}]")
+    else:
+        yield name, value
+
+
+def numbers_of(
+    dtype: np.dtype[Any], at: int = 0, name: str = ""
+) -> Iterator[tuple[str, list[int]]]:
+    """Return the bytes of a dtype's numbers by their names."""
+    if dtype.fields is not None:
+        for key, (inner, offset, *_) in dtype.fields.items():
+            yield from numbers_of(inner, at + offset, f"{name}.{key}" if name else key)
+    elif dtype.subdtype is not None:
+        base, (n,) = dtype.subdtype
+        for i in range(n):
+            yield from numbers_of(base, at + i * base.itemsize, f"{name}[{i}]")
+    else:
+        yield name, list(range(at, at + dtype.itemsize))
+
+
+@pytest.mark.parametrize("struct", struct_bytes())
+def test_struct_is_laid_out_as_the_compiler_has_it(struct: str) -> None:
+    # GIVEN which number each byte of the compiler's struct changes
+    told = struct_bytes()[struct]
+    found: dict[str, list[int]] = {}
+    for at, one in enumerate(told):
+        for name, value in values_of(one):
+            if value:
+                found.setdefault(RENAMED.get(struct, {}).get(name, name), []).append(at)
+    # THEN numpy has the same numbers in the same bytes
+    assert dict(numbers_of(STRUCTS[struct])) == found
+    assert STRUCTS[struct].itemsize == len(told)
+
+
+def test_index_beyond_an_arena_is_told_where_there_are_checks() -> None:
+    # GIVEN an arena of three numbers
+    arena = CheckHarness()
+    moved = [arena.add(value) for value in (7, 8, 9)]
+    assert [arena.get(i) for i in (1, 2, 3)] == [7, 8, 9]
+    # THEN it moves with each, and an index beyond them is an error, not a crash
+    assert all(moved) == CheckHarness.checks
+    if CheckHarness.checks:
+        with pytest.raises(AssertionError, match=r"^check failed: an index in .*arena"):
+            arena.get(4)
