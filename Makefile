@@ -63,7 +63,8 @@ types: $(VENV)/built
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_sourcecode.py -k stubs
 
-# bounds and initialisation checked; the tests of the source run in `test`
+# bounds, initialisation and the engine's own checks (structures/arena.pxd); the tests of
+# the source run in `test`
 debug: build/debug/lib
 	PYTHONPATH=$(CURDIR)/$< HYPOTHESIS_PROFILE=checked \
 	$(PYTEST) -m 'not slow' --ignore=tests/test_sourcecode.py

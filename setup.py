@@ -1,7 +1,7 @@
 """Build the extension modules; all other metadata stands in ``pyproject.toml``.
 
-``REPLAY_BUILD`` selects the profile: ``release`` (default), ``debug`` (bounds and
-initialisation checks on), ``coverage`` (debug with line tracing) or ``sanitize``
+``REPLAY_BUILD`` selects the profile: ``release`` (default), ``debug`` (bounds,
+initialisation and the engine's checks on), ``coverage`` (debug with line tracing) or ``sanitize``
 (debug with address and undefined-behaviour sanitizers). ``REPLAY_MODULES`` is a pattern
 of the source files to build; all by default.
 """

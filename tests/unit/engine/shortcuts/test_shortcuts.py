@@ -304,8 +304,10 @@ def test_end_beyond_all_events_is_refused(shortcut: Shortcut) -> None:
     setup = opened(shortcut)
     columns = columns_of([request(10_000, op="discard"), write(10_001)])
     # THEN the write's end is refused, though no event is made for it
+    engine = Engine(setup)
     with pytest.raises(ModelError, match="208 days"):
-        Engine(setup).feed(columns, np.full(2, MAX_TIME - 1))
+        engine.feed(columns, np.full(2, MAX_TIME - 1))
+        engine.advance()
 
 
 def feed(setup: Setup, columns: Columns) -> None:
