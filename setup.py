@@ -1,9 +1,9 @@
 """Build the extension modules; all other metadata stands in ``pyproject.toml``.
 
 ``REPLAY_BUILD`` selects the profile: ``release`` (default), ``debug`` (bounds,
-initialisation and the engine's checks on), ``coverage`` (debug with line tracing) or ``sanitize``
-(debug with address and undefined-behaviour sanitizers). ``REPLAY_MODULES`` is a pattern
-of the source files to build; all by default.
+initialisation and the engine's own checks on), ``coverage`` (debug with line tracing)
+or ``sanitize`` (debug with address and undefined-behaviour sanitizers).
+``REPLAY_MODULES`` is a pattern of the source files to build; all by default.
 """
 
 import os

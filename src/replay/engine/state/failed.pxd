@@ -24,16 +24,19 @@ cdef inline void time_passes(Sim *sim, int64_t now) noexcept nogil:
         sim.checked_ns = now
 
 
+cdef inline int64_t in_driver(const Sim *sim) noexcept nogil:
+    """Return how many requests the driver saw and is not done with."""
+    return (
+        sim.counts.requests
+        - sim.counts.completed
+        - sim.counts.failed
+        - sim.counts.unfinished
+    )
+
+
 cdef inline void conserves(Sim *sim) noexcept nogil:
-    """An event is over: a request is in flight or done, and nothing is both."""
-    cdef int64_t in_driver
+    """An event is over: each request is in flight or done, and none is both."""
     if CHECKS:
-        in_driver = (
-            sim.counts.requests
-            - sim.counts.completed
-            - sim.counts.failed
-            - sim.counts.unfinished
-        )
-        check(&sim.failed, in_driver >= 0)
-        check(&sim.failed, sim.counts.in_flight >= in_driver)
+        check(&sim.failed, in_driver(sim) >= 0)
+        check(&sim.failed, sim.counts.in_flight >= in_driver(sim))
         check(&sim.failed, sim.pending >= 0)
