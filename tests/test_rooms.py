@@ -104,7 +104,13 @@ NO_TWIN = {
         *("structures/arena", "structures/bits", "structures/flat_histogram"),
         *("structures/heap", "structures/histogram_read", "structures/log"),
         *("structures/prefetch", "controllers/devices", "memcg/counters"),
-        *("memcg/victims", "pages/owners", "state/failed", "state/rows"),
+        *(
+            "memcg/victims",
+            "pages/owners",
+            "state/entries",
+            "state/failed",
+            "state/rows",
+        ),
         *("state/stream_types", "state/units", "driver/policies"),
     },
     "structures: in the reference they stand with what uses them": {

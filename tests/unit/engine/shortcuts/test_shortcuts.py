@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 from msgspec import structs
+from numpy.typing import NDArray
 
 from replay.common.errors import ModelError
 from replay.engine._engine import Engine
@@ -304,14 +305,17 @@ def test_end_beyond_all_events_is_refused(shortcut: Shortcut) -> None:
     setup = opened(shortcut)
     columns = columns_of([request(10_000, op="discard"), write(10_001)])
     # THEN the write's end is refused, though no event is made for it
-    engine = Engine(setup)
     with pytest.raises(ModelError, match="208 days"):
-        engine.feed(columns, np.full(2, MAX_TIME - 1))
-        engine.advance()
+        feed(setup, columns, np.full(2, MAX_TIME - 1))
 
 
-def feed(setup: Setup, columns: Columns) -> None:
+def feed(
+    setup: Setup, columns: Columns, service: NDArray[np.int64] | None = None
+) -> None:
     """Feed rows to the engine, without a row for every request."""
-    service = np.empty(len(columns), np.int64)
-    Services(setup).fill(columns, service)
-    Engine(setup).feed(columns, service)
+    if service is None:
+        service = np.empty(len(columns), np.int64)
+        Services(setup).fill(columns, service)
+    engine = Engine(setup)
+    engine.feed(columns, service)
+    engine.advance()
