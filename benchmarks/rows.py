@@ -95,6 +95,7 @@ class GeneratedRows(RowStream):
             "queue_ns": r.queue_ns - start_ns,
             "issue_ns": r.issue_ns - start_ns,
             "complete_ns": r.complete_ns - start_ns,
+            "last_issue_ns": np.full(len(r), -1, np.int64),
             "device": r.devices.astype(np.uint32),
             "sector": r.sector.astype(np.uint64),
             "nbytes": r.nbytes.astype(np.uint32),

@@ -61,12 +61,13 @@ def _service(name: str, bench: Bench, *, policy: str) -> Result:
         )
         binding = bind(scenario, trace)
         columns: list[Columns] = [part.columns for part in parts(trace, binding, None)]
-        out = np.empty(max(len(part) for part in columns), np.int64)
+        outs = [np.empty(len(part), np.int64) for part in columns]
 
         def work() -> None:
             services = Services(binding.setup)
-            for part in columns:
-                services.fill(part, out[: len(part)])
+            for part, out in zip(columns, outs, strict=True):
+                services.fill(part, out)
+            services.end()
 
         spent = repeat(work, bench.repeats)
     return Result(

@@ -46,7 +46,7 @@ def test_sleeps_inside_the_recorded_times_come_back_as_service(
 
 @pytest.fixture
 def recorded_a(lab: Lab) -> Callable[[str], float]:
-    """small-a's recorded mean from issue to completion, ns."""
+    """small-a's recorded mean from queueing to completion, ns."""
 
     def mean(name: str) -> float:
         taken = lab[name]
@@ -73,12 +73,14 @@ def test_one_worker_for_both_costs_a_what_the_kernel_showed(
     assert abs(off) <= 0.30
     # AND it waits for b, on the worker, for nearly all of it
     waits = matching(result.interference, waiting="/a")
+    # (between Q and D behind nobody)
+    waits = [row for row in waits if row["resource"] != "tag"]
     assert {(row["blocking"], row["resource"]) for row in waits} == {("/b", "worker")}
     dispatch = only(result.latency, cgroup="/a", stage="dispatch")
     total = only(result.latency, cgroup="/a", stage="total")
     # the table's mean is rounded down
     assert 0 <= waits[0]["wait_ns"] - 3000 * dispatch["mean_ns"] < 3000
-    assert dispatch["mean_ns"] > 0.9 * total["mean_ns"]
+    assert dispatch["mean_ns"] > 0.7 * total["mean_ns"]
     assert {row["cgroup"] for row in result.workers.to_pylist()} == {"/"}
 
 

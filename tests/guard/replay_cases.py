@@ -133,7 +133,9 @@ def main() -> None:
     for make in CASES.values():
         setup, columns = make()
         service_ns = np.empty(len(columns), np.int64)
-        Services(setup).fill(columns, service_ns)
+        services = Services(setup)
+        services.fill(columns, service_ns)
+        services.end()
         Engine(setup).feed(columns, service_ns)
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from replay.engine.columns import Columns
 from replay.engine.raw import IO_COLUMNS, Raw
 from replay.engine.reference.service import services_of
+from replay.engine.reference.state.row_checks import prior_of
 from replay.engine.reference.structures.histogram import bucket_of
 from replay.engine.setup import (
     NO_LIMIT,
@@ -30,8 +31,8 @@ Run = tuple[Setup, Columns]
 
 REGION_PAGES = 512
 STAGES = (
-    *("throttle", "queue", "tag", "dispatch", "lock", "memory", "backing"),
-    "device",
+    *("throttle", "queue", "tag", "dispatch", "lock"),
+    *("memory", "backing", "debt", "device"),
 )
 
 
@@ -114,7 +115,8 @@ def test_stages_of_every_request_sum_to_its_total(run: Run) -> None:
         if request["completion_ns"] >= 0:
             assert end_of(request) == request["completion_ns"]
         waited = sum(
-            request[f"{stage}_ns"] for stage in ("throttle", "queue", "tag", "dispatch")
+            request[f"{stage}_ns"]
+            for stage in ("throttle", "queue", "tag", "dispatch", "debt")
         )
         assert request["start_ns"] - request["arrival_ns"] == waited
 
@@ -165,10 +167,14 @@ def test_waits_behind_others_sum_to_the_waits(run: Run) -> None:
     for request in records(raw, "requests"):
         issuer = request["issuer"]
         waited[issuer, Resource.TAG] += request["tag_ns"]
+        if request["completion_ns"] < 0:
+            # what was recorded counts with the latency, which is not known
+            waited[issuer, Resource.TAG] -= prior_of(setup, columns, request["row"])
         waited[issuer, Resource.WORKER] += request["dispatch_ns"]
         waited[issuer, Resource.LOCK] += request["lock_ns"]
         waited[issuer, Resource.MEMORY] += request["memory_ns"]
         limits_ns = request["throttle_ns"] + request["backing_ns"]
+        limits_ns += request["debt_ns"]
         waited[issuer, Resource.THROTTLE] += limits_ns
         if setup.service == ServiceModel.LINEAR:
             # what is not service is the wait for a place in the device

@@ -70,6 +70,7 @@ def _run_engine(
         services.fill(part, service)
         parts.append(part)
         filled.append(service)
+    services.end()
     if setup.mode == ArrivalMode.DEPENDENT:
         engine.follow(parts, filled, infer_streams([columns]))
     else:

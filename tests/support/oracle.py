@@ -30,6 +30,7 @@ class Request:
     queue_ns: int | None = None
     issue_ns: int | None = None
     complete_ns: int | None = None
+    last_issue_ns: int | None = None
     n_bios: int = 0
     error: int = 0
     state: str = "queued"
@@ -51,6 +52,7 @@ class Request:
             "queue_ns": self.queue_ns,
             "issue_ns": self.issue_ns,
             "complete_ns": self.complete_ns,
+            "last_issue_ns": self.last_issue_ns,
             "device": event.device,
             "sector": self.sector,
             "nbytes": self.nbytes,
@@ -254,6 +256,8 @@ class Oracle:
             request.remaining = event.nbytes
             request.state = "issued"
             self.hang(request)
+            if request.requeued:
+                request.last_issue_ns = self.now
             if not request.written:
                 self.in_flight.append(request)
             elif not request.requeued:

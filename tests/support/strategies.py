@@ -132,6 +132,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "event": draw(st.sampled_from(ArrivalEvent)),
         "mode": draw(st.sampled_from(ArrivalMode)),
         "lock_per_page": draw(st.booleans()),
+        "trace_lock_per_page": draw(st.booleans()),
         "tags": draw(st.sampled_from([1, 2, 128])),
         "alloc_fail_threshold": draw(st.sampled_from([0, 1 << 62, 1 << 63, 1 << 64])),
         "alloc_fail_seed": draw(st.integers(0, 5)),
@@ -344,6 +345,7 @@ def runs(draw: st.DrawFn, /, **fixed: Any) -> tuple[Setup, Columns]:
 FAMILIES: dict[str, tuple[str, ...]] = {
     "policy": ("policy", "trace_policy"),
     "filesystem": ("tmpfs", "cached"),
+    "lock": ("lock_per_page", "trace_lock_per_page"),
     **{
         prefix: tuple(
             name
@@ -376,8 +378,15 @@ def plain(setup: Setup, shortcut: Shortcut) -> Setup:
     for name in ("memory_max", "memory_high"):
         if name not in knows:
             values[name] = np.full(len(setup.parent), NO_LIMIT, np.int64)
+    if setup.event == ArrivalEvent.QUEUE:
+        values |= {"event": ArrivalEvent.AS_QUEUED}
     if shortcut == Shortcut.LEAN:
-        values |= {"tmpfs": setup.tmpfs and not setup.cached}
+        values |= {
+            "tmpfs": setup.tmpfs and not setup.cached,
+            "trace_lock_per_page": setup.lock_per_page,
+            "alloc_fail_threshold": 0,
+            "alloc_fail_rows": setup.alloc_fail_rows[:0],
+        }
     else:
         values |= {"direct_io": True}
     if knows["policy"].fits is not None:

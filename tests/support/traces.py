@@ -36,6 +36,7 @@ ROW: dict[str, Any] = {
     "queue_ns": 0,
     "issue_ns": None,
     "complete_ns": None,
+    "last_issue_ns": None,
     "device": LOOP,
     "sector": 0,
     "nbytes": 4096,

@@ -13,9 +13,8 @@ from replay.common.closing import Closing
 from replay.common.errors import ScenarioError
 from replay.common.temporary import temporary_file
 from replay.engine._service import Services
-from replay.engine.columns import Columns
 from replay.engine.setup import NOT_REPLAYED, Policy, ServiceModel
-from replay.runner.feed import parts
+from replay.runner.feed import Part, Settling, parts
 from replay.scenario.bind import Binding
 from replay.trace.file.read import Trace
 from replay.trace.file.schema import OP_CODES
@@ -210,8 +209,8 @@ def take_samples(trace: Trace, binding: Binding) -> Samples:
         try:
             samples = Samples(binding.device_names[0], parallel=setup.trace_direct_io)
             stack.enter_context(samples)
-            for part in parts(trace, binding, PIECE):
-                samples.add(**_of_part(part.columns, alone, places))
+            for part in _parts(trace, binding, alone):
+                samples.add(**_of_part(part, places))
             samples.finish()
         except OSError as error:
             raise cannot_write(error) from error
@@ -224,14 +223,19 @@ def take_samples(trace: Trace, binding: Binding) -> Samples:
     return samples
 
 
-def _of_part(
-    columns: Columns, alone: Services, places: Services
-) -> dict[str, NDArray[Any]]:
+def _parts(trace: Trace, binding: Binding, alone: Services) -> Iterator[Part]:
+    """Go through rows with the service that each has alone."""
+    settling = Settling(alone)
+    for part in parts(trace, binding, PIECE):
+        yield from settling.add(part.columns)
+    yield from settling.end()
+
+
+def _of_part(part: Part, places: Services) -> dict[str, NDArray[Any]]:
     """Return the samples of a batch."""
+    columns, alone_ns = part.columns, part.service_ns
     is_random = np.empty(len(columns), np.int64)
-    alone_ns = np.empty(len(columns), np.int64)
     places.fill(columns, is_random)
-    alone.fill(columns, alone_ns)
     wanted = (columns.device != NOT_REPLAYED) & (columns.nbytes > 0)
     wanted &= (columns.issue_ns >= 0) & (columns.complete_ns >= columns.issue_ns)
     wanted &= np.isin(columns.op, [OP_CODES[op] for op in OPS])

@@ -111,6 +111,7 @@ def batch(
         kept=work.n_kept,
         again=dict(Counter(work.again)),
         failures=sorted(work.failures),
+        notes=dict(work.notes.most_common()),
         seconds=time.perf_counter() - began,
     )
 

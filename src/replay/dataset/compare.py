@@ -7,6 +7,7 @@ scenarios count, so that nothing but the scenario differs.
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -44,6 +45,7 @@ class _Pair:
     failed: bool
     sha256: str
     effective: Mapping[str, Any]
+    notes: tuple[str, ...]
 
 
 def compare_scenarios(
@@ -129,6 +131,7 @@ def _pairs(
             failed=failed,
             sha256="" if failed else row["trace_sha256"],
             effective={} if failed else json.loads(row["run"])["scenario"],
+            notes=tuple(row["notes"] or ()),
         )
     return pairs
 
@@ -155,6 +158,7 @@ def _compared(
                 ),
                 scenario={},
                 traces=frozenset(pairs[one].sha256 for one in taken),
+                notes=noted((pairs[one].notes for one in taken), len(taken)),
             )
             for name, pairs in zip(names, (base, other), strict=True)
         )
@@ -168,6 +172,15 @@ def _compared(
         notes.append(f"{count_text(n_alone, 'trace')} left out: of one scenario only")
     scenario = _scenario((base[one].effective, other[one].effective) for one in taken)
     return replace(found, scenario=scenario, notes=tuple(notes))
+
+
+def noted(told: Iterable[Sequence[str]], n_traces: int) -> tuple[str, ...]:
+    """Return what runs told of themselves, once each, and how many did."""
+    counts = Counter(note for notes in told for note in dict.fromkeys(notes))
+    return tuple(
+        note if n == n_traces else f"{note} ({n:,} of {count_text(n_traces, 'trace')})"
+        for note, n in counts.items()
+    )
 
 
 def _scenario(

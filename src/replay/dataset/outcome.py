@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from replay.common.text import count_text, plain
+from replay.common.text import MOST_NOTES, count_text, plain
 
 
 class Failure(NamedTuple):
@@ -34,6 +34,9 @@ class BatchReport:
         Pairs that were there but not as asked for, by the reason.
     failures : list of Failure
         Pairs that failed, by trace and scenario.
+    notes : dict of str to int
+        Estimates and what is not modelled, as the runs told them that were replayed
+        now: how many pairs each is of.
     seconds : float
         Wall time; differs.
     """
@@ -45,6 +48,7 @@ class BatchReport:
     kept: int
     again: dict[str, int] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -79,7 +83,20 @@ class BatchReport:
         for key, count in alike.items():
             under = first[key] if count == 1 else count_text(count, "scenario")
             lines.append(f"  {plain(key[0])} ({plain(under)}): {plain(key[1])}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._told()])
+
+    def _told(self) -> list[str]:
+        """Say what the runs told of themselves, and how many of them did."""
+        if not self.notes:
+            return []
+        lines = ["", "Estimates and losses"]
+        for note, count in list(self.notes.items())[:MOST_NOTES]:
+            of = "" if count == self.replayed else f" ({count_text(count, 'pair')})"
+            lines.append(f"  {plain(note)}{of}")
+        more = len(self.notes) - MOST_NOTES
+        if more > 0:
+            lines.append(f"  … and {more:,} more: the table 'runs' has all")
+        return lines
 
     def to_json(self) -> str:
         """Say the same in JSON."""

@@ -4,7 +4,7 @@ For each trace one preparation, which also tells whether the trace changed, and 
 pairs. Short jobs are put together, so that handing them out costs little beside them.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -79,6 +79,8 @@ class Work:
         See `replay.dataset.outcome.BatchReport`.
     again : list of str
         Why pairs that are there are done again.
+    notes : Counter of str
+        What those that were replayed told of themselves, and how many did.
     failures : list of Failure
     """
 
@@ -96,6 +98,7 @@ class Work:
         self.n_replayed = self.n_kept = 0
         self.again: list[str] = []
         self.failures: list[Failure] = []
+        self.notes: Counter[str] = Counter()
         self._known = known
         self._conversion = conversion
         self._place = traces
@@ -284,6 +287,8 @@ class Work:
             self.failures.append(failure)
             self.n_replayed -= 1
         self.n_replayed += len(items)
+        for run in batch.column(RUNS).to_pylist():
+            self.notes.update(list(dict.fromkeys(run[0]["notes"] or ())))
 
     def _state(
         self, trace: str, scenario: NamedScenario, made: Prepared | None = None

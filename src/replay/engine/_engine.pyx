@@ -50,7 +50,7 @@ from replay.engine.state.streams cimport release_next
 from replay.engine.structures.arena cimport check_text
 
 from replay.common.errors import ModelError
-from replay.engine.setup import ServiceModel
+from replay.engine.setup import ArrivalEvent, ServiceModel
 from replay.engine.shortcuts import Shortcut, has_tables, shortcut_of
 
 cdef enum:
@@ -132,11 +132,15 @@ cdef class Engine:
         linear = setup.service == ServiceModel.LINEAR
         policies_load(sim, setup)
         sim.set.direct_io = setup.direct_io
-        sim.set.by_queue = setup.event == 1
+        sim.set.by_queue = setup.event == ArrivalEvent.QUEUE
+        sim.set.as_queued = setup.event == ArrivalEvent.AS_QUEUED
+        sim.set.lock_parallel = setup.lock_is_parallel
         sim.set.lock_on = not setup.direct_io and (
-            linear or not setup.same_driver
+            not sim.set.lock_parallel or setup.may_sleep
         )
-        sim.set.lock_shared = setup.lock_per_page and setup.tmpfs
+        sim.set.lock_shared = sim.set.lock_parallel or (
+            setup.lock_per_page and setup.tmpfs
+        )
         sim.set.device_on = linear and not setup.tmpfs
         sim.set.pages_on = setup.tmpfs and not setup.direct_io
         sim.set.cache_on = setup.cached and not setup.direct_io

@@ -1,13 +1,29 @@
-"""Recorded service: what remains of issue to complete without the driver's queueing.
+"""Service times of a trace's rows, before any replay: recorded or linear.
 
-In the trace's order, before any replay; `linear` service stands beside it.
+Recorded service is what remains of a request's time in the driver, from its last issue to
+its completion, when the traced driver's own queueing is run backwards. Completions say in
+which order a worker was through with its requests; so rows are taken in as they were
+issued, and each is settled when it completes::
+
+    row ─► open, by completion (heap) ─► settled: out[row]
+               │ worker: until when it was busy with another one
+               └ file:   the share that each of its writers had of the lock
+
+A request that is open for very long would keep everything behind it waiting: it is settled
+once `window` further rows were taken in.
 """
 
-from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from replay.engine.state.rows cimport NOT_REPLAYED, Columns
-from replay.engine.state.rows cimport NOT_REPLAYED, Columns
-from replay.engine.state.sim cimport OP_FLUSH, OP_READ, OP_WRITE
+from replay.engine.state.rows cimport Columns
+from replay.engine.state.rows cimport NOT_REPLAYED
+from replay.engine.state.sim cimport (
+    OP_DISCARD,
+    OP_FLUSH,
+    OP_READ,
+    OP_WRITE,
+    OP_WRITE_ZEROES,
+)
 from replay.engine.structures.arena cimport (
     Arena,
     Failed,
@@ -17,20 +33,32 @@ from replay.engine.structures.arena cimport (
     keymap_get,
     keymap_set,
 )
+from replay.engine.structures.heap cimport (
+    Event,
+    Heap,
+    heap_first,
+    heap_pop,
+    heap_push,
+)
 
 cdef enum:
     NS_PER_BYTE_SHIFT = 20
     N_PIPE = 7
     NEAR_SECTORS = 4096 * 8     # blk-iocost.c: LCOEF_RANDIO_PAGES
+    SHARE_SHIFT = 8             # a file's share time runs in 2**-8 ns
 
 cdef struct ServiceSettings:
     bint linear
     bint trace_direct_io
-    # the driver is the traced one, and has a worker for each cgroup or thread
-    bint by_cgroup
-    bint by_thread
+    bint by_cgroup              # the traced driver had a worker for each cgroup
+    bint by_thread              # or served in the caller's thread
     bint trace_pass_through     # nothing waited in the traced driver
     bint pass_through           # an empty flush bio is what the replayed device sees
+    # what writers waited for the file's lock is taken out, too: they had it by turns,
+    # page by page, or one after the other
+    bint lock_shared
+    bint lock_exclusive
+    int64_t window              # a power of two
     # these six lie behind one another, as those of a disk do
     int64_t read_base_ns
     int64_t read_ns_per_byte    # in 2**-20 ns
@@ -42,25 +70,46 @@ cdef struct ServiceSettings:
     const int8_t *scheduler     # of each of them; see Setup.disk_scheduler
     const int64_t *pipe         # of each; see Setup.disk_pipe
 
+cdef struct TracedFile:
+    # a backing file's lock
+    int64_t share_time          # 2**-8 ns that each of its writers had so far
+    int64_t updated_ns
+    int64_t ended_ns            # its last writer
+    uint32_t n_writers          # workers with a write open
+
+cdef struct TracedWorker:
+    int64_t ended_ns            # its last completion
+    int64_t ended_share
+    uint32_t n_writes           # open
+
+cdef struct OpenRow:
+    int64_t *out
+    int64_t number              # of the row, as it was taken in
+    int64_t issue_ns
+    int64_t complete_ns
+    int64_t issue_share
+    uint32_t worker
+    uint32_t file
+    uint32_t next_free
+    bint writes                 # with the file's lock
+
 cdef struct Service:
     ServiceSettings set
-    # by device | traced worker, or by device | issuer where service is linear
     Failed failed
-    KeyMap latest_map
-    Arena latest            # int64: latest completion, or uint64: end of the last request
-
-
-cdef inline int64_t *latest_of(
-    Service *service, uint64_t key, int64_t first
-) noexcept nogil:
-    """Return what is kept under a key; it begins as `first`."""
-    cdef uint32_t index = keymap_get(&service.latest_map, key)
-    if index == 0:
-        index = arena_add(&service.latest)
-        if index != 0:
-            keymap_set(&service.latest_map, key, index)
-        (<int64_t *> service.latest.data)[index] = first
-    return (<int64_t *> service.latest.data) + index_in(&service.latest, index)
+    # where an issuer's last request ended, by device | issuer: linear service
+    KeyMap cursor_map
+    Arena cursors               # uint64_t
+    KeyMap worker_map           # by device | who
+    Arena workers               # TracedWorker
+    KeyMap file_map             # by device
+    Arena files                 # TracedFile
+    Arena rows                  # OpenRow
+    uint32_t free_row
+    Heap open                   # by completion, then number
+    uint8_t *is_open            # by number, of the last `window` rows
+    int64_t n_rows
+    int64_t n_settled           # rows from the first on that are
+    int64_t now
 
 
 cdef inline bint is_random(
@@ -72,9 +121,15 @@ cdef inline bint is_random(
     """
     cdef uint64_t key = <uint64_t> columns.device[i] << 32 | columns.issuer[i]
     cdef uint64_t sector = columns.sector[i]
-    cdef int64_t *cursor = latest_of(service, key, <int64_t> sector)
-    cdef uint64_t before = <uint64_t> cursor[0]
-    cursor[0] = <int64_t> (sector + (columns.nbytes[i] >> 9))
+    cdef uint64_t before = sector
+    cdef uint32_t index = keymap_get(&service.cursor_map, key)
+    if index == 0:
+        index = arena_add(&service.cursors)
+        if index != 0:
+            keymap_set(&service.cursor_map, key, index)
+    else:
+        before = (<uint64_t *> service.cursors.data)[index]
+    (<uint64_t *> service.cursors.data)[index] = sector + (columns.nbytes[i] >> 9)
     return (sector - before if sector > before else before - sector) > NEAR_SECTORS
 
 
@@ -113,48 +168,168 @@ cdef inline int64_t linear_service(
     return base
 
 
-cdef inline int64_t recorded_service(
+# -- recorded service -----------------------------------------------------------------
+
+
+cdef inline TracedWorker *worker_at(const Service *service, uint32_t index) noexcept nogil:
+    """Return a worker of the traced driver."""
+    return (<TracedWorker *> service.workers.data) + index
+
+
+cdef inline TracedFile *file_at(const Service *service, uint32_t index) noexcept nogil:
+    """Return a backing file."""
+    return (<TracedFile *> service.files.data) + index
+
+
+cdef inline OpenRow *row_at(const Service *service, uint32_t index) noexcept nogil:
+    """Return an open row."""
+    return (<OpenRow *> service.rows.data) + index
+
+
+cdef inline uint32_t index_of(KeyMap *map, Arena *arena, uint64_t key) noexcept nogil:
+    """Return the index that a key has in an arena; makes a zeroed entry."""
+    cdef uint32_t index = keymap_get(map, key)
+    if index == 0:
+        index = arena_add(arena)
+        if index != 0:
+            keymap_set(map, key, index)
+    return index
+
+
+cdef inline uint32_t worker_of(
     Service *service, const Columns *columns, int64_t i
 ) noexcept nogil:
-    """Return the service of a row in ns, -1 if its completion was not seen.
-
-    A direct read or write: complete - issue, the traced worker being busy for the
-    submission only. Else complete - max(issue, latest completion before it) on the same
-    traced worker or, for another driver, on the same backing file.
-    """
-    cdef int64_t issue = columns.issue_ns[i]
-    cdef int64_t complete = columns.complete_ns[i]
-    cdef int op = columns.op[i]
+    """Return the worker that served a row when it was recorded."""
     cdef uint64_t key = <uint64_t> columns.device[i] << 32
-    cdef int64_t *latest
-    cdef int64_t before = 0
-    if issue < 0:
-        issue = columns.queue_ns[i]
-    if complete < 0:
-        return -1
-    if service.set.trace_direct_io and (
-        op == OP_READ or op == OP_WRITE or service.set.trace_pass_through
-    ):
-        return max(0, complete - issue)
-    if service.set.by_cgroup and op != OP_FLUSH:
+    if service.set.by_cgroup and columns.op[i] != OP_FLUSH:
         key |= columns.recorded[i]
     elif service.set.by_thread:
         if columns.pid[i] != 0:
             key |= <uint32_t> columns.pid[i]
         else:
             key |= <uint64_t> 1 << 63 | columns.recorded[i]
-    latest = latest_of(service, key, 0)
-    before = latest[0]
-    latest[0] = max(before, complete)
-    return max(0, complete - max(issue, before))
+    return index_of(&service.worker_map, &service.workers, key)
+
+
+cdef inline void file_advance(TracedFile *file, int64_t now) noexcept nogil:
+    """Bring the time that each writer had up to now; an earlier time changes nothing."""
+    if now <= file.updated_ns:
+        return
+    if file.n_writers > 0:
+        file.share_time += (now - file.updated_ns << SHARE_SHIFT) // file.n_writers
+    file.updated_ns = now
+
+
+cdef inline void settle_first(Service *service) noexcept nogil:
+    """Settle the open row that completed first."""
+    cdef uint32_t index = heap_pop(&service.open).payload
+    cdef OpenRow *row = row_at(service, index)
+    cdef TracedWorker *worker = worker_at(service, row.worker)
+    cdef TracedFile *file = file_at(service, row.file)
+    cdef int64_t begin_ns = max(row.issue_ns, worker.ended_ns)
+    cdef int64_t took_ns
+    if row.writes and service.set.lock_exclusive:
+        begin_ns = max(begin_ns, file.ended_ns)
+        file.ended_ns = row.complete_ns
+    took_ns = row.complete_ns - begin_ns
+    if row.writes and service.set.lock_shared:
+        file_advance(file, row.complete_ns)
+        took_ns = (
+            file.share_time - max(row.issue_share, worker.ended_share)
+        ) >> SHARE_SHIFT
+        worker.n_writes -= 1
+        if worker.n_writes == 0:
+            file.n_writers -= 1
+    worker.ended_ns = row.complete_ns
+    worker.ended_share = file.share_time
+    # what took time did not come for nothing, however the clocks of processors differ
+    row.out[0] = max(took_ns, <int64_t> (row.complete_ns > row.issue_ns))
+    service.is_open[row.number & service.set.window - 1] = False
+    row.next_free = service.free_row
+    service.free_row = index
+
+
+cdef inline void settle_until(Service *service, int64_t now) noexcept nogil:
+    """Settle what completed by a time."""
+    while service.open.length > 0 and heap_first(&service.open).when_ns <= now:
+        settle_first(service)
+
+
+cdef inline void row_open(
+    Service *service, const Columns *columns, int64_t i, int64_t issue_ns, int64_t *out
+) noexcept nogil:
+    """Take a row in that completed; the time is that of its issue."""
+    cdef uint32_t index = service.free_row
+    cdef int op = columns.op[i]
+    cdef OpenRow *row
+    cdef TracedWorker *worker
+    cdef TracedFile *file
+    cdef Event event
+    if index != 0:
+        service.free_row = row_at(service, index).next_free
+    else:
+        index = arena_add(&service.rows)
+    row = row_at(service, index)
+    row.out = out
+    row.number = service.n_rows
+    row.issue_ns = issue_ns
+    row.complete_ns = columns.complete_ns[i]
+    row.worker = worker_of(service, columns, i)
+    row.file = index_of(&service.file_map, &service.files, columns.device[i])
+    row.writes = (
+        op == OP_WRITE or op == OP_DISCARD or op == OP_WRITE_ZEROES
+    ) and not service.set.trace_direct_io
+    worker = worker_at(service, row.worker)
+    file = file_at(service, row.file)
+    if row.writes and service.set.lock_shared:
+        file_advance(file, service.now)
+        file.n_writers += worker.n_writes == 0
+        worker.n_writes += 1
+    row.issue_share = file.share_time
+    service.is_open[row.number & service.set.window - 1] = True
+    event.when_ns = row.complete_ns
+    event.rank = <uint64_t> row.number
+    event.payload = index
+    heap_push(&service.open, event)
+
+
+cdef inline void recorded_row(
+    Service *service, const Columns *columns, int64_t i, int64_t *out
+) noexcept nogil:
+    """Take a row in; what is not known is -1.
+
+    A direct read or write is settled at once: the worker was busy for its submission
+    only, so it took from its issue to its completion.
+    """
+    cdef int64_t issue = columns.issue_ns[i]
+    cdef int64_t complete = columns.complete_ns[i]
+    cdef int op = columns.op[i]
+    if issue < 0:
+        issue = columns.queue_ns[i]
+    if complete < 0:
+        out[0] = -1
+    elif service.set.trace_direct_io and (
+        op == OP_READ or op == OP_WRITE or service.set.trace_pass_through
+    ):
+        out[0] = max(0, complete - issue)
+    else:
+        service.now = max(service.now, issue)
+        settle_until(service, service.now)
+        row_open(service, columns, i, issue, out)
 
 
 cdef inline void service_fill(
     Service *service, const Columns *columns, int64_t *out
 ) noexcept nogil:
-    """Fill in the service of every row, -1 where it is unknown."""
+    """Take rows in; the service of each is filled in once it is known."""
     cdef int64_t i
     for i in range(columns.n_rows):
+        # the window's oldest row makes room for this one
+        while (
+            service.is_open[service.n_rows & service.set.window - 1]
+            and service.open.length > 0
+        ):
+            settle_first(service)
         if columns.device[i] == NOT_REPLAYED or (
             columns.op[i] == OP_FLUSH
             and columns.n_bios[i] > 0
@@ -165,4 +340,22 @@ cdef inline void service_fill(
         elif service.set.linear or is_disk_row(&service.set, columns, i):
             out[i] = linear_service(service, columns, i)
         else:
-            out[i] = recorded_service(service, columns, i)
+            recorded_row(service, columns, i, &out[i])
+        service.n_rows += 1
+
+
+cdef inline void service_end(Service *service) noexcept nogil:
+    """Settle all rows that are open."""
+    while service.open.length > 0:
+        settle_first(service)
+
+
+cdef inline int64_t service_settled(Service *service) noexcept nogil:
+    """Return how many rows, from the first on, are settled."""
+    service.n_settled = max(service.n_settled, service.n_rows - service.set.window)
+    while (
+        service.n_settled < service.n_rows
+        and not service.is_open[service.n_settled & service.set.window - 1]
+    ):
+        service.n_settled += 1
+    return service.n_settled

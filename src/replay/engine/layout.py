@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.common.unique import numbered
+from replay.engine.own_waits import add_own_waits
 from replay.engine.raw import (
     COUNTS,
     IO_COLUMNS,
@@ -234,6 +235,7 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     raw["latency"] = table("latency", _fields(_by_account(taken("Latency"))))
     raw["histograms"] = table("histograms", _fields(_by_account(taken("Bucket"))))
     raw["interference"] = sorted_by(table("interference", _fields(taken("Wait"))), 3)
+    add_own_waits(setup, raw)
     worker = taken("Worker")
     if setup.policy == Policy.PASS_THROUGH:
         worker = worker[:0]  # what the engine keeps is a queue that never holds anybody

@@ -102,7 +102,7 @@ RAW_COLUMNS: Final[dict[str, dict[str, type[np.generic]]]] = {
         **dict.fromkeys(
             (
                 *("throttle_ns", "queue_ns", "tag_ns", "dispatch_ns", "lock_ns"),
-                *("memory_ns", "backing_ns", "device_ns"),
+                *("memory_ns", "backing_ns", "debt_ns", "device_ns"),
             ),
             np.int64,
         ),
@@ -114,7 +114,7 @@ TIMELINE_CELLS: Final = (
     *IO_COLUMNS,
     *("charged_bytes", "uncharged_bytes", "refused_bytes", "usage_bytes", "requests"),
     *("throttle_ns", "queue_ns", "tag_ns", "dispatch_ns", "lock_ns", "memory_ns"),
-    *("backing_ns", "device_ns", "total_ns", "blocked_ns"),
+    *("backing_ns", "debt_ns", "device_ns", "total_ns", "blocked_ns"),
     *("high", "max", "oom", "oom_kill"),
 )
 #: Only with ``Setup.interval_ns``.

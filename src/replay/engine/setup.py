@@ -22,6 +22,8 @@ NS_PER_BYTE_SHIFT: Final = 20
 NOT_REPLAYED: Final = 0xFFFF
 
 
+#: Major number of loop devices. Source: include/uapi/linux/major.h.
+LOOP_MAJOR: Final = 7
 #: ``iomax_device`` of a limit on the disk below.
 BACKING_DEVICE: Final = -1
 
@@ -39,10 +41,16 @@ class Policy(IntEnum):
 
 
 class ArrivalEvent(IntEnum):
-    """The trace event at which a request arrives."""
+    """The trace event at which a request arrives.
+
+    With ``QUEUE`` limits and tags of the traced device are replayed. With ``AS_QUEUED``
+    what lies between Q and the last D is as recorded: a request enters the driver at
+    its last D, and the time from its Q counts as a wait.
+    """
 
     ISSUE = 0
     QUEUE = 1
+    AS_QUEUED = 2
 
 
 class ArrivalMode(IntEnum):
@@ -77,8 +85,9 @@ class Stage(IntEnum):
     LOCK = 4
     MEMORY = 5
     BACKING = 6
-    DEVICE = 7
-    TOTAL = 8
+    DEBT = 7
+    DEVICE = 8
+    TOTAL = 9
 
 
 class Resource(IntEnum):
@@ -139,6 +148,8 @@ class Setup(Struct, frozen=True, kw_only=True):
     mode : ArrivalMode
     lock_per_page : bool
         The backing file's lock is taken for every page (6.1) and not for the request.
+    trace_lock_per_page : bool
+        Likewise, when the trace was taken.
     tags : int
         Requests that a device's tag set holds (128).
     alloc_fail_threshold : int
@@ -285,6 +296,7 @@ class Setup(Struct, frozen=True, kw_only=True):
     event: ArrivalEvent = ArrivalEvent.ISSUE
     mode: ArrivalMode = ArrivalMode.RECORDED
     lock_per_page: bool = True
+    trace_lock_per_page: bool = True
     tags: int = 128
     alloc_fail_threshold: int = 0
     alloc_fail_seed: int = 1
@@ -413,10 +425,53 @@ class Setup(Struct, frozen=True, kw_only=True):
         )
 
     @property
+    def prior_stages(self) -> list[Stage]:
+        """Stage of each device's recorded waits between Q and D, ``AS_QUEUED`` alone.
+
+        A loop device has no scheduler and is never full: what waits has no tag.
+        """
+        return [
+            Stage.TAG if device >> 20 == LOOP_MAJOR else Stage.QUEUE
+            for device in self.devices.tolist()
+        ]
+
+    @property
     def same_driver(self) -> bool:
         """Whether the replay asks for the driver that the trace was taken with.
 
-        A limit on the workers that run at once is none that any kernel had.
+        Not with a limit on the workers that run at once, which no kernel had; nor where
+        workers cannot be made, or the file's lock is another one.
         """
         taken = (self.trace_policy, self.trace_direct_io)
-        return (self.policy, self.direct_io) == taken and not self.max_active.any()
+        return (
+            (self.policy, self.direct_io) == taken
+            and not self.max_active.any()
+            and not self.alloc_fail_threshold
+            and not len(self.alloc_fail_rows)
+            and (self.direct_io or self.lock_per_page == self.trace_lock_per_page)
+        )
+
+    @property
+    def traced_lock(self) -> str:
+        """What is undone of the traced driver's file lock: shared, exclusive or none.
+
+        Under the same driver waits for it stay in the recorded times.
+        """
+        if self.trace_direct_io or self.same_driver:
+            return "none"
+        return "shared" if self.trace_lock_per_page and self.tmpfs else "exclusive"
+
+    @property
+    def lock_is_parallel(self) -> bool:
+        """Whether the file's lock holds others up for what the replay adds alone.
+
+        That is sleeps for limits: what was waited for it when the trace was taken is in
+        the recorded times.
+        """
+        return self.service == ServiceModel.RECORDED and self.same_driver
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether a request may sleep for a limit on memory."""
+        limits = (self.memory_max >= 0).any() or (self.memory_high >= 0).any()
+        return bool(limits) and (self.tmpfs or self.cached) and not self.direct_io

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from msgspec import structs
 
-from replay.engine.setup import NO_LIMIT, Policy, Setup
+from replay.engine.setup import NO_LIMIT, ArrivalEvent, Policy, Setup
 
 #: Most entries of a table by device and cgroup: 16 MiB, of which the used is touched.
 MAX_TABLE: Final = 1 << 22
@@ -96,7 +96,14 @@ _ALL: Final = {
         *("oom_kills", "short_writes", "write_errno", "enospc_errno"),
     ),
     **_known("a page is counted to who has it from the start", "laid_out_by"),
-    **_known("no lock is taken: of direct I/O, or as recorded", "lock_per_page"),
+    **_known(
+        "no lock is taken: of direct I/O, or as recorded",
+        *("lock_per_page", "trace_lock_per_page"),
+    ),
+    "event": Known(
+        "what lies between Q and D is a difference of two columns",
+        lambda setup: setup.event != ArrivalEvent.QUEUE,
+    ),
     **_known(
         "what goes below is counted as by the event loop",
         *("backing_device", "max_sectors"),
@@ -140,6 +147,17 @@ KNOWS: Final[dict[Shortcut, dict[str, Known]]] = {
         "trace_policy": Known(
             "under the recorded driver no request waits for the file's lock",
             lambda setup: setup.policy == setup.trace_policy,
+        ),
+        "trace_lock_per_page": Known(
+            "nor where it is the same lock",
+            lambda setup: setup.lock_per_page == setup.trace_lock_per_page,
+        ),
+        "alloc_fail_threshold": Known(
+            "nor where each cgroup has its worker, as in the recording",
+            lambda setup: not setup.alloc_fail_threshold,
+        ),
+        "alloc_fail_rows": Known(
+            "likewise", lambda setup: not len(setup.alloc_fail_rows)
         ),
         **_known("who touches a page first is found in their order", "tmpfs"),
     },

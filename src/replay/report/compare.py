@@ -54,7 +54,7 @@ def comparison(found: Comparison) -> RenderableType:
     ]
     if not any(table.num_rows for table in tables.values()):
         parts.append(Text("The tables do not differ."))
-    return Group(*_title(found), *parts)
+    return Group(*_title(found), *parts, *_told(found))
 
 
 def breach_text(breach: Breach) -> str:
@@ -183,6 +183,17 @@ def _kills(kills: pa.Table) -> Iterable[RenderableType]:
         )
     if kills.num_rows > TOP_CGROUPS:
         yield _line(f"… and {count_text(kills.num_rows - TOP_CGROUPS)} more")
+
+
+def _told(found: Comparison) -> Iterable[RenderableType]:
+    """Say what the runs told of themselves, and which of them did."""
+    both = [note for note in found.told[0] if note in found.told[1]]
+    lines = list(both)
+    for side, told in zip(("base", "other"), found.told, strict=True):
+        lines += [f"{side}: {note}" for note in told if note not in both]
+    if lines:
+        yield _heading("Estimates and losses")
+        yield from map(_line, lines)
 
 
 def _heading(text: str) -> Text:

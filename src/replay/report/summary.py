@@ -116,6 +116,9 @@ def _title(info: dict[str, Any]) -> Text:
     driver = info["scenario"].get("driver")
     if isinstance(driver, dict) and "policy" in driver:
         line += f", driver.policy = {driver['policy']}"
+    arrivals = info["scenario"].get("arrivals")
+    if isinstance(arrivals, dict) and "mode" in arrivals:
+        line += f", arrivals.mode = {arrivals['mode']}"
     return Text(plain(line + (f"; {fates}" if fates else "")))
 
 
@@ -407,7 +410,7 @@ def _layered(trace: dict[str, Any]) -> list[str]:
     pairs = [
         f"{upper} on {lower}"
         for upper, lower in trace.get("layers", [])
-        if replayed == ["all"] or {upper, lower} <= set(replayed)
+        if {upper, lower} <= set(replayed)
     ]
     if not pairs:
         return []

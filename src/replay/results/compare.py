@@ -39,12 +39,15 @@ class Side:
         The effective scenario, as ``run.json`` has it.
     traces : frozenset of str
         Identities of the traces that were replayed.
+    notes : tuple of str
+        Estimates and what is not modelled, as the runs told them.
     """
 
     name: str
     tables: Mapping[str, pa.Table]
     scenario: Mapping[str, Any]
     traces: frozenset[str]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, result: Result, name: str) -> "Side":
@@ -54,6 +57,7 @@ class Side:
             tables=result.tables,
             scenario=result.info["scenario"],
             traces=frozenset([result.info["trace"]["sha256"]]),
+            notes=tuple(result.info["notes"]),
         )
 
 
@@ -99,6 +103,9 @@ class Comparison(Shown):
         first. ``kills``: those that happened in one of them only, with ``only_in``.
     notes : tuple of str
         Of sums of results: how many traces, and which are left out.
+    told : tuple of (tuple of str, tuple of str)
+        What the runs told of themselves, base and other: estimates, and what is not
+        modelled.
     """
 
     names: tuple[str, str]
@@ -107,6 +114,7 @@ class Comparison(Shown):
     measures: pa.Table
     tables: dict[str, pa.Table]
     notes: tuple[str, ...] = ()
+    told: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     def breaches(self, conditions: Iterable[Condition]) -> list[Breach]:
         """Find the changes that conditions ask for.
@@ -159,14 +167,18 @@ class Comparison(Shown):
         Returns
         -------
         str
-            ``{"base", "other", "same_trace", "notes", "scenario", "tables",
-            "failed"}``.
+            ``{"base", "other", "same_trace", "notes", "told", "scenario",
+            "tables", "failed"}``.
         """
         value = {
             "base": self.names[0],
             "other": self.names[1],
             "same_trace": self.same_trace,
             "notes": list(self.notes),
+            "told": {
+                side: list(told)
+                for side, told in zip(("base", "other"), self.told, strict=True)
+            },
             "scenario": {
                 key: {"base": base, "other": other}
                 for key, (base, other) in self.scenario.items()
@@ -277,6 +289,7 @@ def compare_sides(base: Side, other: Side) -> Comparison:
             equal_too=True,
         ),
         tables,
+        told=(base.notes, other.notes),
     )
 
 

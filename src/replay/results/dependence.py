@@ -50,7 +50,9 @@ def dependence(
                 "requests": hi - lo,
                 "depth": depth,
                 "released": max(0, hi - lo - depth),
-                "think_mean_ns": int(streams.think_ns[lo:hi].sum()) // (hi - lo),
+                # before its first request it need not have been there
+                "think_mean_ns": int(streams.think_ns[lo + 1 : hi].sum())
+                // max(1, hi - lo - 1),
             }
         )
     return {"processes": shown, "left_out": len(count) - len(shown)}

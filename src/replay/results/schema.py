@@ -98,6 +98,7 @@ _STAGES: Final = (
     ("lock", "waiting for the backing file's lock"),
     ("memory", "charging pages: reclaim, memory.high, OOM"),
     ("backing", "waiting for limits and costs on the device below"),
+    ("debt", "sleeping for what its cgroup owed, ahead of the request"),
     ("device", "being served"),
 )
 

@@ -69,6 +69,9 @@ def parts(
 class RowFeed:
     """Makes the engine's columns of batches, which are given in the rows' order.
 
+    Rows leave in the order in which the driver had them for the last time, once their
+    service is known: both may take until others were seen.
+
     Parameters
     ----------
     binding : Binding
@@ -79,12 +82,39 @@ class RowFeed:
 
     def __init__(self, binding: Binding, caught: Caught | None = None) -> None:
         self._resolver = binding.resolver
-        self._services = Services(binding.setup)
+        self._by_issue = binding.setup.event != ArrivalEvent.QUEUE
+        self._settling = Settling(Services(binding.setup))
         self._caught = caught
         self._n_rows = 0
+        # what was issued again later than the last row that was seen
+        self._held: Columns | None = None
 
-    def part(self, batch: pa.RecordBatch) -> Part:
-        """Make the next batch ready; its columns are not copied."""
+    def add(self, batch: pa.RecordBatch) -> Iterator[Part]:
+        """Take a batch in; its columns are not copied unless they change places.
+
+        Parameters
+        ----------
+        batch : RecordBatch
+
+        Yields
+        ------
+        Part
+            Those that are ready, of this batch or of earlier ones.
+        """
+        columns, until = self._columns(batch)
+        if self._by_issue:
+            columns = self._in_order(columns, until)
+        yield from self._settling.add(columns)
+
+    def end(self) -> Iterator[Part]:
+        """Yield the rest: there are no more rows."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            yield from self._settling.add(held)
+        yield from self._settling.end()
+
+    def _columns(self, batch: pa.RecordBatch) -> tuple[Columns, int]:
+        """Return a batch as the engine wants it, and when its last row came."""
         resolved = self._resolver.resolve(batch)
         if self._caught is not None:
             self._caught.add(batch, resolved)
@@ -92,10 +122,16 @@ class RowFeed:
         if task is None:
             task = np.full(batch.num_rows, NO_TASK, np.int32)
         n_rows = self._n_rows
+        self._n_rows += batch.num_rows
+        queue_ns = column(batch, "queue_ns", np.int64)
+        issue_ns = column(batch, "issue_ns", np.int64)
+        last = int(issue_ns[-1]) if issue_ns[-1] >= 0 else int(queue_ns[-1])
+        if batch.column("last_issue_ns").null_count < batch.num_rows:
+            issue_ns = np.maximum(issue_ns, column(batch, "last_issue_ns", np.int64))
         columns = Columns(
             row=np.arange(n_rows, n_rows + batch.num_rows, dtype=np.int64),
-            queue_ns=column(batch, "queue_ns", np.int64),
-            issue_ns=column(batch, "issue_ns", np.int64),
+            queue_ns=queue_ns,
+            issue_ns=issue_ns,
             complete_ns=column(batch, "complete_ns", np.int64),
             sector=column(batch, "sector", np.uint64),
             nbytes=column(batch, "nbytes", np.uint32),
@@ -108,10 +144,60 @@ class RowFeed:
             device=resolved.device_idx,
             task=task,
         )
-        service = np.empty(batch.num_rows, np.int64)
-        self._services.fill(columns, service)
-        self._n_rows += batch.num_rows
-        return Part(columns, service)
+        return columns, last
+
+    def _in_order(self, columns: Columns, until: int) -> Columns:
+        """Put rows where they were issued for the last time, and hold back the late.
+
+        All that come later were issued, for the first time, at `until` or later.
+        """
+        again = columns.issue_ns > until
+        if self._held is None and not again.any() and _is_sorted(columns):
+            return columns
+        if self._held is not None:
+            columns = _joined(self._held, columns)
+        arrival = _arrival(columns.issue_ns, columns.queue_ns)
+        order = np.lexsort((columns.row, arrival))
+        n_ready = int(np.searchsorted(arrival[order], until, side="right"))
+        late = order[n_ready:]
+        self._held = columns.take(late) if len(late) else None
+        return columns.take(order[:n_ready])
+
+
+def _is_sorted(columns: Columns) -> bool:
+    arrival = _arrival(columns.issue_ns, columns.queue_ns)
+    return bool((arrival[1:] >= arrival[:-1]).all())
+
+
+class Settling:
+    """Batches on their way to where the service of every row is known.
+
+    Parameters
+    ----------
+    services : Services
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._waiting: deque[Part] = deque()
+        self._n_ready = 0
+
+    def add(self, columns: Columns) -> Iterator[Part]:
+        """Take a batch in; yield those that are settled, whole and in their order."""
+        service = np.empty(len(columns), np.int64)
+        n_settled = self._services.fill(columns, service)
+        self._waiting.append(Part(columns, service))
+        yield from self._settled(n_settled)
+
+    def end(self) -> Iterator[Part]:
+        """Yield the rest: there are no more rows."""
+        yield from self._settled(self._services.end())
+
+    def _settled(self, n_rows: int) -> Iterator[Part]:
+        while self._waiting and self._n_ready + len(self._waiting[0].columns) <= n_rows:
+            part = self._waiting.popleft()
+            self._n_ready += len(part.columns)
+            yield part
 
 
 def _in_row_order(
@@ -122,12 +208,13 @@ def _in_row_order(
 ) -> Iterator[Part]:
     feed = RowFeed(binding, caught)
     for batch in trace.batches(batch_rows):
-        yield feed.part(batch)
+        yield from feed.add(batch)
+    yield from feed.end()
 
 
-def _arrival(queue: NDArray[np.int64], issue: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return when rows are queued, or issued where that was not seen."""
-    return np.where(queue < 0, issue, queue)
+def _arrival(event: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return when rows arrive: at an event, or at the other where it was not seen."""
+    return np.where(event < 0, other, event)
 
 
 def _bounds(trace: Rows, batch_rows: int | None) -> list[int]:
@@ -164,15 +251,16 @@ def _in_queue_order(in_order: Iterator[Part], bounds: list[int]) -> Iterator[Par
 
 def _join(a: Part, b: Part) -> Part:
     return Part(
-        Columns(
-            **{
-                name: np.concatenate(
-                    [getattr(a.columns, name), getattr(b.columns, name)]
-                )
-                for name in Columns.__struct_fields__
-            }
-        ),
-        np.concatenate([a.service_ns, b.service_ns]),
+        _joined(a.columns, b.columns), np.concatenate([a.service_ns, b.service_ns])
+    )
+
+
+def _joined(a: Columns, b: Columns) -> Columns:
+    return Columns(
+        **{
+            name: np.concatenate([getattr(a, name), getattr(b, name)])
+            for name in Columns.__struct_fields__
+        }
     )
 
 

@@ -57,6 +57,7 @@ class Guess(Struct, frozen=True):
             and np.array_equal(ours.cgroup_of_id, binding.cgroup_of_id)
             and ours.device_names == binding.device_names
             and ours.one_device == binding.one_device
+            and ours.resolver.counts_once == binding.resolver.counts_once
         )
 
 
@@ -234,13 +235,16 @@ class _EarlyRun:
         assert self._engine is not None
         step = self._batch_rows or rows.num_rows
         for start in range(0, rows.num_rows, step):
-            part = self._feed.part(rows.slice(start, step))
-            self._engine.feed(part.columns, part.service_ns)
+            for part in self._feed.add(rows.slice(start, step)):
+                self._engine.feed(part.columns, part.service_ns)
 
     def end(self) -> Guess | None:
         """Replay what is under way; None if it was bound to too little."""
         if self._engine is None or self._binding is None:
             return None
+        assert self._feed is not None
+        for part in self._feed.end():
+            self._engine.feed(part.columns, part.service_ns)
         while self._engine.advance():
             pass
         setup = self._binding.setup
@@ -255,7 +259,7 @@ class _EarlyRun:
 def _may_begin(binding: Binding) -> bool:
     """Tell whether rows can be replayed before later ones are known."""
     return (
-        binding.setup.event == ArrivalEvent.ISSUE
+        binding.setup.event != ArrivalEvent.QUEUE
         and binding.setup.mode == ArrivalMode.RECORDED
         # by processes, any of which may have another name later
         and not binding.assigns

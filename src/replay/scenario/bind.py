@@ -12,7 +12,9 @@ from replay.common.lookup import Lookup
 from replay.common.text import capped
 from replay.engine.setup import NOT_REPLAYED, Setup
 from replay.scenario.binding.assign import Assigner, AssignRule
+from replay.scenario.binding.differences import slower_by
 from replay.scenario.binding.instances import instance_paths
+from replay.scenario.binding.layers import Stack, below_of, layer_notes
 from replay.scenario.binding.nested import nested_rows, with_nested
 from replay.scenario.binding.resolve import NO_CGROUP, Resolver
 from replay.scenario.binding.tasks import Task, TaskList, count_pairs, make_tasks
@@ -26,6 +28,7 @@ from replay.scenario.notes.iocost import iocost_notes
 from replay.scenario.notes.iolatency import iolatency_notes
 from replay.scenario.notes.iomax import iomax_notes
 from replay.scenario.notes.nested import nested_notes
+from replay.scenario.notes.recorded import kernel_io_notes, recorded_notes
 from replay.scenario.notes.scenario import (
     cgroup_notes,
     idle_cgroups,
@@ -45,6 +48,9 @@ ROOT_ID: Final = 1
 #: Name of the one device that several are taken for.
 ALL_DEVICES: Final = "all"
 PASS_THROUGH: Final = "pass-through"
+#: The driver's policy since, and before that root.
+MERGED: Final = "per-cgroup"
+PER_CGROUP_SINCE: Final = (5, 14, 0)
 
 
 class Binding(Struct, frozen=True, kw_only=True):
@@ -132,10 +138,12 @@ def bind(scenario: Scenario, trace: Rows) -> Binding:
 
 def _bind(scenario: Scenario, trace: Rows) -> Binding:
     summary = trace.metadata.summary
-    replayed, one_device = _devices(scenario, summary)
+    stack = Stack.of(summary)
+    replayed, one_device = _devices(scenario, summary, stack)
     devices = with_nested(scenario, replayed, one=one_device)
     _check_backing(scenario, devices, one_device=one_device)
-    given, scenario = scenario, _decided(scenario, devices)
+    counts_once = bool(stack.layers) and scenario.trace.devices is None
+    given, scenario = scenario, _decided(scenario, devices, stack)
     notes = assumed_notes(given, scenario, summary, devices)
     notes += scenario_notes(scenario)
     notes += policy_notes(given, scenario, summary)
@@ -188,7 +196,10 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
         processes=processes,
         assigner=Assigner(assigns, processes, volumes) if assigns else None,
         n_cgroups=len(tree.names),
+        counts_once=counts_once,
     )
+    if counts_once:
+        notes += capped(layer_notes(stack), "more layers")
     notes += cgroup_notes(scenario)
     idle = {}
     if scenario.cgroups:
@@ -215,6 +226,8 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
     notes += capped(iomax_notes(scenario, devices), "more notes on lines of io.max")
     notes += iocost_notes(scenario, devices)
     notes += iolatency_notes(scenario, devices)
+    notes += recorded_notes(scenario)
+    notes += kernel_io_notes(scenario, summary, devices)
     notes += bfq_notes(scenario)
     notes += nested_notes(scenario, summary, devices)
     return Binding(
@@ -237,7 +250,9 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
     )
 
 
-def _devices(scenario: Scenario, summary: Summary) -> tuple[list[int], bool]:
+def _devices(
+    scenario: Scenario, summary: Summary, stack: Stack
+) -> tuple[list[int], bool]:
     """Find the devices to replay, and whether they are taken as one."""
     present = sorted({device.device for device in summary.devices})
     if scenario.trace.devices is not None:
@@ -252,7 +267,7 @@ def _devices(scenario: Scenario, summary: Summary) -> tuple[list[int], bool]:
     else:
         devices = [device for device in present if is_loop(device)]
         if not devices:
-            return present, True
+            return [one for one in present if one not in stack.whole], True
     if len(devices) >= NOT_REPLAYED:
         raise ScenarioError(
             f"{scenario.source}: trace.devices: {len(devices)} devices are more than "
@@ -288,7 +303,7 @@ def _positions(devices: list[int]) -> Lookup:
     )
 
 
-def _decided(scenario: Scenario, devices: list[int]) -> Scenario:
+def _decided(scenario: Scenario, devices: list[int], stack: Stack) -> Scenario:
     """Fill in what the trace decides."""
     loop = any(is_loop(device) for device in devices)
     driver, trace, backing = scenario.driver, scenario.trace, scenario.backing
@@ -299,9 +314,14 @@ def _decided(scenario: Scenario, devices: list[int]) -> Scenario:
         driver = structs.replace(driver, direct_io=not loop)
     if backing.filesystem is None:
         backing = structs.replace(backing, filesystem="tmpfs" if loop else "raw")
+    if backing.device is None and stack.layers:
+        below = below_of(stack, scenario, devices)
+        backing = structs.replace(backing, device=below)
+    kernel = trace.kernel
     trace = structs.replace(
         trace,
-        policy=trace.policy or driver.policy,
+        policy=trace.policy
+        or ("root" if kernel is not None and kernel < PER_CGROUP_SINCE else MERGED),
         direct_io=next(
             one
             for one in (trace.direct_io, traced_direct, driver.direct_io)
@@ -310,7 +330,12 @@ def _decided(scenario: Scenario, devices: list[int]) -> Scenario:
         kernel=trace.kernel or driver.kernel,
         devices=tuple(devices),
     )
-    return replace(scenario, trace=trace, driver=driver, backing=backing)
+    decided = replace(scenario, trace=trace, driver=driver, backing=backing)
+    if scenario.arrivals.mode != "auto":
+        return decided
+    mode = "dependent" if slower_by(decided, devices) else "recorded"
+    arrivals = structs.replace(scenario.arrivals, mode=mode)
+    return replace(decided, arrivals=arrivals)
 
 
 def _disks(scenario: Scenario, devices: list[int]) -> list[bool]:

@@ -82,7 +82,9 @@ class Recording:
 
 
 def recorded_means(trace: Trace, result: Result) -> dict[str, float]:
-    """Return each cgroup's mean from issue to completion, of the rows replayed.
+    """Return each cgroup's mean from queueing to completion, of the rows replayed.
+
+    It is that which ``total`` is by default; where no Q was seen, from issue.
 
     Parameters
     ----------
@@ -93,7 +95,8 @@ def recorded_means(trace: Trace, result: Result) -> dict[str, float]:
     if result.requests is None:
         raise ValueError("the result has no requests")
     table = trace.table()
-    took = np.asarray(table["complete_ns"]) - np.asarray(table["issue_ns"])
+    queue, issue = np.asarray(table["queue_ns"]), np.asarray(table["issue_ns"])
+    took = np.asarray(table["complete_ns"]) - np.where(queue < 0, issue, queue)
     done = result.requests.filter(result.requests["completion_ns"].is_valid())
     issuer = done["issuer"].to_numpy(zero_copy_only=False)
     rows = done["row"].to_numpy()

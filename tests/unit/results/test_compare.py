@@ -14,7 +14,11 @@ def test_equal_results_do_not_differ() -> None:
     found = compare(made.result(), made.result())
     assert not any(table.num_rows for table in found.tables.values())
     assert found.scenario == {}
-    assert render_text(found) == "The tables do not differ.\n"
+    told, *notes = render_text(found).splitlines()
+    assert told == "The tables do not differ."
+    # what the runs told of themselves holds for the comparison
+    note = made.result().info["notes"][0]
+    assert notes == ["", "Estimates and losses", f"  {note}"]
 
 
 def test_who_pays_more_is_told_with_both_values_and_the_difference() -> None:

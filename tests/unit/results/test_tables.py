@@ -187,7 +187,7 @@ def test_requests_that_were_not_reached_have_null_times_and_no_worker() -> None:
     assert (third["worker"], third["arrival_ns"]) == (None, 20)
     assert batch["errno"].to_pylist() == [5, 0, 0, 0, 0, 5]
     assert batch["issuer"].to_pylist()[:4] == list(made.CGROUPS)
-    assert batch["device_ns"].to_pylist() == [7, 8, 9, 10, 11, 12]
+    assert batch["device_ns"].to_pylist() == [8, 9, 10, 11, 12, 13]
 
 
 @st.composite

@@ -164,7 +164,11 @@ def test_many_ids_are_followed_once_they_have_rows_enough(
     "scenario",
     [
         LIMITED,
-        {"arrivals": {"event": "queue"}},
+        # a limit of the traced device
+        {
+            "arrivals": {"mode": "recorded"},
+            "cgroups": {"/a": {"io.max": "7:0 wbps=1G"}},
+        },
         {"arrivals": {"event": "queue", "mode": "dependent"}},
         {"assign": [{"pid": 101, "cgroup": "/b"}]},
     ],

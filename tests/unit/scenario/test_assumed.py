@@ -49,19 +49,21 @@ def test_waits_that_would_pile_up_are_noted() -> None:
     trace = make_trace(TWO, paths=PATHS)
     root = ["driver.policy=root", "trace.policy=per-cgroup", "driver.direct_io=false"]
     root.append("backing.filesystem=tmpfs")
-    (note,) = notes_of(trace, *root)
-    assert "arrivals.mode = recorded" in note
-    assert notes_of(trace, *root, "arrivals.mode=dependent") == []
-    assert notes_of(make_trace(), *root) == []
+    recorded = "arrivals.mode=recorded"
+    (note,) = notes_of(trace, *root, recorded)
+    assert "arrivals.mode = recorded, though driver.policy = root may slow" in note
+    # unless nobody asks for recorded arrivals
+    assert notes_of(trace, *root) == []
     # AND where nobody says what the trace was recorded under
     del root[1]
-    assert any("waits pile up" in note for note in notes_of(trace, *root))
+    assert any("waits pile up" in note for note in notes_of(trace, *root, recorded))
     # AND behind a limit or a slower device, be it of one cgroup alone
     for slower in (
         ["arrivals.event=queue", "/test.slice/io.max=7:0 wbps=4096"],
         ["service.model=linear"],
     ):
-        assert any("waits pile up" in one for one in notes_of(make_trace(), *slower))
+        found = notes_of(make_trace(), *slower, recorded)
+        assert any("waits pile up" in one for one in found)
 
 
 def test_a_device_that_nobody_measured_is_said_to_be_made_up() -> None:
@@ -117,7 +119,7 @@ def test_others_beside_who_is_held_back_keep_what_they_took_in_the_trace() -> No
     # THEN nothing is said where one queue served one after the other
     assert found(*HELD, "driver.policy=root", "trace.policy=root") == []
     # AND nothing without a limit that acts, nor of made-up times, nor of one cgroup
-    assert found(*HELD[1:]) == []
+    assert found("arrivals.event=issue", *HELD[1:]) == []
     assert found(*HELD[:3]) == []
     assert found(*HELD, "service.model=linear") == []
     alone = make_trace(TWO[:1], paths={1: "/", 23: "/b"})

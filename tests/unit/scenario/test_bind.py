@@ -232,10 +232,14 @@ def test_trace_of_no_rows_binds() -> None:
 # --- the engine's numbers
 
 
-def test_trace_is_taken_as_the_driver_is_unless_told() -> None:
+def test_trace_policy_is_a_fact_whatever_the_driver_is_asked_to_be() -> None:
     binding = bound(make_trace(), {"driver": {"policy": "naive", "direct_io": True}})
-    assert binding.setup.trace_policy == Policy.NAIVE
+    assert binding.setup.trace_policy == Policy.PER_CGROUP
     assert binding.setup.trace_direct_io
+    # the driver of a kernel before 5.14 had one worker
+    old = bound(make_trace(), {"trace": {"kernel": "5.10"}})
+    assert old.setup.policy == Policy.PER_CGROUP
+    assert old.setup.trace_policy == Policy.ROOT
     told = bound(
         make_trace(),
         {
@@ -319,12 +323,17 @@ def test_remaining_keys_reach_the_engine() -> None:
         make_trace(),
         {
             "arrivals": {"event": "queue", "mode": "dependent"},
+            "cgroups": {"/a": {"io.max": "7:0 wbps=1M"}},
             "driver": {"alloc_fail": {"seed": 9, "requests": [5, 2]}},
             "backing": {"size": 8193},
         },
     ).setup
+    # a limit of the traced device acts between Q and D: that is replayed
     assert setup.event == ArrivalEvent.QUEUE
     assert setup.mode == ArrivalMode.DEPENDENT
+    assert bound(make_trace(), {}).setup.event == ArrivalEvent.AS_QUEUED
+    issue = bound(make_trace(), {"arrivals": {"event": "issue"}}).setup
+    assert (issue.event, issue.mode) == (ArrivalEvent.ISSUE, ArrivalMode.RECORDED)
     assert setup.alloc_fail_seed == 9
     assert setup.alloc_fail_rows.tolist() == [2, 5]
     assert setup.fs_pages == 3

@@ -79,8 +79,8 @@ def test_default_scenario_is_the_merged_driver_without_limits() -> None:
     scenario = Scenario.load()
     assert scenario.driver.policy == "per-cgroup"
     assert scenario.driver.kernel == (6, 1, 0)
-    assert scenario.arrivals.event == "issue"
-    assert scenario.arrivals.mode == "recorded"
+    assert scenario.arrivals.event == "queue"
+    assert scenario.arrivals.mode == "auto"
     assert scenario.service.model == "recorded"
     assert scenario.backing.size is None
     assert scenario.cgroups == ()

@@ -54,7 +54,7 @@ OF_A_USER = ["service.write.base_ns=9000", "arrivals.mode=dependent"]
 @pytest.mark.parametrize(
     ("overrides", "word"),
     [
-        (["arrivals.event=queue"], "estimate"),
+        (["/test.slice/io.max=7:0 wbps=5"], "estimate"),
         (["driver.kernel=6.12.50"], "6.12.50"),
         (["driver.kernel=5.15"], "hole"),
         (
@@ -64,7 +64,10 @@ OF_A_USER = ["service.write.base_ns=9000", "arrivals.mode=dependent"]
         (["backing.filesystem=raw", "backing.size=1G"], "backing.size = 1G"),
         (["driver.policy=root"], "trace.policy is not given"),
         (["/test.slice/io.max=8:0 wbps=5"], "neither replayed nor backing.device"),
-        (["/test.slice/io.max=7:0 wbps=5"], "--set arrivals.event=queue"),
+        (
+            ["/test.slice/io.max=7:0 wbps=5", "arrivals.event=issue"],
+            "--set arrivals.event=queue",
+        ),
         (
             ["/test.slice/io.max=8:0 wbps=5", "backing.device=8:0"],
             "below the page cache of tmpfs is no device",

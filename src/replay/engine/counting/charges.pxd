@@ -17,6 +17,7 @@ from replay.engine.state.sim cimport (
     OP_READ,
     SIM_SUM_RANGE,
     STAGE_BACKING,
+    STAGE_DEBT,
     STAGE_DEVICE,
     STAGE_DEVICE_WAITED,
     STAGE_DISPATCH,
@@ -194,24 +195,42 @@ cdef inline void count_stage(
         sample_add(sim, request.account, request.op, stage, wait_ns)
 
 
+cdef inline void stages_above(
+    const Sim *sim, const Request *request, int64_t *stage_ns
+) noexcept nogil:
+    """Fill in the stages ahead of the driver: what was replayed, and what was recorded."""
+    stage_ns[STAGE_THROTTLE] = request.queued_ns - request.arrival_ns
+    stage_ns[STAGE_QUEUE] = request.tag_ns - request.queued_ns
+    stage_ns[STAGE_TAG] = request.dispatch_ns - request.tag_ns
+    stage_ns[sim.devices[request.device].prior_stage] += request.prior_ns
+
+
 cdef inline void count_stages(
     Sim *sim, const Request *request, int64_t now
 ) noexcept nogil:
     """Count the times of a request that completed."""
     cdef int64_t device_ns = request.served_ns - request.device_ns
+    cdef int64_t before_ns = request.prior_ns + request.debt_ns
+    cdef int64_t stage_ns[3]
+    cdef uint8_t stage
     samples_reserve(sim)
-    if request.device_ns == request.arrival_ns and request.memory_ns == 0:
+    if (
+        request.device_ns == request.arrival_ns
+        and request.memory_ns == 0
+        and before_ns == 0
+    ):
         sample_add(sim, request.account, request.op, STAGE_DEVICE, device_ns)
         return
     sample_add(sim, request.account, request.op, STAGE_DEVICE_WAITED, device_ns)
-    count_stage(sim, request, STAGE_THROTTLE, request.queued_ns - request.arrival_ns)
-    count_stage(sim, request, STAGE_QUEUE, request.tag_ns - request.queued_ns)
-    count_stage(sim, request, STAGE_TAG, request.dispatch_ns - request.tag_ns)
+    stages_above(sim, request, stage_ns)
+    for stage in range(STAGE_THROTTLE, STAGE_TAG + 1):
+        count_stage(sim, request, stage, stage_ns[stage])
     count_stage(sim, request, STAGE_DISPATCH, request.start_ns - request.dispatch_ns)
     count_stage(sim, request, STAGE_LOCK, request.lock_ns - request.start_ns)
     count_stage(sim, request, STAGE_MEMORY, request.memory_ns)
     count_stage(sim, request, STAGE_BACKING, request.device_ns - request.lock_ns)
-    count_stage(sim, request, STAGE_TOTAL, now - request.arrival_ns)
+    count_stage(sim, request, STAGE_DEBT, request.debt_ns)
+    count_stage(sim, request, STAGE_TOTAL, now - request.arrival_ns + before_ns)
 
 
 cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexcept nogil:
@@ -219,16 +238,15 @@ cdef inline void count_done(Sim *sim, const Request *request, int64_t now) noexc
     cdef uint32_t index = arena_add(&sim.done)
     cdef Done *done = (<Done *> sim.done.data) + index_in(&sim.done, index)
     done.row = request.row
-    done.arrival_ns = request.arrival_ns
+    done.arrival_ns = request.arrival_ns - request.prior_ns - request.debt_ns
     done.start_ns = request.start_ns
     done.completion_ns = now if request.known else -1
-    done.stage_ns[STAGE_THROTTLE] = request.queued_ns - request.arrival_ns
-    done.stage_ns[STAGE_QUEUE] = request.tag_ns - request.queued_ns
-    done.stage_ns[STAGE_TAG] = request.dispatch_ns - request.tag_ns
+    stages_above(sim, request, done.stage_ns)
     done.stage_ns[STAGE_DISPATCH] = request.start_ns - request.dispatch_ns
     done.stage_ns[STAGE_LOCK] = request.lock_ns - request.start_ns
     done.stage_ns[STAGE_BACKING] = request.device_ns - request.lock_ns
     done.stage_ns[STAGE_MEMORY] = request.memory_ns
+    done.stage_ns[STAGE_DEBT] = request.debt_ns
     done.stage_ns[STAGE_DEVICE] = request.served_ns - request.device_ns
     done.issuer = request.issuer
     done.payer = request.io_payer
@@ -241,7 +259,7 @@ cdef inline void count_took(
     Sim *sim, const Request *request, int64_t now
 ) noexcept nogil:
     """Count how long a request took on a device."""
-    sim.total_ns += now - request.arrival_ns
+    sim.total_ns += now - request.arrival_ns + request.prior_ns + request.debt_ns
     if sim.total_ns >= <int64_t> 1 << 62:
         sim.status = SIM_SUM_RANGE
     if request.known:

@@ -58,6 +58,8 @@ cdef inline void descend(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     cdef uint64_t place = request.device
     outer.arrival_ns = request.arrival_ns
     outer.queued_ns = request.queued_ns
+    outer.prior_ns = request.prior_ns
+    outer.debt_ns = request.debt_ns
     outer.tag_ns = request.tag_ns
     outer.dispatch_ns = request.dispatch_ns
     outer.start_ns = request.start_ns
@@ -81,6 +83,7 @@ cdef inline void descend(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     request.account = account_of(sim, request.issuer, request.device)
     request.n_bios = request.op != OP_FLUSH
     request.is_meta = False
+    request.prior_ns = request.debt_ns = 0
     request.start_ns = -1
     request.worker = 0
     request.next_page = 0
@@ -99,6 +102,8 @@ cdef inline void surface(Sim *sim, uint32_t slot) noexcept nogil:
     outer.inside = False
     request.arrival_ns = outer.arrival_ns
     request.queued_ns = outer.queued_ns
+    request.prior_ns = outer.prior_ns
+    request.debt_ns = outer.debt_ns
     request.tag_ns = outer.tag_ns
     request.dispatch_ns = outer.dispatch_ns
     request.start_ns = outer.start_ns

@@ -10,6 +10,9 @@ cgroups, of which 64 are told apart: so an event costs no more than that. Of two
 with one request each the pair follows from when the later one came; only of those with
 several at once a sum is kept.
 
+Where what they waited for one another is in their recorded times they do not share it
+(`parallel`): then they wait for who sleeps with the lock alone.
+
 Source: drivers/block/loop.c:lo_write_simple(), v6.1.
 """
 
@@ -63,8 +66,9 @@ cdef enum:
     N_PAIRS = N_PLACES * (N_PLACES + 1) >> 1   # a division is no constant with checks on
 
 
-cdef inline void shared_open(SharedLock *lock) noexcept nogil:
+cdef inline void shared_open(SharedLock *lock, bint parallel) noexcept nogil:
     """Make a lock nobody holds; it has no memory until somebody takes it."""
+    lock.parallel = parallel
     lock.sharers = NULL
     lock.pairs = NULL
     lock.holders.length = 0
@@ -99,7 +103,7 @@ cdef inline void shared_advance(SharedLock *lock, int64_t now) noexcept nogil:
     if now != lock.updated_ns and lock.frozen_ns < 0 and lock.holders.length > 0:
         lock.virtual_time += (
             <uint64_t> (now - lock.updated_ns) << VIRTUAL_SHIFT
-        ) // lock.holders.length
+        ) // (1 if lock.parallel else lock.holders.length)
     lock.updated_ns = now
 
 
@@ -217,7 +221,7 @@ cdef inline void shared_enter(
     shared_advance(lock, now)
     request.place = shared_place(sim, lock, request)
     sharer = &lock.sharers[request.place]
-    if sharer.count > 0:
+    if sharer.count > 0 and not lock.parallel:
         sharer_several(lock, request.place)
         shared_update(lock, request.place, lock.live)
     sharer.count += 1
@@ -235,7 +239,7 @@ cdef inline int64_t shared_next_finish(const SharedLock *lock) noexcept nogil:
     cdef uint64_t left = <uint64_t> heap_first(&lock.holders).when_ns
     left = 0 if left <= lock.virtual_time else left - lock.virtual_time
     return lock.updated_ns + product_of(
-        left, <uint32_t> lock.holders.length, VIRTUAL_SHIFT
+        left, 1 if lock.parallel else <uint32_t> lock.holders.length, VIRTUAL_SHIFT
     )
 
 
@@ -290,6 +294,28 @@ cdef inline void shared_leave_alone(
     sharer.charged_ns = charged_ns
 
 
+cdef inline void parallel_leave(
+    Sim *sim, SharedLock *lock, const Request *leaver, int64_t now
+) noexcept nogil:
+    """Let a request's cgroup have one holder less; only who slept was waited for."""
+    cdef Sharer *sharer = &lock.sharers[leaver.place]
+    sharer.count -= 1
+    sharer.waited_ns += now - leaver.start_ns - leaver.service_ns
+    if sharer.count == 0:
+        if leaver.place != OTHERS_PLACE:
+            lock.live &= ~(<uint64_t> 1 << leaver.place)
+        wait_add(
+            sim,
+            sharer.cgroup,
+            sharer.partner,
+            RESOURCE_LOCK,
+            sharer.waited_ns - sharer.charged_ns,
+            0,
+        )
+    if lock.holders.length == 0:
+        lock.virtual_time = 0
+
+
 cdef inline void shared_leave(
     Sim *sim, SharedLock *lock, const Request *leaver, int64_t now
 ) noexcept nogil:
@@ -302,6 +328,9 @@ cdef inline void shared_leave(
     cdef uint64_t bit = 0
     if place != OTHERS_PLACE:
         bit = <uint64_t> 1 << place
+    if lock.parallel:
+        parallel_leave(sim, lock, leaver, now)
+        return
     shared_update(lock, place, lock.live if is_several else left)
     sharer.count -= 1
     sharer.waited_ns += now - leaver.start_ns - leaver.service_ns

@@ -3,6 +3,9 @@
 In the trace's order, over the whole trace, before any replay.
 """
 
+import heapq
+from dataclasses import dataclass
+
 from replay.engine.columns import Columns
 from replay.engine.reference.driver.submits import is_asynchronous
 from replay.engine.reference.state.row_checks import is_trigger
@@ -11,27 +14,72 @@ from replay.trace.file.schema import OP_CODES
 
 READ, WRITE = OP_CODES["read"], OP_CODES["write"]
 FLUSH, DISCARD = OP_CODES["flush"], OP_CODES["discard"]
+LOCKS = (WRITE, DISCARD, OP_CODES["write_zeroes"])
 
 UNKNOWN = -1
 #: Source: block/blk-iocost.c, LCOEF_RANDIO_PAGES, v6.1: 4,096 pages.
 NEAR_SECTORS = 4096 * 8
+#: The time that writers of a file share runs in 2**-8 ns.
+SHARE_SHIFT = 8
+#: Rows that are taken in behind an open one before it is settled as it is.
+WINDOW = 1 << 20
 
 
-def same_driver(setup: Setup) -> bool:
-    """Tell whether the replay asks for the driver the trace was taken with."""
-    asked = (setup.policy, setup.direct_io, bool(setup.max_active.any()))
-    return asked == (setup.trace_policy, setup.trace_direct_io, False)
+@dataclass
+class TracedFile:
+    """A backing file's lock, as those had it whose requests were recorded."""
+
+    share_time: int = 0  # what each of its writers had so far
+    updated_ns: int = 0
+    ended_ns: int = 0  # its last writer
+    n_writers: int = 0  # workers with a write open
+
+    def advance(self, now: int) -> None:
+        """Bring the time that each writer had up to now: n at a time had 1/n each."""
+        elapsed_ns = now - self.updated_ns
+        if elapsed_ns > 0:
+            if self.n_writers:
+                self.share_time += (elapsed_ns << SHARE_SHIFT) // self.n_writers
+            self.updated_ns = now
+
+
+@dataclass
+class TracedWorker:
+    """A worker of the traced driver: one request at a time, in order of completion."""
+
+    ended_ns: int = 0
+    ended_share: int = 0
+    n_writes: int = 0  # open
+
+
+@dataclass
+class OpenRow:
+    """A request that is under way."""
+
+    number: int
+    issue_ns: int
+    complete_ns: int
+    issue_share: int
+    worker: TracedWorker
+    file: TracedFile
+    writes: bool
 
 
 class RecordedService:
-    """The service time of each request, in the order of the trace."""
+    """The service time of each request; rows are taken in as they were issued."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, window: int = WINDOW) -> None:
         self.setup = setup
-        self.same = same_driver(setup)
-        self.latest: dict[tuple[int, object], int] = {}
+        self.window = window
+        self.lock = setup.traced_lock
+        self.workers: dict[tuple[int, object], TracedWorker] = {}
+        self.files: dict[int, TracedFile] = {}
+        self.open: list[tuple[int, int, OpenRow]] = []  # a heap, by completion
+        self.unsettled: set[int] = set()
+        self.now = 0
+        self.out: list[int] = []
 
-    def of(
+    def add(
         self,
         device: int,
         op: int,
@@ -39,21 +87,74 @@ class RecordedService:
         pid: int,
         issue_ns: int,
         complete_ns: int,
-    ) -> int:
-        """Return the service in ns, `UNKNOWN` if the completion was not seen."""
+    ) -> None:
+        """Take a row in; what is not known is `UNKNOWN`."""
+        self.make_room()
         if complete_ns < 0:
-            return UNKNOWN
+            self.out.append(UNKNOWN)
+            return
         policy = self.setup.trace_policy
         if is_asynchronous(op, self.setup.trace_direct_io, policy):
-            return max(0, complete_ns - issue_ns)
-        worker: object = 0
-        if self.same and policy == Policy.PER_CGROUP and op != FLUSH:
-            worker = recorded
-        elif self.same and policy == Policy.SYNCHRONOUS:
-            worker = ("thread", pid) if pid else ("nobody's", recorded)
-        latest = self.latest.get((device, worker), 0)
-        self.latest[device, worker] = max(latest, complete_ns)
-        return max(0, complete_ns - max(issue_ns, latest))
+            self.out.append(max(0, complete_ns - issue_ns))
+            return
+        self.now = max(self.now, issue_ns)
+        while self.open and self.open[0][0] <= self.now:
+            self.settle_first()
+        who: object = 0
+        if policy == Policy.PER_CGROUP and op != FLUSH:
+            who = recorded
+        elif policy == Policy.SYNCHRONOUS:
+            who = ("thread", pid) if pid else ("nobody's", recorded)
+        worker = self.workers.setdefault((device, who), TracedWorker())
+        file = self.files.setdefault(device, TracedFile())
+        writes = op in LOCKS and not self.setup.trace_direct_io
+        if writes and self.lock == "shared":
+            file.advance(self.now)
+            file.n_writers += worker.n_writes == 0
+            worker.n_writes += 1
+        number = len(self.out)
+        row = OpenRow(
+            number, issue_ns, complete_ns, file.share_time, worker, file, writes
+        )
+        heapq.heappush(self.open, (complete_ns, number, row))
+        self.unsettled.add(number)
+        self.out.append(UNKNOWN)
+
+    def skip(self, service_ns: int) -> None:
+        """Take a row in that was not served as others are."""
+        self.make_room()
+        self.out.append(service_ns)
+
+    def make_room(self) -> None:
+        """Settle the row that was taken in a window of rows ago."""
+        while len(self.out) - self.window in self.unsettled:
+            self.settle_first()
+
+    def settle_first(self) -> None:
+        """Settle the open row that completed first."""
+        _, number, row = heapq.heappop(self.open)
+        worker, file = row.worker, row.file
+        begin_ns = max(row.issue_ns, worker.ended_ns)
+        if row.writes and self.lock == "exclusive":
+            begin_ns = max(begin_ns, file.ended_ns)
+            file.ended_ns = row.complete_ns
+        took_ns = row.complete_ns - begin_ns
+        if row.writes and self.lock == "shared":
+            file.advance(row.complete_ns)
+            begin = max(row.issue_share, worker.ended_share)
+            took_ns = (file.share_time - begin) >> SHARE_SHIFT
+            worker.n_writes -= 1
+            file.n_writers -= worker.n_writes == 0
+        worker.ended_ns, worker.ended_share = row.complete_ns, file.share_time
+        # what took time did not come for nothing, however processors' clocks differ
+        self.out[number] = max(took_ns, int(row.complete_ns > row.issue_ns))
+        self.unsettled.remove(number)
+
+    def end(self) -> list[int]:
+        """Settle all rows; return the service of each, ns."""
+        while self.open:
+            self.settle_first()
+        return self.out
 
 
 class LinearService:
@@ -97,17 +198,16 @@ class LinearService:
         return abs(sector - before) > NEAR_SECTORS
 
 
-def services_of(setup: Setup, columns: Columns) -> list[int]:
+def services_of(setup: Setup, columns: Columns, window: int = WINDOW) -> list[int]:
     """Return the service of each row of a whole trace, ns, `UNKNOWN` where it is."""
-    recorded, linear = RecordedService(setup), LinearService(setup)
-    out = []
+    recorded, linear = RecordedService(setup, window), LinearService(setup)
     for i in range(len(columns)):
         device, op = int(columns.device[i]), int(columns.op[i])
         issue, queue = int(columns.issue_ns[i]), int(columns.queue_ns[i])
         if device == NOT_REPLAYED or is_trigger(setup, columns, i):
-            out.append(UNKNOWN)
+            recorded.skip(UNKNOWN)
         elif setup.service == ServiceModel.LINEAR or setup.is_disk(device):
-            out.append(
+            recorded.skip(
                 linear.of(
                     device,
                     int(columns.issuer[i]),
@@ -117,14 +217,12 @@ def services_of(setup: Setup, columns: Columns) -> list[int]:
                 )
             )
         else:
-            out.append(
-                recorded.of(
-                    device,
-                    op,
-                    int(columns.recorded[i]),
-                    int(columns.pid[i]),
-                    issue if issue >= 0 else queue,
-                    int(columns.complete_ns[i]),
-                )
+            recorded.add(
+                device,
+                op,
+                int(columns.recorded[i]),
+                int(columns.pid[i]),
+                issue if issue >= 0 else queue,
+                int(columns.complete_ns[i]),
             )
-    return out
+    return recorded.end()

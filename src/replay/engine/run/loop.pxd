@@ -83,6 +83,7 @@ from replay.engine.state.sim cimport (
     FLAG_META,
     NO_TASK,
     RESOURCE_MEMORY,
+    RESOURCE_THROTTLE,
     SHORTCUT_BULK,
     SHORTCUT_EARLY,
     SHORTCUT_LEAN,
@@ -269,6 +270,11 @@ cdef inline void queue_row(
         request.pid = columns.pid[i]
     request.start_ns = -1
     request.memory_ns = 0
+    request.prior_ns = request.debt_ns = 0
+    if stream >= 0:
+        request.debt_ns = sim.streams[stream].debt_ns
+    if sim.set.as_queued and 0 <= queue_ns < issue_ns:
+        request.prior_ns = issue_ns - queue_ns
     request.next_page = 0
     request.oom_rounds = 0
     request.shares_lock = False
@@ -283,6 +289,15 @@ cdef inline void queue_row(
     sim.counts.in_flight += 1
     if enters_driver(sim, columns, i):
         sim.counts.requests += 1
+        # who owed slept for nobody else
+        wait_add(
+            sim,
+            request.issuer,
+            request.issuer,
+            RESOURCE_THROTTLE,
+            request.debt_ns,
+            1,
+        )
         if sim.set.wants_meta:
             request.is_meta = columns.flags[i] & FLAG_META != 0
             if sim.set.issue_controllers:
@@ -350,6 +365,7 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
         if sim.set.backcharges:
             when_ns = stream_delay(sim, <int32_t> event.payload)
             if when_ns > 0:
+                sim.streams[event.payload].debt_ns += when_ns
                 when_ns += event.when_ns
                 push(sim, when_ns, EVENT_RELEASE, <int64_t> sequence, event.payload)
                 return

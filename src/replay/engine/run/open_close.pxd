@@ -65,7 +65,7 @@ cdef inline void device_open(Sim *sim, Device *device) noexcept nogil:
     device.file.window.position = -1
     device.file.owner.memory = sim.set.laid_out_by
     device.file.owner.winner = -1
-    shared_open(&device.shared)
+    shared_open(&device.shared, sim.set.lock_parallel)
     file_open(&device.file, sim.set.cache_on, &sim.failed)
 
 

@@ -18,6 +18,7 @@ them.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from replay.engine.driver.workers cimport has_own_worker
+from replay.engine.shortcuts.lean_rows cimport time_add
 from replay.engine.shortcuts.prefetch_rows cimport PREFETCH_ACCOUNTS
 from replay.engine.state.bulk cimport Bulk, BulkRow, Tally
 from replay.engine.state.entries cimport account_at, block_at, charge_at, worker_at
@@ -34,6 +35,8 @@ from replay.engine.state.sim cimport (
     SHORTCUT_BULK,
     SIM_SUM_RANGE,
     STAGE_DEVICE,
+    STAGE_DEVICE_WAITED,
+    STAGE_TOTAL,
     Account,
     Charge,
     LatencyBlock,
@@ -49,8 +52,6 @@ from replay.engine.structures.histogram cimport (
     Histogram,
     Places,
     bucket_of,
-    histogram_add,
-    histogram_count,
     places_of,
 )
 from replay.engine.structures.log cimport log_close, log_grow, log_open, log_ordered
@@ -62,7 +63,8 @@ cdef enum:
     # so few rows are not worth the sorting
     MIN_SORTED = 1 << 11
     # rows ahead of which a row's lines are fetched
-    TALLY_AHEAD = 64
+    TALLY_AHEAD = 72
+    BLOCK_AHEAD = 56
     HISTOGRAM_AHEAD = 40
     OCTAVE_AHEAD = 20
     # in an entry of Sim.account_table, below the account's index
@@ -89,31 +91,56 @@ cdef inline void bulk_close(Sim *sim) noexcept nogil:
 # -- counting -------------------------------------------------------------------------
 
 
-cdef inline void row_count_first(
+cdef inline LatencyBlock *block_of(
     Sim *sim, Tally *tally, const BulkRow *row
 ) noexcept nogil:
-    """Count a latency where there may be no place for it yet."""
-    cdef Account *account = account_at(sim, row.account)
-    cdef LatencyBlock *block
-    if account.latency[row.op] == 0:
-        account.latency[row.op] = arena_add(&sim.blocks)
-    block = block_at(sim, account.latency[row.op])
-    if row.service_ns > 0:
-        histogram_add(&sim.histograms, &block.stages[STAGE_DEVICE], row.service_ns)
-        tally.histogram[row.op] = block.stages[STAGE_DEVICE]
+    """Return the latencies that a row counts for; makes them."""
+    cdef Account *account
+    if tally.block[row.op] == 0:
+        account = account_at(sim, row.account)
+        if account.latency[row.op] == 0:
+            account.latency[row.op] = arena_add(&sim.blocks)
+        tally.block[row.op] = account.latency[row.op]
+    return block_at(sim, tally.block[row.op])
+
+
+cdef inline void histogram_prefetch(
+    const Places *places, uint32_t index, uint32_t value_ns
+) noexcept nogil:
+    """Fetch the counts that a value will touch."""
+    cdef const Histogram *one = &places.heads[index]
+    cdef uint32_t near = bucket_of(value_ns) // SUB - one.base
+    if one.is_spread and near < NEAR and not one.words[near] & WIDE:
+        prefetch(&places.octaves[one.words[near]])
 
 
 cdef inline void rows_prefetch(
-    const Tally *tallies, const Places *places, const BulkRow *rows
+    const Sim *sim, const Tally *tallies, const Places *places, const BulkRow *rows
 ) noexcept nogil:
     """Fetch what rows a little behind the first will touch, each link ahead of the next."""
+    cdef const LatencyBlock *blocks = <const LatencyBlock *> sim.blocks.data
     cdef const BulkRow *row = &rows[OCTAVE_AHEAD]
-    cdef const Histogram *one = &places.heads[tallies[row.account].histogram[row.op]]
-    cdef uint32_t near = bucket_of(row.service_ns) // SUB - one.base
-    if one.is_spread and near < NEAR and not one.words[near] & WIDE:
-        prefetch(&places.octaves[one.words[near]])
+    cdef const LatencyBlock *block = &blocks[tallies[row.account].block[row.op]]
+    cdef uint8_t stage
+    if row.prior_ns == 0:
+        histogram_prefetch(places, block.stages[STAGE_DEVICE], row.service_ns)
+    else:
+        stage = tallies[row.account].prior_stage
+        histogram_prefetch(places, block.stages[STAGE_DEVICE_WAITED], row.service_ns)
+        histogram_prefetch(places, block.stages[stage], row.prior_ns)
+        histogram_prefetch(
+            places, block.stages[STAGE_TOTAL], row.prior_ns + row.service_ns
+        )
     row = &rows[HISTOGRAM_AHEAD]
-    prefetch(&places.heads[tallies[row.account].histogram[row.op]])
+    block = &blocks[tallies[row.account].block[row.op]]
+    if row.prior_ns == 0:
+        prefetch(&places.heads[block.stages[STAGE_DEVICE]])
+    else:
+        prefetch(&places.heads[block.stages[STAGE_DEVICE_WAITED]])
+        prefetch(&places.heads[block.stages[tallies[row.account].prior_stage]])
+        prefetch(&places.heads[block.stages[STAGE_TOTAL]])
+    row = &rows[BLOCK_AHEAD]
+    prefetch(&blocks[tallies[row.account].block[row.op]])
     prefetch(&tallies[rows[TALLY_AHEAD].account])
 
 
@@ -122,24 +149,28 @@ cdef inline void rows_count(Sim *sim, const BulkRow *rows, uint32_t n) noexcept 
     cdef Tally *tallies = <Tally *> sim.bulk.tallies.data
     cdef const BulkRow *row
     cdef Tally *tally
+    cdef LatencyBlock *block
     cdef Places places = places_of(&sim.histograms)
     cdef uint32_t n_ahead = n if sim.accounts.length >= PREFETCH_ACCOUNTS else 0
     cdef uint32_t i
     for i in range(n):
         if i + TALLY_AHEAD < n_ahead:
-            rows_prefetch(tallies, &places, &rows[i])
+            rows_prefetch(sim, tallies, &places, &rows[i])
         row = &rows[i]
         tally = &tallies[row.account]
         tally.nbytes[row.op] += row.nbytes
         tally.n_bios[row.op] += row.n_bios
         tally.n_requests[row.op] += 1
         tally.last_ns = row.start_ns
-        # what is not there yet has index 0, and there is no place in the scratch entry
-        if row.service_ns == 0 or not histogram_count(
-            &places, tally.histogram[row.op], row.service_ns
-        ):
-            row_count_first(sim, tally, row)
-            places = places_of(&sim.histograms)
+        block = block_of(sim, tally, row)
+        if row.prior_ns == 0:
+            time_add(sim, &places, block, STAGE_DEVICE, row.service_ns)
+            continue
+        time_add(sim, &places, block, STAGE_DEVICE_WAITED, row.service_ns)
+        time_add(sim, &places, block, tally.prior_stage, row.prior_ns)
+        time_add(
+            sim, &places, block, STAGE_TOTAL, <int64_t> row.prior_ns + row.service_ns
+        )
 
 
 cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
@@ -253,6 +284,7 @@ cdef inline void bulk_ready(Sim *sim, const Request *request) noexcept nogil:
     tally = (<Tally *> sim.bulk.tallies.data) + index_in(&sim.bulk.tallies, request.account)
     tally.worker = request.worker
     tally.charge = account_at(sim, request.account).charge
+    tally.prior_stage = sim.devices[request.device].prior_stage
     sim.account_table[
         <size_t> request.device * sim.n_cgroups + request.issuer
     ] |= READY
@@ -284,6 +316,7 @@ cdef inline bint bulk_row(
 ) noexcept nogil:
     """Write down a row whose completion changes only sums; return True if it is one."""
     cdef int64_t service_ns = columns.service_ns[i]
+    cdef int64_t prior_ns = 0
     cdef uint32_t entry
     cdef BulkRow *row
     if not row_is_plain(sim, columns, i, now):
@@ -293,9 +326,13 @@ cdef inline bint bulk_row(
     ]
     if not is_sum(sim, columns, i, entry):
         return False
+    if sim.set.as_queued and 0 <= columns.queue_ns[i] < now:
+        prior_ns = now - columns.queue_ns[i]
+        if prior_ns > <int64_t> 0xFFFFFFFF:
+            return False
     sim.counts.requests += 1
     sim.counts.completed += 1
-    sim.total_ns += service_ns
+    sim.total_ns += prior_ns + service_ns
     if sim.total_ns >= <int64_t> 1 << 62:
         sim.status = SIM_SUM_RANGE
     sim.end_ns = max(sim.end_ns, now + service_ns)
@@ -304,6 +341,7 @@ cdef inline bint bulk_row(
     row.account = entry // 2
     row.nbytes = columns.nbytes[i]
     row.service_ns = <uint32_t> service_ns
+    row.prior_ns = <uint32_t> prior_ns
     row.n_bios = <uint16_t> columns.n_bios[i]
     row.op = <uint8_t> columns.op[i]
     sim.bulk.rows.length += 1

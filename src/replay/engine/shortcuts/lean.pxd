@@ -170,6 +170,7 @@ cdef inline void row_count(
     int64_t i,
     const LeanCommand *command,
     int64_t now,
+    int64_t prior_ns,
     int64_t begin,
     int64_t done_ns,
 ) noexcept nogil:
@@ -192,6 +193,8 @@ cdef inline void row_count(
     request.start_ns = request.lock_ns = request.device_ns = begin
     request.served_ns = done_ns
     request.memory_ns = 0
+    request.prior_ns = prior_ns
+    request.debt_ns = 0
     count_completed(sim, &request, done_ns)
 
 
@@ -202,6 +205,7 @@ cdef inline void lean_row(
     cdef LeanCommand command
     cdef bint usual = row_usual(sim, columns, i, now, &command)
     cdef int64_t service_ns = max(0, columns.service_ns[i])
+    cdef int64_t prior_ns = 0
     cdef int64_t begin, done_ns
     sim.lean.settled_ns[i] = 0
     if not usual and not row_odd(sim, columns, i, now, &command):
@@ -214,10 +218,19 @@ cdef inline void lean_row(
         sim.status = SIM_END_RANGE
         return
     sim.end_ns = max(sim.end_ns, done_ns)
-    if usual and begin - now <= <int64_t> 0xFFFFFFFF:
-        row_hold(sim, columns, i, command.account, <uint32_t> (begin - now))
+    if sim.set.as_queued and 0 <= columns.queue_ns[i] < columns.issue_ns[i]:
+        prior_ns = columns.issue_ns[i] - columns.queue_ns[i]
+    if usual and max(begin - now, prior_ns) <= <int64_t> 0xFFFFFFFF:
+        row_hold(
+            sim,
+            columns,
+            i,
+            command.account,
+            <uint32_t> prior_ns,
+            <uint32_t> (begin - now),
+        )
     else:
-        row_count(sim, columns, i, &command, now, begin, done_ns)
+        row_count(sim, columns, i, &command, now, prior_ns, begin, done_ns)
     if not usual or not row_settles(sim, columns, i, done_ns):
         row_touches(
             sim, columns, i, command.worker, command.memory_payer, now, done_ns

@@ -14,6 +14,7 @@ from replay.engine.state.lean cimport (
     FLAT_NO_WAIT,
     FLAT_DEVICE,
     FLAT_DISPATCH,
+    FLAT_PRIOR,
     FLAT_TOTAL,
     N_FLATS,
     Lean,
@@ -29,6 +30,7 @@ from replay.engine.state.sim cimport (
     STAGE_DEVICE,
     STAGE_DEVICE_WAITED,
     STAGE_DISPATCH,
+    STAGE_TAG,
     STAGE_TOTAL,
     Account,
     LatencyBlock,
@@ -82,6 +84,11 @@ cdef inline void flats_tell(Sim *sim) noexcept nogil:
                 &block.stages[STAGE_DEVICE_WAITED],
             )
             flat_tell(
+                &flats[FLAT_PRIOR],
+                &sim.histograms,
+                &block.stages[sim.devices[account.device].prior_stage],
+            )
+            flat_tell(
                 &flats[FLAT_DISPATCH], &sim.histograms, &block.stages[STAGE_DISPATCH]
             )
             flat_tell(&flats[FLAT_TOTAL], &sim.histograms, &block.stages[STAGE_TOTAL])
@@ -100,17 +107,29 @@ cdef inline void time_add(
 
 cdef inline void row_spread(Sim *sim, Places *places, const LeanRow *row) noexcept nogil:
     """Count the times of a request of one of many accounts."""
-    cdef LatencyBlock *block = block_at(sim, (
+    cdef const Account *account = (
         (<const Account *> sim.accounts.data) + index_in(&sim.accounts, row.account)
-    ).latency[row.op])
+    )
+    cdef LatencyBlock *block = block_at(sim, account.latency[row.op])
     block.count += 1
-    if row.wait_ns == 0:
+    if (row.wait_ns | row.prior_ns) == 0:
         time_add(sim, places, block, STAGE_DEVICE, row.service_ns)
         return
     time_add(sim, places, block, STAGE_DEVICE_WAITED, row.service_ns)
     time_add(sim, places, block, STAGE_DISPATCH, row.wait_ns)
     time_add(
-        sim, places, block, STAGE_TOTAL, <int64_t> row.wait_ns + row.service_ns
+        sim,
+        places,
+        block,
+        sim.devices[account.device].prior_stage,
+        row.prior_ns,
+    )
+    time_add(
+        sim,
+        places,
+        block,
+        STAGE_TOTAL,
+        <int64_t> row.prior_ns + row.wait_ns + row.service_ns,
     )
 
 
@@ -122,11 +141,12 @@ cdef inline void rows_prefetch(
     cdef const LatencyBlock *blocks = <const LatencyBlock *> sim.blocks.data
     cdef const LeanRow *row = &rows[HISTOGRAM_AHEAD]
     cdef const LatencyBlock *block = blocks + accounts[row.account].latency[row.op]
-    if row.wait_ns == 0:
+    if (row.wait_ns | row.prior_ns) == 0:
         prefetch(&places.heads[block.stages[STAGE_DEVICE]])
     else:
         prefetch(&places.heads[block.stages[STAGE_DEVICE_WAITED]])
         prefetch(&places.heads[block.stages[STAGE_DISPATCH]])
+        prefetch(&places.heads[block.stages[STAGE_TAG]])
         prefetch(&places.heads[block.stages[STAGE_TOTAL]])
     row = &rows[BLOCK_AHEAD]
     prefetch(blocks + accounts[row.account].latency[row.op])
@@ -153,17 +173,19 @@ cdef inline void rows_count(Sim *sim, const LeanRow *rows, uint32_t n) noexcept 
         io = charge_at(sim, row.charge).io + row.op
         io[IO_RBYTES] += row.nbytes
         io[IO_RIOS] += row.n_bios
-        took_ns = <int64_t> row.wait_ns + row.service_ns
+        took_ns = <int64_t> row.prior_ns + row.wait_ns + row.service_ns
         total_ns += took_ns
         if row.account >= FLAT_ACCOUNTS:
             row_spread(sim, &places, row)
             continue
         flats = flats_of(&sim.lean, row.account, row.op)
-        if row.wait_ns == 0:
+        if (row.wait_ns | row.prior_ns) == 0:
             flat_add(&flats[FLAT_NO_WAIT], took_ns)
             continue
         flat_add(&flats[FLAT_DEVICE], row.service_ns)
-        flat_add(&flats[FLAT_DISPATCH], row.wait_ns)
+        flat_add(&flats[FLAT_PRIOR], row.prior_ns)
+        if row.wait_ns > 0:
+            flat_add(&flats[FLAT_DISPATCH], row.wait_ns)
         flat_add(&flats[FLAT_TOTAL], took_ns)
     sim.counts.requests += n
     sim.counts.completed += n
@@ -193,7 +215,12 @@ cdef inline void rows_fold(Sim *sim) noexcept nogil:
 
 
 cdef inline void row_hold(
-    Sim *sim, const Columns *columns, int64_t i, uint32_t account, uint32_t wait_ns
+    Sim *sim,
+    const Columns *columns,
+    int64_t i,
+    uint32_t account,
+    uint32_t prior_ns,
+    uint32_t wait_ns,
 ) noexcept nogil:
     """Write a read or write down, to be counted to its account's last charge."""
     cdef Lean *lean = &sim.lean
@@ -203,6 +230,7 @@ cdef inline void row_hold(
     row.nbytes = columns.nbytes[i]
     row.service_ns = <uint32_t> columns.service_ns[i]
     row.wait_ns = wait_ns
+    row.prior_ns = prior_ns
     row.n_bios = <uint16_t> columns.n_bios[i]
     row.op = <uint8_t> columns.op[i]
     lean.rows.length += 1

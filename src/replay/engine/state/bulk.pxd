@@ -11,6 +11,7 @@ cdef struct BulkRow:
     uint32_t account
     uint32_t nbytes
     uint32_t service_ns
+    uint32_t prior_ns       # see Request
     uint16_t n_bios
     uint8_t op              # OP_READ or OP_WRITE
 
@@ -21,9 +22,10 @@ cdef struct Tally:
     int64_t n_bios[2]
     int64_t last_ns         # when the last of them started
     uint32_t n_requests[2]
-    uint32_t histogram[2]   # index of a Histogram, 0 = not known yet
+    uint32_t block[2]       # index of a LatencyBlock, 0 = none yet
     uint32_t worker
     uint32_t charge
+    uint8_t prior_stage     # see Device
 
 cdef struct Bulk:
     Log rows                # BulkRow

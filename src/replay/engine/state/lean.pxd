@@ -12,9 +12,10 @@ cdef enum:
     # the service of requests that did not wait; three stages of those that did
     FLAT_NO_WAIT = 0
     FLAT_DEVICE = 1
-    FLAT_DISPATCH = 2
-    FLAT_TOTAL = 3
-    N_FLATS = 4
+    FLAT_PRIOR = 2
+    FLAT_DISPATCH = 3
+    FLAT_TOTAL = 4
+    N_FLATS = 5
     # accounts that have such histograms, for reads and for writes
     FLAT_ACCOUNTS = 64
 
@@ -43,6 +44,7 @@ cdef struct LeanRow:
     uint32_t nbytes
     uint32_t service_ns
     uint32_t wait_ns
+    uint32_t prior_ns       # see Request
     uint16_t n_bios
     uint8_t op              # OP_READ or OP_WRITE
 

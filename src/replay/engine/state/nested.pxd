@@ -7,6 +7,8 @@ from replay.engine.state.iocost cimport RequestControls
 cdef struct Outer:
     int64_t arrival_ns
     int64_t queued_ns
+    int64_t prior_ns
+    int64_t debt_ns
     int64_t tag_ns
     int64_t dispatch_ns
     int64_t start_ns

@@ -69,3 +69,4 @@ cdef struct SharedLock:
     int64_t frozen_ns       # one sleeps with the lock held since then; -1 = none
     int64_t finish_ns       # when the first is done; -1 = nobody knows
     int64_t event_ns        # when the event comes that asks; -1 = there is none
+    bint parallel           # holders wait for sleepers alone

@@ -88,13 +88,14 @@ cdef enum:
     STAGE_LOCK = 4
     STAGE_MEMORY = 5
     STAGE_BACKING = 6
-    STAGE_DEVICE = 7
-    STAGE_TOTAL = 8
-    N_STAGES = 9
+    STAGE_DEBT = 7
+    STAGE_DEVICE = 8
+    STAGE_TOTAL = 9
+    N_STAGES = 10
     # Most requests wait for nothing: their device time is their total, and is counted
     # once, as STAGE_DEVICE. The device time of those that waited stands here.
-    STAGE_DEVICE_WAITED = 9
-    N_HISTOGRAMS = 10
+    STAGE_DEVICE_WAITED = 10
+    N_HISTOGRAMS = 11
 
 cdef enum:
     # replay.engine.setup.Resource
@@ -177,6 +178,8 @@ cdef struct Request:
     # --
     int64_t served_ns       # by the device; its pages are touched from now on
     int64_t memory_ns       # slept while they are
+    int64_t prior_ns        # from its Q to its last D, as recorded
+    int64_t debt_ns         # slept before its Q, for what its cgroup owed
     uint32_t oom_rounds     # that the present charge has failed
     uint32_t blocking       # cgroup whose limit the present sleep is for
     int32_t stream
@@ -225,6 +228,7 @@ cdef struct Device:
     uint32_t instance       # cgroup that the device is bound to
     uint32_t n_workers
     uint32_t workers        # first worker that lives
+    uint8_t prior_stage     # that Request.prior_ns counts for
     int64_t timer_ns        # -1: not armed
 
 cdef struct LatencyBlock:
@@ -318,8 +322,10 @@ cdef struct Settings:
     bint nested             # all devices but `inner` lie on that one
     uint16_t inner
     bint by_queue           # arrivals by Q and through the tags, not by D
+    bint as_queued          # by D, and what lies between Q and D is counted
     bint lock_on
     bint lock_shared
+    bint lock_parallel      # it holds others up for sleeps alone
     bint device_on
     bint pages_on           # the backing file lies on tmpfs
     bint cache_on           # on a disk, and goes through the page cache

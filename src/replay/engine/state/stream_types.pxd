@@ -7,6 +7,7 @@ cdef struct Stream:
     int64_t end
     int64_t completions     # of its I/Os
     int64_t delay_ns        # of its process before it may go on
+    int64_t debt_ns         # slept before the request that is about to be queued
     bint waits
     bint owes               # it sleeps before its next request, if its cgroup does
     bint is_kernel

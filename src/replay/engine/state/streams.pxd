@@ -36,6 +36,7 @@ cdef inline void release_next(Sim *sim, int32_t index, int64_t base_ns) noexcept
         sim.error_row = sim.order[stream.next]
         return
     base_ns += stream.delay_ns
+    stream.debt_ns = stream.delay_ns
     stream.delay_ns = 0
     push(
         sim,

@@ -12,13 +12,13 @@ cdef enum:
     CELL_REFUSED = 8
     CELL_USAGE = 9
     CELL_REQUESTS = 10
-    CELL_STAGES = 11        # nine, as Stage
-    CELL_BLOCKED = 20
-    CELL_HIGH = 21
-    CELL_MAX = 22
-    CELL_OOM = 23
-    CELL_OOM_KILL = 24
-    N_CELLS = 25
+    CELL_STAGES = 11        # ten, as Stage
+    CELL_BLOCKED = 21
+    CELL_HIGH = 22
+    CELL_MAX = 23
+    CELL_OOM = 24
+    CELL_OOM_KILL = 25
+    N_CELLS = 26
 
 cdef struct TimelineRow:
     int64_t interval

@@ -12,7 +12,7 @@ from replay.engine.setup import NOT_REPLAYED
 from replay.scenario.binding.assign import NO_RULE, Assigner
 from replay.scenario.binding.nested import Nested
 from replay.trace.file.processes import ProcessTable
-from replay.trace.file.schema import OP_CODES
+from replay.trace.file.schema import FLAGS, OP_CODES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +64,8 @@ class Resolver(Struct, frozen=True, kw_only=True):
         Which rows of a device below others are theirs, which the replay makes itself.
     tasks : Lookup or None
         Task of a pair (`pair`), -1 for none; None if there are no tasks.
+    counts_once : bool
+        What a device above passed down to another one is not replayed again.
     """
 
     cgroups: Lookup
@@ -73,6 +75,7 @@ class Resolver(Struct, frozen=True, kw_only=True):
     n_cgroups: int
     nested: Nested | None = None
     tasks: Lookup | None = None
+    counts_once: bool = False
 
     def resolve(self, batch: "pa.RecordBatch") -> Resolved:
         """Resolve a batch.
@@ -101,6 +104,9 @@ class Resolver(Struct, frozen=True, kw_only=True):
             device_idx = np.zeros(batch.num_rows, dtype=np.uint16)
         else:
             device_idx = self.devices(column(batch, "device", np.uint32))
+        if self.counts_once:
+            below = column(batch, "flags", np.uint16) & FLAGS["below"]
+            device_idx[below != 0] = NOT_REPLAYED
         if self.nested is not None:
             self.nested.drop(device_idx, column(batch, "pid", np.int32))
         task = None

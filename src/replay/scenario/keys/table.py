@@ -81,8 +81,9 @@ class Key(Struct, frozen=True):
 KEYS: Final = (
     Key(
         "trace.policy", _POLICY, None, "",
-        "policy of the driver that the trace was taken with",
-        "as driver.policy",
+        "policy of the driver that the trace was taken with: a fact, whatever "
+        "driver.policy asks for",
+        "root if trace.kernel is before 5.14, else per-cgroup",
     ),
     Key(
         "trace.direct_io", kinds.BOOLEAN, None, "",
@@ -147,13 +148,15 @@ KEYS: Final = (
         "requests whose allocation fails whatever the draw says",
     ),
     Key(
-        "arrivals.event", choice("issue", "queue"), "issue", "",
-        "event at which a request arrives: D, or Q (recorded merges are kept: an "
-        "estimate)",
+        "arrivals.event", choice("issue", "queue"), "queue", "",
+        "event at which a request arrives: Q, so that what it waited for limits, the "
+        "scheduler and tags counts; or D, so that it does not",
     ),
     Key(
-        "arrivals.mode", choice("recorded", "dependent"), "recorded", "",
-        "as the clock said, or after what the process waited for plus its think time",
+        "arrivals.mode", choice("auto", "recorded", "dependent"), "auto", "",
+        "recorded: as the clock said; dependent: after what the process waited for, "
+        "plus its think time; auto: recorded where nothing that could slow a request "
+        "differs from the recording, else dependent",
     ),
     Key(
         "backing.filesystem", choice("tmpfs", "ext4", "raw"), None, "",
@@ -471,6 +474,18 @@ KEYS: Final = (
         "cost control by device, in the kernel's form: enable=1 turns io.weight on; "
         "latency targets and bounds of the rate",
         root=True, controller="io",
+    ),
+    Key(
+        f"{CGROUP}recorded.memory.max", size(unlimited=True), "max", "bytes",
+        "memory.max when the trace was taken: what it did is in the recorded times",
+    ),
+    Key(
+        f"{CGROUP}recorded.memory.high", size(unlimited=True), "max", "bytes",
+        "memory.high when the trace was taken, likewise",
+    ),
+    Key(
+        f"{CGROUP}recorded.io.max", kinds.IO_MAX, "", "",
+        "io.max when the trace was taken: between Q and D its requests waited for that",
     ),
     Key(
         f"{TASK}comm", kinds.TEXT, None, "",

@@ -165,3 +165,6 @@ class CgroupValues(Struct, frozen=True, kw_only=True):
     io_latency: DeviceLines
     io_cost_model: DeviceLines
     io_cost_qos: DeviceLines
+    recorded_memory_max: int | None
+    recorded_memory_high: int | None
+    recorded_io_max: DeviceLines

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from replay.scenario.binding.differences import slower_by
 from replay.scenario.keys.kernel import is_loop
 from replay.scenario.keys.load import Scenario
-from replay.scenario.keys.policies import BY_NAME, ONE_QUEUE
+from replay.scenario.keys.policies import ONE_QUEUE
 from replay.trace.file.metadata import Summary
 from replay.trace.file.schema import device_text
 
@@ -31,16 +32,15 @@ def assumed_notes(
     notes = []
     loops = [device for device in devices if is_loop(device)]
     passes = given.driver.policy == "pass-through" and not loops
-    if (
-        given.trace.policy is None
-        and given.driver.policy != "per-cgroup"
-        and not passes
-    ):
-        unheard = "" if BY_NAME[given.driver.policy].exists else ", which no kernel has"
+    if given.trace.policy is None and loops and given.driver.policy != "per-cgroup":
         notes.append(
             "trace.policy is not given: the trace is taken to be recorded under "
-            f"{given.driver.policy}, too{unheard}; a trace of Linux 5.14 or later is "
-            "per-cgroup"
+            f"{scenario.trace.policy}, the driver of "
+            + (
+                f"trace.kernel = {given.trace.kernel}"
+                if given.trace.kernel
+                else "Linux 5.14 and later; say root for an earlier one"
+            )
         )
     limited = any(cgroup.memory_max is not None for cgroup in scenario.cgroups)
     nobody = not any(cgroup.tasks for cgroup in scenario.cgroups) and not any(
@@ -79,28 +79,24 @@ def assumed_notes(
                 "for a file on tmpfs, ext4 for one on a disk"
             )
     several = sum(one.n_requests > 0 for one in summary.cgroups if one.id) > 1
-    queues = (
-        several
-        and bool(loops)
-        and not scenario.driver.direct_io
-        and scenario.driver.policy in ONE_QUEUE
-        and (given.trace.policy is None or scenario.trace.policy not in ONE_QUEUE)
-    )
-    slower = scenario.service.model == "linear" or (
-        scenario.arrivals.event == "queue"
-        and any(cgroup.io_max for cgroup in scenario.cgroups)
-    )
-    if scenario.arrivals.mode == "recorded" and (queues or slower):
+    slower = slower_by(scenario, devices)
+    if scenario.arrivals.mode == "recorded" and slower:
         notes.append(
-            "arrivals.mode = recorded: requests come when they did, however long "
-            "others wait, so waits pile up; with dependent each process waits for its "
-            "own"
+            f"arrivals.mode = recorded, though {_some(slower)} may slow requests: they "
+            "come when they did, so waits pile up and more of them fail than a process "
+            "has in flight; with auto or dependent each process waits for its own"
         )
     if scenario.service.model == "linear":
         notes += _made_up_notes(scenario)
     elif several and _holds_back(scenario, devices):
         notes += _side_by_side_notes(scenario)
     return notes
+
+
+def _some(keys: Sequence[str]) -> str:
+    """Name the first of some keys, and how many more there are."""
+    more = f" and {len(keys) - 1} more" if keys[1:] else ""
+    return keys[0] + more
 
 
 def _holds_back(scenario: Scenario, devices: Sequence[int]) -> bool:

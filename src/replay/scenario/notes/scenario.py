@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from replay.common.text import MOST_NOTES, capped
-from replay.engine.setup import PAGE_BYTES
+from replay.engine.setup import PAGE_BYTES, ArrivalEvent
 from replay.scenario.binding.assign import AssignRule
 from replay.scenario.binding.tree import Tree
 from replay.scenario.keys.kernel import is_loop
@@ -16,6 +16,7 @@ from replay.scenario.keys.load import Scenario, key_value
 from replay.scenario.keys.policies import MERGED, WITH_VARIANTS
 from replay.scenario.keys.sizes import format_size
 from replay.scenario.keys.table import CGROUP_KEYS, SECTION_KEYS, Key
+from replay.scenario.setup.make import arrival_event
 from replay.trace.file.metadata import Summary
 from replay.trace.file.processes import ProcessTable, is_kernel_thread
 
@@ -48,9 +49,10 @@ def scenario_notes(scenario: Scenario) -> list[str]:
             "trace.devices names loop devices and others: all are replayed as loop "
             "devices of one driver.direct_io and one backing.filesystem"
         )
-    if scenario.arrivals.event == "queue":
+    if arrival_event(scenario, scenario.trace.devices or ()) == ArrivalEvent.QUEUE:
         notes.append(
-            "arrivals.event = queue: an estimate, requests keep their recorded merges"
+            "limits of the traced device are replayed: an estimate, requests keep "
+            "their recorded merges; what they waited between Q and D does not count"
         )
     if driver.kernel.is_uncertain:
         notes.append(

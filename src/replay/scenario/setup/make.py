@@ -179,15 +179,18 @@ def make_setup(
         devices=np.array(devices, dtype=np.uint32),
         nested=-1 if backing.loop is None else list(devices).index(backing.loop),
         policy=BY_NAME[driver.policy].engine,
-        trace_policy=BY_NAME[scenario.trace.policy or driver.policy].engine,
+        trace_policy=BY_NAME[str(scenario.trace.policy)].engine,
         instance_cgroup=instance_cgroups(scenario, tree, devices),
         **_variant(scenario, devices),
         kernel_pids=_kernel_pids(scenario, processes),
         direct_io=bool(driver.direct_io),
         trace_direct_io=bool(scenario.trace.direct_io),
-        event=ArrivalEvent[scenario.arrivals.event.upper()],
+        event=arrival_event(scenario, devices),
         mode=ArrivalMode[scenario.arrivals.mode.upper()],
         lock_per_page=not driver.kernel.request_at_once,
+        trace_lock_per_page=not (
+            scenario.trace.kernel or driver.kernel
+        ).request_at_once,
         tags=NO_TAGS if driver.policy == "pass-through" else TAGS,
         # 2**64 for a probability of 1: no 64-bit draw is that large
         alloc_fail_threshold=math.floor(driver.alloc_fail.probability * 2**64),
@@ -234,6 +237,33 @@ def make_setup(
         task_requests=np.array([task.n_requests for task in tasks], dtype=np.int64),
         task_kernel=np.array([task.kernel for task in tasks], dtype=np.bool_),
     )
+
+
+def arrival_event(scenario: Scenario, devices: Sequence[int]) -> ArrivalEvent:
+    """Return at which event requests arrive.
+
+    Where nothing acts ahead of the driver, what lies between Q and D is as recorded.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With what the trace decides filled in.
+    devices : sequence of int
+
+    Returns
+    -------
+    ArrivalEvent
+    """
+    if scenario.arrivals.event == "issue":
+        return ArrivalEvent.ISSUE
+    own = {*devices} - {scenario.backing.device, scenario.backing.loop}
+    lines = [
+        device
+        for cgroup in scenario.cgroups
+        for device, _ in (*cgroup.io_max, *cgroup.io_latency)
+    ]
+    acts = own.intersection([*lines, *enabled_devices(scenario)])
+    return ArrivalEvent.QUEUE if acts else ArrivalEvent.AS_QUEUED
 
 
 def _variant(scenario: Scenario, devices: Sequence[int]) -> dict[str, Any]:

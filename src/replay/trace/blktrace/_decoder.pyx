@@ -46,7 +46,7 @@ from replay.common.errors import TraceError
 N_COLUMNS = C_N_COLUMNS
 
 #: Bytes a row takes in each column, in the order of ``Columns``.
-cdef size_t[13] ITEM_BYTES = [8, 8, 8, 4, 8, 4, 4, 1, 2, 8, 4, 2, 4]
+cdef size_t[14] ITEM_BYTES = [8, 8, 8, 8, 4, 8, 4, 4, 1, 2, 8, 4, 2, 4]
 
 cdef size_t[15] EVENT_BYTES = [8, 1, 4, 8, 4, 1, 2, 8, 4, 2, 4, 4, 8, 4, 4]
 
@@ -215,7 +215,7 @@ cdef class Decoder:
                 return True
         return False
 
-    def fill(self, columns: object, capacity: int) -> tuple[int, int, int, int]:
+    def fill(self, columns: object, capacity: int) -> tuple[int, int, int, int, int]:
         """Decode until a batch is full or the trace ends.
 
         Parameters
@@ -229,7 +229,7 @@ cdef class Decoder:
         -------
         tuple of int
             Rows written (0: the trace has ended), then how many of them have no
-            queue, issue and complete time: there -1 is written.
+            queue, issue, complete and second issue time: there -1 is written.
 
         Raises
         ------
@@ -238,7 +238,7 @@ cdef class Decoder:
         TraceError
             More ids than any machine has.
         """
-        cdef Py_buffer[13] held
+        cdef Py_buffer[14] held
         cdef int n_held = 0
         cdef Columns* target = &self.decode.columns
         cdef size_t n_bytes
@@ -255,24 +255,30 @@ cdef class Decoder:
             target.queue_ns = <int64_t*>held[0].buf
             target.issue_ns = <int64_t*>held[1].buf
             target.complete_ns = <int64_t*>held[2].buf
-            target.device = <uint32_t*>held[3].buf
-            target.sector = <uint64_t*>held[4].buf
-            target.nbytes = <uint32_t*>held[5].buf
-            target.n_bios = <uint32_t*>held[6].buf
-            target.op = <int8_t*>held[7].buf
-            target.flags = <uint16_t*>held[8].buf
-            target.cgroup = <uint64_t*>held[9].buf
-            target.pid = <int32_t*>held[10].buf
-            target.cpu = <uint16_t*>held[11].buf
-            target.error = <int32_t*>held[12].buf
+            target.last_issue_ns = <int64_t*>held[3].buf
+            target.device = <uint32_t*>held[4].buf
+            target.sector = <uint64_t*>held[5].buf
+            target.nbytes = <uint32_t*>held[6].buf
+            target.n_bios = <uint32_t*>held[7].buf
+            target.op = <int8_t*>held[8].buf
+            target.flags = <uint16_t*>held[9].buf
+            target.cgroup = <uint64_t*>held[10].buf
+            target.pid = <int32_t*>held[11].buf
+            target.cpu = <uint16_t*>held[12].buf
+            target.error = <int32_t*>held[13].buf
             target.capacity = capacity
             self.run()
         finally:
             for index in range(n_held):
                 PyBuffer_Release(&held[index])
             target.capacity = 0
-        nulls = target.n_null_queue, target.n_null_issue, target.n_null_complete
-        return (target.n_rows, *nulls)
+        return (
+            target.n_rows,
+            target.n_null_queue,
+            target.n_null_issue,
+            target.n_null_complete,
+            target.n_null_last_issue,
+        )
 
     def fill_events(self, columns: object, capacity: int) -> int:
         """Write records as rows instead, until a batch is full or the trace ends.
@@ -489,6 +495,22 @@ cdef class Decoder:
         lost = [facts.track_lost[index] for index in range(facts.tracked.n)]
         found = zip(pairs, lost, strict=True)
         return [(id >> 32, id & 0xffffffff, n_lost) for id, n_lost in found if n_lost]
+
+    def stack(self) -> list[tuple[int, int, int, int, int]]:
+        """Show what was passed down: (above, below, requests, of them done, ns)."""
+        cdef const Pairing* pair = &self.decode.pair
+        found = []
+        for index in range(pair.n_layers):
+            found.append(
+                (
+                    pair.layers[index].above,
+                    pair.layers[index].below,
+                    pair.layers[index].n_requests,
+                    pair.layers[index].n_done,
+                    pair.layers[index].took_ns,
+                )
+            )
+        return found
 
     def damage(self) -> list[tuple[str, int]]:
         """Show the sources with refused bytes: (name, offset of the first)."""

@@ -19,6 +19,7 @@ from replay.trace.file.batch import allocate, make_batch
 from replay.trace.file.metadata import (
     Cgroup,
     Device,
+    Layer,
     Message,
     Process,
     ProcessName,
@@ -223,6 +224,17 @@ def summary_of(decoder: Decoder, n_rows: int) -> Summary:
         ],
         quality=_quality(decoder),
         layers=_layers(decoder),
+        stack=[
+            Layer(
+                above=above,
+                below=below,
+                n_requests=n_requests,
+                n_done=n_done,
+                took_ns=took_ns,
+            )
+            for above, below, n_requests, n_done, took_ns in sorted(decoder.stack())
+            if n_requests
+        ],
     )
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from replay.trace.file.schema import NOT_SEEN_NS, OPS, TRACE_SCHEMA
 
 #: Columns of times, which come first.
-N_TIMES: Final = 3
+N_TIMES: Final = 4
 
 
 def _op_names() -> pa.Array:
@@ -49,7 +49,7 @@ def make_batch(
         One a column of `TRACE_SCHEMA`; times that were not seen are -1.
     n_rows : int
     n_null : sequence of int
-        How many were not seen of the three times.
+        How many were not seen of the times.
 
     Returns
     -------

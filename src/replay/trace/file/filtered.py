@@ -168,7 +168,7 @@ class FilteredRows(RowStream):
 
 def _count(columns: dict[str, NDArray[Any]], counts: Counter[str]) -> None:
     """Count rows that passed; add what the tallies need."""
-    queue, issue, complete = (columns[field.name] for field in _TIMES)
+    queue, issue, complete = (columns[field.name] for field in _TIMES[:3])
     columns["first_ns"] = np.where(queue < 0, issue, queue)
     columns["last_ns"] = np.maximum(np.maximum(queue, issue), complete)
     open_ = complete == NOT_SEEN_NS

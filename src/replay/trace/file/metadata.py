@@ -38,6 +38,20 @@ class Cgroup(Struct, frozen=True, kw_only=True, gc=False):
     path: str | None = None
 
 
+class Layer(Struct, frozen=True, kw_only=True):
+    """Requests that a device passed down to another one: one I/O, traced twice.
+
+    ``took_ns`` is the time from Q to C below, in sum over the ``n_done`` of which both
+    were seen.
+    """
+
+    above: int
+    below: int
+    n_requests: int
+    n_done: int
+    took_ns: int
+
+
 class ProcessName(Struct, frozen=True, kw_only=True, gc=False):
     """The name a process had from a time on."""
 
@@ -135,6 +149,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     cgroup_names: bool = False
     layers: list[tuple[int, int]] = []
     window: tuple[int, int | None] | None = None
+    stack: list[Layer] = []
 
 
 class SourceFile(Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ READABLE_SCHEMA: Final = pa.schema(
         TRACE_SCHEMA.field("queue_ns"),
         TRACE_SCHEMA.field("issue_ns"),
         TRACE_SCHEMA.field("complete_ns"),
+        TRACE_SCHEMA.field("last_issue_ns"),
         _field(
             "time",
             pa.timestamp("ns", tz="UTC"),

@@ -8,7 +8,7 @@ from typing import Final
 
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 #: Operation of a request; the position is the dictionary index in the ``op`` column.
 OPS: Final = (
@@ -23,7 +23,14 @@ OPS: Final = (
 OP_CODES: Final = {name: code for code, name in enumerate(OPS)}
 
 #: Bits of the ``flags`` column.
-FLAGS: Final = {"sync": 1, "meta": 2, "fua": 4, "preflush": 8, "readahead": 16}
+FLAGS: Final = {
+    "sync": 1,
+    "meta": 2,
+    "fua": 4,
+    "preflush": 8,
+    "readahead": 16,
+    "below": 32,
+}
 
 #: Stands in the value slot of a time that was not seen (the slot is also null).
 NOT_SEEN_NS: Final = -1
@@ -53,6 +60,13 @@ TRACE_SCHEMA: Final = pa.schema(
             "ns",
             "last C since the trace's start; null if not seen",
         ),
+        _field(
+            "last_issue_ns",
+            pa.int64(),
+            "ns",
+            "last D since the trace's start, if the driver gave the request back and "
+            "got it again; null if the first was the last",
+        ),
         _field("device", pa.uint32(), "", "traced device, major << 20 | minor"),
         _field("sector", pa.uint64(), "512 B sectors", "first sector"),
         _field("nbytes", pa.uint32(), "bytes", "length"),
@@ -64,7 +78,8 @@ TRACE_SCHEMA: Final = pa.schema(
             "flags",
             pa.uint16(),
             "bits",
-            "sync 1, meta 2, fua 4, preflush 8, readahead 16",
+            "sync 1, meta 2, fua 4, preflush 8, readahead 16, below 32 (another traced "
+            "device passed it down)",
         ),
         _field("cgroup", pa.uint64(), "", "cgroup id of the first bio's Q; 0 = none"),
         _field("pid", pa.int32(), "", "process of the first bio's Q"),

@@ -157,6 +157,7 @@ def _record_batch(rows: Rows, start_ns: int) -> pa.RecordBatch:
         arrival,
         arrival,
         complete,
+        np.full(len(rows), NOT_SEEN_NS),
         rows["device"],
         rows["sector"],
         rows["nbytes"],
@@ -169,4 +170,5 @@ def _record_batch(rows: Rows, start_ns: int) -> pa.RecordBatch:
         np.zeros(len(rows), np.int32),
     ]
     buffers = [pa.py_buffer(np.ascontiguousarray(column)) for column in columns]
-    return make_batch(buffers, len(rows), [0, 0, int(len(rows) - seen.sum())])
+    unseen = int(len(rows) - seen.sum())
+    return make_batch(buffers, len(rows), [0, 0, unseen, len(rows)])

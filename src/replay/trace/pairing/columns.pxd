@@ -13,13 +13,14 @@ from replay.trace.pairing.open_requests cimport Slot
 
 
 cdef enum:
-    N_COLUMNS = 13
+    N_COLUMNS = 14
 
 
 ctypedef struct Columns:
     int64_t* queue_ns
     int64_t* issue_ns
     int64_t* complete_ns
+    int64_t* last_issue_ns
     uint32_t* device
     uint64_t* sector
     uint32_t* nbytes
@@ -36,6 +37,7 @@ ctypedef struct Columns:
     size_t n_null_queue
     size_t n_null_issue
     size_t n_null_complete
+    size_t n_null_last_issue
 
 
 cdef inline void columns_write(Columns* columns, const Slot* slot) noexcept nogil:
@@ -44,9 +46,11 @@ cdef inline void columns_write(Columns* columns, const Slot* slot) noexcept nogi
     columns.queue_ns[row] = slot.queue_ns
     columns.issue_ns[row] = slot.issue_ns
     columns.complete_ns[row] = slot.complete_ns
+    columns.last_issue_ns[row] = slot.last_issue_ns
     columns.n_null_queue += slot.queue_ns < 0
     columns.n_null_issue += slot.issue_ns < 0
     columns.n_null_complete += slot.complete_ns < 0
+    columns.n_null_last_issue += slot.last_issue_ns < 0
     columns.device[row] = slot.device
     columns.sector[row] = slot.sector
     columns.nbytes[row] = slot.nbytes

@@ -138,6 +138,7 @@ cdef inline int decode_start(
     pair.in_flight.head = pair.in_flight.tail = NIL
     pair.written.head = pair.written.tail = NIL
     memset(pair.recent, 0xff, sizeof(pair.recent))
+    memset(pair.remaps, 0xff, sizeof(pair.remaps))
     facts.names = <NameNote*>zeroed(MAX_NAMES, sizeof(NameNote))
     facts.messages = <MessageNote*>zeroed(MAX_MESSAGES, sizeof(MessageNote))
     return 0

@@ -87,6 +87,8 @@ ctypedef struct Slot:
     int64_t queue_ns
     int64_t issue_ns
     int64_t complete_ns
+    #: Of the last D, if it is not the first.
+    int64_t last_issue_ns
     #: Number of the event that gave the row its time: breaks ties.
     uint64_t order
     uint64_t sector
@@ -104,6 +106,8 @@ ctypedef struct Slot:
     uint8_t op
     uint8_t state
     uint8_t marks
+    #: The pair of devices that passed it down, from 1; 0: it came from nowhere else.
+    uint8_t layer
     #: Ring of the slots of one start, ring of the slots of one end.
     Link by_start
     Link by_end

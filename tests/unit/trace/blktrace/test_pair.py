@@ -216,6 +216,8 @@ def test_requeued_request_keeps_its_first_issue_and_its_row() -> None:
         (0, (0, 1, 6)),
         (8, (None, 3, 5)),
     ]
+    # AND knows when it was issued for the last time
+    assert [row["last_issue_ns"] for row in rows] == [4, None]
     assert summary.quality.requeues == 1
 
 

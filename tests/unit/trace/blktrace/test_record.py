@@ -34,6 +34,7 @@ ROW = {
     "queue_ns": 0,
     "issue_ns": 500,
     "complete_ns": 3_000,
+    "last_issue_ns": None,
     "device": LOOP0,
     "sector": 64,
     "nbytes": 4096,

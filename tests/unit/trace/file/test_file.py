@@ -310,23 +310,23 @@ def test_a_trace_rewritten_by_others_is_refused(path: Path) -> None:
 def test_columns_of_another_schema_are_named(tmp_path: Path) -> None:
     few = BATCHES[0].select([field.name for field in TRACE_SCHEMA][:-1])
     path = write_raw(tmp_path / "few", [few], good_text(2), few.schema)
-    assert "column 12 is 'nothing', not 'error: int32'" in refusal(path)
+    assert "column 13 is 'nothing', not 'error: int32'" in refusal(path)
 
     more = BATCHES[0].append_column("tail", pa.array([1, 2]))
     path = write_raw(tmp_path / "more", [more], good_text(2), more.schema)
-    assert "column 13 is 'tail: int64', not 'nothing'" in refusal(path)
+    assert "column 14 is 'tail: int64', not 'nothing'" in refusal(path)
 
-    other = BATCHES[0].set_column(4, "sector", pa.array([1, 2], pa.int64()))
+    other = BATCHES[0].set_column(5, "sector", pa.array([1, 2], pa.int64()))
     path = write_raw(tmp_path / "other", [other], good_text(2), other.schema)
-    assert "column 4 is 'sector: int64', not 'sector: uint64'" in refusal(path)
+    assert "column 5 is 'sector: int64', not 'sector: uint64'" in refusal(path)
 
 
 def test_another_version_is_named(tmp_path: Path) -> None:
     path = write_raw(tmp_path / "t", [BATCHES[0]], b'{"schema_version": 99}')
-    assert "has schema version 99, this program reads 1" in refusal(path)
+    assert "has schema version 99, this program reads 2" in refusal(path)
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"schema_version": 1}', b"\xff"])
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"schema_version": 2}', b"\xff"])
 def test_damaged_metadata_is_refused(tmp_path: Path, text: bytes) -> None:
     path = write_raw(tmp_path / "t", [BATCHES[0]], text)
     assert "is damaged: metadata: " in refusal(path)

@@ -69,7 +69,7 @@ class Tables:
 
     def took(self, request: Request, now: int) -> None:
         """Count how long a request took on a device."""
-        stages = stages_of(request, now)
+        stages = stages_of(self.setup, request, now)
         if request.known:
             for stage, wait_ns in stages.items():
                 key = (request.issuer, request.device, request.op, int(stage))
@@ -77,7 +77,7 @@ class Tables:
         self.requests.append(
             (
                 request.row,
-                request.arrival_ns,
+                request.arrival_ns - request.prior_ns - request.debt_ns,
                 request.start_ns,
                 now if request.known else -1,
                 request.issuer,
@@ -97,9 +97,9 @@ def add_io(counter: Counter[str], request: Request) -> None:
     counter[ios] += request.n_bios
 
 
-def stages_of(request: Request, now: int) -> dict[Stage, int]:
+def stages_of(setup: Setup, request: Request, now: int) -> dict[Stage, int]:
     """Return a completed request's time in every stage; they sum to the total."""
-    return {
+    stages = {
         Stage.THROTTLE: request.queued_ns - request.arrival_ns,
         Stage.QUEUE: request.tag_ns - request.queued_ns,
         Stage.TAG: request.dispatch_ns - request.tag_ns,
@@ -107,6 +107,9 @@ def stages_of(request: Request, now: int) -> dict[Stage, int]:
         Stage.LOCK: request.lock_ns - request.start_ns,
         Stage.MEMORY: request.memory_ns,
         Stage.BACKING: request.device_ns - request.lock_ns,
+        Stage.DEBT: request.debt_ns,
         Stage.DEVICE: request.served_ns - request.device_ns,
-        Stage.TOTAL: now - request.arrival_ns,
+        Stage.TOTAL: now - request.arrival_ns + request.prior_ns + request.debt_ns,
     }
+    stages[setup.prior_stages[request.device]] += request.prior_ns
+    return stages

@@ -23,6 +23,7 @@ APART_SECTORS = 1 << 36
 LEVEL = (
     *("device", "issuer", "sector", "n_bios", "is_meta", "arrival_ns"),
     *("queued_ns", "tag_ns"),
+    *("prior_ns", "debt_ns"),
     *("dispatch_ns", "start_ns", "lock_ns", "device_ns", "memory_ns", "memory_payer"),
     *("io_payer", "worker", "holds_lock", "shares_lock", "next_page", "passes"),
     *("oom_rounds", "cost", "issued_ns", "holds_worker"),
@@ -49,6 +50,7 @@ def descend(setup: Setup, request: Request) -> None:
     request.holds_worker = False
     request.start_ns = request.worker = request.next_page = -1
     request.memory_ns = request.passes = request.oom_rounds = 0
+    request.prior_ns = request.debt_ns = 0
     request.cost, request.issued_ns = [0, 0], [0, 0]
 
 

@@ -130,9 +130,20 @@ class SharedLock:
     Together n requests advance at 1/n each; so each loses 1/n of the time to every
     other one, which is how much the virtual time moves while both are there. It is
     added up by pairs of cgroups, so an event costs no more than there are cgroups.
+
+    Where what they waited for one another is in their recorded times they do not share
+    (``parallel``): then they wait for who sleeps with the lock alone.
     """
 
-    def __init__(self, resource: int, others: int, interference: Interference) -> None:
+    def __init__(
+        self,
+        resource: int,
+        others: int,
+        interference: Interference,
+        *,
+        parallel: bool = False,
+    ) -> None:
+        self.parallel = parallel
         self.resource = resource
         self.others = others
         self.interference = interference
@@ -150,7 +161,8 @@ class SharedLock:
             pass
         elif self.active:
             elapsed = now - self.updated_ns
-            self.virtual += (elapsed << VIRTUAL_SHIFT) // len(self.active)
+            n = 1 if self.parallel else len(self.active)
+            self.virtual += (elapsed << VIRTUAL_SHIFT) // n
         else:
             self.virtual = 0
         self.updated_ns = now
@@ -178,6 +190,8 @@ class SharedLock:
 
     def update(self, place: int) -> None:
         """Add up what a sharer and each of the others waited for one another."""
+        if self.parallel:
+            return
         sharer = self.sharers[place]
         assert sharer is not None
         for i, other in self.present():
@@ -205,7 +219,8 @@ class SharedLock:
         """Return when the next request is done with the lock, if any holds it."""
         if not self.active or self.frozen_ns >= 0:
             return None
-        left = max(0, self.active[0][0] - self.virtual) * len(self.active)
+        n = 1 if self.parallel else len(self.active)
+        left = max(0, self.active[0][0] - self.virtual) * n
         return self.updated_ns - (-left >> VIRTUAL_SHIFT)
 
     def finished(self, now: int) -> Request | None:
@@ -247,7 +262,7 @@ class SharedLock:
         sharer.count -= 1
         sharer.waited_ns += now - leaver.lock_enter_ns - leaver.service_ns
         for i, other in self.present():
-            if other.count == 0:
+            if other.count == 0 or self.parallel:
                 continue
             pair = self.pair(i, place)
             pair.waited |= pair.wait_ns > 0

@@ -17,11 +17,11 @@ from replay.engine.reference.driver.workers import Dispatcher, Worker
 from replay.engine.reference.queues.server import Server, SharedLock
 from replay.engine.reference.run.controller_events import Controllers
 from replay.engine.reference.run.results import look, raw_tables
-from replay.engine.reference.service import UNKNOWN, same_driver
+from replay.engine.reference.service import UNKNOWN
 from replay.engine.reference.state.events import CONTROLLERS, Kind
 from replay.engine.reference.state.nested import is_outer
 from replay.engine.reference.state.requests import Request
-from replay.engine.reference.state.row_checks import arrival_of, enters_driver
+from replay.engine.reference.state.row_checks import arrival_of, enters_driver, prior_of
 from replay.engine.reference.state.run import Run
 from replay.engine.reference.state.streams import Dependents
 from replay.engine.setup import (
@@ -58,8 +58,9 @@ class Reference:
             self.run, self, self.streams, self.out, self.interference
         )
         linear = setup.service == ServiceModel.LINEAR
-        self.lock_is_on = not setup.direct_io and (linear or not same_driver(setup))
-        self.lock_is_shared = setup.lock_per_page and setup.tmpfs
+        parallel = setup.lock_is_parallel
+        self.lock_is_on = not setup.direct_io and (not parallel or setup.may_sleep)
+        self.lock_is_shared = parallel or (setup.lock_per_page and setup.tmpfs)
         self.device_is_on = linear and not setup.tmpfs
         make = [Resource.TAG, Resource.LOCK, Resource.DEVICE]
         capacity = [setup.tags, 1, setup.parallel]
@@ -75,7 +76,8 @@ class Reference:
             for device in range(len(setup.devices))
         ]
         self.shared = [
-            SharedLock(Resource.LOCK, others, self.interference) for _ in setup.devices
+            SharedLock(Resource.LOCK, others, self.interference, parallel=parallel)
+            for _ in setup.devices
         ]
         self.lock_version = [0] * len(setup.devices)
         self.timeline = Timeline(setup.interval_ns, others)
@@ -161,6 +163,7 @@ class Reference:
         """Queue a stream's request, unless the stream has to sleep first."""
         issuer = self.streams.issuer(position)
         if delay_ns := self.controllers.stream_delay(index, issuer):
+            self.streams[index].debt_ns += delay_ns
             self.run.push(now + delay_ns, Kind.RELEASE, position, payload=index)
             return
         streams = self.streams
@@ -201,6 +204,8 @@ class Reference:
             is_meta=bool(columns.flags[i] & FLAGS["meta"]),
             stream=stream,
             starts=self.streams.starts_of(stream),
+            prior_ns=prior_of(self.setup, columns, i),
+            debt_ns=self.streams[stream].debt_ns if stream >= 0 else 0,
         )
         self.run.end_ns = max(self.run.end_ns, now)
         out.issued(request)
@@ -211,9 +216,14 @@ class Reference:
             self.passes_by(request, columns, i, now)
             return
         out.counts["requests"] += 1
+        # who owed slept for nobody else
+        self.interference.add(
+            *(request.issuer, request.issuer, Resource.THROTTLE),
+            *(request.debt_ns, 1),
+        )
         self.run.flying[request.row] = request
         delay = 0
-        if stream >= 0 and self.setup.event == ArrivalEvent.ISSUE:
+        if stream >= 0 and self.setup.event != ArrivalEvent.QUEUE:
             delay = max(0, issue - queue) if issue >= 0 and queue >= 0 else 0
         if delay:
             self.run.push(now + delay, Kind.ARRIVE, request.row)

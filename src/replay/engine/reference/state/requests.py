@@ -38,6 +38,9 @@ class Request:
     device_ns: int = -1
     served_ns: int = -1
     memory_ns: int = 0
+    #: Waited from its Q to its last D, as recorded; slept before its Q for a debt.
+    prior_ns: int = 0
+    debt_ns: int = 0
     throttled_from_ns: int = -1
     memory_payer: int = 0
     io_payer: int = 0

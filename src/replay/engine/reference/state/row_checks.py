@@ -10,9 +10,17 @@ FLUSH = OP_CODES["flush"]
 def arrival_of(setup: Setup, columns: Columns, i: int) -> int:
     """Return when a row arrives: at its issue or its queueing, or what was seen."""
     queue, issue = int(columns.queue_ns[i]), int(columns.issue_ns[i])
-    if setup.event == ArrivalEvent.ISSUE:
+    if setup.event != ArrivalEvent.QUEUE:
         return issue if issue >= 0 else queue
     return queue if queue >= 0 else issue
+
+
+def prior_of(setup: Setup, columns: Columns, i: int) -> int:
+    """Return what a row waited from its queueing to its last issue, as recorded."""
+    queue, issue = int(columns.queue_ns[i]), int(columns.issue_ns[i])
+    if setup.event != ArrivalEvent.AS_QUEUED or queue < 0:
+        return 0
+    return max(0, issue - queue)
 
 
 def is_trigger(setup: Setup, columns: Columns, i: int) -> bool:

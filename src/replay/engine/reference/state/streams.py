@@ -21,6 +21,7 @@ class Stream:
         self.next = 0
         self.completions = 0
         self.delay_ns = 0
+        self.debt_ns = 0  # slept before the request that is about to be queued
         self.is_kernel = False
         self.waits = False
         self.owes = False  # it sleeps before its next request, if its cgroup does
@@ -62,7 +63,7 @@ class Dependents:
             stream.waits = True
             return
         at = base_ns + stream.think_ns[i] + stream.delay_ns
-        stream.delay_ns = 0
+        stream.debt_ns, stream.delay_ns = stream.delay_ns, 0
         self.run.push(at, Kind.RELEASE, stream.rows[i], payload=index)
 
     def delay(self, index: int, delay_ns: int) -> None:

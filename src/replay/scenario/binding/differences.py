@@ -1,0 +1,103 @@
+"""What a replay asks for that could make a request slower than it was recorded.
+
+Where there is nothing, requests come when they did; else each process waits for its
+own.
+"""
+
+from collections.abc import Collection, Iterator
+
+from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.policies import ONE_QUEUE
+from replay.scenario.keys.values import CgroupValues, DeviceLines
+
+
+def slower_by(scenario: Scenario, devices: Collection[int]) -> list[str]:
+    """Say what differs from the recording and could slow a request.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With what the trace decides filled in.
+    devices : collection of int
+        Those that are replayed, ``major << 20 | minor``.
+
+    Returns
+    -------
+    list of str
+        Keys, as a user would write them; empty: nothing.
+    """
+    found = list(_driver(scenario))
+    if scenario.service.model == "linear":
+        found.append("service.model = linear")
+    if scenario.machine.memory is not None and _charges(scenario):
+        found.append("machine.memory")
+    for cgroup in scenario.cgroups:
+        found += [
+            name if cgroup.path == "/" else f"{cgroup.path}/{name}"
+            for name in _limits(scenario, devices, cgroup)
+        ]
+    return found
+
+
+def _charges(scenario: Scenario) -> bool:
+    """Tell whether requests touch pages in the model."""
+    return not scenario.driver.direct_io
+
+
+def _driver(scenario: Scenario) -> Iterator[str]:
+    """Name what is another driver, where that is a matter of time.
+
+    With direct I/O a worker only submits: whose it is makes no difference.
+    """
+    driver, trace = scenario.driver, scenario.trace
+    if driver.direct_io and trace.direct_io:
+        return
+    if driver.direct_io != trace.direct_io:
+        yield f"driver.direct_io = {str(driver.direct_io).lower()}"
+    if _queues(driver.policy) != _queues(str(trace.policy)):
+        yield f"driver.policy = {driver.policy}"
+    elif _queues(driver.policy) == "per-cgroup" and (
+        driver.alloc_fail.probability or driver.alloc_fail.requests
+    ):
+        yield "driver.alloc_fail"
+    assert trace.kernel is not None
+    if driver.kernel.request_at_once != trace.kernel.request_at_once:
+        yield f"driver.kernel = {driver.kernel}"
+
+
+def _queues(policy: str) -> str:
+    """Return who waits for whom: policies under which it is the same are one."""
+    if policy in ONE_QUEUE:
+        return "one queue"
+    return "per-cgroup" if policy == "enospc" else policy
+
+
+def _limits(
+    scenario: Scenario, devices: Collection[int], cgroup: CgroupValues
+) -> Iterator[str]:
+    """Name a cgroup's limits that were not there, or not the same, in the recording."""
+    if _charges(scenario):
+        if cgroup.memory_max not in (None, cgroup.recorded_memory_max):
+            yield "memory.max"
+        if cgroup.memory_high not in (None, cgroup.recorded_memory_high):
+            yield "memory.high"
+    acting = {scenario.backing.device, scenario.backing.loop}
+    if scenario.arrivals.event == "queue":
+        acting |= set(devices)
+    recorded = dict(cgroup.recorded_io_max)
+
+    def acts(lines: DeviceLines) -> bool:
+        return any(
+            device in acting and pairs != recorded.get(device)
+            for device, pairs in lines
+        )
+
+    if acts(cgroup.io_max):
+        yield "io.max"
+    if acts(cgroup.io_latency):
+        yield "io.latency"
+    if any(
+        device in acting and dict(pairs).get("enable") == "1"
+        for device, pairs in cgroup.io_cost_qos
+    ):
+        yield "io.cost.qos"

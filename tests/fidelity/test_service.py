@@ -1,0 +1,72 @@
+"""Recorded service, request by request (docs/model.md, Service)."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import replay
+from fidelity.page.lab import Lab
+from replay.verify.tables import means
+from support.recordings import SLEPT, STEADY
+
+
+def rows_of(result: replay.Result, *names: str) -> list[NDArray[np.int64]]:
+    assert result.requests is not None
+    done = result.requests.filter(result.requests["completion_ns"].is_valid())
+    return [done[name].to_numpy(zero_copy_only=False) for name in names]
+
+
+@pytest.mark.parametrize("name", [*STEADY, *SLEPT])
+def test_no_row_that_took_time_takes_none_under_any_driver(lab: Lab, name: str) -> None:
+    # GIVEN any recording
+    taken = lab[name]
+    table = taken.trace.table()
+    issue = np.asarray(table["issue_ns"])
+    issue = np.where(issue < 0, np.asarray(table["queue_ns"]), issue)
+    took = np.asarray(table["complete_ns"]) - issue
+    for policy in ("per-cgroup", "root", "synchronous"):
+        scenario = taken.scenario()
+        scenario["driver"] = {**scenario.get("driver", {}), "policy": policy}
+        # WHEN it is replayed, under its own driver or another
+        result = replay.run(taken.trace, scenario, requests=True)
+        rows, device_ns = rows_of(result, "row", "device_ns")
+        # THEN whoever took time when recorded takes some, and no more than that
+        assert (device_ns[took[rows] > 0] > 0).all()
+        assert (device_ns <= np.maximum(took[rows], 0)).all()
+
+
+def test_one_worker_gives_a_the_distribution_that_the_kernel_showed(lab: Lab) -> None:
+    # GIVEN a worker each, as recorded, WHEN replayed through the root's one worker
+    taken = lab["workers-per-cgroup"]
+    result = replay.run(taken.trace, taken.scenario_file, requests=True)
+    issuer, arrival, done = rows_of(result, "issuer", "arrival_ns", "completion_ns")
+    of_a = issuer == "/a"
+    found = np.sort(done[of_a] - arrival[of_a])
+    # THEN a's times are spread as those that were recorded so
+    kernel = lab["workers-root"].times_ns("/a")
+    assert len(found) == len(kernel) == 3000
+    assert found[0] > 10_000
+    for share in (0.9, 0.99):
+        at = int(share * len(found))
+        assert found[at] == pytest.approx(kernel[at], rel=0.30)
+    assert found.mean() == pytest.approx(kernel.mean(), rel=0.10)
+
+
+def test_every_policy_gives_plausible_times(lab: Lab) -> None:
+    # GIVEN small writes of a beside large ones of b, a worker each
+    taken = lab["workers-per-cgroup"]
+
+    def mean_us(**driver: object) -> float:
+        scenario = taken.scenario() | {"driver": driver}
+        return means(replay.run(taken.trace, scenario))["/a"] / 1000
+
+    each = mean_us(policy="per-cgroup")
+    # WHEN each thread serves its own, THEN they share the file's lock as before
+    assert mean_us(policy="synchronous") == pytest.approx(each, rel=0.5)
+    # AND where no worker can be made the root's serves all: as under root
+    failing = mean_us(policy="per-cgroup", alloc_fail={"probability": 1.0})
+    root = mean_us(policy="root")
+    assert failing == pytest.approx(root, rel=0.01)
+    assert root > 2 * each
+    for policy in ("naive", "backcharge"):
+        assert mean_us(policy=policy) == pytest.approx(root, rel=0.01)
