@@ -6,7 +6,7 @@ import pytest
 
 import replay
 
-#: dm-crypt on a logical volume on a disk; the lower bios are queued by dm-crypt's worker.
+#: dm-crypt on a logical volume on a disk; dm-crypt's worker queues the lower bios.
 #: The disk has a write of its own, too.
 STACK = """\
 253,14 1  1 0.000000000 4001  Q  W 800 + 16 [borg]
