@@ -256,6 +256,8 @@ def arrival_event(scenario: Scenario, devices: Sequence[int]) -> ArrivalEvent:
     """
     if scenario.arrivals.event == "issue":
         return ArrivalEvent.ISSUE
+    if scenario.service.model == "device":
+        return ArrivalEvent.QUEUE  # the disk's own queue is replayed
     own = {*devices} - {scenario.backing.device, scenario.backing.loop}
     lines = [
         device

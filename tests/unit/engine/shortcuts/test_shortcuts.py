@@ -236,9 +236,13 @@ ODD: dict[str, list[Row]] = {
 def test_odd_row_gives_the_tables_of_the_reference(
     shortcut: Shortcut, fields: dict[str, Any], odd: str
 ) -> None:
+    # without workers it is not the recorded driver, whose lock waits lie in the rows
+    taken = shortcut
+    if shortcut is Shortcut.LEAN and "alloc_fail_threshold" in fields:
+        taken = Shortcut.NONE
     setup = opened(shortcut, **fields)
     columns = rows_with(*ODD[odd])
-    assert shortcut_of(setup, requests=False) is shortcut
+    assert shortcut_of(setup, requests=False) is taken
     assert difference(run_reference(setup, columns), run_engine(setup, columns)) is None
 
 
