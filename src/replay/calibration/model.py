@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from replay.calibration.disk import DiskCalibration, calibrate_disk
 from replay.calibration.fit import Line, LineFit, iocost_terms
 from replay.calibration.samples import OPS, Piece, Samples, take_samples
 from replay.calibration.times import MEASURES, Times
@@ -17,8 +18,10 @@ from replay.common.errors import ScenarioError
 from replay.results.merge import merge_latency
 from replay.runner.run import run
 from replay.scenario.bind import bind
+from replay.scenario.keys.kernel import is_loop
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.table import MOST_BASE_NS, MOST_NS_PER_BYTE
+from replay.scenario.setup.iomax import ALL_AS_ONE
 from replay.trace.convert import open_or_convert
 from replay.trace.file.read import Progress, Trace
 from replay.trace.file.schema import OP_CODES
@@ -85,7 +88,7 @@ def calibrate(
     device: str | None = None,
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
-) -> Calibration:
+) -> Calibration | DiskCalibration:
     """Fit a device model to a trace.
 
     Parameters
@@ -106,7 +109,8 @@ def calibrate(
 
     Returns
     -------
-    Calibration
+    Calibration or DiskCalibration
+        The second of a plain disk.
 
     Raises
     ------
@@ -117,6 +121,9 @@ def calibrate(
 
     Notes
     -----
+    A plain disk is identified from the trace, and judged by what its first half tells
+    of the rest: see `replay.calibration.disk`. Of a loop device:
+
     For each number of requests that the device might serve at once (powers of two, up
     to the most that were in flight) service times are what remains of issue to
     completion when the wait for a place is taken out; a line for each operation is
@@ -143,11 +150,15 @@ def _calibrate(
     scenario: Mapping[str, Any] | str | Path | None,
     overrides: Sequence[str],
     device: str | None,
-) -> Calibration:
+) -> Calibration | DiskCalibration:
     given = [*overrides, "arrivals.event=issue"]
     if device is not None:
         given.append(f'trace.devices=["{device}"]')
     as_taken = bind(_load(scenario, given), trace)
+    if len(as_taken.device_names) == 1:
+        number, name = int(as_taken.setup.devices[0]), as_taken.device_names[0]
+        if number != ALL_AS_ONE and not is_loop(number):
+            return calibrate_disk(trace, scenario, overrides, number, name)
     with take_samples(trace, as_taken) as samples:
         given += [
             f"driver.policy={as_taken.scenario.trace.policy}",

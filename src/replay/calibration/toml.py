@@ -1,12 +1,13 @@
 """A device model as a part of a scenario, with how well it fits."""
 
+from replay.calibration.disk import DiskCalibration, disk_toml
 from replay.calibration.model import Calibration
 from replay.calibration.times import MEASURES
 from replay.common.text import count_text, plain, time_text
 from replay.scenario.writing.toml import service_section
 
 
-def calibration_toml(found: Calibration) -> str:
+def calibration_toml(found: Calibration | DiskCalibration) -> str:
     """Write a calibration for ``replay run -s``.
 
     Parameters
@@ -18,6 +19,8 @@ def calibration_toml(found: Calibration) -> str:
     str
         TOML; what was measured stands in comments.
     """
+    if isinstance(found, DiskCalibration):
+        return disk_toml(found)
     lines = [
         f"# Service times of {found.device}, fitted to {plain(found.trace)}",
         "# and replayed with them (its own driver, arrivals.mode = dependent: with",

@@ -395,8 +395,12 @@ def _delay_ns(seen: Seen, pipe_ns: NDArray[np.float64], otherwise: float) -> flo
     alone[:-1] &= seen.complete[:-1] <= seen.queue[1:]
     if alone.sum() < max(FEWEST, ALONE_SHARE * len(seen)):
         return otherwise
-    took = (seen.complete - seen.queue - pipe_ns)[alone]
-    return max(0.0, float(np.median(took)))
+    # of the operation that most of them are: others may be of a kind of their own
+    ops = np.bincount(seen.op[alone])
+    took = (seen.complete - seen.queue - pipe_ns)[alone & (seen.op == ops.argmax())]
+    # in the mean, without what happens once in a hundred times
+    usual = took[took <= np.quantile(took, 0.99)]
+    return max(0.0, float(usual.mean()))
 
 
 # -- the queue ------------------------------------------------------------------------

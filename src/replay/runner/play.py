@@ -26,6 +26,7 @@ from replay.results.run_info import run_info
 from replay.results.sink import ResultSink
 from replay.results.tables import Names
 from replay.results.write import RequestsWriter
+from replay.runner.ahead import Ahead
 from replay.runner.decode_ahead import Reading
 from replay.runner.disks import with_disks
 from replay.runner.feed import Part, ahead, parts
@@ -185,11 +186,15 @@ def _replay(
 
     With dependent arrivals also what each of them was taken to wait for.
     """
+    disks = Ahead.of(binding.setup)
     tables, counts, streams = _run_engine(
-        trace, binding, requests, batch_rows, threads, progress, caught
+        trace, binding, requests, batch_rows, threads, progress, caught, disks
     )
     # the engine's memory is free before that of the columns is taken
-    return raw_tables(binding.setup, tables, counts), streams
+    raw = raw_tables(binding.setup, tables, counts)
+    if disks is not None:
+        disks.add_to(raw)
+    return raw, streams
 
 
 def _run_engine(
@@ -200,6 +205,7 @@ def _run_engine(
     threads: int,
     progress: Progress | None,
     caught: Caught | None,
+    disks: Ahead | None,
 ) -> tuple[dict[str, bytes], dict[str, int], Streams | None]:
     """Return what the engine counted as it hands it over."""
     setup = binding.setup
@@ -225,6 +231,8 @@ def _run_engine(
         part: Part
         for part in coming:
             engine.feed(part.columns, part.service_ns)
+            if disks is not None:
+                disks.add(part.columns)
             n_done += len(part.columns)
             drain(n_done)
     while engine.advance():

@@ -21,6 +21,7 @@ from replay.engine._engine import Engine
 from replay.engine.layout import raw_tables
 from replay.engine.raw import Raw
 from replay.engine.setup import ArrivalEvent, ArrivalMode, Setup
+from replay.runner.ahead import Ahead
 from replay.runner.decode_ahead import NO_IDS, Batch, Reading
 from replay.runner.feed import RowFeed
 from replay.scenario.bind import Binding, bind
@@ -189,6 +190,7 @@ class _EarlyRun:
         self._binding: Binding | None = None
         self._feed: RowFeed | None = None
         self._engine: Engine | None = None
+        self._disks: Ahead | None = None
 
     @property
     def has_begun(self) -> bool:
@@ -229,6 +231,7 @@ class _EarlyRun:
         self._binding = binding
         self._feed = RowFeed(binding)
         self._engine = Engine(binding.setup, False)
+        self._disks = Ahead.of(binding.setup)
 
     def _replay(self, rows: pa.RecordBatch) -> None:
         assert self._feed is not None
@@ -237,6 +240,8 @@ class _EarlyRun:
         for start in range(0, rows.num_rows, step):
             for part in self._feed.add(rows.slice(start, step)):
                 self._engine.feed(part.columns, part.service_ns)
+                if self._disks is not None:
+                    self._disks.add(part.columns)
 
     def end(self) -> Guess | None:
         """Replay what is under way; None if it was bound to too little."""
@@ -245,6 +250,8 @@ class _EarlyRun:
         assert self._feed is not None
         for part in self._feed.end():
             self._engine.feed(part.columns, part.service_ns)
+            if self._disks is not None:
+                self._disks.add(part.columns)
         while self._engine.advance():
             pass
         setup = self._binding.setup
@@ -253,7 +260,10 @@ class _EarlyRun:
         tables, counts = self._engine.tables(), self._engine.counts()
         # its memory is free before that of the columns is taken
         self._engine = None
-        return Guess(self._binding, raw_tables(setup, tables, counts))
+        raw = raw_tables(setup, tables, counts)
+        if self._disks is not None:
+            self._disks.add_to(raw)
+        return Guess(self._binding, raw)
 
 
 def _may_begin(binding: Binding) -> bool:

@@ -331,11 +331,28 @@ def _decided(scenario: Scenario, devices: list[int], stack: Stack) -> Scenario:
         devices=tuple(devices),
     )
     decided = replace(scenario, trace=trace, driver=driver, backing=backing)
+    differs = bool(slower_by(decided, devices))
+    if scenario.service.model == "auto":
+        model = "device" if differs and _is_one_disk(decided, devices) else "recorded"
+        service = structs.replace(scenario.service, model=model)
+        decided = replace(decided, service=service)
     if scenario.arrivals.mode != "auto":
         return decided
-    mode = "dependent" if slower_by(decided, devices) else "recorded"
+    mode = "dependent" if differs else "recorded"
     arrivals = structs.replace(scenario.arrivals, mode=mode)
     return replace(decided, arrivals=arrivals)
+
+
+def _is_one_disk(scenario: Scenario, devices: list[int]) -> bool:
+    """Tell whether what is replayed is one plain disk, with all before its driver."""
+    return (
+        len(devices) == 1
+        and not is_loop(devices[0])
+        and bool(scenario.driver.direct_io)
+        and scenario.arrivals.event == "queue"
+        and scenario.arrivals.mode != "recorded"
+        and scenario.driver.policy != PASS_THROUGH
+    )
 
 
 def _disks(scenario: Scenario, devices: list[int]) -> list[bool]:

@@ -27,7 +27,7 @@ def slower_by(scenario: Scenario, devices: Collection[int]) -> list[str]:
         Keys, as a user would write them; empty: nothing.
     """
     found = list(_driver(scenario))
-    if scenario.service.model != "recorded":
+    if scenario.service.model in ("linear", "device"):
         found.append(f"service.model = {scenario.service.model}")
     if scenario.machine.memory is not None and _charges(scenario):
         found.append("machine.memory")

@@ -1,0 +1,289 @@
+"""A plain disk, identified from a part of a trace and judged by the rest of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow.compute as pc
+from msgspec import structs
+
+from replay.calibration.times import MEASURES
+from replay.common.errors import ScenarioError
+from replay.common.temporary import temporary_directory
+from replay.common.text import count_text, plain, time_text
+from replay.results.merge import merge_latency
+from replay.runner.disks import note_of
+from replay.runner.identify import Disk, identify
+from replay.runner.run import run
+from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.values import DiskValues, PipeValues
+from replay.scenario.setup.disk import completed
+from replay.scenario.writing.toml import inline_table, value_toml
+from replay.trace.convert import convert
+from replay.trace.file.filters import Filters
+from replay.trace.file.read import Trace
+
+#: What of a recording's time is looked at; the rest judges what was found there.
+FITTED: Final = 0.5
+#: A mean that is off by more than this factor is no prediction.
+MOST_OFF: Final = 3.0
+#: Cgroups with fewer requests in the part held out say nothing.
+FEWEST: Final = 16
+NS_PER_S: Final = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a cgroup's requests took in the part held out, and what was predicted.
+
+    Attributes
+    ----------
+    requests : int
+    recorded, replayed : dict of str to int
+        ``mean_ns``, ``p50_ns`` and ``p99_ns``, from queue to completion.
+    """
+
+    requests: int
+    recorded: dict[str, int]
+    replayed: dict[str, int]
+
+    def off(self, name: str) -> float:
+        """Return by what factor a measure is off, at least 1."""
+        one, other = max(1, self.recorded[name]), max(1, self.replayed[name])
+        return max(one / other, other / one)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskCalibration:
+    """A disk that was identified, and how well it predicts.
+
+    Attributes
+    ----------
+    trace : str
+    device : str
+        "254:0".
+    disk : Disk
+        Of the whole trace.
+    values : DiskValues
+        The same as ``[disk]``.
+    from_ns : int
+        Requests that were queued from here on judged what was found before.
+    predictions : dict of str to Prediction
+        By cgroup.
+    """
+
+    trace: str
+    device: str
+    disk: Disk
+    values: DiskValues
+    from_ns: int
+    predictions: dict[str, Prediction]
+
+    @property
+    def iocost(self) -> str:
+        """Return the line of ``io.cost.model`` for this device, of what was seen."""
+        terms: list[str] = []
+        for op, part in (("r", self.values.read), ("w", self.values.write)):
+            terms += _iocost(op, part)
+        return f"{self.device} ctrl=user model=linear {' '.join(terms)}"
+
+    @property
+    def worst(self) -> dict[str, float]:
+        """By what factor each measure is off at most."""
+        return {
+            name: max((one.off(name) for one in self.predictions.values()), default=1.0)
+            for name in MEASURES
+        }
+
+
+def calibrate_disk(
+    trace: Trace,
+    scenario: Mapping[str, Any] | str | Path | None,
+    overrides: Sequence[str],
+    device: int,
+    name: str,
+) -> DiskCalibration:
+    """Identify a disk, and judge it by a part of the trace that it was not found from.
+
+    Parameters
+    ----------
+    trace : Trace
+    scenario : mapping, path or None
+        How the trace was taken.
+    overrides : sequence of str
+    device : int
+    name : str
+        The device's name.
+
+    Returns
+    -------
+    DiskCalibration
+
+    Raises
+    ------
+    ScenarioError
+        Too little was recorded, or it does not predict the rest.
+    """
+    summary = trace.metadata.summary
+    from_ns = int((summary.end_ns - summary.start_ns) * FITTED)
+    (whole,) = identify(trace.batches(), [device])
+    (part,) = identify(trace.batches(), [device], until_ns=from_ns)
+    if whole is None or part is None:
+        raise ScenarioError(
+            f"{trace.path}: too few requests of {name} were seen to complete: there is "
+            "nothing to fit"
+        )
+    given = _load(scenario, overrides).disk
+    predictions = _judged(
+        trace, scenario, overrides, completed(given, part), from_ns, name
+    )
+    found = DiskCalibration(
+        trace=str(trace.path),
+        device=name,
+        disk=whole,
+        values=completed(given, whole),
+        from_ns=from_ns,
+        predictions=predictions,
+    )
+    for cgroup, one in predictions.items():
+        if one.off("mean_ns") > MOST_OFF:
+            raise ScenarioError(
+                f"{trace.path}: what the first half tells of {name} does not predict "
+                f"the rest: {cgroup}'s mean is {time_text(one.recorded['mean_ns'])} "
+                f"and comes out as {time_text(one.replayed['mean_ns'])}; take a longer "
+                "recording, or a part that is alike throughout"
+            )
+    return found
+
+
+def disk_toml(found: DiskCalibration) -> str:
+    """Write a disk for ``replay run -s``.
+
+    Parameters
+    ----------
+    found : DiskCalibration
+
+    Returns
+    -------
+    str
+        TOML; how far to trust it stands in comments.
+    """
+    worst = ", ".join(
+        f"{name.removesuffix('_ns')} {off - 1:.0%}" for name, off in found.worst.items()
+    )
+    lines = [
+        f"# {note_of(found.disk, found.device)}.",
+        f"# From {plain(found.trace)}; judged by what its first half predicts of the",
+        f"# rest ({time_text(found.from_ns)} on), each process after its own requests:",
+    ]
+    for cgroup, one in found.predictions.items():
+        lines.append(f"# {plain(cgroup)}: {count_text(one.requests, 'request')}")
+        for name in MEASURES:
+            recorded, replayed = one.recorded[name], one.replayed[name]
+            lines.append(
+                f"#   {name.removesuffix('_ns'):<5}recorded {time_text(recorded)}, "
+                f"predicted {time_text(replayed)} "
+                f"({replayed / max(1, recorded) - 1:+.1%})"
+            )
+    lines += [
+        f"# How far to trust it: off by up to {worst}.",
+        "",
+        "[service]",
+        'model = "device"',
+        "",
+        "[disk]",
+        *_section(found.values),
+    ]
+    if found.iocost.endswith("linear "):
+        return "\n".join([*lines, ""])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "# The same for the kernel's iocost, to be written to io.cost.model:",
+            f"# {found.iocost}",
+            "",
+        ]
+    )
+
+
+def _section(disk: DiskValues) -> Iterator[str]:
+    for name, value in structs.asdict(disk).items():
+        if isinstance(value, PipeValues):
+            parts = structs.asdict(value).items()
+            yield f"{name} = {inline_table((k, value_toml(v)) for k, v in parts)}"
+        else:
+            yield f"{name} = {value_toml(value)}"
+
+
+def _iocost(op: str, part: PipeValues) -> list[str]:
+    """Return the terms of one direction; none where it was not seen."""
+    base, rate = part.base_ns or 0, part.ns_per_byte or 0.0
+    seek = base + (part.random_ns or 0)
+    page = rate * 4096
+    if base + page < 1:
+        return []
+    if not rate:
+        # all of its time is put down to its bytes
+        rate, page = base / 4096, float(base)
+        base = 0
+    return [
+        f"{op}bps={round(NS_PER_S / rate)}",
+        f"{op}seqiops={round(NS_PER_S / (base + page))}",
+        f"{op}randiops={round(NS_PER_S / (seek + page))}",
+    ]
+
+
+def _judged(
+    trace: Trace,
+    scenario: Mapping[str, Any] | str | Path | None,
+    overrides: Sequence[str],
+    disk: DiskValues,
+    from_ns: int,
+    name: str,
+) -> dict[str, Prediction]:
+    """Replay the part held out, as it was recorded and by what was found before."""
+    as_found = [f"disk.{line.replace(' = ', '=', 1)}" for line in _section(disk)]
+    device = f'trace.devices=["{name}"]'
+    begin = f"{from_ns // NS_PER_S}.{from_ns % NS_PER_S:09}"
+    with temporary_directory() as directory:
+        path = Path(directory) / "rest.arrow"
+        convert(str(trace.path), path, filters=Filters(begin=begin)).close()
+        both = [
+            _by_cgroup(path, _load(scenario, [*overrides, device, *keys]))
+            for keys in (
+                ["arrivals.mode=recorded", "service.model=recorded"],
+                ["arrivals.mode=dependent", "service.model=device", *as_found],
+            )
+        ]
+    recorded, replayed = both
+    return {
+        cgroup: Prediction(
+            row["count"],
+            {measure: row[measure] for measure in MEASURES},
+            {measure: replayed[cgroup][measure] for measure in MEASURES},
+        )
+        for cgroup, row in sorted(recorded.items())
+        if row["count"] >= FEWEST and cgroup in replayed
+    }
+
+
+def _by_cgroup(path: Path, scenario: Scenario) -> dict[str, dict[str, Any]]:
+    """Return each cgroup's latencies, all operations together."""
+    result = run(path, scenario)
+    of_total = pc.field("stage") == "total"
+    merged = merge_latency(
+        result.latency.filter(of_total),
+        result.histograms.filter(of_total),
+        by=["cgroup"],
+    )
+    return {row["cgroup"]: row for row in merged.to_pylist()}
+
+
+def _load(
+    scenario: Mapping[str, Any] | str | Path | None, overrides: Sequence[str]
+) -> Scenario:
+    if isinstance(scenario, Mapping):
+        return Scenario.from_dict(scenario, overrides=overrides)
+    return Scenario.load(scenario, overrides=overrides)
