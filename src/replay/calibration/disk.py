@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import structs
 
@@ -24,12 +25,10 @@ from replay.trace.convert import convert
 from replay.trace.file.filters import Filters
 from replay.trace.file.read import Trace
 
-#: What of a recording's time is looked at; the rest judges what was found there.
-FITTED: Final = 0.5
 #: A mean that is off by more than this factor is no prediction.
 MOST_OFF: Final = 3.0
 #: Cgroups with fewer requests in the part held out say nothing.
-FEWEST: Final = 16
+FEWEST: Final = 100
 NS_PER_S: Final = 10**9
 
 
@@ -125,8 +124,7 @@ def calibrate_disk(
     ScenarioError
         Too little was recorded, or it does not predict the rest.
     """
-    summary = trace.metadata.summary
-    from_ns = int((summary.end_ns - summary.start_ns) * FITTED)
+    from_ns = _middle(trace, device)
     (whole,) = identify(trace.batches(), [device])
     (part,) = identify(trace.batches(), [device], until_ns=from_ns)
     if whole is None or part is None:
@@ -233,6 +231,16 @@ def _iocost(op: str, part: PipeValues) -> list[str]:
         f"{op}seqiops={round(NS_PER_S / (base + page))}",
         f"{op}randiops={round(NS_PER_S / (seek + page))}",
     ]
+
+
+def _middle(trace: Trace, device: int) -> int:
+    """Return when a device's requests had half been queued."""
+    queued = [
+        batch.column("queue_ns").filter(pc.equal(batch.column("device"), device))
+        for batch in trace.batches()
+    ]
+    middle = pc.quantile(pa.chunked_array(queued or [[]], pa.int64()), 0.5)[0]
+    return int(middle.as_py() or 0)
 
 
 def _judged(

@@ -88,7 +88,11 @@ def assumed_notes(
         )
     if scenario.service.model == "linear":
         notes += _made_up_notes(scenario)
-    elif several and _holds_back(scenario, devices):
+    elif (
+        several
+        and scenario.service.model != "device"
+        and _holds_back(scenario, devices)
+    ):
         notes += _side_by_side_notes(scenario)
     return notes
 
