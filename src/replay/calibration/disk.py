@@ -21,7 +21,7 @@ from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.values import DiskValues, PipeValues
 from replay.scenario.setup.disk import completed
 from replay.scenario.writing.toml import inline_table, value_toml
-from replay.trace.convert import convert
+from replay.trace.convert import write_filtered
 from replay.trace.file.filters import Filters
 from replay.trace.file.read import Trace
 
@@ -233,6 +233,23 @@ def _iocost(op: str, part: PipeValues) -> list[str]:
     ]
 
 
+def shows_queue(trace: Trace) -> bool:
+    """Return True if a trace tells queueing from issue, as other formats do not.
+
+    Parameters
+    ----------
+    trace : Trace
+
+    Returns
+    -------
+    bool
+    """
+    return any(
+        pc.any(pc.greater(batch.column("issue_ns"), batch.column("queue_ns"))).as_py()
+        for batch in trace.batches()
+    )
+
+
 def _middle(trace: Trace, device: int) -> int:
     """Return when a device's requests had half been queued."""
     queued = [
@@ -257,7 +274,7 @@ def _judged(
     begin = f"{from_ns // NS_PER_S}.{from_ns % NS_PER_S:09}"
     with temporary_directory() as directory:
         path = Path(directory) / "rest.arrow"
-        convert(str(trace.path), path, filters=Filters(begin=begin)).close()
+        write_filtered(trace, Filters(begin=begin), path, False, None)
         both = [
             _by_cgroup(path, _load(scenario, [*overrides, device, *keys]))
             for keys in (

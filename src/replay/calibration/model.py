@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from replay.calibration.disk import DiskCalibration, calibrate_disk
+from replay.calibration.disk import DiskCalibration, calibrate_disk, shows_queue
 from replay.calibration.fit import Line, LineFit, iocost_terms
 from replay.calibration.samples import OPS, Piece, Samples, take_samples
 from replay.calibration.times import MEASURES, Times
@@ -121,8 +121,8 @@ def calibrate(
 
     Notes
     -----
-    A plain disk is identified from the trace, and judged by what its first half tells
-    of the rest: see `replay.calibration.disk`. Of a loop device:
+    A plain disk, with Q and D events, is identified from the trace, and judged by what
+    its first half tells of the rest: see `replay.calibration.disk`. Of others:
 
     For each number of requests that the device might serve at once (powers of two, up
     to the most that were in flight) service times are what remains of issue to
@@ -157,7 +157,7 @@ def _calibrate(
     as_taken = bind(_load(scenario, given), trace)
     if len(as_taken.device_names) == 1:
         number, name = int(as_taken.setup.devices[0]), as_taken.device_names[0]
-        if number != ALL_AS_ONE and not is_loop(number):
+        if number != ALL_AS_ONE and not is_loop(number) and shows_queue(trace):
             return calibrate_disk(trace, scenario, overrides, number, name)
     with take_samples(trace, as_taken) as samples:
         given += [

@@ -8,6 +8,7 @@ from replay.common.errors import ScenarioError
 from replay.common.text import count_text, time_text
 from replay.runner.identify import Disk, identify
 from replay.scenario.bind import Binding
+from replay.scenario.keys.values import DiskValues
 from replay.scenario.setup.disk import completed, disk_fields, is_complete
 from replay.trace.rows import Rows
 
@@ -41,7 +42,8 @@ def with_disks(binding: Binding, trace: Rows) -> Binding:
     found: dict[int, Disk | None] = {}
     if not is_complete(given):
         found = dict(zip(wanted, identify(trace.batches(), wanted), strict=True))
-    disks, notes = [], []
+    disks: list[DiskValues | None] = []
+    notes: list[str] = []
     for device, name in zip(devices, binding.device_names, strict=True):
         if device not in wanted:
             disks.append(None)

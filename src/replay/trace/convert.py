@@ -85,7 +85,7 @@ def convert(
         ) as whole:
             if target == whole.path.resolve():
                 raise OutputError(f"{output}: is the input: name another output")
-            _write_filtered(whole, filters, output, overwrite, progress)
+            write_filtered(whole, filters, output, overwrite, progress)
         return open_trace(output)
     with opened_inputs(inputs, cgroups) as (found, spool):
         if any(target == path.resolve() for path in found.traces):
@@ -147,7 +147,7 @@ def open_or_convert(
         return whole
     with whole, temporary_directory() as directory:
         output = Path(directory) / "filtered.arrow"
-        _write_filtered(whole, filters, output, False, progress)
+        write_filtered(whole, filters, output, False, progress)
         trace = open_trace(output)
         trace.path = whole.path
     return trace
@@ -234,13 +234,23 @@ def _named(trace: Trace, cgroups: str | Path | None) -> Trace:
     return trace
 
 
-def _write_filtered(
+def write_filtered(
     whole: Trace,
     filters: "Filters",
     output: str | Path,
     overwrite: bool,
     progress: Progress | None,
 ) -> None:
+    """Write what passes filters to a trace file.
+
+    Parameters
+    ----------
+    whole : Trace
+    filters : Filters
+    output : path
+    overwrite : bool
+    progress : callable or None
+    """
     from replay.trace.file.filtered import FilteredRows
     from replay.trace.file.write import write_trace
 

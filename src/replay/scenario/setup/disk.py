@@ -22,12 +22,29 @@ _NAMES: Final = {scheduler: name for name, scheduler in SCHEDULERS.items()}
 class Identified(Protocol):
     """What a trace says of a disk; see `replay.runner.identify.Disk`."""
 
-    scheduler: Scheduler
-    descriptors: int
-    requeue_ns: int
-    delay_ns: int
-    together: bool
-    pipe: tuple[int, ...]
+    @property
+    def scheduler(self) -> Scheduler:
+        """Who is issued next."""
+
+    @property
+    def descriptors(self) -> int:
+        """Of its ring, 0 where that was never full."""
+
+    @property
+    def requeue_ns(self) -> int:
+        """From a completion until what was refused is issued again."""
+
+    @property
+    def delay_ns(self) -> int:
+        """What a request takes besides, alone."""
+
+    @property
+    def together(self) -> bool:
+        """Whether it answers when it has served all that it has."""
+
+    @property
+    def pipe(self) -> tuple[int, ...]:
+        """A row of ``Setup.disk_pipe``."""
 
 
 def is_complete(disk: DiskValues) -> bool:
