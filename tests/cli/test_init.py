@@ -126,8 +126,8 @@ def test_what_the_recording_saved_is_taken_over(tmp_path: Path) -> None:
     # WHEN a scenario is made THEN limits and kernel stand in it, and the trace's tasks
     text, _ = invoke("init", tmp_path)
     found = tomllib.loads(text)
-    assert found["trace"] == {"kernel": "5.10"}
-    assert found["driver"] == {"kernel": "5.10"}
+    assert found["trace"] == found["driver"] == {"kernel": "5.10.0-8-amd64"}
+    assert '# policy = "root"' in text
     assert found["cgroups"]["/a"]["memory"] == {"max": "1M"}
     # AND what the recording's own scenario says goes before
     (tmp_path / "scenario.toml").write_text(
@@ -176,10 +176,15 @@ def test_the_command_that_it_closes_with_works_as_it_stands(tmp_path: Path) -> N
     assert shlex.join(command) in path.read_text("utf-8")
 
 
+def test_rules_by_version_are_listed_with_the_key_of_the_kernel() -> None:
+    text, _ = invoke("keys", "driver.kernel")
+    assert "from 5.18: it reads zeroes, and nothing is charged" in text
+
+
 def test_keys_are_listed_and_searched() -> None:
     lines = invoke("keys")[0].splitlines()
     assert len(lines) == 2 * len(KEYS)
-    assert 'driver.policy  [default: "per-cgroup"]' in lines
+    assert 'arrivals.event  [default: "issue"]' in lines
     found = invoke("keys", "memory.HIGH")[0].splitlines()
     assert found[0] == 'cgroups."/PATH".memory.high  [default: "max"]'
     _, said = invoke("keys", "xyzzy", code=1)

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from replay.common.errors import ReplayError
 from replay.engine._engine import Engine
@@ -147,11 +147,15 @@ def _read_once(
     batch_rows: int | None,
 ) -> tuple[Rows, Guess | None]:
     recording = reading.recording
+<<<<<<< HEAD
     run = (
         _EarlyRun(reading.recording.path, scenario, batch_rows)
         if reading.follow
         else None
     )
+=======
+    run = _Run(scenario, batch_rows, recording.kernel) if reading.follow else None
+>>>>>>> 036c2d2 (A recording's own kernel chooses the rules: one table of what differs from 5.10 to 7.3)
     keeps = True
     for number, batch in enumerate(reading.batches, start=1):
         recording.advanced()
@@ -182,10 +186,17 @@ def _read_once(
 class _EarlyRun:
     """An engine that is given batches as they come, bound to what is known so far."""
 
+<<<<<<< HEAD
     def __init__(self, path: Path, scenario: Scenario, batch_rows: int | None) -> None:
         self._path = path
+=======
+    def __init__(
+        self, scenario: Scenario, batch_rows: int | None, kernel: str | None
+    ) -> None:
+>>>>>>> 036c2d2 (A recording's own kernel chooses the rules: one table of what differs from 5.10 to 7.3)
         self._scenario = scenario
         self._batch_rows = batch_rows
+        self._kernel = kernel
         self._n_ids = NO_IDS
         self._binding: Binding | None = None
         self._feed: RowFeed | None = None
@@ -224,7 +235,12 @@ class _EarlyRun:
             self._replay(batch.rows)
 
     def _begin(self, so_far: Metadata, n_ids: tuple[int, int]) -> None:
+<<<<<<< HEAD
         binding = bind(self._scenario, _SoFar(self._path, so_far))
+=======
+        so_far = structs.replace(so_far, kernel=self._kernel)
+        binding = bind(self._scenario, _SoFar(so_far))
+>>>>>>> 036c2d2 (A recording's own kernel chooses the rules: one table of what differs from 5.10 to 7.3)
         if not _may_begin(binding):
             raise _UnknownError
         self._n_ids = n_ids

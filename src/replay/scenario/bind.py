@@ -19,7 +19,12 @@ from replay.scenario.binding.nested import nested_rows, with_nested
 from replay.scenario.binding.resolve import NO_CGROUP, Resolver
 from replay.scenario.binding.tasks import Task, TaskList, count_pairs, make_tasks
 from replay.scenario.binding.tree import Tree, are_plain, build_tree
-from replay.scenario.keys.kernel import is_loop
+from replay.scenario.keys.kernel import KernelVersion, is_loop, kernel_in
+from replay.scenario.keys.kernel_rules import (
+    DEFAULT_KERNEL,
+    WORKER_PER_CGROUP,
+    policy_of,
+)
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.paths import ROOT, check_path
 from replay.scenario.notes.bfq import bfq_notes
@@ -27,6 +32,7 @@ from replay.scenario.notes.defaults import assumed_notes
 from replay.scenario.notes.iocost import iocost_notes
 from replay.scenario.notes.iolatency import iolatency_notes
 from replay.scenario.notes.iomax import iomax_notes
+from replay.scenario.notes.kernel import kernel_notes
 from replay.scenario.notes.nested import nested_notes
 from replay.scenario.notes.recorded import kernel_io_notes, recorded_notes
 from replay.scenario.notes.scenario import (
@@ -50,7 +56,6 @@ ALL_DEVICES: Final = "all"
 PASS_THROUGH: Final = "pass-through"
 #: The driver's policy since, and before that root.
 MERGED: Final = "per-cgroup"
-PER_CGROUP_SINCE: Final = (5, 14, 0)
 
 
 class Binding(Struct, frozen=True, kw_only=True):
@@ -143,8 +148,10 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
     devices = with_nested(scenario, replayed, one=one_device)
     _check_backing(scenario, devices, one_device=one_device)
     counts_once = bool(stack.layers) and scenario.trace.devices is None
-    given, scenario = scenario, _decided(scenario, devices, stack)
-    notes = assumed_notes(given, scenario, summary, devices)
+    recorded = kernel_in(trace.metadata.kernel or "")
+    given, scenario = scenario, _decided(scenario, devices, stack, recorded)
+    notes = kernel_notes(given, scenario, recorded)
+    notes += assumed_notes(given, scenario, summary, devices)
     notes += scenario_notes(scenario)
     notes += policy_notes(given, scenario, summary)
     path_of_id = _paths(scenario, summary, notes)
@@ -303,10 +310,22 @@ def _positions(devices: list[int]) -> Lookup:
     )
 
 
-def _decided(scenario: Scenario, devices: list[int], stack: Stack) -> Scenario:
+def _decided(
+    scenario: Scenario,
+    devices: list[int],
+    stack: Stack,
+    recorded: KernelVersion | None,
+) -> Scenario:
     """Fill in what the trace decides."""
     loop = any(is_loop(device) for device in devices)
     driver, trace, backing = scenario.driver, scenario.trace, scenario.backing
+    taken = trace.kernel or recorded
+    kernel = driver.kernel or taken or DEFAULT_KERNEL
+    driver = structs.replace(
+        driver,
+        kernel=kernel,
+        policy=driver.policy or policy_of(kernel),
+    )
     # what is no loop device had no worker that its requests waited for
     traced_direct = None if loop else True
     loop = loop and driver.policy != PASS_THROUGH
@@ -317,17 +336,16 @@ def _decided(scenario: Scenario, devices: list[int], stack: Stack) -> Scenario:
     if backing.device is None and stack.layers:
         below = below_of(stack, scenario, devices)
         backing = structs.replace(backing, device=below)
-    kernel = trace.kernel
     trace = structs.replace(
         trace,
-        policy=trace.policy
-        or ("root" if kernel is not None and kernel < PER_CGROUP_SINCE else MERGED),
+        # a fact of the recording: never what is asked
+        policy=trace.policy or (MERGED if taken is None else policy_of(taken)),
         direct_io=next(
             one
             for one in (trace.direct_io, traced_direct, driver.direct_io)
             if one is not None
         ),
-        kernel=trace.kernel or driver.kernel,
+        kernel=taken or kernel,
         devices=tuple(devices),
     )
     decided = replace(scenario, trace=trace, driver=driver, backing=backing)

@@ -34,6 +34,8 @@ class Recording(Struct, frozen=True):
         Of all inputs.
     progress : callable or None
         Told of bytes read and bytes in all.
+    kernel : str or None
+        What the recorded machine called its kernel.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Recording(Struct, frozen=True):
     describe: Callable[[Summary], Metadata]
     nbytes: int
     progress: Progress | None
+    kernel: str | None = None
 
     def advanced(self) -> None:
         """Tell how far it was read."""
@@ -136,10 +139,11 @@ def find_recording(
             writer=WRITER,
             sources=files,
             summary=with_paths(summary, paths, spool),
+            kernel=found.kernel,
         )
 
     rows = open_rows(found.traces, options, batch_rows=batch_rows, on_read=on_read)
-    recording = Recording(path, rows, describe, total, progress)
+    recording = Recording(path, rows, describe, total, progress, found.kernel)
     return recording
 
 

@@ -6,6 +6,7 @@ own.
 
 from collections.abc import Collection, Iterator
 
+from replay.scenario.keys.kernel_rules import REQUEST_AT_ONCE
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.policies import ONE_QUEUE
 from replay.scenario.keys.values import CgroupValues, DeviceLines
@@ -60,8 +61,9 @@ def _driver(scenario: Scenario) -> Iterator[str]:
         driver.alloc_fail.probability or driver.alloc_fail.requests
     ):
         yield "driver.alloc_fail"
+    assert driver.kernel is not None
     assert trace.kernel is not None
-    if driver.kernel.request_at_once != trace.kernel.request_at_once:
+    if REQUEST_AT_ONCE.holds(driver.kernel) != REQUEST_AT_ONCE.holds(trace.kernel):
         yield f"driver.kernel = {driver.kernel}"
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+from replay.scenario.docs.kernels import rule_lines
 from replay.scenario.keys.table import (
     ASSIGN_KEYS,
     CGROUP_KEYS,
@@ -40,6 +41,8 @@ def key_lines(pattern: str = "") -> Iterator[str]:
                     default = json.dumps(key.default)
                 yield f"{path}  [default: {default}]"
                 yield f"    {meaning(key)}"
+                if pattern and path == "driver.kernel":
+                    yield from rule_lines()
 
 
 def meaning(key: Key) -> str:
@@ -54,6 +57,7 @@ def meaning(key: Key) -> str:
     str
     """
     text = key.text.replace(": see [policies.md](policies.md)", "")
+    text = text.replace(": [kernels.md](kernels.md) says which differ", "")
     values = key.kind.text.replace("`", "")
     unit = f", {key.unit}" if key.unit and key.unit not in values else ""
     later = "" if key.modelled else "; not modelled yet"

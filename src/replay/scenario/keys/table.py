@@ -10,6 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from replay.scenario.keys import kinds
+from replay.scenario.keys.kernel_rules import NEWEST, OLDEST, text_of
 from replay.scenario.keys.kinds import Kind, choice, integer, number, size
 from replay.scenario.keys.policies import MERGED, POLICIES, VARIANTS
 
@@ -93,7 +94,7 @@ KEYS: Final = (
     Key(
         "trace.kernel", kinds.KERNEL, None, "",
         "kernel that the trace was taken on",
-        "as driver.kernel",
+        "as the recording's file `kernel` says, else as driver.kernel",
     ),
     Key(
         "trace.devices", kinds.DEVICES, None, "",
@@ -101,8 +102,9 @@ KEYS: Final = (
         "the loop devices if there are any, else every device as if it were one",
     ),
     Key(
-        "driver.policy", _POLICY, "per-cgroup", "",
+        "driver.policy", _POLICY, None, "",
         "who serves a command and who pays for it: see [policies.md](policies.md)",
+        "per-cgroup; root if driver.kernel is before 5.14",
     ),
     Key(
         "driver.variant", choice(*(row.name for row in VARIANTS)), MERGED.name, "",
@@ -122,11 +124,10 @@ KEYS: Final = (
         "policy pass-through",
     ),
     Key(
-        "driver.kernel", kinds.KERNEL, "6.1", "",
-        "kernel whose rules hold. Up to 6.14 every failed buffered write is EIO and "
-        "the backing file is locked for each page; from 6.15, and in 6.12.y from "
-        "6.12.117 on, the writer sees ENOSPC or ENOMEM and the lock is held for the "
-        "request",
+        "driver.kernel", kinds.KERNEL, None, "",
+        f"kernel whose rules hold, {text_of(OLDEST)} to {text_of(NEWEST)}: "
+        "[kernels.md](kernels.md) says which differ",
+        "as trace.kernel, else 6.1",
     ),
     Key(
         "driver.errors", choice("kernel", "strict"), "kernel", "",

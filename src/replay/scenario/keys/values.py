@@ -37,11 +37,11 @@ class AllocFailValues(Struct, frozen=True, kw_only=True):
 class DriverValues(Struct, frozen=True, kw_only=True):
     """``[driver]``: what is asked."""
 
-    policy: str
+    policy: str | None
     variant: str
     instance: InstanceLines | None
     direct_io: bool | None
-    kernel: KernelVersion
+    kernel: KernelVersion | None
     errors: str
     alloc_fail: AllocFailValues
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from replay.scenario.binding.differences import slower_by
 from replay.scenario.keys.kernel import is_loop
+from replay.scenario.keys.kernel_rules import WORKER_PER_CGROUP
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.policies import ONE_QUEUE
 from replay.trace.file.metadata import Summary
@@ -30,15 +31,21 @@ def assumed_notes(
     list of str
     """
     notes = []
+    assert scenario.trace.kernel is not None
     loops = [device for device in devices if is_loop(device)]
     passes = given.driver.policy == "pass-through" and not loops
-    if given.trace.policy is None and loops and given.driver.policy != "per-cgroup":
+    if (
+        given.trace.policy is None
+        and loops
+        and scenario.driver.policy not in (None, scenario.trace.policy)
+    ):
+        known = scenario.trace.policy == "root" or given.trace.kernel is not None
         notes.append(
             "trace.policy is not given: the trace is taken to be recorded under "
             f"{scenario.trace.policy}, the driver of "
             + (
-                f"trace.kernel = {given.trace.kernel}"
-                if given.trace.kernel
+                f"trace.kernel = {scenario.trace.kernel}"
+                if known
                 else "Linux 5.14 and later; say root for an earlier one"
             )
         )

@@ -12,6 +12,7 @@ from replay.engine.setup import PAGE_BYTES, ArrivalEvent
 from replay.scenario.binding.assign import AssignRule
 from replay.scenario.binding.tree import Tree
 from replay.scenario.keys.kernel import is_loop
+from replay.scenario.keys.kernel_rules import HOLES_READ_FREE
 from replay.scenario.keys.load import Scenario, key_value
 from replay.scenario.keys.policies import MERGED, WITH_VARIANTS
 from replay.scenario.keys.sizes import format_size
@@ -38,6 +39,7 @@ def scenario_notes(scenario: Scenario) -> list[str]:
     list of str
     """
     driver, backing = scenario.driver, scenario.backing
+    assert driver.kernel is not None
     notes = [
         f"{name} = {_text(key, key_value(scenario, name))} {WITHOUT}"
         for name, key in SECTION_KEYS.items()
@@ -54,11 +56,6 @@ def scenario_notes(scenario: Scenario) -> list[str]:
             "limits of the traced device are replayed: an estimate, requests keep "
             "their recorded merges; what they waited between Q and D does not count"
         )
-    if driver.kernel.is_uncertain:
-        notes.append(
-            f"driver.kernel {driver.kernel}: not known to carry the change of 6.15, "
-            "taken as without it (EIO for every failed write, a lock for each page)"
-        )
     if backing.filesystem == "raw" and backing.size is not None:
         notes.append(
             f"backing.size = {format_size(backing.size)} has no effect: a raw device "
@@ -70,7 +67,7 @@ def scenario_notes(scenario: Scenario) -> list[str]:
                 "service.model = linear: a read of cached pages takes as long as one "
                 "of the disk"
             )
-    elif driver.kernel.charges_hole_reads:
+    elif not HOLES_READ_FREE.holds(driver.kernel):
         notes.append(
             f"driver.kernel {driver.kernel}: before 5.18 reading a hole charged its "
             "pages; this is not modelled yet"

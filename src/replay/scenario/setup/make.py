@@ -21,6 +21,11 @@ from replay.scenario.binding.instances import instance_cgroups
 from replay.scenario.binding.tasks import Task
 from replay.scenario.binding.tree import Tree
 from replay.scenario.keys.kernel import EIO, ENOMEM, ENOSPC, is_loop
+from replay.scenario.keys.kernel_rules import (
+    REQUEST_AT_ONCE,
+    IOMAX_META_DEBT,
+    IOMAX_WAITS_FOR_IO,
+)
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.paths import ROOT
 from replay.scenario.keys.policies import (
@@ -158,7 +163,10 @@ def make_setup(
     """
     driver, backing, service = scenario.driver, scenario.backing, scenario.service
     tmpfs = backing.filesystem == "tmpfs"
-    true_errno = driver.kernel.request_at_once
+    assert driver.kernel is not None
+    assert driver.policy is not None
+    kernel = driver.kernel
+    true_errno = REQUEST_AT_ONCE.holds(kernel)
     owner = -1
     if backing.laid_out_by != "none":
         owner = int(cgroups.memory_owner[tree.index[backing.laid_out_by]])
@@ -187,10 +195,8 @@ def make_setup(
         trace_direct_io=bool(scenario.trace.direct_io),
         event=arrival_event(scenario, devices),
         mode=ArrivalMode[scenario.arrivals.mode.upper()],
-        lock_per_page=not driver.kernel.request_at_once,
-        trace_lock_per_page=not (
-            scenario.trace.kernel or driver.kernel
-        ).request_at_once,
+        lock_per_page=not REQUEST_AT_ONCE.holds(kernel),
+        trace_lock_per_page=not REQUEST_AT_ONCE.holds(scenario.trace.kernel or kernel),
         tags=NO_TAGS if driver.policy == "pass-through" else TAGS,
         # 2**64 for a probability of 1: no 64-bit draw is that large
         alloc_fail_threshold=math.floor(driver.alloc_fail.probability * 2**64),
@@ -216,8 +222,8 @@ def make_setup(
         **flat_iocost(scenario, tree, devices),
         **flat_iolatency(scenario, tree, devices),
         bfq_weight=bfq_weights(scenario, tree),
-        iomax_waits_for_io=driver.kernel >= (6, 12, 0),
-        iomax_meta_debt=driver.kernel >= (6, 12, 0),
+        iomax_waits_for_io=IOMAX_WAITS_FOR_IO.holds(kernel),
+        iomax_meta_debt=IOMAX_META_DEBT.holds(kernel),
         boot_ns=start_ns % NS_PER_S,
         service=(
             ServiceModel.LINEAR if service.model == "linear" else ServiceModel.RECORDED

@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from replay.scenario.writing.found_loops import Loop, version
+from replay.scenario.keys.kernel import kernel_in
+from replay.scenario.keys.kernel_rules import policy_of
+from replay.scenario.writing.found_loops import Loop
 from replay.scenario.writing.found_tree import (
     CONTROLLERS,
     ROOT,
@@ -82,8 +84,6 @@ _FORMS: Final[dict[str, tuple[str, bool, str, str]]] = {
         ),
     ),
 }
-#: Since this version a loop device has a worker for each cgroup.
-PER_CGROUP_SINCE: Final = (5, 14)
 _MAX_PID: Final = 2**31 - 1
 
 
@@ -136,14 +136,12 @@ def machine_toml(loops: Sequence[Loop], release: str) -> Iterator[str]:
         have in common. A comment for each says what it is.
     """
     trace, driver, backing = [], [], []
-    numbers = version(release)
-    if numbers is not None:
-        kernel = value_toml(".".join(map(str, numbers)))
-        trace.append(f"kernel = {kernel}  # {one_line(release)}")
-        driver.append(f"kernel = {kernel}")
+    kernel = kernel_in(release)
+    if kernel is not None:
+        trace.append(f"kernel = {value_toml(str(kernel))}")
+        driver.append(f"kernel = {value_toml(str(kernel))}")
         if loops:
-            policy = "per-cgroup" if numbers >= PER_CGROUP_SINCE else "root"
-            trace.append(f"policy = {value_toml(policy)}")
+            trace.append(f"policy = {value_toml(policy_of(kernel))}")
     direct_io = {loop.direct_io for loop in loops}
     if len(direct_io) == 1:
         line = f"direct_io = {str(*direct_io).lower()}"

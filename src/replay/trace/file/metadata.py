@@ -161,9 +161,13 @@ class SourceFile(Struct, frozen=True, kw_only=True):
 
 
 class Metadata(Struct, frozen=True, kw_only=True):
-    """All that a trace file says beside its rows."""
+    """All that a trace file says beside its rows.
+
+    ``kernel`` is what the recorded machine called its kernel, as ``uname -r`` says.
+    """
 
     schema_version: int
     writer: str
     sources: list[SourceFile]
     summary: Summary
+    kernel: str | None = None

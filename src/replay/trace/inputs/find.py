@@ -22,6 +22,10 @@ from replay.trace.inputs.spool import Spool, is_stdin
 
 #: The lab writes its "id path" lines beside the traces under this name.
 CGROUPS_FILE: Final = "ids"
+#: `replay record` and the lab write there what kernel was recorded.
+KERNEL_FILE: Final = "kernel"
+#: Longer lines are none of ``uname``.
+_MAX_KERNEL: Final = 400
 MAX_CGROUP_ID: Final = (1 << 64) - 1
 
 #: A line of a file of cgroups as the kernel's tree gives it: nothing to strip or skip.
@@ -38,10 +42,14 @@ class Inputs(Struct, frozen=True, kw_only=True):
         Trace files, by device name, then CPU; each once.
     cgroups : Path or None
         File of "id path" lines.
+    kernel : str or None
+        What the recorded machine called its kernel; None where no file says it, or
+        where several say different things.
     """
 
     traces: tuple[Path, ...]
     cgroups: Path | None
+    kernel: str | None = None
 
 
 def find_inputs(
@@ -78,13 +86,16 @@ def find_inputs(
         raise TraceError("no input: name a file, a base name or a directory")
     traces: dict[Path, Path] = {}
     beside: list[Path] = []
+    kernels: list[Path] = []
     for name in names:
         found = _find_traces(name, spool)
         if Path(name).is_dir():
             beside.append(Path(name) / CGROUPS_FILE)
+        kernels += {path.parent / KERNEL_FILE for path in found if is_per_cpu(path)}
         members = spool and len(found) == 1 and spool.members(found[0])
         if members:
             beside += [path for path in members if path.name == CGROUPS_FILE]
+            kernels += [path for path in members if path.name == KERNEL_FILE]
             found = [path for path in members if is_per_cpu(path)] or [
                 path for path in members if path.name != CGROUPS_FILE
             ]
@@ -94,6 +105,7 @@ def find_inputs(
     return Inputs(
         traces=tuple(traces.values()),
         cgroups=_find_cgroups(beside, cgroups),
+        kernel=_read_kernel(kernels),
     )
 
 
@@ -290,6 +302,19 @@ def _find_cgroups(beside: Sequence[Path], cgroups: str | Path | None) -> Path | 
             f"{found[0]} and {found[1]}: two files of cgroup ids: name one by --cgroups"
         )
     return found[0] if found else None
+
+
+def _read_kernel(files: Iterable[Path]) -> str | None:
+    """Read what files say of the kernel; None if they do not agree."""
+    said = set()
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                text = file.read(_MAX_KERNEL).decode("utf-8", "replace").strip()
+        except OSError:
+            continue
+        said |= {text} if text else set()
+    return said.pop() if len(said) == 1 else None
 
 
 def _near(path: Path) -> str:

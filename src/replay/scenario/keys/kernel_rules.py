@@ -1,0 +1,156 @@
+"""Every rule that differs between kernels: from which version on, and who says so.
+
+The one table that replays, docs/kernels.md and `replay keys` go by. Releases were
+bounded by reading Linux 5.10.223, 5.15.215, 5.17-rc5, 5.19.0, 6.0-rc1, 6.1.192, 6.8.1,
+6.12.117, 6.14.0, 6.18.35, 6.19.0, 7.2.12 and 7.3.4: a rule is not in `absent` and is in
+`present`. In between `since` is the best guess, and results say so.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from replay.scenario.keys.kernel import KernelVersion
+
+Release = tuple[int, int]
+
+#: The oldest and the newest kernel whose rules were read.
+OLDEST: Final[Release] = (5, 10)
+NEWEST: Final[Release] = (7, 3)
+
+
+def text_of(release: Release) -> str:
+    """Write a release: ``6.1``."""
+    return ".".join(map(str, release))
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """A rule that holds from a version on.
+
+    Attributes
+    ----------
+    name : str
+    area : str
+        What a replay must do for it to matter: ``driver``, ``memory``, ``tmpfs``,
+        ``cache``, ``throttle``, ``iocost`` or ``trace``.
+    since : tuple of int
+        First release with it.
+    absent, present : tuple of int
+        Last release that was read and has it not, first that was read and has it.
+    backports : tuple of KernelVersion
+        Stable releases that have it from this patch level on.
+    maybe : tuple of tuple of int
+        Stable releases older than `since` that may have it.
+    before, after : str
+        What holds up to then, and from then on.
+    source : str
+        Kernel file and functions.
+    """
+
+    name: str
+    area: str
+    since: Release
+    absent: Release
+    present: Release
+    before: str
+    after: str
+    source: str
+    backports: tuple[KernelVersion, ...] = ()
+    maybe: tuple[Release, ...] = ()
+
+    def holds(self, kernel: KernelVersion) -> bool:
+        """Tell whether a kernel has it, as far as is known."""
+        return kernel.release >= self.since or self._is_backport(kernel)
+
+    def is_uncertain(self, kernel: KernelVersion) -> bool:
+        """Tell whether a kernel lies where nobody looked."""
+        if kernel.takes_later_changes:
+            return kernel.release < self.since
+        if self._is_backport(kernel):
+            return False
+        stable = kernel.patch > 0 or kernel.has_unknown_patch
+        if stable and kernel.release in self.maybe:
+            return True
+        return self.absent < kernel.release < self.present
+
+    def _is_backport(self, kernel: KernelVersion) -> bool:
+        return any(
+            kernel.release == one.release and kernel.patch >= one.patch
+            for one in self.backports
+        )
+
+    @property
+    def bound(self) -> str:
+        """Between which releases it came, for the docs."""
+        return f"{text_of(self.absent)} < X <= {text_of(self.present)}"
+
+
+WORKER_PER_CGROUP: Final = Rule(
+    name="worker_per_cgroup",
+    area="driver",
+    since=(5, 14),
+    absent=(5, 13),
+    present=(5, 14),
+    before="one kernel thread serves a loop device, and the root pays for all that is "
+    "buffered: policy root",
+    after="a worker for each cgroup, which pays: policy per-cgroup",
+    source="drivers/block/loop.c:loop_queue_work(), loop_queue_rq()",
+)
+REQUEST_AT_ONCE: Final = Rule(
+    name="request_at_once",
+    area="driver",
+    since=(6, 15),
+    absent=(6, 14),
+    present=(6, 15),
+    backports=(KernelVersion(6, 12, 117),),
+    maybe=((6, 12), (6, 14)),
+    before="a buffered request is a call for each page: the file's lock is taken for "
+    "each, and every failed write is EIO",
+    after="it is one call: the lock is held for the request, the writer sees ENOSPC or "
+    "ENOMEM, and a write that fails behind its first byte is reported as done",
+    source="drivers/block/loop.c:lo_write_simple(), lo_rw_aio(), lo_complete_rq()",
+)
+HOLES_READ_FREE: Final = Rule(
+    name="holes_read_free",
+    area="tmpfs",
+    since=(5, 18),
+    absent=(5, 17),
+    present=(5, 19),
+    before="a worker that reads a hole of a tmpfs file allocates and charges its pages",
+    after="it reads zeroes, and nothing is charged",
+    source="mm/shmem.c:shmem_file_read_iter()",
+)
+IOMAX_WAITS_FOR_IO: Final = Rule(
+    name="iomax_waits_for_io",
+    area="throttle",
+    since=(6, 12),
+    absent=(6, 8),
+    present=(6, 12),
+    before="who waits for an I/O of io.max waits until the slice's end",
+    after="it waits for its share of a second at least",
+    source="block/blk-throttle.c:tg_within_iops_limit()",
+)
+IOMAX_META_DEBT: Final = Rule(
+    name="iomax_meta_debt",
+    area="throttle",
+    since=(6, 12),
+    absent=(6, 8),
+    present=(6, 12),
+    before="metadata waits for io.max as all else",
+    after="metadata passes io.max, and counts against what comes later",
+    source="block/blk-throttle.c:__blk_throtl_bio()",
+)
+#: Whose rules hold where nobody says which kernel it is.
+DEFAULT_KERNEL: Final = KernelVersion(6, 1)
+RULES: Final[tuple[Rule, ...]] = (
+    WORKER_PER_CGROUP,
+    REQUEST_AT_ONCE,
+    HOLES_READ_FREE,
+    IOMAX_WAITS_FOR_IO,
+    IOMAX_META_DEBT,
+)
+
+
+def policy_of(kernel: KernelVersion) -> str:
+    """Return the policy of a kernel's own driver."""
+    return "per-cgroup" if WORKER_PER_CGROUP.holds(kernel) else "root"

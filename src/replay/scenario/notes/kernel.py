@@ -1,0 +1,119 @@
+"""Notes on kernels: what of their rules is not known, and what they never had."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from replay.scenario.keys.kernel import KernelVersion
+from replay.scenario.keys.kernel_rules import (
+    NEWEST,
+    OLDEST,
+    RULES,
+    WORKER_PER_CGROUP,
+    policy_of,
+    text_of,
+)
+from replay.scenario.keys.load import Scenario
+
+#: Policies that some kernel's driver has of itself.
+_DRIVERS: Final = ("root", "per-cgroup")
+
+
+def kernel_notes(
+    given: Scenario, scenario: Scenario, recorded: KernelVersion | None
+) -> list[str]:
+    """Note what of the kernel's rules is a guess, and what it did not have.
+
+    Parameters
+    ----------
+    given : Scenario
+        As the user wrote it.
+    scenario : Scenario
+        With what the trace decides filled in.
+    recorded : KernelVersion or None
+        What the recording says that it was taken on.
+
+    Returns
+    -------
+    list of str
+    """
+    driver, kernel = scenario.driver, scenario.driver.kernel
+    assert kernel is not None
+    notes = []
+    if recorded is not None and given.trace.kernel not in (None, recorded):
+        notes.append(
+            f"trace.kernel = {given.trace.kernel}, but the recording was taken on "
+            f"{recorded}, as its file `kernel` says"
+        )
+    said = given.driver.kernel or given.trace.kernel or recorded
+    policy = driver.policy
+    if said is not None and policy in _DRIVERS and policy != policy_of(kernel):
+        notes.append(
+            f"driver.policy = {policy}: driver.kernel {kernel} did not have it, its "
+            f"driver is {policy_of(kernel)}; all other rules are those of {kernel}"
+        )
+    elif (
+        driver.variant != "v14"
+        and said is not None
+        and not WORKER_PER_CGROUP.holds(kernel)
+    ):
+        notes.append(f"driver.variant: driver.kernel {kernel} had none of them")
+    if not OLDEST <= kernel.release <= NEWEST:
+        nearest = OLDEST if kernel.release < OLDEST else NEWEST
+        notes.append(
+            f"driver.kernel {kernel}: nobody read its rules, which are taken to be "
+            f"those of {text_of(nearest)}"
+        )
+    if kernel.takes_later_changes:
+        notes.append(
+            f"driver.kernel {kernel}: its distribution takes changes of later kernels "
+            f"into it; the rules are those of {text_of(kernel.release)}, and which of "
+            "the later ones it has is not known: replay verify holds a recording "
+            "against them"
+        )
+    else:
+        notes += _uncertain(scenario, kernel)
+    return notes
+
+
+def _uncertain(scenario: Scenario, kernel: KernelVersion) -> Iterator[str]:
+    areas = asked_areas(scenario)
+    for rule in RULES:
+        if rule.area in areas and rule.is_uncertain(kernel):
+            holds = rule.holds(kernel)
+            taken, not_taken = rule.before, rule.after
+            if holds:
+                taken, not_taken = not_taken, taken
+            yield (
+                f"driver.kernel {kernel}: taken to be so: {taken}; it may be as "
+                f"{'before' if holds else 'later'}: {not_taken}"
+            )
+
+
+def asked_areas(scenario: Scenario) -> set[str]:
+    """Find the areas whose rules can change what a replay says.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With what the trace decides filled in.
+
+    Returns
+    -------
+    set of str
+        As in `Rule.area`.
+    """
+    driver, backing, cgroups = scenario.driver, scenario.backing, scenario.cgroups
+    areas = set()
+    if not driver.direct_io:
+        areas |= {"driver", "tmpfs" if backing.filesystem == "tmpfs" else "cache"}
+        if any(
+            one.memory_max is not None or one.memory_high is not None for one in cgroups
+        ):
+            areas.add("memory")
+    elif backing.filesystem == "tmpfs":
+        areas.add("tmpfs")
+    if any(one.io_max for one in cgroups):
+        areas.add("throttle")
+    if any(one.io_cost_qos for one in cgroups):
+        areas.add("iocost")
+    return areas
