@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 from msgspec import structs
 from msgspec.structs import replace
 
-from replay.engine.columns import Columns
+from replay.engine.columns import FAILED, Columns
 from replay.engine.setup import (
     ALL_PAGES,
     NO_LIMIT,
     NOT_REPLAYED,
     ArrivalEvent,
     ArrivalMode,
+    Huge,
+    HugeOrders,
     Policy,
     ServiceModel,
     Setup,
@@ -151,6 +153,13 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "dirty_writeback_ns": draw(st.sampled_from([5, 5, 0, 20])) * 10**9,
         "fs_pages": draw(st.sampled_from([NO_LIMIT, NO_LIMIT, 0, 3, 100])),
         "laid_out_by": draw(st.sampled_from([-1, -1, -1, n - 1])),
+        "charge_batch": draw(st.sampled_from([64, 64, 32])),
+        "stock_slots": draw(st.sampled_from([1, 1, 7])),
+        "high_in_charge": draw(st.sampled_from([True, True, False])),
+        "hole_reads_charge": draw(st.sampled_from([False, False, True])),
+        "huge": draw(st.sampled_from([Huge.NEVER, Huge.NEVER, *Huge])),
+        "huge_orders": draw(st.sampled_from(HugeOrders)),
+        "refusals_count": draw(st.booleans()),
         "oom_kills": draw(st.sampled_from([True, True, True, False])),
         "backing_device": draw(st.booleans()),
         "max_sectors": draw(st.sampled_from([2560, 2560, 8, 31, 254])),
@@ -289,7 +298,7 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
                 + draw(st.sampled_from([0, 0, 0, 1, 7])),
                 0 if op == FLUSH else nbytes,
                 draw(st.integers(0, 3)),
-                draw(st.sampled_from([0, 0, 1, FLAGS["meta"]])),
+                draw(st.sampled_from([0, 0, 1, FLAGS["meta"], FAILED])),
                 op,
                 draw(st.integers(0, 3)),
                 draw(st.sampled_from([recorded, draw(st.integers(0, n_cgroups - 1))])),

@@ -168,6 +168,15 @@ cdef class Engine:
         sim.set.fs_pages = setup.fs_pages
         sim.set.laid_out_by = setup.laid_out_by
         sim.set.oom_kills = setup.oom_kills
+        if not (0 < setup.charge_batch < 128 and setup.stock_slots in (1, 7)):
+            raise ValueError("setup: charges are of 1 to 127 pages, stocks of 1 or 7")
+        sim.set.charge_batch = setup.charge_batch
+        sim.set.stock_slots = setup.stock_slots
+        sim.set.high_in_charge = setup.high_in_charge
+        sim.set.hole_reads_charge = setup.hole_reads_charge
+        sim.set.huge = setup.huge
+        sim.set.huge_orders = setup.huge_orders
+        sim.set.refusals_count = setup.refusals_count
         sim.set.write_errno = setup.write_errno
         sim.set.enospc_errno = setup.enospc_errno
         sim.set.short_writes = setup.short_writes

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 #: Row has no task: nobody is stopped by its kill.
 NO_TASK = -1
+#: Bit of ``flags`` that the runner adds: the recorded kernel failed the request.
+FAILED = 1 << 15
 
 
 class Columns(Struct, frozen=True, kw_only=True):
@@ -25,7 +27,7 @@ class Columns(Struct, frozen=True, kw_only=True):
         In 512 B sectors.
     nbytes, n_bios : ndarray of uint32
     flags : ndarray of uint16
-        Bits of `replay.trace.file.schema.FLAGS`.
+        Bits of `replay.trace.file.schema.FLAGS`, and `FAILED`.
     op : ndarray of int8
         Index into `replay.trace.file.schema.OPS`.
     pid : ndarray of int32

@@ -161,6 +161,7 @@ STRUCTS: Final = {
         ("commands", "i8"),
         ("stock_cgroup", "u4"),
         ("stock_pages", "i8"),
+        ("shelf", "u4"),
         ("over_high", "i8"),
         ("in_stocked", "i4"),
     ),

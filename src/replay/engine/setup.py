@@ -75,6 +75,25 @@ class Scheduler(IntEnum):
     BFQ = 2
 
 
+class Huge(IntEnum):
+    """``huge=`` of a tmpfs mount."""
+
+    NEVER = 0
+    ALWAYS = 1
+    WITHIN_SIZE = 2
+
+
+class HugeOrders(IntEnum):
+    """How large a tmpfs file's new pages may be.
+
+    2 MiB or a page; by the length of the write; 2 MiB, or the largest that fits.
+    """
+
+    LARGEST = 0
+    WRITE = 1
+    FITTING = 2
+
+
 class Stage(IntEnum):
     """Stops of a request, in the kernel's order; ``TOTAL`` is their sum."""
 
@@ -188,6 +207,20 @@ class Setup(Struct, frozen=True, kw_only=True):
         longer is split there.
     backing_device : bool
         A disk below is named: its ``io.stat`` is wanted.
+    charge_batch : int
+        Pages that are charged at once (32 before 6.1).
+    stock_slots : int
+        Cgroups whose pages a CPU holds charged in advance (7 from 6.16 on).
+    high_in_charge : bool
+        A worker above ``memory.high`` reclaims and sleeps (from 5.18 on).
+    hole_reads_charge : bool
+        Reading a hole of a tmpfs file allocates its pages (before 5.18).
+    huge : Huge
+        What a tmpfs file's new pages come in.
+    huge_orders : HugeOrders
+        Which sizes that can be, by the kernel's version.
+    refusals_count : bool
+        A huge page that is refused without reclaim is one `max` (from 7.3 on).
     oom_kills : bool
         A charge that meets ``memory.max`` may kill; else its request fails at once.
     write_errno : int
@@ -317,6 +350,13 @@ class Setup(Struct, frozen=True, kw_only=True):
     laid_out_by: int = -1
     max_sectors: int = 2560
     backing_device: bool = False
+    charge_batch: int = 64
+    stock_slots: int = 1
+    high_in_charge: bool = True
+    hole_reads_charge: bool = False
+    huge: Huge = Huge.NEVER
+    huge_orders: HugeOrders = HugeOrders.LARGEST
+    refusals_count: bool = False
     oom_kills: bool = True
     write_errno: int = 5
     enospc_errno: int = 5

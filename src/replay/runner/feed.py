@@ -1,7 +1,8 @@
 """A trace's rows as the engine wants them: resolved, with their service, in order."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
+from errno import errorcode
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -9,11 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from replay.engine._service import Services
-from replay.engine.columns import NO_TASK, Columns
-from replay.engine.setup import ArrivalEvent
+from replay.engine.columns import FAILED, NO_TASK, Columns
+from replay.engine.setup import NOT_REPLAYED, ArrivalEvent
 from replay.scenario.bind import Binding
 from replay.scenario.binding.caught import Caught
 from replay.scenario.binding.resolve import column
+from replay.trace.file.schema import OPS
 from replay.trace.rows import Rows
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 AHEAD = 2
 
 T = TypeVar("T")
+#: Rows that failed when they were recorded, by operation and errno.
+Errors = Counter[tuple[int, int]]
 
 
 class Part(NamedTuple):
@@ -41,6 +45,7 @@ def parts(
     binding: Binding,
     batch_rows: int | None,
     caught: Caught | None = None,
+    errors: Errors | None = None,
 ) -> Iterator[Part]:
     """Go through a trace's rows, in the order in which they arrive.
 
@@ -53,6 +58,8 @@ def parts(
         Rows of a batch at most; by default as they lie in the file.
     caught : Caught or None
         Told of the rule of ``[[assign]]`` that each replayed row fell to.
+    errors : Errors or None
+        Told of the rows that failed when they were recorded.
 
     Yields
     ------
@@ -60,7 +67,7 @@ def parts(
         Columns that lie in the mapped file are not copied, unless arrivals by queue
         want another order.
     """
-    in_order = _in_row_order(trace, binding, batch_rows, caught)
+    in_order = _in_row_order(trace, binding, batch_rows, caught, errors)
     if binding.setup.event == ArrivalEvent.QUEUE:
         return _in_queue_order(in_order, _bounds(trace, batch_rows))
     return in_order
@@ -78,9 +85,17 @@ class RowFeed:
         The scenario, bound to the trace of the rows.
     caught : Caught or None
         Told of the rule of ``[[assign]]`` that each row fell to.
+    errors : Errors or None
+        Told of the rows that failed when they were recorded.
     """
 
-    def __init__(self, binding: Binding, caught: Caught | None = None) -> None:
+    def __init__(
+        self,
+        binding: Binding,
+        caught: Caught | None = None,
+        errors: Errors | None = None,
+    ) -> None:
+        self._errors = Counter() if errors is None else errors
         self._resolver = binding.resolver
         self._by_issue = binding.setup.event != ArrivalEvent.QUEUE
         self._settling = Settling(Services(binding.setup))
@@ -136,7 +151,7 @@ class RowFeed:
             sector=column(batch, "sector", np.uint64),
             nbytes=column(batch, "nbytes", np.uint32),
             n_bios=column(batch, "n_bios", np.uint32),
-            flags=column(batch, "flags", np.uint16),
+            flags=self._flags(batch, resolved.device_idx != NOT_REPLAYED),
             op=column(batch, "op", np.int8),
             pid=column(batch, "pid", np.int32),
             issuer=resolved.issuer,
@@ -199,14 +214,29 @@ class Settling:
             self._n_ready += len(part.columns)
             yield part
 
+    def _flags(
+        self, batch: pa.RecordBatch, replayed: NDArray[np.bool_]
+    ) -> NDArray[np.uint16]:
+        """Return the flags, with a mark on what the recorded kernel failed."""
+        flags = column(batch, "flags", np.uint16)
+        errors = column(batch, "error", np.int32)
+        if not errors.any():
+            return flags
+        failed = errors != 0
+        told = failed & replayed
+        ops = column(batch, "op", np.int8)[told].tolist()
+        self._errors.update(zip(ops, errors[told].tolist(), strict=True))
+        return flags | failed.astype(np.uint16) * np.uint16(FAILED)
+
 
 def _in_row_order(
     trace: Rows,
     binding: Binding,
     batch_rows: int | None,
     caught: Caught | None,
+    errors: Errors | None,
 ) -> Iterator[Part]:
-    feed = RowFeed(binding, caught)
+    feed = RowFeed(binding, caught, errors)
     for batch in trace.batches(batch_rows):
         yield from feed.add(batch)
     yield from feed.end()
@@ -262,6 +292,32 @@ def _joined(a: Columns, b: Columns) -> Columns:
             for name in Columns.__struct_fields__
         }
     )
+
+
+def error_notes(errors: Errors) -> list[str]:
+    """Tell of the requests that the recorded kernel failed.
+
+    Parameters
+    ----------
+    errors : Errors
+
+    Returns
+    -------
+    list of str
+        At most one.
+    """
+    if not errors:
+        return []
+    said = [
+        f"{n:,} {OPS[op]} ({errorcode.get(-error, 'errno')} {error})"
+        for (op, error), n in sorted(errors.items())
+    ]
+    more = f" and {len(said) - 5} more sorts" if len(said) > 5 else ""
+    return [
+        f"failed when they were recorded: {', '.join(said[:5])}{more}; of these "
+        "discards and write-zeroes free nothing here either, all else is done as if "
+        "it had not failed"
+    ]
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

@@ -1,6 +1,7 @@
 """A scenario and a trace that was opened become a result."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,7 +30,7 @@ from replay.results.write import RequestsWriter
 from replay.runner.ahead import Ahead
 from replay.runner.decode_ahead import Reading
 from replay.runner.disks import with_disks
-from replay.runner.feed import Part, ahead, parts
+from replay.runner.feed import Errors, Part, ahead, error_notes, parts
 from replay.runner.speculate import read_and_replay
 from replay.scenario.bind import Binding, bind
 from replay.scenario.binding.caught import Caught
@@ -114,8 +115,9 @@ def play(
         ) as sink:
             replay_from = time.perf_counter()
             caught = Caught(binding.scenario.assign) if binding.assigns else None
+            errors: Errors = Counter()
             if guess is not None and guess.holds(binding):
-                raw, streams = guess.raw, None
+                raw, streams, errors = guess.raw, None, guess.errors
             else:
                 raw, streams = _replay(
                     opened,
@@ -125,6 +127,7 @@ def play(
                     threads,
                     progress,
                     caught,
+                    errors,
                 )
             done = time.perf_counter()
             info = run_info(
@@ -141,7 +144,11 @@ def play(
                         streams, opened.metadata.summary.processes, binding.device_names
                     )
                 ),
-                notes=[*binding.notes, *opened.metadata.summary.notes],
+                notes=[
+                    *binding.notes,
+                    *opened.metadata.summary.notes,
+                    *error_notes(errors),
+                ],
                 counts=raw["counts"],
                 timings={
                     "open_s": bound_from - started,
@@ -181,6 +188,7 @@ def _replay(
     threads: int,
     progress: Progress | None,
     caught: Caught | None,
+    errors: Errors,
 ) -> tuple[Raw, Streams | None]:
     """Run the engine over all rows; return everything but the requests.
 
@@ -188,7 +196,7 @@ def _replay(
     """
     disks = Ahead.of(binding.setup)
     tables, counts, streams = _run_engine(
-        trace, binding, requests, batch_rows, threads, progress, caught, disks
+        trace, binding, requests, batch_rows, threads, progress, caught, disks, errors
     )
     # the engine's memory is free before that of the columns is taken
     raw = raw_tables(binding.setup, tables, counts)
@@ -206,6 +214,7 @@ def _run_engine(
     progress: Progress | None,
     caught: Caught | None,
     disks: Ahead | None,
+    errors: Errors,
 ) -> tuple[dict[str, bytes], dict[str, int], Streams | None]:
     """Return what the engine counted as it hands it over."""
     setup = binding.setup
@@ -217,7 +226,7 @@ def _run_engine(
         if progress is not None:
             progress(n_done, trace.n_rows)
 
-    coming = parts(trace, binding, batch_rows, caught)
+    coming = parts(trace, binding, batch_rows, caught, errors)
     if threads > 1:
         coming = ahead(coming)
     n_done = 0

@@ -7,6 +7,7 @@ is otherwise wrong at the end, it is thrown away and the recording is read once 
 Where a scenario needs the rows more than once they are kept instead.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from replay.engine.raw import Raw
 from replay.engine.setup import ArrivalEvent, ArrivalMode, Setup
 from replay.runner.ahead import Ahead
 from replay.runner.decode_ahead import NO_IDS, Batch, Reading
-from replay.runner.feed import RowFeed
+from replay.runner.feed import Errors, RowFeed
 from replay.scenario.bind import Binding, bind
 from replay.scenario.keys.load import Scenario
 from replay.trace.file.metadata import Metadata
@@ -44,10 +45,13 @@ class Guess(Struct, frozen=True):
         What it was bound to.
     raw : Raw
         Of all rows.
+    errors : Errors
+        Rows that failed when they were recorded.
     """
 
     binding: Binding
     raw: Raw
+    errors: Errors
 
     def holds(self, binding: Binding) -> bool:
         """Tell whether it is what a run with the whole trace's binding comes to."""
@@ -147,15 +151,7 @@ def _read_once(
     batch_rows: int | None,
 ) -> tuple[Rows, Guess | None]:
     recording = reading.recording
-<<<<<<< HEAD
-    run = (
-        _EarlyRun(reading.recording.path, scenario, batch_rows)
-        if reading.follow
-        else None
-    )
-=======
-    run = _Run(scenario, batch_rows, recording.kernel) if reading.follow else None
->>>>>>> 036c2d2 (A recording's own kernel chooses the rules: one table of what differs from 5.10 to 7.3)
+    run = _EarlyRun(recording, scenario, batch_rows) if reading.follow else None
     keeps = True
     for number, batch in enumerate(reading.batches, start=1):
         recording.advanced()
@@ -186,17 +182,14 @@ def _read_once(
 class _EarlyRun:
     """An engine that is given batches as they come, bound to what is known so far."""
 
-<<<<<<< HEAD
-    def __init__(self, path: Path, scenario: Scenario, batch_rows: int | None) -> None:
-        self._path = path
-=======
     def __init__(
-        self, scenario: Scenario, batch_rows: int | None, kernel: str | None
+        self, recording: Recording, scenario: Scenario, batch_rows: int | None
     ) -> None:
->>>>>>> 036c2d2 (A recording's own kernel chooses the rules: one table of what differs from 5.10 to 7.3)
+        self._path = recording.path
         self._scenario = scenario
         self._batch_rows = batch_rows
-        self._kernel = kernel
+        self._kernel = recording.kernel
+        self._errors: Errors = Counter()
         self._n_ids = NO_IDS
         self._binding: Binding | None = None
         self._feed: RowFeed | None = None
@@ -235,17 +228,14 @@ class _EarlyRun:
             self._replay(batch.rows)
 
     def _begin(self, so_far: Metadata, n_ids: tuple[int, int]) -> None:
-<<<<<<< HEAD
-        binding = bind(self._scenario, _SoFar(self._path, so_far))
-=======
         so_far = structs.replace(so_far, kernel=self._kernel)
-        binding = bind(self._scenario, _SoFar(so_far))
->>>>>>> 036c2d2 (A recording's own kernel chooses the rules: one table of what differs from 5.10 to 7.3)
+        binding = bind(self._scenario, _SoFar(self._path, so_far))
         if not _may_begin(binding):
             raise _UnknownError
         self._n_ids = n_ids
         self._binding = binding
-        self._feed = RowFeed(binding)
+        self._errors.clear()
+        self._feed = RowFeed(binding, errors=self._errors)
         self._engine = Engine(binding.setup, False)
         self._disks = Ahead.of(binding.setup)
 
@@ -279,7 +269,7 @@ class _EarlyRun:
         raw = raw_tables(setup, tables, counts)
         if self._disks is not None:
             self._disks.add_to(raw)
-        return Guess(self._binding, raw)
+        return Guess(self._binding, raw, self._errors)
 
 
 def _may_begin(binding: Binding) -> bool:

@@ -44,6 +44,7 @@ from replay.scenario.notes.scenario import (
 )
 from replay.scenario.setup.iomax import ALL_AS_ONE
 from replay.scenario.setup.make import FlatCgroups, make_setup
+from replay.scenario.setup.tmpfs import check_direct_io
 from replay.trace.file.metadata import Summary
 from replay.trace.file.processes import ProcessTable
 from replay.trace.file.schema import device_text
@@ -150,7 +151,8 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
     counts_once = bool(stack.layers) and scenario.trace.devices is None
     recorded = kernel_in(trace.metadata.kernel or "")
     given, scenario = scenario, _decided(scenario, devices, stack, recorded)
-    notes = kernel_notes(given, scenario, recorded)
+    check_direct_io(scenario, devices)
+    notes = kernel_notes(given, scenario, recorded, devices)
     notes += assumed_notes(given, scenario, summary, devices)
     notes += scenario_notes(scenario)
     notes += policy_notes(given, scenario, summary)

@@ -56,7 +56,6 @@ OF_A_USER = ["service.write.base_ns=9000", "arrivals.mode=dependent"]
     [
         (["/test.slice/io.max=7:0 wbps=5"], "estimate"),
         (["driver.kernel=6.12.50"], "6.12.50"),
-        (["driver.kernel=5.15"], "hole"),
         (
             ["backing.filesystem=ext4", "service.model=linear", *OF_A_USER],
             "cached pages",

@@ -55,8 +55,8 @@ def refusal(text: str) -> str:
             "lab.toml: driver.kernel: 6.1 is not a text; put it in quotes",
         ),
         (
-            '[driver]\nkernel = "6.1-rc1"',
-            'lab.toml: driver.kernel: "6.1-rc1" is not a kernel version such as 6.1 '
+            '[driver]\nkernel = "6.1 rc1"',
+            'lab.toml: driver.kernel: "6.1 rc1" is not a kernel version such as 6.1 '
             "or 6.12.117",
         ),
         (

@@ -215,6 +215,8 @@ cdef inline int64_t buffered_touch(
         if until < 0 and sim.set.dirty.balanced:
             dirty_balance(sim)
         return until
-    elif request.op == OP_DISCARD or request.op == OP_WRITE_ZEROES:
+    elif not request.failed and (
+        request.op == OP_DISCARD or request.op == OP_WRITE_ZEROES
+    ):
         buffered_free(sim, request)
     return -1

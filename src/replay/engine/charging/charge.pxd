@@ -16,12 +16,10 @@ from replay.engine.memcg.tasks cimport dying_until, oom_kill
 from replay.engine.pages.reclaim cimport CLUSTER, reclaim
 from replay.engine.state.entries cimport worker_at
 from replay.engine.state.jiffies cimport jiffies_at, time_of_jiffy
-from replay.engine.state.sim cimport Group, Request, Sim, Worker
+from replay.engine.state.sim cimport Group, Request, Shelf, Sim, Worker
 from replay.engine.structures.arena cimport arena_add
 
 cdef enum:
-    # MEMCG_CHARGE_BATCH: pages that are charged at once
-    BATCH = 64
     # MAX_RECLAIM_RETRIES: how oft a charge, or a worker above memory.high, tries again
     RETRIES = 16
     # charges up to so many pages go round as long as anything is reclaimed for them
@@ -36,11 +34,103 @@ cdef enum ChargeResult:
     CHARGE_SLEEPS = 2
 
 
-cdef inline void stock_drain(Sim *sim, Worker *worker) noexcept nogil:
-    """Give a CPU's stock back to the counters."""
-    if worker.stock_pages > 0:
+cdef inline Shelf *shelf_at(const Sim *sim, const Worker *worker) noexcept nogil:
+    """Return where a worker's other stocks lie; it has some."""
+    return (<Shelf *> sim.shelves.data) + worker.shelf
+
+
+cdef inline void shelf_turn(Sim *sim, Worker *worker, uint32_t at) noexcept nogil:
+    """Put the stock in use back, and take another one."""
+    cdef Shelf *shelf = shelf_at(sim, worker)
+    shelf.cgroup[shelf.at] = worker.stock_cgroup
+    shelf.pages[shelf.at] = worker.stock_pages
+    shelf.at = at
+    worker.stock_cgroup = shelf.cgroup[at]
+    worker.stock_pages = shelf.pages[at]
+
+
+cdef inline bint stock_found(
+    Sim *sim, Worker *worker, uint32_t payer, int64_t pages
+) noexcept nogil:
+    """Take pages from a stock that is not in use; tell whether it held as many."""
+    cdef const Shelf *shelf
+    cdef uint32_t i
+    if worker.shelf == 0:
+        return False
+    shelf = shelf_at(sim, worker)
+    for i in range(sim.set.stock_slots):
+        if i != shelf.at and shelf.cgroup[i] == payer and shelf.pages[i] >= pages:
+            shelf_turn(sim, worker, i)
+            worker.stock_pages -= pages
+            return True
+    return False
+
+
+cdef inline void stock_put(
+    Sim *sim, Worker *worker, uint32_t payer, int64_t pages
+) noexcept nogil:
+    """Hold pages that were charged in advance; who makes place gets his back.
+
+    Source: mm/memcontrol.c:refill_stock(), v6.1 and v6.16.
+    """
+    cdef Shelf *shelf
+    cdef uint32_t i, free_at
+    if worker.stock_cgroup == payer and worker.stock_pages > 0:
+        worker.stock_pages += pages
+        return
+    if sim.set.stock_slots == 1:
+        if worker.stock_pages > 0:
+            memory_count(sim, worker.stock_cgroup, -worker.stock_pages)
+    elif worker.shelf != 0 or worker.stock_pages > 0:
+        if worker.shelf == 0:
+            worker.shelf = arena_add(&sim.shelves)
+        shelf = shelf_at(sim, worker)
+        shelf_turn(sim, worker, shelf.at)
+        free_at = sim.set.stock_slots
+        for i in range(sim.set.stock_slots):
+            if shelf.pages[i] == 0:
+                free_at = min(free_at, i)
+            elif shelf.cgroup[i] == payer:
+                shelf_turn(sim, worker, i)
+                worker.stock_pages += pages
+                return
+        if free_at == sim.set.stock_slots:
+            free_at = shelf.next_out
+            shelf.next_out = (free_at + 1) % sim.set.stock_slots
+            memory_count(sim, shelf.cgroup[free_at], -shelf.pages[free_at])
+        shelf_turn(sim, worker, free_at)
+    worker.stock_cgroup = payer
+    worker.stock_pages = pages
+
+
+cdef inline void stock_drain(Sim *sim, Worker *worker, int32_t over) noexcept nogil:
+    """Give a CPU's stocks of a cgroup and its descendants back to the counters."""
+    cdef Shelf *shelf
+    cdef uint32_t i
+    if worker.stock_pages > 0 and is_below(sim, <int32_t> worker.stock_cgroup, over):
         memory_count(sim, worker.stock_cgroup, -worker.stock_pages)
-    worker.stock_pages = 0
+        worker.stock_pages = 0
+    if worker.shelf != 0:
+        shelf = shelf_at(sim, worker)
+        for i in range(sim.set.stock_slots):
+            if i != shelf.at and shelf.pages[i] > 0 and (
+                is_below(sim, <int32_t> shelf.cgroup[i], over)
+            ):
+                memory_count(sim, shelf.cgroup[i], -shelf.pages[i])
+                shelf.pages[i] = 0
+
+
+cdef inline bint has_stock(const Sim *sim, const Worker *worker) noexcept nogil:
+    """Tell whether a worker holds pages that are charged in advance."""
+    cdef const Shelf *shelf
+    cdef uint32_t i
+    if worker.stock_pages > 0 or worker.shelf == 0:
+        return worker.stock_pages > 0
+    shelf = shelf_at(sim, worker)
+    for i in range(sim.set.stock_slots):
+        if i != shelf.at and shelf.pages[i] > 0:
+            return True
+    return False
 
 
 cdef inline void stocks_drain(Sim *sim, int32_t over) noexcept nogil:
@@ -51,9 +141,8 @@ cdef inline void stocks_drain(Sim *sim, int32_t over) noexcept nogil:
     cdef Worker *worker
     for i in range(1, sim.stocked.length):
         worker = worker_at(sim, stocked[i])
-        if is_below(sim, <int32_t> worker.stock_cgroup, over):
-            stock_drain(sim, worker)
-        if worker.stock_pages > 0:
+        stock_drain(sim, worker, over)
+        if has_stock(sim, worker):
             stocked[kept] = stocked[i]
             kept += 1
         else:
@@ -141,24 +230,38 @@ cdef inline ChargeResult charge_batch(
     int64_t pages,
     int64_t now,
     bint may_fail,
+    bint reclaims,
     int64_t *until,
 ) noexcept nogil:
     """Charge pages that the stock does not hold: 64 at once where they fit.
+
+    What does not reclaim (a huge page) fails at once where they do not.
 
     With policy `backcharge` they are charged whatever the limits say, and the worker,
     which is the root's, does not sleep for anybody.
     """
     cdef uint32_t payer = request.memory_payer
     cdef Worker *worker = worker_at(sim, request.worker)
-    cdef int64_t batch = BATCH
+    cdef int64_t batch = max(sim.set.charge_batch, pages)
     cdef uint32_t entry
     cdef ChargeResult result
+    if stock_found(sim, worker, payer, pages):
+        return CHARGE_OK
     if sim.set.reclaim_lru or payer == 0:
         batch = pages
     if memory_room(sim, payer, batch) < batch:
         batch = pages
         if sim.set.backcharges:
             events_count(sim, memory_exceeded(sim, payer, pages), 1, 0)
+        elif not reclaims:
+            if memory_room(sim, payer, pages) < pages:
+                events_count(
+                    sim,
+                    memory_exceeded(sim, payer, pages),
+                    sim.set.refusals_count,
+                    0,
+                )
+                return CHARGE_FAILED
         else:
             result = make_room(sim, request, pages, now, may_fail, until)
             if result != CHARGE_OK:
@@ -166,10 +269,7 @@ cdef inline ChargeResult charge_batch(
     request.oom_rounds = 0
     memory_count(sim, payer, batch)
     if batch > pages:
-        if worker.stock_cgroup != payer:
-            stock_drain(sim, worker)
-            worker.stock_cgroup = payer
-        worker.stock_pages += batch - pages
+        stock_put(sim, worker, payer, batch - pages)
         if not worker.in_stocked:
             worker.in_stocked = True
             entry = arena_add(&sim.stocked)
@@ -193,7 +293,7 @@ cdef inline int64_t throttled_until(
     cdef int64_t hz = sim.set.hz
     cdef int64_t penalty, freed
     cdef int retries = RETRIES
-    if n_pages <= BATCH:
+    if n_pages <= sim.set.charge_batch or not sim.set.high_in_charge:
         return -1
     worker.over_high = 0
     while True:
@@ -249,4 +349,4 @@ cdef inline int64_t high_penalty(
     # beyond 2**20 times its limit the clamp below is certain
     worst = min(worst, <int64_t> 1 << 26)
     penalty = (worst * worst * sim.set.hz >> PRECISION_SHIFT) >> SCALING_SHIFT
-    return min(penalty * n_pages // BATCH, 2 * sim.set.hz)
+    return min(penalty * n_pages // sim.set.charge_batch, 2 * sim.set.hz)

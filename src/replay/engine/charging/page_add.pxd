@@ -75,7 +75,7 @@ cdef inline ChargeResult page_add(
     elif worker.stock_cgroup == payer and worker.stock_pages >= n_pages:
         worker.stock_pages -= n_pages
     else:
-        result = charge_batch(sim, request, n_pages, now, may_fail, until)
+        result = charge_batch(sim, request, n_pages, now, may_fail, True, until)
         if result != CHARGE_OK:
             return result
         # what was reclaimed for it may have changed how the bytes round

@@ -13,18 +13,17 @@ from replay.engine.charging.charge cimport (
     charge_batch,
     throttled_until,
 )
+from replay.engine.charging.huge cimport huge_write
+from replay.engine.charging.page_put cimport leaf_laid_out, pages_put
 from replay.engine.counting.charges cimport charge_of, write_fails
 from replay.engine.memcg.counters cimport kernel_pages, memory_count, pays_at_once
 from replay.engine.pages.owners cimport (
     LEAF_PAGES,
     LEAF_SHIFT,
     OWNERS_MARK,
-    WORDS,
     WORD_PAGES,
     WORD_SHIFT,
     leaf_get,
-    leaf_make,
-    tree_insert,
     tree_missing,
     word_at,
     word_owner,
@@ -35,6 +34,7 @@ from replay.engine.state.entries cimport worker_at
 from replay.engine.state.pages cimport File, Leaf, Word
 from replay.engine.state.sim cimport (
     OP_DISCARD,
+    OP_READ,
     OP_WRITE,
     OP_WRITE_ZEROES,
     Charge,
@@ -47,64 +47,6 @@ from replay.engine.structures.bits cimport low_bits, lowest_bit, popcount
 
 cdef enum:
     SECTORS_PER_PAGE_SHIFT = 3
-
-
-cdef inline int64_t pages_put(
-    Sim *sim, File *file, Word *word, uint64_t page, uint64_t mask, uint32_t payer
-) noexcept nogil:
-    """Put absent pages of one word in; return what they and their nodes cost, pages.
-
-    ``page`` is the first of the mask: only it can need nodes.
-    """
-    cdef int64_t nodes = tree_missing(file, word, page)
-    cdef int64_t n_pages = popcount(mask)
-    cdef int64_t cost
-    cdef uint64_t second
-    if word.present == 0 or file.height == 0:
-        tree_insert(file, word, page, payer)
-        second = mask & (mask - 1)
-        if page == 0 and nodes == 0 and file.height == 0 and second != 0:
-            # page 0 alone needs no node, the page behind it does: for both
-            word_put(file, word, 1, payer, 1)
-            mask = second
-            nodes = tree_missing(file, word, 1)
-            tree_insert(file, word, 1, payer)
-    word_put(file, word, mask, payer, popcount(mask))
-    sim.fs_used += n_pages
-    sim.groups[payer].shmem += n_pages
-    if nodes == 0:
-        return n_pages
-    cost = n_pages + kernel_pages(sim, payer, nodes * NODE_BYTES)
-    sim.groups[payer].kernel_bytes += nodes * NODE_BYTES
-    return cost
-
-
-cdef inline Leaf *leaf_laid_out(Sim *sim, File *file, uint64_t page) noexcept nogil:
-    """Return a page's leaf; of a file laid out before the trace, with all its pages.
-
-    How long such a file is the trace does not say: its pages count from the first time
-    the trace touches their 2 MiB.
-    """
-    cdef Leaf *leaf = leaf_get(file, page)
-    cdef uint32_t word, owner
-    cdef uint64_t first
-    cdef int64_t cost
-    if leaf == NULL:
-        leaf = leaf_make(file, page)
-        if sim.set.laid_out_by >= 0:
-            owner = <uint32_t> sim.set.laid_out_by
-            first = page >> LEAF_SHIFT << LEAF_SHIFT
-            for word in range(WORDS):
-                cost = pages_put(
-                    sim,
-                    file,
-                    &leaf.words[word],
-                    first + word * WORD_PAGES,
-                    ~<uint64_t> 0,
-                    owner,
-                )
-                memory_count(sim, owner, cost)
-    return leaf
 
 
 cdef inline bint write_at_hand(
@@ -187,7 +129,7 @@ cdef inline int64_t write_word(
         else:
             n_pages = 1
             batched = True
-            result = charge_batch(sim, request, 1 + nodes, now, False, &until)
+            result = charge_batch(sim, request, 1 + nodes, now, False, True, &until)
             if result == CHARGE_SLEEPS:
                 request.next_page = first
                 return until
@@ -212,6 +154,8 @@ cdef inline int64_t write_word(
 cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcept nogil:
     """Charge the pages that a write touches first; sets its errno if that fails.
 
+    Before 5.18 a read does the same.
+
     Returns
     -------
     int64_t
@@ -228,6 +172,8 @@ cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcep
     cdef int64_t before, until
     cdef Charge *charge
     first = max(first, request.next_page)
+    if sim.set.huge != 0:
+        return huge_write(sim, request, first, end, now)
     base = first >> WORD_SHIFT << WORD_SHIFT
     while base < end:
         if request.error != 0:
@@ -258,7 +204,7 @@ cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcep
                     popcount(absent) * PAGE_BYTES - (charge.charged_bytes - before)
                 )
         base += WORD_PAGES
-    if request.error != 0:
+    if request.error != 0 and request.op == OP_WRITE:
         write_fails(sim, request, request.next_page, now)
     return -1
 
@@ -338,8 +284,12 @@ cdef inline int64_t memory_touch(
     """
     if not sim.set.pages_on or request.nbytes == 0:
         return buffered_touch(sim, request, now) if sim.set.cache_on else -1
-    if request.op == OP_WRITE:
+    if request.op == OP_WRITE or (
+        request.op == OP_READ and sim.set.hole_reads_charge
+    ):
         return pages_write(sim, request, now)
-    if request.op == OP_DISCARD or request.op == OP_WRITE_ZEROES:
+    if not request.failed and (
+        request.op == OP_DISCARD or request.op == OP_WRITE_ZEROES
+    ):
         pages_free(sim, request)
     return -1

@@ -30,6 +30,7 @@ from replay.engine.state.sim cimport (
     Charge,
     Group,
     LatencyBlock,
+    Shelf,
     Sim,
     Worker,
 )
@@ -150,13 +151,23 @@ cdef inline void look_at_charges(Sim *sim) noexcept nogil:
             cells_of(sim, wait.blocking)[CELL_BLOCKED] += wait.wait_ns
 
 
+cdef inline void take_off(Sim *sim, uint32_t cgroup, int64_t pages) noexcept nogil:
+    """Leave pages of a stock out of what its cgroup and those above use."""
+    cdef int32_t at = <int32_t> cgroup
+    if pages == 0:
+        return
+    while at >= 0:
+        cells_of(sim, <uint32_t> at)[CELL_USAGE] -= pages * PAGE_BYTES
+        at = sim.groups[at].parent
+
+
 cdef inline void look_at_memory(Sim *sim) noexcept nogil:
     """Read every cgroup's memory, without stocks, and its events."""
     cdef const Group *group
     cdef const Worker *worker
+    cdef const Shelf *shelf
     cdef int64_t *cells
-    cdef uint32_t i
-    cdef int32_t at
+    cdef uint32_t i, slot
     for i in range(sim.n_cgroups):
         group = &sim.groups[i]
         cells = cells_of(sim, i)
@@ -167,12 +178,12 @@ cdef inline void look_at_memory(Sim *sim) noexcept nogil:
         cells[CELL_OOM_KILL] = group.oom_kill
     for i in range(1, sim.workers.length):
         worker = worker_at(sim, i)
-        if worker.stock_pages == 0:
-            continue
-        at = <int32_t> worker.stock_cgroup
-        while at >= 0:
-            cells_of(sim, <uint32_t> at)[CELL_USAGE] -= worker.stock_pages * PAGE_BYTES
-            at = sim.groups[at].parent
+        take_off(sim, worker.stock_cgroup, worker.stock_pages)
+        if worker.shelf != 0:
+            shelf = (<const Shelf *> sim.shelves.data) + worker.shelf
+            for slot in range(sim.set.stock_slots):
+                if slot != shelf.at:
+                    take_off(sim, shelf.cgroup[slot], shelf.pages[slot])
 
 
 cdef inline void timeline_emit(Sim *sim) noexcept nogil:

@@ -3,7 +3,7 @@
 Source: mm/oom_kill.c:select_bad_process(), oom_kill_process(), oom_reaper(), v6.1.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine.memcg.counters cimport ceil_pages, is_below, memory_count
 from replay.engine.memcg.victims cimport (
@@ -14,7 +14,7 @@ from replay.engine.memcg.victims cimport (
     victim_set,
 )
 from replay.engine.state.counts cimport Kill
-from replay.engine.state.sim cimport Group, Request, Sim, Task
+from replay.engine.state.sim cimport Bio, Group, Request, Sim, Task
 from replay.engine.state.units cimport PAGE_BYTES
 from replay.engine.structures.arena cimport arena_add, index_in
 
@@ -56,9 +56,53 @@ cdef inline void task_ends(Sim *sim, Task *task) noexcept nogil:
     task_shrink(sim, task, 0)
 
 
-cdef inline void task_arrives(Sim *sim, int32_t index, int64_t nbytes) noexcept nogil:
+cdef inline Bio *bio_at(const Sim *sim, uint32_t index) noexcept nogil:
+    """Return a task's bio."""
+    return (<Bio *> sim.bios.data) + index
+
+
+cdef inline uint32_t bio_of(
+    Sim *sim, Task *task, const Request *request, int64_t queue_ns
+) noexcept nogil:
+    """Return the bio that a request is a part of; makes it for the first one.
+
+    What follows the task's last request without a gap, and was queued with it, is the
+    next part of a bio that the block layer split.
+    Source: block/blk-merge.c:bio_submit_split(), block/bio.c:bio_chain(), v6.1.
+    """
+    cdef uint32_t index = task.bio
+    if not (
+        index != 0
+        and queue_ns >= 0
+        and task.bio_queue_ns == queue_ns
+        and task.bio_device == request.device
+        and task.bio_op == request.op
+        and task.bio_end == request.sector
+    ):
+        index = sim.free_bio
+        if index != 0:
+            sim.free_bio = bio_at(sim, index).next_free
+        else:
+            index = arena_add(&sim.bios)
+        bio_at(sim, index).nbytes = 0
+        bio_at(sim, index).in_flight = 0
+    task.bio = index
+    task.bio_queue_ns = queue_ns
+    task.bio_device = request.device
+    task.bio_op = request.op
+    task.bio_end = request.sector + (<uint64_t> request.nbytes + 511) // 512
+    return index
+
+
+cdef inline void task_arrives(
+    Sim *sim, int32_t index, Request *request, int64_t queue_ns
+) noexcept nogil:
     """A request of a task is queued: with its first one the task's memory counts."""
     cdef Task *task = &sim.tasks[index]
+    cdef int64_t nbytes = request.nbytes
+    request.bio = bio_of(sim, task, request, queue_ns)
+    bio_at(sim, request.bio).in_flight += 1
+    bio_at(sim, request.bio).nbytes += nbytes
     if not task.started:
         task.started = True
         if not task.kernel:
@@ -70,10 +114,22 @@ cdef inline void task_arrives(Sim *sim, int32_t index, int64_t nbytes) noexcept 
     task.in_flight_bytes += nbytes
 
 
-cdef inline void task_completes(Sim *sim, int32_t index, int64_t nbytes) noexcept nogil:
-    """A request of a task is done: give back what only it kept in memory."""
+cdef inline void task_completes(
+    Sim *sim, int32_t index, const Request *request
+) noexcept nogil:
+    """A request of a task is done: give back what only it kept in memory.
+
+    The pages of a split bio stay until its last part ends.
+    """
     cdef Task *task = &sim.tasks[index]
-    task.in_flight_bytes -= nbytes
+    cdef Bio *bio = bio_at(sim, request.bio)
+    bio.in_flight -= 1
+    if bio.in_flight == 0:
+        task.in_flight_bytes -= bio.nbytes
+        if task.bio == request.bio:
+            task.bio = 0
+        bio.next_free = sim.free_bio
+        sim.free_bio = request.bio
     task.requests_left -= 1
     if task.killed_ns >= 0:
         if task.in_flight_bytes == 0 and task.reap_ns >= 0:

@@ -34,6 +34,7 @@ cdef enum:
     MIN_TABLE_LEAVES = 512
     MAX_TABLE_LEAVES = 1 << 22      # 8 TiB of a file
     OWNERS_MARK = 1 << 30   # cgroups and tables are fewer
+    NO_NODE = 0x7FFFFFFF    # payer of 64 pages that are a large page, or a part of one
     LEAF_SHIFT = 9
     LEAF_PAGES = 512
     WORD_SHIFT = 6          # also a tree node's slots
@@ -276,6 +277,65 @@ cdef inline void tree_insert(
         node.children += 1
 
 
+cdef inline int32_t large_height(uint64_t page, int order) noexcept nogil:
+    """Return the levels that ``2**order`` pages, 64 or more, need."""
+    return max(2, height_for(page + (<uint64_t> 1 << order) - 1))
+
+
+cdef inline int64_t large_missing(
+    const File *file, uint64_t page, int order
+) noexcept nogil:
+    """Return how many nodes are missing for pages that take slots of level 2."""
+    cdef int32_t height = max(file.height, large_height(page, order))
+    cdef int32_t level
+    cdef int64_t missing = 0
+    if file.n_pages > 0:
+        missing += height - file.height
+    for level in range(2, height + 1):
+        if level > file.height and file.n_pages > 0 and (
+            page >> min(63, WORD_SHIFT * level)
+        ) == 0:
+            continue
+        if level <= file.height and node_children(file, level, page) != 0:
+            break
+        missing += 1
+    return missing
+
+
+cdef inline void large_insert(
+    File *file, uint64_t page, int order, uint32_t payer
+) noexcept nogil:
+    """Make the nodes for pages that take slots of level 2; before `word_put`."""
+    cdef int32_t height = max(file.height, large_height(page, order))
+    cdef uint32_t more = 1 << (order - WORD_SHIFT)
+    cdef Leaf *leaf = leaf_make(file, page)
+    cdef int32_t level
+    cdef uint32_t i
+    cdef bint exists = False
+    cdef Node *node
+    if file.n_pages > 0:
+        for level in range(file.height + 1, height + 1):
+            if level == 1:
+                leaf_make(file, 0).words[0].payer = payer
+            else:
+                node = node_make(file, level, 0)
+                node.children = 1
+                node.payer = payer
+        leaf = leaf_make(file, page)
+    file.height = height
+    for i in range(more):
+        word_at(leaf, page + i * WORD_PAGES).payer = NO_NODE
+    for level in range(2, height + 1):
+        if exists:
+            return
+        node = node_make(file, level, page)
+        exists = node.children != 0
+        if not exists:
+            node.payer = payer
+        node.children += more
+        more = 1
+
+
 cdef inline bint tree_only_slot_0(const File *file) noexcept nogil:
     """Tell whether the root node holds nothing but its slot 0."""
     cdef const Leaf *leaf
@@ -286,5 +346,9 @@ cdef inline bint tree_only_slot_0(const File *file) noexcept nogil:
         return False
     if file.height == 2:
         leaf = leaf_get(file, 0)
-        return leaf != NULL and leaf.words[0].present != 0
+        return (
+            leaf != NULL
+            and leaf.words[0].present != 0
+            and leaf.words[0].payer != NO_NODE
+        )
     return node_children(file, file.height - 1, 0) != 0

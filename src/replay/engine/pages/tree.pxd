@@ -7,6 +7,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from replay.engine.memcg.counters cimport kernel_pages, memory_count
 from replay.engine.pages.owners cimport (
+    NO_NODE,
     WORD_PAGES,
     leaf_make,
     node_make,
@@ -42,7 +43,8 @@ cdef inline void tree_removed(
     cdef int32_t level
     cdef Node *node
     if word.present == 0 and file.height > 0:
-        node_free(sim, word.payer)
+        if word.payer != NO_NODE:
+            node_free(sim, word.payer)
         for level in range(2, file.height + 1):
             node = node_make(file, level, page)
             node.children -= 1

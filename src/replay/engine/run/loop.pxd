@@ -80,6 +80,7 @@ from replay.engine.state.sim cimport (
     EVENT_SERVED,
     EVENT_IOMAX,
     EVENT_TIMER,
+    FLAG_FAILED,
     FLAG_META,
     NO_TASK,
     RESOURCE_MEMORY,
@@ -194,7 +195,7 @@ cdef inline void end_request(Sim *sim, uint32_t slot, int64_t now) noexcept nogi
     if dispatched:
         count_completed(sim, request, now)
     if request.task != NO_TASK:
-        task_completes(sim, request.task, request.nbytes)
+        task_completes(sim, request.task, request)
     if dispatched:
         let_go(sim, slot, now)
     sim.counts.in_flight -= 1
@@ -266,6 +267,7 @@ cdef inline void queue_row(
     request.starts = starts_of(sim, stream) if stream >= 0 else 1
     request.task = task
     request.worker = 0
+    request.failed = columns.flags[i] & FLAG_FAILED != 0
     if sim.set.by_thread or sim.set.backcharges:
         request.pid = columns.pid[i]
     request.start_ns = -1
@@ -285,7 +287,7 @@ cdef inline void queue_row(
         nested_begin(sim, slot)
     sim.end_ns = max(sim.end_ns, now)
     if task != NO_TASK:
-        task_arrives(sim, task, nbytes)
+        task_arrives(sim, task, request, queue_ns)
     sim.counts.in_flight += 1
     if enters_driver(sim, columns, i):
         sim.counts.requests += 1

@@ -28,12 +28,14 @@ from replay.engine.state.sim cimport (
     RESOURCE_TAG,
     RESOURCE_WORKER,
     Account,
+    Bio,
     Charge,
     Device,
     Done,
     Group,
     LatencyBlock,
     Request,
+    Shelf,
     Sim,
     Task,
     Worker,
@@ -108,6 +110,8 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
     arena_open(&sim.places, sizeof(Place), &sim.failed)
     arena_open(&sim.workers, sizeof(Worker), &sim.failed)
     arena_open(&sim.stocked, sizeof(uint32_t), &sim.failed)
+    arena_open(&sim.shelves, sizeof(Shelf), &sim.failed)
+    arena_open(&sim.bios, sizeof(Bio), &sim.failed)
     arena_open(&sim.waiting, sizeof(Waiting), &sim.failed)
     arena_open(&sim.waits, sizeof(Wait), &sim.failed)
     arena_open(&sim.accounts, sizeof(Account), &sim.failed)
@@ -183,6 +187,8 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     free(sim.disks)
     arena_close(&sim.workers)
     arena_close(&sim.stocked)
+    arena_close(&sim.shelves)
+    arena_close(&sim.bios)
     arena_close(&sim.waiting)
     arena_close(&sim.waits)
     arena_close(&sim.accounts)

@@ -25,7 +25,14 @@ from replay.engine.shortcuts.prefetch_rows cimport prefetch_touch
 from replay.engine.state.lean cimport Lean, LeanTouch
 from replay.engine.state.pages cimport File, Leaf
 from replay.engine.state.rows cimport Columns
-from replay.engine.state.sim cimport OP_DISCARD, OP_WRITE, OP_WRITE_ZEROES, Request, Sim
+from replay.engine.state.sim cimport (
+    FLAG_FAILED,
+    OP_DISCARD,
+    OP_WRITE,
+    OP_WRITE_ZEROES,
+    Request,
+    Sim,
+)
 from replay.engine.state.units cimport PAGE_BYTES, PAGE_SHIFT
 from replay.engine.structures.arena cimport arena_add, index_in
 from replay.engine.structures.heap cimport Event, heap_first, heap_pop, heap_push
@@ -110,6 +117,7 @@ cdef inline void touches_run(Sim *sim, int64_t until) noexcept nogil:
     cdef LeanTouch *touch
     cdef Request request
     request.error = 0
+    request.failed = False
     request.next_page = 0
     request.oom_rounds = 0
     while lean.order.length > 0 and heap_first(&lean.order).when_ns <= until:
@@ -207,6 +215,8 @@ cdef inline void row_touches(
     if not sim.set.pages_on or columns.nbytes[i] == 0:
         return
     if columns.op[i] == OP_DISCARD or columns.op[i] == OP_WRITE_ZEROES:
+        if columns.flags[i] & FLAG_FAILED != 0:
+            return
         settled_reopen(sim, columns, i, now)
         lean.n_frees += 1
     elif columns.op[i] != OP_WRITE:

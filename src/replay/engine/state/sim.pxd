@@ -54,6 +54,8 @@ cdef enum:
 cdef enum:
     # replay.trace.file.schema.FLAGS
     FLAG_META = 2
+    # replay.engine.columns.FAILED
+    FLAG_FAILED = 1 << 15
 
 cdef enum PolicyKind:
     # replay.engine.setup.Policy
@@ -148,6 +150,20 @@ cdef enum:
     IO_DIOS = 5
     N_IO = 6
 
+cdef struct Bio:
+    # a task's bio, whole or split by the block layer: its parts that have arrived
+    int64_t nbytes
+    uint32_t in_flight
+    uint32_t next_free
+
+cdef struct Shelf:
+    # what a CPU holds charged in advance for several cgroups; the slot in use stands in
+    # the worker
+    uint32_t cgroup[7]
+    int64_t pages[7]
+    uint32_t at
+    uint32_t next_out
+
 cdef struct Request:
     # three lines of the cache; while it waits for its turn only the first is looked at
     int64_t row
@@ -195,6 +211,8 @@ cdef struct Request:
     uint8_t shares_lock
     uint8_t holds_worker    # while it waits below for its cgroup's budget
     int64_t queued_ns       # past the traced device's limits
+    uint8_t failed          # by the kernel that was recorded
+    uint32_t bio            # that it is a part of, if it is a task's
 
 cdef struct Worker:
     Server server
@@ -212,6 +230,7 @@ cdef struct Worker:
     # the CPU it runs on, as the memory controller sees it
     uint32_t stock_cgroup   # for whom pages are charged in advance
     int64_t stock_pages
+    uint32_t shelf          # index of a Shelf, 0 = it holds one cgroup's alone
     int64_t over_high       # pages charged above memory.high since it last slept for it
     bint in_stocked         # it stands in Sim.stocked
 
@@ -294,6 +313,12 @@ cdef struct Task:
     int64_t reap_ns         # when the reaper comes to it, -1 = it came or never will
     int64_t in_flight_bytes
     int64_t resident
+    # of its last request: the bio, and where and when one more part would begin
+    uint32_t bio
+    uint16_t bio_device
+    uint8_t bio_op
+    int64_t bio_queue_ns
+    uint64_t bio_end
     uint32_t next_dying     # task + 1, see memcg/victims.pxd
 
 cdef struct Done:
@@ -346,6 +371,13 @@ cdef struct Settings:
     int64_t fs_pages
     int64_t laid_out_by
     bint oom_kills
+    int64_t charge_batch    # pages that are charged at once
+    uint32_t stock_slots    # cgroups that a CPU holds pages for
+    bint high_in_charge
+    bint hole_reads_charge
+    int huge                # replay.engine.setup.Huge
+    int huge_orders
+    bint refusals_count
     int32_t write_errno
     int32_t enospc_errno
     bint short_writes
@@ -414,6 +446,9 @@ cdef struct Sim:
     uint32_t free_request
     Arena workers
     Arena stocked           # uint32_t, workers that may have a stock
+    Arena shelves           # Shelf
+    Arena bios              # Bio
+    uint32_t free_bio
     Arena waiting           # Waiting, in blocks: a queue's stand side by side
     Arena waits
     KeyMap wait_map

@@ -42,6 +42,7 @@ _AREAS: Final = {
     "driver": "The loop driver",
     "memory": "Memory",
     "tmpfs": "A backing file on tmpfs",
+    "huge": "tmpfs mounted with `huge=`",
     "cache": "The page cache of a backing file on a disk",
     "throttle": "`io.max`",
     "iocost": "`io.weight`",

@@ -6,9 +6,8 @@ bounded by reading Linux 5.10.223, 5.15.215, 5.17-rc5, 5.19.0, 6.0-rc1, 6.1.192,
 `present`. In between `since` is the best guess, and results say so.
 """
 
+from dataclasses import dataclass
 from typing import Final
-
-from msgspec import Struct
 
 from replay.scenario.keys.kernel import KernelVersion
 
@@ -24,7 +23,8 @@ def text_of(release: Release) -> str:
     return ".".join(map(str, release))
 
 
-class Rule(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
     """A rule that holds from a version on.
 
     Attributes
@@ -32,7 +32,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     name : str
     area : str
         What a replay must do for it to matter: ``driver``, ``memory``, ``tmpfs``,
-        ``cache``, ``throttle``, ``iocost`` or ``trace``.
+        ``huge``, ``cache``, ``throttle``, ``iocost`` or ``trace``.
     since : tuple of int
         First release with it.
     absent, present : tuple of int
@@ -140,12 +140,102 @@ IOMAX_META_DEBT: Final = Rule(
     after="metadata passes io.max, and counts against what comes later",
     source="block/blk-throttle.c:__blk_throtl_bio()",
 )
+HIGH_IN_CHARGE: Final = Rule(
+    name="high_in_charge",
+    area="memory",
+    since=(5, 18),
+    absent=(5, 17),
+    present=(5, 19),
+    before="memory.high holds who returns to user mode, which no loop worker does",
+    after="who charges above memory.high reclaims and sleeps there, a loop worker too",
+    source="mm/memcontrol.c:try_charge_memcg(), mem_cgroup_handle_over_high()",
+)
+CHARGES_64: Final = Rule(
+    name="charges_64",
+    area="memory",
+    since=(6, 1),
+    absent=(6, 0),
+    present=(6, 1),
+    before="32 pages are charged at once",
+    after="64 pages are charged at once",
+    source="include/linux/memcontrol.h:MEMCG_CHARGE_BATCH",
+)
+STOCK_OF_7: Final = Rule(
+    name="stock_of_7",
+    area="memory",
+    since=(6, 16),
+    absent=(6, 14),
+    present=(6, 18),
+    before="a CPU holds pages charged in advance for one cgroup",
+    after="a CPU holds pages charged in advance for 7 cgroups",
+    source="mm/memcontrol.c:refill_stock(), NR_MEMCG_STOCK",
+)
+REFUSALS_COUNT: Final = Rule(
+    name="refusals_count",
+    area="memory",
+    since=(7, 3),
+    absent=(7, 2),
+    present=(7, 3),
+    before="a charge that is refused without reclaim (a huge page's) counts nowhere",
+    after="it is one `max`",
+    source="mm/memcontrol.c:try_charge_memcg()",
+)
+REPARENTS_LRU: Final = Rule(
+    name="reparents_lru",
+    area="memory",
+    since=(7, 2),
+    absent=(6, 19),
+    present=(7, 2),
+    before="pages of a removed cgroup stay its own",
+    after="pages of a removed cgroup become its parent's",
+    source="mm/memcontrol.c:memcg_reparent_objcgs()",
+)
+TMPFS_DIRECT: Final = Rule(
+    name="tmpfs_direct",
+    area="tmpfs",
+    since=(6, 6),
+    absent=(6, 1),
+    present=(6, 8),
+    before="a file on tmpfs refuses direct I/O",
+    after="it takes direct I/O, and copies as without: a request is one call, pages "
+    "are charged to the issuer",
+    source="mm/shmem.c:shmem_file_open(), shmem_file_write_iter()",
+)
+HUGE_BY_WRITE: Final = Rule(
+    name="huge_by_write",
+    area="huge",
+    since=(6, 14),
+    absent=(6, 12),
+    present=(6, 14),
+    before="with huge= new pages of tmpfs come in 2 MiB, or one by one",
+    after="they are as large as the write that makes them",
+    source="mm/shmem.c:shmem_mapping_size_orders()",
+)
+HUGE_FITTING: Final = Rule(
+    name="huge_fitting",
+    area="huge",
+    since=(6, 18),
+    absent=(6, 14),
+    present=(6, 18),
+    before="with huge= new pages of tmpfs are as large as the write that makes them",
+    after="they come in 2 MiB, or in the largest that fits between those that are "
+    "there",
+    source="mm/shmem.c:shmem_huge_global_enabled(), shmem_suitable_orders()",
+)
 #: Whose rules hold where nobody says which kernel it is.
 DEFAULT_KERNEL: Final = KernelVersion(6, 1)
 RULES: Final[tuple[Rule, ...]] = (
     WORKER_PER_CGROUP,
     REQUEST_AT_ONCE,
+    HIGH_IN_CHARGE,
+    CHARGES_64,
+    STOCK_OF_7,
+    REPARENTS_LRU,
+    REFUSALS_COUNT,
     HOLES_READ_FREE,
+    TMPFS_DIRECT,
+    HUGE_BY_WRITE,
+    HUGE_FITTING,
     IOMAX_WAITS_FOR_IO,
     IOMAX_META_DEBT,
 )

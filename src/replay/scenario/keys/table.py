@@ -174,6 +174,10 @@ KEYS: Final = (
         "disk quota of the files' owner, rounded up to pages: where EDQUOT starts",
     ),
     Key(
+        "backing.huge", choice("never", "always", "within_size"), "never", "",
+        "huge= of the tmpfs: what its new pages come in, up to 2 MiB each",
+    ),
+    Key(
         "backing.laid_out_by", kinds.PATH_OR_NONE, "none", "",
         "cgroup that laid the file out; none: it is sparse. On tmpfs every page is "
         "its own from the start; on a disk every page is there, none is cached, and "
@@ -406,7 +410,8 @@ KEYS: Final = (
     Key(
         f"{CGROUP}online", kinds.BOOLEAN, True, "",
         "false: its directory was removed; who still issues for it is served and "
-        "charged as its nearest ancestor that lives, pages stay its own",
+        "charged as its nearest ancestor that lives, pages stay its own (from 7.2 on "
+        "they become that one's)",
         root=False,
     ),
     Key(

@@ -59,6 +59,7 @@ class BackingValues(Struct, frozen=True, kw_only=True):
     filesystem: str | None
     size: int | None
     quota: int | None
+    huge: str
     laid_out_by: str
     file_size: int | None
     readahead: int

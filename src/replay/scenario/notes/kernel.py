@@ -1,10 +1,11 @@
 """Notes on kernels: what of their rules is not known, and what they never had."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from replay.scenario.keys.kernel import KernelVersion
 from replay.scenario.keys.kernel_rules import (
+    HIGH_IN_CHARGE,
     NEWEST,
     OLDEST,
     RULES,
@@ -13,13 +14,17 @@ from replay.scenario.keys.kernel_rules import (
     text_of,
 )
 from replay.scenario.keys.load import Scenario
+from replay.scenario.setup.tmpfs import copies_direct_io
 
 #: Policies that some kernel's driver has of itself.
 _DRIVERS: Final = ("root", "per-cgroup")
 
 
 def kernel_notes(
-    given: Scenario, scenario: Scenario, recorded: KernelVersion | None
+    given: Scenario,
+    scenario: Scenario,
+    recorded: KernelVersion | None,
+    devices: Sequence[int],
 ) -> list[str]:
     """Note what of the kernel's rules is a guess, and what it did not have.
 
@@ -31,12 +36,14 @@ def kernel_notes(
         With what the trace decides filled in.
     recorded : KernelVersion or None
         What the recording says that it was taken on.
+    devices : sequence of int
+        Those that are replayed, ``major << 20 | minor``.
 
     Returns
     -------
     list of str
     """
-    driver, kernel = scenario.driver, scenario.driver.kernel
+    driver, kernel, backing = scenario.driver, scenario.driver.kernel, scenario.backing
     assert kernel is not None
     notes = []
     if recorded is not None and given.trace.kernel not in (None, recorded):
@@ -48,8 +55,8 @@ def kernel_notes(
     policy = driver.policy
     if said is not None and policy in _DRIVERS and policy != policy_of(kernel):
         notes.append(
-            f"driver.policy = {policy}: driver.kernel {kernel} did not have it, its "
-            f"driver is {policy_of(kernel)}; all other rules are those of {kernel}"
+            f"driver.policy = {policy}: driver.kernel {kernel} has {policy_of(kernel)} "
+            "and never had this; all other rules are its own"
         )
     elif (
         driver.variant != "v14"
@@ -57,6 +64,25 @@ def kernel_notes(
         and not WORKER_PER_CGROUP.holds(kernel)
     ):
         notes.append(f"driver.variant: driver.kernel {kernel} had none of them")
+    if not HIGH_IN_CHARGE.holds(kernel) and any(
+        cgroup.memory_high is not None for cgroup in scenario.cgroups
+    ):
+        notes.append(
+            f"memory.high: on driver.kernel {kernel} it holds no loop worker, only the "
+            "tasks themselves, whose sleeps are not modelled"
+        )
+    if copies_direct_io(scenario, devices):
+        notes.append(
+            f"driver.direct_io: driver.kernel {kernel} takes it on tmpfs and copies as "
+            "without: pages are charged"
+        )
+    if backing.huge == "within_size" and backing.file_size is None:
+        notes.append(
+            "backing.huge = within_size: backing.file_size is not given, so the file "
+            "is taken to go on for ever"
+        )
+    if backing.huge != "never" and backing.filesystem != "tmpfs":
+        notes.append("backing.huge has no effect: it is for backing.filesystem = tmpfs")
     if not OLDEST <= kernel.release <= NEWEST:
         nearest = OLDEST if kernel.release < OLDEST else NEWEST
         notes.append(
@@ -112,6 +138,8 @@ def asked_areas(scenario: Scenario) -> set[str]:
             areas.add("memory")
     elif backing.filesystem == "tmpfs":
         areas.add("tmpfs")
+    if backing.huge != "never":
+        areas.add("huge")
     if any(one.io_max for one in cgroups):
         areas.add("throttle")
     if any(one.io_cost_qos for one in cgroups):

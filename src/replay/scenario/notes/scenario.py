@@ -12,7 +12,6 @@ from replay.engine.setup import PAGE_BYTES, ArrivalEvent
 from replay.scenario.binding.assign import AssignRule
 from replay.scenario.binding.tree import Tree
 from replay.scenario.keys.kernel import is_loop
-from replay.scenario.keys.kernel_rules import HOLES_READ_FREE
 from replay.scenario.keys.load import Scenario, key_value
 from replay.scenario.keys.policies import MERGED, WITH_VARIANTS
 from replay.scenario.keys.sizes import format_size
@@ -39,7 +38,6 @@ def scenario_notes(scenario: Scenario) -> list[str]:
     list of str
     """
     driver, backing = scenario.driver, scenario.backing
-    assert driver.kernel is not None
     notes = [
         f"{name} = {_text(key, key_value(scenario, name))} {WITHOUT}"
         for name, key in SECTION_KEYS.items()
@@ -61,16 +59,14 @@ def scenario_notes(scenario: Scenario) -> list[str]:
             f"backing.size = {format_size(backing.size)} has no effect: a raw device "
             "has no file system that could be full"
         )
-    if backing.filesystem != "tmpfs":
-        if not driver.direct_io and scenario.service.model == "linear":
-            notes.append(
-                "service.model = linear: a read of cached pages takes as long as one "
-                "of the disk"
-            )
-    elif not HOLES_READ_FREE.holds(driver.kernel):
+    if (
+        backing.filesystem != "tmpfs"
+        and not driver.direct_io
+        and scenario.service.model == "linear"
+    ):
         notes.append(
-            f"driver.kernel {driver.kernel}: before 5.18 reading a hole charged its "
-            "pages; this is not modelled yet"
+            "service.model = linear: a read of cached pages takes as long as one of "
+            "the disk"
         )
     return notes
 

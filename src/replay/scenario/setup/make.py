@@ -22,9 +22,13 @@ from replay.scenario.binding.tasks import Task
 from replay.scenario.binding.tree import Tree
 from replay.scenario.keys.kernel import EIO, ENOMEM, ENOSPC, is_loop
 from replay.scenario.keys.kernel_rules import (
-    REQUEST_AT_ONCE,
+    CHARGES_64,
+    HIGH_IN_CHARGE,
     IOMAX_META_DEBT,
     IOMAX_WAITS_FOR_IO,
+    REPARENTS_LRU,
+    REQUEST_AT_ONCE,
+    STOCK_OF_7,
 )
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.paths import ROOT
@@ -39,6 +43,7 @@ from replay.scenario.setup.bfq import bfq_weights
 from replay.scenario.setup.iocost import enabled_devices, flat_iocost
 from replay.scenario.setup.iolatency import flat_iolatency
 from replay.scenario.setup.iomax import flat_iomax
+from replay.scenario.setup.tmpfs import copies_direct_io, flat_tmpfs
 from replay.trace.file.processes import ProcessTable, is_kernel_thread
 
 #: Requests that a loop device's tag set holds.
@@ -65,7 +70,8 @@ class FlatCgroups(Struct, frozen=True, kw_only=True):
     memory_high : ndarray of int64, shape (n_cgroups,)
         Likewise.
     memory_owner : ndarray of uint32, shape (n_cgroups,)
-        As ``memory_css``, but dead cgroups count: they keep what was charged to them.
+        As ``memory_css``, but before 7.2 dead cgroups count: they keep what was
+        charged to them.
     memory_min, memory_low : ndarray of int64, shape (n_cgroups,)
         Pages, `ALL_PAGES` for ``max``.
     oom_group : ndarray of bool, shape (n_cgroups,)
@@ -104,10 +110,13 @@ class FlatCgroups(Struct, frozen=True, kw_only=True):
             oom_group[at] = cgroup.memory_oom_group
             memory_max[tree.index[cgroup.path]] = limit_pages(cgroup.memory_max)
             memory_high[tree.index[cgroup.path]] = limit_pages(cgroup.memory_high)
+        kernel = scenario.driver.kernel
+        assert kernel is not None
+        keeps = memory & online if REPARENTS_LRU.holds(kernel) else memory
         return cls(
             blkcg=tree.nearest(_enabled(scenario, tree, "io") & online),
             memory_css=tree.nearest(memory & online),
-            memory_owner=tree.nearest(memory),
+            memory_owner=tree.nearest(keeps),
             memory_min=memory_min,
             memory_low=memory_low,
             oom_group=oom_group,
@@ -166,7 +175,10 @@ def make_setup(
     assert driver.kernel is not None
     assert driver.policy is not None
     kernel = driver.kernel
-    true_errno = REQUEST_AT_ONCE.holds(kernel)
+    copies = copies_direct_io(scenario, devices)
+    # direct I/O is one call on every kernel
+    at_once = copies or REQUEST_AT_ONCE.holds(kernel)
+    true_errno = at_once
     owner = -1
     if backing.laid_out_by != "none":
         owner = int(cgroups.memory_owner[tree.index[backing.laid_out_by]])
@@ -191,11 +203,11 @@ def make_setup(
         instance_cgroup=instance_cgroups(scenario, tree, devices),
         **_variant(scenario, devices),
         kernel_pids=_kernel_pids(scenario, processes),
-        direct_io=bool(driver.direct_io),
-        trace_direct_io=bool(scenario.trace.direct_io),
+        direct_io=bool(driver.direct_io) and not copies,
+        trace_direct_io=bool(scenario.trace.direct_io) and not copies,
         event=arrival_event(scenario, devices),
         mode=ArrivalMode[scenario.arrivals.mode.upper()],
-        lock_per_page=not REQUEST_AT_ONCE.holds(kernel),
+        lock_per_page=not at_once,
         trace_lock_per_page=not REQUEST_AT_ONCE.holds(scenario.trace.kernel or kernel),
         tags=NO_TAGS if driver.policy == "pass-through" else TAGS,
         # 2**64 for a probability of 1: no 64-bit draw is that large
@@ -209,6 +221,10 @@ def make_setup(
         file_pages=whole_pages(backing.file_size),
         reclaim_lru=backing.reclaim == "lru",
         **_dirty(scenario),
+        **flat_tmpfs(scenario),
+        charge_batch=64 if CHARGES_64.holds(kernel) else 32,
+        stock_slots=7 if STOCK_OF_7.holds(kernel) else 1,
+        high_in_charge=HIGH_IN_CHARGE.holds(kernel),
         max_sectors=backing.max_sectors_kb * 2,
         fs_pages=NO_LIMIT if backing.filesystem == "raw" else size,
         laid_out_by=owner,

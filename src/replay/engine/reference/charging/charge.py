@@ -13,8 +13,6 @@ from replay.engine.reference.state.jiffies import jiffies_at, time_of
 from replay.engine.reference.state.requests import Request
 from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Policy, Setup
 
-#: Pages that are charged at once. Source: include/linux/memcontrol.h, v6.1.
-BATCH = 64
 #: MAX_RECLAIM_RETRIES: how oft a charge, or a worker above memory.high, tries again.
 RETRIES = 16
 #: Charges up to so many pages go round as long as anything is reclaimed for them.
@@ -27,12 +25,42 @@ PRECISION_SHIFT, SCALING_SHIFT = 20, 14
 
 @dataclass
 class Stock:
-    """What a CPU has charged in advance, and for whom; one for each worker."""
+    """What a CPU has charged in advance, and for whom; one for each worker.
 
-    cgroup: int = ROOT
-    pages: int = 0
+    Source: mm/memcontrol.c:consume_stock(), refill_stock(), v6.1 and v6.16.
+    """
+
+    #: Cgroup and pages of each slot; None: it is free.
+    slots: list[tuple[int, int] | None]
+    #: The slot that makes place next.
+    next_out: int = 0
     #: Pages charged above memory.high since the worker last slept for it.
     over_high: int = 0
+
+    def take(self, cgroup: int, pages: int) -> bool:
+        """Take pages out, if it holds as many for a cgroup."""
+        for i, slot in enumerate(self.slots):
+            if slot is not None and slot[0] == cgroup and slot[1] >= pages:
+                self.slots[i] = (cgroup, slot[1] - pages) if slot[1] > pages else None
+                return True
+        return False
+
+    def put(self, cgroup: int, pages: int) -> tuple[int, int] | None:
+        """Put pages in; return those of another cgroup that made place for them."""
+        free = None
+        for i, slot in enumerate(self.slots):
+            if slot is None:
+                free = i if free is None else free
+            elif slot[0] == cgroup:
+                self.slots[i] = (cgroup, slot[1] + pages)
+                return None
+        out = None
+        if free is None:
+            free = self.next_out
+            self.next_out = (self.next_out + 1) % len(self.slots)
+            out = self.slots[free]
+        self.slots[free] = (cgroup, pages)
+        return out
 
 
 @dataclass
@@ -63,43 +91,54 @@ class Charging(Tasks):
 
     def stock_of(self, request: Request) -> Stock:
         """Return the stock of the CPU that a request's worker runs on: one a worker."""
-        return self.stocks.setdefault((request.device, request.worker), Stock())
-
-    def drain(self, stock: Stock) -> None:
-        """Give a stock back to the counters."""
-        if stock.pages:
-            self.count(stock.cgroup, -stock.pages)
-        stock.pages = 0
+        key = (request.device, request.worker)
+        if key not in self.stocks:
+            self.stocks[key] = Stock([None] * self.setup.stock_slots)
+        return self.stocks[key]
 
     def drain_below(self, over: int) -> None:
         """Give back every stock of a cgroup and its descendants."""
         for stock in self.stocks.values():
-            if stock.pages and over in self.chain(stock.cgroup):
-                self.drain(stock)
+            for i, slot in enumerate(stock.slots):
+                if slot is not None and over in self.chain(slot[0]):
+                    self.count(slot[0], -slot[1])
+                    stock.slots[i] = None
 
     # -- charging ---------------------------------------------------------------
 
     def charge(
-        self, request: Request, pages: int, now: int, *, may_fail: bool = False
+        self,
+        request: Request,
+        pages: int,
+        now: int,
+        *,
+        may_fail: bool = False,
+        reclaims: bool = True,
     ) -> tuple[int, int | None]:
         """Charge a payer; return an errno, and until when to sleep before a retry.
 
-        64 pages at a time, what is left over being the stock of this CPU. One that may
-        fail (readahead's) asks no OOM killer.
+        64 pages at a time (32 before 6.1), what is left over being the stock of this
+        CPU. One that may fail (readahead's) asks no OOM killer; one that does not
+        reclaim (a huge page's) fails at once.
         """
         payer = request.memory_payer
         if payer == ROOT and self.limit[ROOT] == NO_LIMIT:
             self.count(payer, pages)
             return 0, None
         stock = self.stock_of(request)
-        if stock.cgroup == payer and stock.pages >= pages:
-            stock.pages -= pages
+        if stock.take(payer, pages):
             return 0, None
-        batch = pages if self.lru or payer == ROOT else max(BATCH, pages)
+        most = self.setup.charge_batch
+        batch = pages if self.lru or payer == ROOT else max(most, pages)
         if self.exceeded(payer, batch) is not None:
             batch = pages
             if self.forced:
                 self.force(payer, pages)
+            elif not reclaims:
+                over = self.exceeded(payer, pages)
+                if over is not None:
+                    self.count_events(over, int(self.setup.refusals_count), 0)
+                    return self.setup.write_errno, None
             else:
                 error, until = self.make_room(request, pages, now, may_fail)
                 if error or until is not None:
@@ -107,10 +146,9 @@ class Charging(Tasks):
         request.oom_rounds = 0
         self.count(payer, batch)
         if batch > pages:
-            if stock.cgroup != payer:
-                self.drain(stock)
-                stock.cgroup = payer
-            stock.pages += batch - pages
+            out = stock.put(payer, batch - pages)
+            if out is not None:
+                self.count(out[0], -out[1])
         high = any(self.is_high(one) for one in self.chain(payer)[:-1])
         if high and not self.forced:
             stock.over_high += batch
@@ -174,11 +212,13 @@ class Charging(Tasks):
         """Return until when a worker sleeps for what it charged above ``memory.high``.
 
         Source: mm/memcontrol.c:mem_cgroup_handle_over_high(), calculate_high_delay(),
-        v6.1. Every pass reclaims from all that are above, and is one `high`. Where
-        nothing can be reclaimed (tmpfs, dirty pages) it sleeps after 17 of them.
+        v6.1; before v5.18 a task does so on its return to user mode, where no worker
+        ever comes. Every pass reclaims from all that are above, and is one `high`.
+        Where nothing can be reclaimed (tmpfs, dirty pages) it sleeps after 17 of them.
         """
         stock = self.stock_of(request)
-        if stock.over_high <= BATCH:
+        batch = self.setup.charge_batch
+        if not self.setup.high_in_charge or stock.over_high <= batch:
             return None
         n_pages, stock.over_high = stock.over_high, 0
         chain = self.chain(request.memory_payer)[:-1]
@@ -199,7 +239,7 @@ class Charging(Tasks):
             ]
             worst = max(overage, default=0)
             penalty = worst * worst * hz >> PRECISION_SHIFT >> SCALING_SHIFT
-            penalty = min(penalty * n_pages // BATCH, 2 * hz)
+            penalty = min(penalty * n_pages // batch, 2 * hz)
             if penalty <= hz // 100:
                 return None
             if not freed:

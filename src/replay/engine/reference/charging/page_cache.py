@@ -86,7 +86,7 @@ class PageCache:
             if until is None:
                 self._balance()
             return until
-        elif request.op in FREES:
+        elif request.op in FREES and not request.failed:
             self._free(request)
         return None
 

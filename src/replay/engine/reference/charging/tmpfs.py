@@ -1,6 +1,8 @@
 """Page owners of backing files on tmpfs.
 
-Sources: mm/shmem.c:shmem_get_folio_gfp(), shmem_fallocate(), lib/xarray.c, v6.1.
+Sources: mm/shmem.c:shmem_get_folio_gfp(), shmem_fallocate(), lib/xarray.c, v6.1;
+shmem_huge_global_enabled(), shmem_suitable_orders(), shmem_alloc_and_add_folio(), v7.3;
+shmem_mapping_size_orders(), v6.14; shmem_file_read_iter(), v5.10.
 """
 
 from replay.engine.reference.charging.charge import Charging
@@ -11,14 +13,16 @@ from replay.engine.reference.charging.page_cache import (
 )
 from replay.engine.reference.pages.tree import PageTree
 from replay.engine.reference.state.requests import Request
-from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Setup
+from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Huge, HugeOrders, Setup
 from replay.trace.file.schema import OP_CODES
 
-WRITE = OP_CODES["write"]
+READ, WRITE = OP_CODES["read"], OP_CODES["write"]
 FREES = (OP_CODES["discard"], OP_CODES["write_zeroes"])
 
 #: Pages of a file laid out before the trace are counted by regions of 2 MiB.
 REGION_SHIFT = 9
+#: HPAGE_PMD_ORDER: 2 MiB are 2**9 pages.
+LARGEST_ORDER = 9
 
 
 class Memory(Charging):
@@ -48,20 +52,23 @@ class Memory(Charging):
             return self.cache.touch(request, now)
         if not self.setup.tmpfs or self.setup.direct_io or request.nbytes == 0:
             return None
-        if request.op == WRITE:
-            return self._write(request, now)
-        if request.op in FREES:
+        if request.op == WRITE or (request.op == READ and self.setup.hole_reads_charge):
+            return self._allocate(request, now)
+        if request.op in FREES and not request.failed:
             self._free(request)
         return None
 
-    def _write(self, request: Request, now: int) -> int | None:
+    def _allocate(self, request: Request, now: int) -> int | None:
+        """Make the pages that are not there: a write's, before 5.18 a read's, too."""
         first, last = page_range(request)
         for page in range(max(first, request.next_page), last + 1):
             request.next_page = page
             self._lay_out(request.device, page)
             if (request.device, page) in self.owner:
                 continue
-            request.error, until = self._charge(request, page, now)
+            until = None
+            if not self._charge_huge(request, page, last, now):
+                request.error, until = self._charge(request, page, now)
             if until is not None:
                 return until
             if request.error:
@@ -71,7 +78,8 @@ class Memory(Charging):
                     for rest in range(page, last + 1)
                 )
                 self.charges.refused[self._key(request)] += absent * PAGE_BYTES
-                self.fails(request, page, now)
+                if request.op == WRITE:
+                    self.fails(request, page, now)
                 return None
             until = self.throttled_until(request, now)
             if until is not None:
@@ -91,13 +99,62 @@ class Memory(Charging):
             self.charges.charged[self._key(request)] += PAGE_BYTES
         return error, until
 
-    def _put(self, device: int, page: int, payer: int) -> None:
+    def _charge_huge(self, request: Request, page: int, last: int, now: int) -> bool:
+        """Charge the largest page around a new one that may be; tell if it is there.
+
+        It is tried once, without reclaim: what does not fit a limit or the file system
+        comes in small ones.
+        """
+        order = self._order(request.device, page, last)
+        n_pages = 1 << order
+        if not order or (
+            self.setup.fs_pages != NO_LIMIT
+            and self.fs_used + n_pages > self.setup.fs_pages
+        ):
+            return False
+        first = page >> order << order
+        payer, tree = request.memory_payer, self.trees[request.device]
+        nodes = len(tree.missing(first, order))
+        pages = n_pages + self.kernel_pages(payer, NODE_BYTES * nodes)
+        error, _ = self.charge(request, pages, now, reclaims=False)
+        if error:
+            return False
+        self._put(request.device, first, payer, order)
+        self.charges.charged[self._key(request)] += n_pages * PAGE_BYTES
+        return True
+
+    def _order(self, device: int, page: int, last: int) -> int:
+        """Return what power of two of pages a new page may come in, 0 for itself."""
+        setup = self.setup
+        if setup.huge == Huge.NEVER:
+            return 0
+        most, least = LARGEST_ORDER, 1
+        if setup.huge_orders == HugeOrders.LARGEST:
+            least = LARGEST_ORDER
+        elif setup.huge_orders == HugeOrders.WRITE:
+            # a write call is a page long where the driver makes one for each
+            length = 1 if setup.lock_per_page else last - page + 1
+            most = min(LARGEST_ORDER, length.bit_length() - 1)
+            while page & (1 << most) - 1:
+                most -= 1
+        for order in range(most, least - 1, -1):
+            first = page >> order << order
+            end = first + (1 << order)
+            inside = setup.huge == Huge.ALWAYS or setup.file_pages == NO_LIMIT
+            if not inside and end > max(setup.file_pages, last + 1):
+                continue
+            if not any((device, one) in self.owner for one in range(first, end)):
+                return order
+        return 0
+
+    def _put(self, device: int, page: int, payer: int, order: int = 0) -> None:
         tree = self.trees[device]
-        nodes = len(tree.missing(page))
-        tree.insert(page, payer)
-        self.owner[device, page] = payer
-        self.fs_used += 1
-        self.groups[payer].shmem += 1
+        nodes = len(tree.missing(page, order))
+        tree.insert(page, payer, order)
+        for one in range(page, page + (1 << order)):
+            self.owner[device, one] = payer
+        self.fs_used += 1 << order
+        self.groups[payer].shmem += 1 << order
         self.groups[payer].kernel_bytes += nodes * NODE_BYTES
 
     def _free(self, request: Request) -> None:

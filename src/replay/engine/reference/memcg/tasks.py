@@ -5,7 +5,7 @@ Sources: mm/page_counter.c, mm/oom_kill.c:select_bad_process(), oom_reap_task(),
 
 from dataclasses import dataclass
 
-from replay.engine.reference.state.requests import Request
+from replay.engine.reference.state.requests import Bio, Request
 from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Setup
 
 #: The reaper comes so long after a kill. Source: mm/oom_kill.c, OOM_REAPER_DELAY.
@@ -50,6 +50,9 @@ class Task:
     reap_ns: int = -1
     in_flight_bytes: int = 0
     resident: int = 0
+    #: Of its last request, and where and when one more part of that would begin.
+    bio: Bio | None = None
+    bio_goes_on: tuple[int, int, int, int] = (-1, -1, -1, -1)
 
     def killable(self) -> bool:
         """Tell whether the OOM killer may choose it."""
@@ -135,9 +138,23 @@ class Tasks:
 
     # -- tasks and kills --------------------------------------------------------
 
-    def task_arrives(self, index: int, nbytes: int) -> None:
-        """Queue a task's request: from the first one on its memory counts."""
+    def task_arrives(self, index: int, request: Request, queue_ns: int) -> None:
+        """Queue a task's request: from the first one on its memory counts.
+
+        What follows the task's last request without a gap, and was queued with it, is
+        the next part of a bio that the block layer split.
+        Source: block/blk-merge.c:bio_submit_split(), block/bio.c:bio_chain(), v6.1.
+        """
         task = self.tasks[index]
+        start = (request.device, request.op, queue_ns, request.sector)
+        if not (task.bio is not None and queue_ns >= 0 and task.bio_goes_on == start):
+            task.bio = Bio()
+        end = request.sector + -(-request.nbytes // 512)
+        task.bio_goes_on = (request.device, request.op, queue_ns, end)
+        task.bio.in_flight += 1
+        task.bio.nbytes += request.nbytes
+        request.bio = task.bio
+        nbytes = request.nbytes
         if not task.started:
             task.started = True
             task.resident = task.rss
@@ -145,10 +162,18 @@ class Tasks:
             self.groups[task.cgroup].rss += task.rss
         task.in_flight_bytes += nbytes
 
-    def task_completes(self, index: int, nbytes: int) -> None:
-        """End a task's request: give back what only it kept in memory."""
-        task = self.tasks[index]
-        task.in_flight_bytes -= nbytes
+    def task_completes(self, index: int, request: Request) -> None:
+        """End a task's request: give back what only it kept in memory.
+
+        The pages of a split bio stay until its last part ends.
+        """
+        task, bio = self.tasks[index], request.bio
+        assert bio is not None
+        bio.in_flight -= 1
+        if not bio.in_flight:
+            task.in_flight_bytes -= bio.nbytes
+            if task.bio is bio:
+                task.bio = None
         task.requests_left -= 1
         if task.killed_ns >= 0:
             if task.in_flight_bytes == 0:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from replay.engine.columns import NO_TASK, Columns
+from replay.engine.columns import FAILED, NO_TASK, Columns
 from replay.engine.dependence import Streams
 from replay.engine.raw import Raw
 from replay.engine.reference.charging.tmpfs import Memory
@@ -202,6 +202,7 @@ class Reference:
             service_ns=max(0, service_ns),
             known=service_ns != UNKNOWN,
             is_meta=bool(columns.flags[i] & FLAGS["meta"]),
+            failed=bool(columns.flags[i] & FAILED),
             stream=stream,
             starts=self.streams.starts_of(stream),
             prior_ns=prior_of(self.setup, columns, i),
@@ -210,7 +211,7 @@ class Reference:
         self.run.end_ns = max(self.run.end_ns, now)
         out.issued(request)
         if task != NO_TASK:
-            self.memory.task_arrives(task, nbytes)
+            self.memory.task_arrives(task, request, queue)
         if not enters_driver(self.setup, columns, i):
             out.counts["unissued"] += 1
             self.passes_by(request, columns, i, now)
@@ -247,7 +248,7 @@ class Reference:
         queue, complete = int(columns.queue_ns[i]), int(columns.complete_ns[i])
         if request.stream < 0 or complete < 0:
             if request.task != NO_TASK:
-                self.memory.task_completes(request.task, request.nbytes)
+                self.memory.task_completes(request.task, request)
             return
         self.run.flying[request.row] = request
         self.run.push(
@@ -465,7 +466,7 @@ class Reference:
         if request.worker >= 0:
             self.out.completed(request, now)
         if request.task != NO_TASK:
-            self.memory.task_completes(request.task, request.nbytes)
+            self.memory.task_completes(request.task, request)
         if request.worker >= 0:
             self.let_go(request, now)
         self.streams.completes(request, now)

@@ -129,8 +129,9 @@ def look(out: Tables, memory: Memory, interference: Interference) -> Cells:
         cells[cgroup]["oom"] = group.oom
         cells[cgroup]["oom_kill"] = group.oom_kill
     for stock in memory.stocks.values():
-        for cgroup in memory.chain(stock.cgroup):
-            cells[cgroup]["usage_bytes"] -= stock.pages * PAGE_BYTES
+        for owner, pages in filter(None, stock.slots):
+            for cgroup in memory.chain(owner):
+                cells[cgroup]["usage_bytes"] -= pages * PAGE_BYTES
     return cells
 
 

@@ -10,6 +10,14 @@ class Outer:
     values: dict[str, object]
 
 
+@dataclass(slots=True)
+class Bio:
+    """A task's bio, whole or split by the block layer: its parts that have arrived."""
+
+    in_flight: int = 0
+    nbytes: int = 0
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """A row of the trace in flight; times in ns, -1 until they are known."""
@@ -56,6 +64,10 @@ class Request:
     #: Whose limit the present sleep is for.
     blocking_cgroup: int = 0
     error: int = 0
+    #: The kernel that was recorded failed it.
+    failed: bool = False
+    #: What it is a part of, if it is a task's.
+    bio: Bio | None = None
     #: What it costs its cgroup above and below the driver: of the device while it
     #: waits, then of the cgroup's own virtual time.
     cost: list[int] = field(default_factory=lambda: [0, 0])
