@@ -187,6 +187,11 @@ cdef class Engine:
         sim.set.boot_ns = setup.boot_ns
         sim.set.waits_for_io = setup.iomax_waits_for_io
         sim.set.meta_debt = setup.iomax_meta_debt
+        sim.set.iomax_keeps_slice = setup.iomax_keeps_slice
+        sim.set.iomax_two_queues = setup.iomax_two_queues
+        sim.set.iomax_splits_late = setup.iomax_splits_late
+        sim.set.iocost_flush_costs = setup.iocost_flush_costs
+        sim.set.iocost_min_holds = setup.iocost_min_holds
         sim.set.wants_meta = sim.set.issue_controllers or setup.iomax_meta_debt
         return 0
 

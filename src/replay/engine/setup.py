@@ -239,6 +239,12 @@ class Setup(Struct, frozen=True, kw_only=True):
         The wait for an I/O is at least its share of a second (6.12).
     iomax_meta_debt : bool
         META I/O passes and counts against what comes later (6.12).
+    iomax_keeps_slice : bool
+        What is forgotten of ``io.max`` leaves a slice's credit (6.15).
+    iomax_two_queues : bool
+        Who has waited for bytes waits for I/Os then (6.16).
+    iomax_splits_late : bool
+        What is left of a split bio is not held, and counts at the next check (5.17).
     iocost_device : ndarray of int32, shape (n_iocosts,)
         Devices with ``io.cost.qos enable=1``: position in ``devices``, or
         `BACKING_DEVICE`; each once.
@@ -250,6 +256,12 @@ class Setup(Struct, frozen=True, kw_only=True):
         least and most vrate (ppm).
     iocost_weight : ndarray of uint32, shape (n_iocosts, n_cgroups)
         ``io.weight`` of each cgroup there, 1 to 10000.
+    iocost_flush_costs : bool
+        A flush that a bio asks for costs a write of a page (up to 6.1).
+    iocost_min_holds : bool
+        Least vrate holds where requests wait for a place, too (not in 5.10).
+    iocost_max_up : bool
+        Most vrate is rounded up (from 6.8 on).
     iolatency_device : ndarray of int32, shape (n_iolatencies,)
         Devices with an ``io.latency`` target: position in ``devices``, or
         `BACKING_DEVICE`; each once.
@@ -382,6 +394,12 @@ class Setup(Struct, frozen=True, kw_only=True):
     )
     iomax_waits_for_io: bool = False
     iomax_meta_debt: bool = False
+    iomax_keeps_slice: bool = False
+    iomax_two_queues: bool = False
+    iomax_splits_late: bool = False
+    iocost_flush_costs: bool = False
+    iocost_min_holds: bool = True
+    iocost_max_up: bool = False
     iocost_device: NDArray[np.int32] = field(
         default_factory=lambda: np.zeros(0, np.int32)
     )

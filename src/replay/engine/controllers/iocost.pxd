@@ -45,6 +45,7 @@ from replay.engine.state.iolatency cimport IolatencyDevice
 from replay.engine.state.requests cimport request_at
 from replay.engine.state.sim cimport (
     OP_FLUSH,
+    OP_FLUSH,
     OP_READ,
     OP_WRITE,
     SIM_END_RANGE,
@@ -66,19 +67,31 @@ cdef inline IocostDevice *iocost_device(const Sim *sim, int place) noexcept nogi
     return NULL if sim.iocost_at == NULL else sim.iocost_at[place + 1]
 
 
+cdef inline bint is_asked_flush(const Request *request) noexcept nogil:
+    """Tell whether a flush is a bio's, and not the flush machinery's own."""
+    return request.op == OP_FLUSH and request.n_bios > 0
+
+
 cdef inline int64_t absolute_cost(
-    const IocostDevice *device, const IocostGroup *group, const Request *request
+    const Sim *sim,
+    const IocostDevice *device,
+    const IocostGroup *group,
+    const Request *request,
 ) noexcept nogil:
-    """Return what a request iocost of the device: a seek or none, and its pages."""
+    """Return what a request costs of the device: a seek or none, and its pages.
+
+    Up to 6.1 a bio without data that asks for a flush costs a write of a page.
+    """
     cdef const int64_t *model = &device.coefficients[0]
     cdef uint64_t seek, back
     cdef int64_t nbytes = request.nbytes
     cdef int64_t whole = 0
-    if request.op == OP_WRITE:
+    cdef bint is_flush = sim.set.iocost_flush_costs and is_asked_flush(request)
+    if request.op == OP_WRITE or is_flush:
         model = &device.coefficients[3]
     elif request.op != OP_READ:
         return 0
-    if nbytes == 0:
+    if nbytes == 0 and not is_flush:
         return 0
     # the distance either way, 0 from no place at all: nobody foresees which of them
     back = -<uint64_t> (group.cursor > request.sector)
@@ -204,7 +217,7 @@ cdef inline bint iocost_enter(
     if device == NULL or cgroup == 0:
         return True
     group = &device.groups[cgroup]
-    absolute = absolute_cost(device, group, request)
+    absolute = absolute_cost(sim, device, group, request)
     if absolute == 0:
         return True
     now = touch(sim, device, now_ns)
@@ -249,7 +262,7 @@ cdef inline int64_t iocost_owe(
     if device == NULL or cgroup == 0:
         return 0
     group = &device.groups[cgroup]
-    absolute = absolute_cost(device, group, request)
+    absolute = absolute_cost(sim, device, group, request)
     if absolute == 0:
         return 0
     now = touch(sim, device, now_ns)

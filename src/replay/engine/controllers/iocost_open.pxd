@@ -28,7 +28,7 @@ cdef inline void iocost_close(Sim *sim) noexcept nogil:
     free(sim.iocost_at)
 
 
-cdef inline void device_times(IocostDevice *device) noexcept nogil:
+cdef inline void device_times(IocostDevice *device, bint max_up) noexcept nogil:
     """Derive a device's period and the bounds of its rate from its qos."""
     cdef int64_t ppm = device.qos[0]
     cdef int64_t latency = device.qos[1]
@@ -42,6 +42,8 @@ cdef inline void device_times(IocostDevice *device) noexcept nogil:
     device.slack_ns = device.period_us * 10
     device.vrate_min = mul_div_up(device.qos[4], PER_US, 1000000)
     device.vrate_max = mul_div(device.qos[5], PER_US, 1000000)
+    if max_up:
+        device.vrate_max = mul_div_up(device.qos[5], PER_US, 1000000)
     device.base_rate = device.rate = PER_US
     refresh_margins(device)
 
@@ -81,7 +83,7 @@ cdef inline int iocost_open(Sim *sim, setup) except -1:
         for j in range(6):
             device.coefficients[j] = coefficients[i, j]
             device.qos[j] = qos[i, j]
-        device_times(device)
+        device_times(device, setup.iocost_max_up)
         device.groups = <IocostGroup *> calloc(sim.n_cgroups, sizeof(IocostGroup))
         if device.groups == NULL:
             raise MemoryError

@@ -35,6 +35,7 @@ cdef enum:
     # percent of a period spent waiting for a request: more is a busy device
     RQ_WAIT_BUSY = 5
     CLAMP_STEP = 4
+    LEAST_RATE = 1374           # VRATE_MIN: a hundredth
     MOST_LEVEL = 1000
     MAX_LAGGING_PERIODS = 10
     FORGIVE_US = 100000
@@ -212,10 +213,16 @@ cdef inline int64_t late_ppm(int64_t met, int64_t missed) noexcept nogil:
     return mul_div_up(missed, MILLION, met + missed) if met + missed != 0 else 0
 
 
-cdef inline void set_busy_level(
+cdef inline bint set_busy_level(
     IocostDevice *device, int64_t shortages, int64_t lagging
 ) noexcept nogil:
-    """Count in how many periods the device was saturated, or had room to spare."""
+    """Count in how many periods the device was saturated, or had room to spare.
+
+    Returns
+    -------
+    bint
+        Whether requests wait for a place.
+    """
     cdef int64_t waited = mul_div(100, device.rq_wait_ns, device.period_us * 1000)
     cdef int64_t reads = late_ppm(device.met[0], device.missed[0])
     cdef int64_t writes = late_ppm(device.met[1], device.missed[1])
@@ -237,6 +244,7 @@ cdef inline void set_busy_level(
     device.met[0] = device.met[1] = 0
     device.missed[0] = device.missed[1] = 0
     device.rq_wait_ns = 0
+    return waited > RQ_WAIT_BUSY
 
 
 cdef inline int64_t rate_step(int64_t level) noexcept nogil:
@@ -252,14 +260,20 @@ cdef inline int64_t rate_step(int64_t level) noexcept nogil:
     return 8 if level < 52 else 16
 
 
-cdef inline void adjust_rate(IocostDevice *device, int64_t lagging) noexcept nogil:
-    """Slow virtual time down on a saturated device, speed it up if there is room."""
+cdef inline void adjust_rate(
+    IocostDevice *device, int64_t lagging, bint least_holds
+) noexcept nogil:
+    """Slow virtual time down on a saturated device, speed it up if there is room.
+
+    In 5.10 the least rate of the user does not hold while requests wait for a place.
+    """
     cdef int64_t level = device.busy_level
     cdef int64_t rate = device.base_rate
+    cdef int64_t least = device.vrate_min if least_holds else LEAST_RATE
     if level == 0 or (level < 0 and lagging > 0):
         return
-    if rate < device.vrate_min:
-        rate = min(rate * (100 + CLAMP_STEP) // 100, device.vrate_min)
+    if rate < least:
+        rate = min(rate * (100 + CLAMP_STEP) // 100, least)
     elif rate > device.vrate_max:
         rate = max(rate * (100 - CLAMP_STEP) // 100, device.vrate_max)
     else:
@@ -267,7 +281,7 @@ cdef inline void adjust_rate(IocostDevice *device, int64_t lagging) noexcept nog
             rate = mul_div_up(rate, 100 - rate_step(level), 100)
         else:
             rate = mul_div_up(rate, 100 + rate_step(-level), 100)
-        rate = max(device.vrate_min, min(rate, device.vrate_max))
+        rate = max(least, min(rate, device.vrate_max))
     device.base_rate = rate
     refresh_margins(device)
 
@@ -332,6 +346,7 @@ cdef inline void run_period(Sim *sim, IocostDevice *device, int64_t now_ns) noex
     cdef int64_t usage_sum = 0
     cdef int64_t usage, largest, after
     cdef uint32_t donors = 0
+    cdef bint waits
     cdef uint32_t at = device.first_active
     cdef IocostGroup *group
     while at != 0:
@@ -362,8 +377,8 @@ cdef inline void run_period(Sim *sim, IocostDevice *device, int64_t now_ns) noex
     if donors != 0 and shortages > 0:
         transfer(device, donors, &now)
     commit_weights(device)
-    set_busy_level(device, shortages, lagging)
-    adjust_rate(device, lagging)
+    waits = set_busy_level(device, shortages, lagging)
+    adjust_rate(device, lagging, sim.set.iocost_min_holds or not waits)
     forgive_debts(sim, device, usage_sum, debtors, &now)
     device.period += 1
     device.paused = is_stuck(device)

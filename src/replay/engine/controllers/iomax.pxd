@@ -1,7 +1,9 @@
 """``io.max``: slices of bytes and I/Os, in jiffies.
 
 Source: block/blk-throttle.c, v6.1: blk_throtl_bio(), tg_may_dispatch(),
-throtl_trim_slice(), throtl_dispatch_tg(), throtl_pop_queued().
+throtl_trim_slice(), throtl_dispatch_tg(), throtl_pop_queued(); v5.10:
+blk_throtl_charge_bio_split(); v7.3: tg_within_limit(), tg_dispatch_time(),
+throtl_qnode_add_bio(), throtl_trim_slice(). See reference/controllers/iomax.py.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
@@ -26,6 +28,9 @@ cdef enum:
     TURN_READS = 6
     TURN_WRITES = 2
     DISCARD_BYTES = 512
+    # the queues of a source
+    WAITS_IOS = 0
+    WAITS_BYTES = 1
     NO_LIMIT = -1
 
 
@@ -107,21 +112,72 @@ cdef inline int64_t ios_wait(
     return max(wait, sim.set.hz // one.iops + 1) if sim.set.waits_for_io else wait
 
 
-cdef inline int64_t iomax_wait(
-    const Sim *sim, IomaxDirection *one, const Request *request, int64_t jiffies
+cdef inline void slice_move(
+    const Sim *sim, IomaxDirection *one, int64_t jiffies
 ) noexcept nogil:
-    """Return in how many jiffies a bio may go, 0 for now; moves the slice."""
-    cdef int64_t wait
+    """Begin a slice where the last is over, else let it last for one from now."""
     cdef int64_t slice_jiffies = sim.set.hz // 10
-    if one.bps == NO_LIMIT and one.iops == NO_LIMIT:
-        return 0
     if not one.start <= jiffies <= one.end and one.first == 0:
-        one.bytes = one.ios = 0
+        one.bytes = one.ios = one.late = 0
         one.start = jiffies
         one.end = jiffies + slice_jiffies
     slice_look(sim, one, jiffies)
     if one.end < jiffies + slice_jiffies:
         one.end = one.next_end
+
+
+cdef inline int64_t bytes_step(
+    const Sim *sim, IomaxDirection *one, const Request *request, int64_t jiffies
+) noexcept nogil:
+    """Return the wait for bytes, 0 if they count already."""
+    cdef int64_t wait
+    if one.bps == NO_LIMIT or request.next_page > 0 or request.bytes_paid:
+        return 0
+    slice_move(sim, one, jiffies)
+    wait = bytes_wait(sim, one, request, jiffies)
+    if one.end < jiffies + wait:
+        one.end = round_to_slice(sim, jiffies + wait)
+    return wait
+
+
+cdef inline int64_t ios_step(
+    const Sim *sim, IomaxDirection *one, const Request *request, int64_t jiffies
+) noexcept nogil:
+    """Return the wait for an I/O, for who waits for no bytes any more."""
+    cdef int64_t wait
+    if one.iops == NO_LIMIT:
+        return 0
+    slice_move(sim, one, jiffies)
+    wait = ios_wait(sim, one, request, jiffies)
+    if one.end < jiffies + wait:
+        one.end = round_to_slice(sim, jiffies + wait)
+    return wait
+
+
+cdef inline void bytes_pay(IomaxDirection *one, Request *request) noexcept nogil:
+    """Count the bytes of a bio, once."""
+    if not request.bytes_paid and request.next_page == 0:
+        request.bytes_paid = True
+        one.bytes += size_of(request)
+
+
+cdef inline int64_t iomax_wait(
+    const Sim *sim, IomaxDirection *one, Request *request, int64_t jiffies
+) noexcept nogil:
+    """Return in how many jiffies a bio may go, 0 for now; moves the slice."""
+    cdef int64_t wait
+    if sim.set.iomax_two_queues:
+        wait = bytes_step(sim, one, request, jiffies)
+        if wait > 0:
+            return wait
+        bytes_pay(one, request)
+        return ios_step(sim, one, request, jiffies)
+    if one.bps == NO_LIMIT and one.iops == NO_LIMIT:
+        return 0
+    slice_move(sim, one, jiffies)
+    if one.iops != NO_LIMIT:
+        one.ios += one.late
+        one.late = 0
     wait = max(
         bytes_wait(sim, one, request, jiffies), ios_wait(sim, one, request, jiffies)
     )
@@ -130,12 +186,64 @@ cdef inline int64_t iomax_wait(
     return wait
 
 
+cdef inline bint is_within(
+    const Sim *sim, IomaxDirection *one, Request *request, int64_t jiffies
+) noexcept nogil:
+    """Tell whether a bio that comes may go on at once.
+
+    From 6.16 on the bytes of one that comes behind others count as soon as nobody waits
+    for bytes any more, and what is left of a split one waits for I/Os alone.
+    """
+    if not sim.set.iomax_two_queues:
+        return one.first == 0 and iomax_wait(sim, one, request, jiffies) == 0
+    if request.next_page > 0:
+        return one.n_ios == 0 and iomax_wait(sim, one, request, jiffies) == 0
+    if one.first == 0:
+        return iomax_wait(sim, one, request, jiffies) == 0
+    if one.n_bytes == 0 and bytes_step(sim, one, request, jiffies) == 0:
+        bytes_pay(one, request)
+    return False
+
+
 cdef inline void iomax_charge(
-    IomaxDirection *one, const Request *request
+    IomaxDirection *one, Request *request
 ) noexcept nogil:
     """Count a bio that goes."""
-    one.bytes += size_of(request)
+    if not request.bytes_paid:
+        one.bytes += size_of(request)
+    request.bytes_paid = False
     one.ios += ios_of(one, request)
+
+
+cdef inline void iomax_charge_late(
+    Sim *sim, int32_t index, int rw, int64_t n_parts
+) noexcept nogil:
+    """Count parts of a split bio, in every group on the way up, when next asked."""
+    while index >= 0:
+        sim.iomax[index].directions[rw].late += n_parts
+        index = sim.iomax[index].parent
+
+
+cdef inline int64_t left_of(int64_t count, int64_t trim) noexcept nogil:
+    """Return what is left of a count when what was allowed is forgotten."""
+    return count - trim if 0 < trim <= count else 0
+
+
+cdef inline void trim_but_one(
+    const Sim *sim, IomaxDirection *one, int64_t over
+) noexcept nogil:
+    """Forget slices that are over but the last, from the second on (6.15)."""
+    cdef int64_t slice_jiffies = sim.set.hz // 10
+    cdef int64_t before = one.bytes + one.ios
+    if over < 2 * slice_jiffies:
+        return
+    over -= slice_jiffies
+    if one.bps != NO_LIMIT:
+        one.bytes = left_of(one.bytes, share_of(one.bps, over, sim.set.hz))
+    if one.iops != NO_LIMIT:
+        one.ios = left_of(one.ios, share_of(one.iops, over, sim.set.hz))
+    if one.bytes + one.ios != before:
+        one.start += over
 
 
 cdef inline void iomax_trim(
@@ -148,6 +256,9 @@ cdef inline void iomax_trim(
     slice_look(sim, one, jiffies)
     one.end = one.next_end
     over = one.over_jiffies
+    if sim.set.iomax_keeps_slice:
+        trim_but_one(sim, one, over)
+        return
     if over == 0:
         return
     if one.bps != NO_LIMIT:
@@ -166,33 +277,48 @@ cdef inline void node_append(
 ) noexcept nogil:
     """Append a bio to the queue of its source; a queue that was empty is the last."""
     cdef QueueNode *node = &sim.queue_nodes[node_index]
-    request_at(sim, slot).next = 0
-    if node.tail != 0:
-        request_at(sim, node.tail).next = slot
+    cdef Request *request = request_at(sim, slot)
+    cdef int which = WAITS_BYTES
+    cdef bint was_empty = node.head[0] == 0 and node.head[1] == 0
+    if sim.set.iomax_two_queues and (request.bytes_paid or request.next_page > 0):
+        which = WAITS_IOS
+        one.n_ios += 1
     else:
-        node.head = slot
+        one.n_bytes += 1
+    request.next = 0
+    if node.tail[which] != 0:
+        request_at(sim, node.tail[which]).next = slot
+    else:
+        node.head[which] = slot
+    node.tail[which] = slot
+    if was_empty:
         node.next = 0
         if one.last != 0:
             sim.queue_nodes[one.last].next = node_index
         else:
             one.first = node_index
         one.last = node_index
-    node.tail = slot
 
 
 cdef inline uint32_t node_pop(Sim *sim, IomaxDirection *one) noexcept nogil:
     """Take the bio whose turn it is; its source goes to the end."""
     cdef uint32_t index = one.first
     cdef QueueNode *node = &sim.queue_nodes[index]
-    cdef uint32_t slot = node.head
-    node.head = request_at(sim, slot).next
-    request_prefetch(sim, node.head)
+    cdef int which = WAITS_IOS if node.head[WAITS_IOS] != 0 else WAITS_BYTES
+    cdef uint32_t slot = node.head[which]
+    node.head[which] = request_at(sim, slot).next
+    request_prefetch(sim, node.head[which])
+    if which == WAITS_IOS:
+        one.n_ios -= 1
+    else:
+        one.n_bytes -= 1
+    if node.head[which] == 0:
+        node.tail[which] = 0
     one.first = node.next
     if one.first == 0:
         one.last = 0
     node.next = 0
-    if node.head == 0:
-        node.tail = 0
+    if node.head[0] == 0 and node.head[1] == 0:
         return slot
     if one.last != 0:
         sim.queue_nodes[one.last].next = index
@@ -200,6 +326,12 @@ cdef inline uint32_t node_pop(Sim *sim, IomaxDirection *one) noexcept nogil:
         one.first = index
     one.last = index
     return slot
+
+
+cdef inline uint32_t node_first(const Sim *sim, const IomaxDirection *one) noexcept nogil:
+    """Return the bio whose turn it is, where one waits."""
+    cdef const QueueNode *node = &sim.queue_nodes[one.first]
+    return node.head[WAITS_IOS] if node.head[WAITS_IOS] != 0 else node.head[WAITS_BYTES]
 
 
 cdef inline uint32_t node_of(int32_t limit, int rw, bint on_parent) noexcept nogil:
@@ -221,9 +353,7 @@ cdef inline void iomax_update(
         one = &limit.directions[rw]
         if one.first == 0:
             continue
-        wait = iomax_wait(
-            sim, one, request_at(sim, sim.queue_nodes[one.first].head), jiffies
-        )
+        wait = iomax_wait(sim, one, request_at(sim, node_first(sim, one)), jiffies)
         if limit.dispatch_at < 0 or jiffies + wait < limit.dispatch_at:
             limit.dispatch_at = jiffies + wait
     if limit.dispatch_at >= 0:
@@ -246,7 +376,7 @@ cdef inline bint iomax_enter(
     jiffies = jiffies_now(sim, now)
     while index >= 0:
         one = &sim.iomax[index].directions[rw]
-        if one.first != 0 or iomax_wait(sim, one, request, jiffies) > 0:
+        if not is_within(sim, one, request, jiffies):
             if sim.set.meta_debt and one.counts_bios and request.is_meta:
                 # it passes, and what comes later pays
                 iomax_charge(one, request)
@@ -259,7 +389,11 @@ cdef inline bint iomax_enter(
                 node_append(sim, one, node_of(index, rw, False), slot)
             else:
                 node_append(sim, one, node_of(below, rw, True), slot)
-            if was_empty:
+            if was_empty or (
+                sim.set.iomax_two_queues
+                and request.next_page > 0
+                and node_first(sim, one) == slot
+            ):
                 iomax_update(sim, index, jiffies, now)
             return False
         iomax_charge(one, request)
@@ -325,7 +459,7 @@ cdef inline void iomax_dispatch(Sim *sim, int32_t index, int64_t now) noexcept n
                 while left > 0 and one.first != 0 and iomax_wait(
                     sim,
                     one,
-                    request_at(sim, sim.queue_nodes[one.first].head),
+                    request_at(sim, node_first(sim, one)),
                     jiffies,
                 ) == 0:
                     pass_on(sim, index, rw, jiffies, now)

@@ -7,7 +7,11 @@ v6.1.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
-from replay.engine.controllers.iomax cimport direction_of, iomax_enter
+from replay.engine.controllers.iomax cimport (
+    direction_of,
+    iomax_charge_late,
+    iomax_enter,
+)
 from replay.engine.state.requests cimport request_at
 from replay.engine.state.sim cimport Request, Sim
 from replay.engine.state.split_counts cimport extra_ios
@@ -30,6 +34,13 @@ cdef inline bint rest_passes(
     Of direct I/O `next_page` is how often it passed: no page of it is touched.
     """
     cdef Request *request = request_at(sim, slot)
+    if sim.set.iomax_splits_late:
+        # nothing holds what is left: it counts later
+        request.next_page = 1 + <uint64_t> extra_ios(sim, request)
+        iomax_charge_late(
+            sim, index, direction_of(request), <int64_t> request.next_page - 1
+        )
+        return True
     while True:
         request.next_page += 1
         if (

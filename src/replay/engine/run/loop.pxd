@@ -267,6 +267,7 @@ cdef inline void queue_row(
     request.starts = starts_of(sim, stream) if stream >= 0 else 1
     request.task = task
     request.worker = 0
+    request.bytes_paid = False
     request.failed = columns.flags[i] & FLAG_FAILED != 0
     if sim.set.by_thread or sim.set.backcharges:
         request.pid = columns.pid[i]

@@ -4,7 +4,12 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from replay.engine.controllers.backcharge cimport backcharge
 from replay.engine.controllers.bfq cimport bfq_enter, bfq_leave
-from replay.engine.controllers.iocost cimport bio_cgroup, iocost_device, iocost_enter
+from replay.engine.controllers.iocost cimport (
+    bio_cgroup,
+    iocost_device,
+    iocost_enter,
+    is_asked_flush,
+)
 from replay.engine.controllers.iolatency cimport iolatency_climb, iolatency_device
 from replay.engine.controllers.iomax cimport iomax_enter
 from replay.engine.controllers.splits cimport rest_passes
@@ -230,10 +235,14 @@ cdef inline bint issues_below(
 cdef inline bint issues_above(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
     """Issue on the traced device, or wait for budget or a place; tell which."""
     cdef const Request *request
+    cdef uint32_t cgroup
     if not sim.set.issue_controllers:
         return True
     request = request_at(sim, slot)
-    return issues(sim, slot, request.device, bio_cgroup(sim, request), True, now)
+    cgroup = bio_cgroup(sim, request)
+    if sim.set.iocost_flush_costs and is_asked_flush(request):
+        cgroup = sim.blkcg[request.issuer]
+    return issues(sim, slot, request.device, cgroup, True, now)
 
 
 cdef inline void dispatch(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:

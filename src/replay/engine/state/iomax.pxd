@@ -4,8 +4,9 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 cdef struct QueueNode:
     # bios of one direction that one group queued, in itself or at the group above
-    uint32_t head
-    uint32_t tail
+    # in it; who waits for I/Os alone goes first, with one queue there is nobody
+    uint32_t head[2]
+    uint32_t tail[2]
     uint32_t next           # the next source whose turn comes
 
 cdef struct IomaxDirection:
@@ -16,6 +17,9 @@ cdef struct IomaxDirection:
     int64_t end
     int64_t bytes
     int64_t ios
+    int64_t late            # parts of split bios that are counted at the next look
+    uint32_t n_bytes        # that wait for bytes, and for I/Os alone
+    uint32_t n_ios
     uint32_t first          # QueueNode whose turn it is, 0 = nothing waits
     uint32_t last
     bint counts_bios        # a request counts as its bios, not as one

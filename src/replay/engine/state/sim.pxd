@@ -212,6 +212,7 @@ cdef struct Request:
     uint8_t holds_worker    # while it waits below for its cgroup's budget
     int64_t queued_ns       # past the traced device's limits
     uint8_t failed          # by the kernel that was recorded
+    uint8_t bytes_paid      # they count in the group where it waits for I/Os now
     uint32_t bio            # that it is a part of, if it is a task's
 
 cdef struct Worker:
@@ -389,6 +390,11 @@ cdef struct Settings:
     bint waits_for_io
     bint wants_meta         # what is META may pass a limit and owe
     bint meta_debt          # by io.max too
+    bint iomax_keeps_slice
+    bint iomax_two_queues
+    bint iomax_splits_late
+    bint iocost_flush_costs
+    bint iocost_min_holds
     bint issue_controllers       # io.weight or io.latency is on
 
 cdef struct Sim:

@@ -222,6 +222,66 @@ HUGE_FITTING: Final = Rule(
     "there",
     source="mm/shmem.c:shmem_huge_global_enabled(), shmem_suitable_orders()",
 )
+IOMAX_KEEPS_SLICE: Final = Rule(
+    name="iomax_keeps_slice",
+    area="throttle",
+    since=(6, 15),
+    absent=(6, 14),
+    present=(6, 18),
+    before="io.max forgets all slices that are over",
+    after="io.max keeps the last slice's credit for who comes late or pauses",
+    source="block/blk-throttle.c:throtl_trim_slice()",
+)
+IOMAX_TWO_QUEUES: Final = Rule(
+    name="iomax_two_queues",
+    area="throttle",
+    since=(6, 16),
+    absent=(6, 14),
+    present=(6, 18),
+    before="io.max holds a bio for the longer of its waits for bytes and for I/Os",
+    after="it waits for bytes and then for I/Os, in two queues",
+    source="block/blk-throttle.c:throtl_qnode_add_bio(), tg_within_limit()",
+)
+IOMAX_HOLDS_SPLITS: Final = Rule(
+    name="iomax_holds_splits",
+    area="throttle",
+    since=(5, 18),
+    absent=(5, 17),
+    present=(5, 19),
+    before="parts of a split bio are not held by io.max, and count as I/Os later",
+    after="each part of a split bio is an I/O that io.max may hold",
+    source="block/blk-throttle.c:blk_throtl_charge_bio_split(), __blk_throtl_bio()",
+)
+IOCOST_MIN_HOLDS: Final = Rule(
+    name="iocost_min_holds",
+    area="iocost",
+    since=(5, 14),
+    absent=(5, 10),
+    present=(5, 17),
+    before="io.cost.qos's min does not hold while requests wait for a place",
+    after="io.cost.qos's min always holds",
+    source="block/blk-iocost.c:ioc_timer_fn(), ioc_adjust_base_vrate()",
+)
+IOCOST_EMPTY_FREE: Final = Rule(
+    name="iocost_empty_free",
+    area="iocost",
+    since=(6, 5),
+    absent=(6, 1),
+    present=(6, 8),
+    before="a flush that a bio asks for costs a write of a page",
+    after="it is free",
+    source="block/blk-iocost.c:calc_vtime_cost_builtin()",
+)
+IOCOST_MAX_UP: Final = Rule(
+    name="iocost_max_up",
+    area="iocost",
+    since=(6, 5),
+    absent=(6, 1),
+    present=(6, 8),
+    before="io.cost.qos's max is rounded down",
+    after="io.cost.qos's max is rounded up",
+    source="block/blk-iocost.c:ioc_refresh_params_disk()",
+)
 #: Whose rules hold where nobody says which kernel it is.
 DEFAULT_KERNEL: Final = KernelVersion(6, 1)
 RULES: Final[tuple[Rule, ...]] = (
@@ -238,6 +298,12 @@ RULES: Final[tuple[Rule, ...]] = (
     HUGE_FITTING,
     IOMAX_WAITS_FOR_IO,
     IOMAX_META_DEBT,
+    IOMAX_HOLDS_SPLITS,
+    IOMAX_KEEPS_SLICE,
+    IOMAX_TWO_QUEUES,
+    IOCOST_MIN_HOLDS,
+    IOCOST_EMPTY_FREE,
+    IOCOST_MAX_UP,
 )
 
 

@@ -334,6 +334,10 @@ KEYS: Final = (
         modelled=False,
     ),
     Key(
+        "machine.hz", integer(100, 1000), 250, "1/s",
+        "CONFIG_HZ, ticks a second: what io.max and the sleeps of memory.high round to",
+    ),
+    Key(
         "machine.memory", size(unlimited=True, least=1), "max", "bytes",
         "memory of the machine, rounded down to pages: what all cgroups and the root "
         "may hold together; beyond it the OOM killer chooses among all tasks",

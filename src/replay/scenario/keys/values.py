@@ -117,6 +117,7 @@ class MachineValues(Struct, frozen=True, kw_only=True):
     """``[machine]``."""
 
     cpus: int
+    hz: int
     memory: int | None
     memory_recursiveprot: bool
     dirty_background_ratio: int

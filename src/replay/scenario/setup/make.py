@@ -24,7 +24,13 @@ from replay.scenario.keys.kernel import EIO, ENOMEM, ENOSPC, is_loop
 from replay.scenario.keys.kernel_rules import (
     CHARGES_64,
     HIGH_IN_CHARGE,
+    IOCOST_EMPTY_FREE,
+    IOCOST_MAX_UP,
+    IOCOST_MIN_HOLDS,
+    IOMAX_HOLDS_SPLITS,
+    IOMAX_KEEPS_SLICE,
     IOMAX_META_DEBT,
+    IOMAX_TWO_QUEUES,
     IOMAX_WAITS_FOR_IO,
     REPARENTS_LRU,
     REQUEST_AT_ONCE,
@@ -240,6 +246,13 @@ def make_setup(
         bfq_weight=bfq_weights(scenario, tree),
         iomax_waits_for_io=IOMAX_WAITS_FOR_IO.holds(kernel),
         iomax_meta_debt=IOMAX_META_DEBT.holds(kernel),
+        iomax_keeps_slice=IOMAX_KEEPS_SLICE.holds(kernel),
+        iomax_two_queues=IOMAX_TWO_QUEUES.holds(kernel),
+        iomax_splits_late=not IOMAX_HOLDS_SPLITS.holds(kernel),
+        iocost_flush_costs=not IOCOST_EMPTY_FREE.holds(kernel),
+        iocost_min_holds=IOCOST_MIN_HOLDS.holds(kernel),
+        iocost_max_up=IOCOST_MAX_UP.holds(kernel),
+        hz=scenario.machine.hz,
         boot_ns=start_ns % NS_PER_S,
         service=(
             ServiceModel.LINEAR if service.model == "linear" else ServiceModel.RECORDED

@@ -39,7 +39,7 @@ from replay.engine.reference.state.requests import Request
 from replay.engine.setup import BACKING_DEVICE, Setup
 from replay.trace.file.schema import OP_CODES
 
-READ, WRITE = OP_CODES["read"], OP_CODES["write"]
+READ, WRITE, FLUSH = (OP_CODES[name] for name in ("read", "write", "flush"))
 #: Positions in ``Request.cost``.
 ABOVE, BELOW = 0, 1
 #: Virtual time of a ns, rounded as the kernel has it.
@@ -243,7 +243,7 @@ def make_device(setup: Setup, index: int, place: int) -> IocostDevice:
         period_us=period_us,
         slack_ns=period_us * 1000 // 100,
         vrate_min=-(-qos[4] * per_us // 10**6),
-        vrate_max=qos[5] * per_us // 10**6,
+        vrate_max=(qos[5] * per_us + setup.iocost_max_up * (10**6 - 1)) // 10**6,
         period_at=setup.boot_ns // 1000,
     )
     device.refresh_margins()
@@ -251,19 +251,30 @@ def make_device(setup: Setup, index: int, place: int) -> IocostDevice:
 
 
 def absolute_cost(device: IocostDevice, group: IocostGroup, request: Request) -> int:
-    """Return what a request costs of the device: a seek or none, and its pages."""
-    if request.op not in (READ, WRITE) or not request.nbytes:
+    """Return what a request costs of the device: a seek or none, and its pages.
+
+    Up to 6.1 a bio without data that asks for a flush costs a write of a page.
+    """
+    empty = device.setup.iocost_flush_costs and is_asked_flush(request)
+    if not empty and (request.op not in (READ, WRITE) or not request.nbytes):
         return 0
-    page, near, far = device.coefficients[3 * (request.op == WRITE) :][:3]
+    page, near, far = device.coefficients[3 * (request.op != READ) :][:3]
     seek = abs(request.sector - group.cursor) >> 3 if group.cursor else 0
     base = far if seek > SEEK_PAGES else near
     # below, each part that the queue cuts off is an I/O that follows the one before
+    if empty:
+        return base + page
     most = request.nbytes
     if device.place == BACKING_DEVICE:
         most = min(most, device.setup.max_sectors * 512)
     whole = (request.nbytes - 1) // most
     pages = whole * max(most >> 12, 1) + max(request.nbytes - whole * most >> 12, 1)
     return base + whole * near + pages * page
+
+
+def is_asked_flush(request: Request) -> bool:
+    """Tell whether a flush is a bio's, and not the flush machinery's own."""
+    return request.op == FLUSH and request.n_bios > 0
 
 
 def end_sector(request: Request) -> int:

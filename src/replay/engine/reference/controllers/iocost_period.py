@@ -10,6 +10,7 @@ from replay.engine.reference.controllers.iocost_donation import (
 )
 from replay.engine.reference.controllers.iocost_wait import kick
 from replay.engine.reference.controllers.iocost_weights import (
+    PER_US,
     WHOLE,
     IocostDevice,
     IocostGroup,
@@ -31,6 +32,8 @@ RQ_WAIT_BUSY = 5
 #: By how many percent the rate moves at a level of saturation.
 RATE_STEPS = (*[0] * 4, *[1] * 16, *[2] * 16, *[4] * 8, *[8] * 8, 16)
 CLAMP_STEP = 4
+#: VRATE_MIN: a hundredth.
+LEAST_RATE = PER_US * 10_000 // 10**6
 MOST_LEVEL = 1000
 MAX_LAGGING_PERIODS = 10
 FORGIVE_US = 100_000
@@ -88,7 +91,7 @@ def run_period(device: IocostDevice, now: Now) -> int | None:
         transfer(device, donors, now)
     commit_weights(device)
     set_busy_level(device, missed, waited, shortages, lagging)
-    adjust_rate(device, lagging)
+    adjust_rate(device, lagging, waited)
     forgive_debts(device, usage_sum, debtors, now)
     device.period += 1
     at = None
@@ -224,19 +227,25 @@ def set_busy_level(
     device.busy_level = max(-MOST_LEVEL, min(level, MOST_LEVEL))
 
 
-def adjust_rate(device: IocostDevice, lagging: int) -> None:
-    """Slow virtual time down on a saturated device, speed it up if there is room."""
+def adjust_rate(device: IocostDevice, lagging: int, waited: int) -> None:
+    """Slow virtual time down on a saturated device, speed it up if there is room.
+
+    In 5.10 the least rate of the user does not hold while requests wait for a place.
+    """
     level, rate = device.busy_level, device.base_rate
+    least = device.vrate_min
+    if waited > RQ_WAIT_BUSY and not device.setup.iocost_min_holds:
+        least = LEAST_RATE
     if not level or (level < 0 and lagging):
         return
-    if rate < device.vrate_min:
-        rate = min(rate * (100 + CLAMP_STEP) // 100, device.vrate_min)
+    if rate < least:
+        rate = min(rate * (100 + CLAMP_STEP) // 100, least)
     elif rate > device.vrate_max:
         rate = max(rate * (100 - CLAMP_STEP) // 100, device.vrate_max)
     else:
         step = RATE_STEPS[min(abs(level), len(RATE_STEPS) - 1)]
         rate = ceil_div(rate * (100 - step if level > 0 else 100 + step), 100)
-        rate = max(device.vrate_min, min(rate, device.vrate_max))
+        rate = max(least, min(rate, device.vrate_max))
     device.base_rate = rate
     device.refresh_margins()
 

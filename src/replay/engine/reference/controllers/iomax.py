@@ -1,7 +1,9 @@
 """``io.max``: slices of bytes and I/Os, in jiffies.
 
 Source: block/blk-throttle.c, v6.1: blk_throtl_bio(), tg_may_dispatch(),
-throtl_trim_slice(), throtl_dispatch_tg(), throtl_pop_queued().
+throtl_trim_slice(), throtl_dispatch_tg(), throtl_pop_queued(); v5.10:
+blk_throtl_charge_bio_split(); v7.3: tg_within_limit(), tg_dispatch_time(),
+throtl_qnode_add_bio(), throtl_trim_slice().
 """
 
 from collections import deque
@@ -28,6 +30,21 @@ DISCARD_BYTES = 512
 
 
 @dataclass
+class Source:
+    """Bios that one group queued: those that wait for I/Os alone go first.
+
+    With one queue all stand in the second.
+    """
+
+    ios: deque[Request] = field(default_factory=deque)
+    bytes: deque[Request] = field(default_factory=deque)
+
+    def first(self) -> deque[Request]:
+        """Return the queue whose turn it is."""
+        return self.ios or self.bytes
+
+
+@dataclass
 class Direction:
     """The slice of one group in one direction, and what is queued there."""
 
@@ -39,28 +56,35 @@ class Direction:
     end: int = 0
     bytes: int = 0
     ios: int = 0
+    #: Parts of split bios that are counted when it is looked at next.
+    late: int = 0
     #: Queues by where they come from, in the order of their turn.
-    queues: dict[int, deque[Request]] = field(default_factory=dict)
+    queues: dict[int, Source] = field(default_factory=dict)
 
     def queued(self) -> bool:
         """Tell whether anything waits."""
         return bool(self.queues)
 
-    def add(self, source: int, request: Request) -> None:
+    def waits_for(self, what: str) -> bool:
+        """Tell whether anything waits for bytes, or for I/Os alone."""
+        return any(getattr(source, what) for source in self.queues.values())
+
+    def add(self, source: int, request: Request, *, ios: bool) -> None:
         """Append a request to the queue of its source; a new queue is the last."""
-        self.queues.setdefault(source, deque()).append(request)
+        queues = self.queues.setdefault(source, Source())
+        (queues.ios if ios else queues.bytes).append(request)
 
     def peek(self) -> Request | None:
         """Return the request whose turn it is."""
-        return next(iter(self.queues.values()))[0] if self.queues else None
+        return next(iter(self.queues.values())).first()[0] if self.queues else None
 
     def pop(self) -> Request:
         """Take the request whose turn it is; its source goes to the end."""
         source = next(iter(self.queues))
-        queue = self.queues.pop(source)
-        request = queue.popleft()
-        if queue:
-            self.queues[source] = queue
+        queues = self.queues.pop(source)
+        request = queues.first().popleft()
+        if queues.first():
+            self.queues[source] = queues
         return request
 
 
@@ -129,14 +153,15 @@ class Iomax:
         while index >= 0:
             group = self.groups[index]
             one = group.directions[rw]
-            blocked = one.queued() or self.wait(one, request, jiffies)
+            blocked = not self.is_within(one, request, jiffies)
             if blocked and request.is_meta and one.counts_bios and self.meta_debt:
                 self.charge(one, request)
             elif blocked:
                 was_empty = not one.queued()
-                one.add(source, request)
+                self.add(one, source, request)
                 request.throttled_from_ns = now
-                if was_empty:
+                rest_first = self.setup.iomax_two_queues and request.passes > 0
+                if was_empty or (rest_first and one.peek() is request):
                     self.update(index, jiffies)
                 return False
             else:
@@ -145,20 +170,83 @@ class Iomax:
             source, index = index, group.parent
         return True
 
-    def wait(self, one: Direction, request: Request, jiffies: int) -> int:
-        """Return in how many jiffies a bio may go, 0 for now; moves the slice."""
-        if one.bps == NO_LIMIT and one.iops == NO_LIMIT:
-            return 0
+    def is_within(self, one: Direction, request: Request, jiffies: int) -> bool:
+        """Tell whether a bio that comes may go on at once.
+
+        From 6.16 on the bytes of one that comes behind others count as soon as nobody
+        waits for bytes any more, and what is left of a split one waits for I/Os alone.
+        """
+        if not self.setup.iomax_two_queues:
+            return not one.queued() and not self.wait(one, request, jiffies)
+        if request.passes:
+            return not one.waits_for("ios") and not self.wait(one, request, jiffies)
+        if not one.queued():
+            return not self.wait(one, request, jiffies)
+        if not one.waits_for("bytes") and not self.bytes_step(one, request, jiffies):
+            self.pay_bytes(one, request)
+        return False
+
+    def add(self, one: Direction, source: int, request: Request) -> None:
+        """Queue a bio: for I/Os alone if its bytes count already."""
+        two = self.setup.iomax_two_queues
+        ios = two and (request.bytes_paid or request.passes > 0)
+        one.add(source, request, ios=ios)
+
+    def move_slice(self, one: Direction, jiffies: int) -> None:
+        """Begin a slice where the last is over, else let it last for one from now."""
         if not one.start <= jiffies <= one.end and not one.queued():
-            one.bytes = one.ios = 0
+            one.bytes = one.ios = one.late = 0
             one.start, one.end = jiffies, jiffies + self.slice
         elif one.end < jiffies + self.slice:
             one.end = self.round_up(jiffies + self.slice)
+
+    def extend(self, one: Direction, until: int) -> None:
+        """Let a slice last for a wait."""
+        if one.end < until:
+            one.end = self.round_up(until)
+
+    def bytes_step(self, one: Direction, request: Request, jiffies: int) -> int:
+        """Return the wait for bytes, 0 if they count already."""
+        if one.bps == NO_LIMIT or request.passes or request.bytes_paid:
+            return 0
+        self.move_slice(one, jiffies)
+        wait = self.wait_bytes(one, request, jiffies)
+        self.extend(one, jiffies + wait)
+        return wait
+
+    def ios_step(self, one: Direction, request: Request, jiffies: int) -> int:
+        """Return the wait for an I/O, for who waits for no bytes any more."""
+        if one.iops == NO_LIMIT:
+            return 0
+        self.move_slice(one, jiffies)
+        wait = self.wait_ios(one, request, jiffies)
+        self.extend(one, jiffies + wait)
+        return wait
+
+    def pay_bytes(self, one: Direction, request: Request) -> None:
+        """Count the bytes of a bio, once."""
+        if not request.bytes_paid and not request.passes:
+            request.bytes_paid = True
+            one.bytes += size_of(request)
+
+    def wait(self, one: Direction, request: Request, jiffies: int) -> int:
+        """Return in how many jiffies a bio may go, 0 for now; moves the slice."""
+        if self.setup.iomax_two_queues:
+            wait = self.bytes_step(one, request, jiffies)
+            if wait:
+                return wait
+            self.pay_bytes(one, request)
+            return self.ios_step(one, request, jiffies)
+        if one.bps == NO_LIMIT and one.iops == NO_LIMIT:
+            return 0
+        self.move_slice(one, jiffies)
+        if one.iops != NO_LIMIT:
+            one.ios, one.late = one.ios + one.late, 0
         wait = max(
             self.wait_bytes(one, request, jiffies), self.wait_ios(one, request, jiffies)
         )
-        if wait and one.end < jiffies + wait:
-            one.end = self.round_up(jiffies + wait)
+        if wait:
+            self.extend(one, jiffies + wait)
         return wait
 
     def wait_bytes(self, one: Direction, request: Request, jiffies: int) -> int:
@@ -187,8 +275,17 @@ class Iomax:
 
     def charge(self, one: Direction, request: Request) -> None:
         """Count a bio that goes."""
-        one.bytes += size_of(request)
+        if not request.bytes_paid:
+            one.bytes += size_of(request)
+        request.bytes_paid = False
         one.ios += ios_of(one, request)
+
+    def charge_late(self, index: int, rw: int, n_parts: int) -> None:
+        """Count parts of a split bio, in every group on the way up, when next asked."""
+        while index >= 0:
+            group = self.groups[index]
+            group.directions[rw].late += n_parts
+            index = group.parent
 
     def trim(self, one: Direction, jiffies: int) -> None:
         """Forget whole slices that are over, and what was allowed in them."""
@@ -196,6 +293,9 @@ class Iomax:
             return
         one.end = self.round_up(jiffies + self.slice)
         over = (jiffies - one.start) // self.slice * self.slice
+        if self.setup.iomax_keeps_slice:
+            self.trim_but_one(one, over)
+            return
         if not over:
             return
         bytes_trim = 0 if one.bps == NO_LIMIT else one.bps * over // self.setup.hz
@@ -205,6 +305,25 @@ class Iomax:
         one.bytes = 0 if one.bps == NO_LIMIT else max(0, one.bytes - bytes_trim)
         one.ios = 0 if one.iops == NO_LIMIT else max(0, one.ios - ios_trim)
         one.start += over
+
+    def trim_but_one(self, one: Direction, over: int) -> None:
+        """Forget slices that are over but the last, from the second on (6.15)."""
+        if over < 2 * self.slice:
+            return
+        over -= self.slice
+        trimmed = 0
+        if one.bps != NO_LIMIT:
+            bytes_trim = one.bps * over // self.setup.hz
+            left = one.bytes - bytes_trim if 0 < bytes_trim <= one.bytes else 0
+            trimmed += one.bytes - left
+            one.bytes = left
+        if one.iops != NO_LIMIT:
+            ios_trim = one.iops * over // self.setup.hz
+            left = one.ios - ios_trim if 0 < ios_trim <= one.ios else 0
+            trimmed += one.ios - left
+            one.ios = left
+        if trimmed:
+            one.start += over
 
     def update(self, index: int, jiffies: int) -> None:
         """Find out when the next of a group's bios may go."""
@@ -254,7 +373,7 @@ class Iomax:
             parent = self.groups[group.parent]
             above = parent.directions[rw]
             was_empty = not above.queued()
-            above.add(index, request)
+            self.add(above, index, request)
             if not above.start <= jiffies <= above.end:
                 # the parent starts with the child's credit
                 above.bytes = above.ios = 0

@@ -6,7 +6,7 @@ I/O, ``io.max`` holds the request and ``io.weight`` holds its worker too.
 
 from typing import Protocol
 
-from replay.engine.reference.controllers.iocost import Iocost
+from replay.engine.reference.controllers.iocost import Iocost, is_asked_flush
 from replay.engine.reference.controllers.iolatency import Iolatency
 from replay.engine.reference.controllers.iomax import Iomax, direction_of
 from replay.engine.reference.counting.charges import Tables
@@ -97,10 +97,16 @@ class Controllers:
 
         Its bytes are paid, so that limits of I/Os alone hold it: if there is none on
         the way, it is not even looked at.
-        Source: block/blk-throttle.h:blk_should_throtl(), v6.1.
+        Up to 5.17 nothing holds it, and it counts later.
+        Source: block/blk-throttle.h:blk_should_throtl(), v6.1;
+        block/blk-throttle.c:blk_throtl_charge_bio_split(), v5.10.
         """
         limit = self.iomax.find(request.io_payer, BACKING_DEVICE)
         rw = direction_of(request)
+        if self.setup.iomax_splits_late:
+            request.passes = 1 + extra_ios(self.setup, request)
+            self.iomax.charge_late(limit, rw, request.passes - 1)
+            return True
         while True:
             request.passes += 1
             if request.passes > extra_ios(self.setup, request):
@@ -125,6 +131,8 @@ class Controllers:
     def issues_above(self, request: Request, now: int) -> bool:
         """Issue on the traced device, or wait for budget or a place; tell which."""
         cgroup = self.blkcg(request)
+        if self.setup.iocost_flush_costs and is_asked_flush(request):
+            cgroup = int(self.setup.blkcg[request.issuer])
         return self.issues(request, request.device, cgroup, now, is_bio=True)
 
     def issues_below(self, request: Request, now: int, *, holds_worker: bool) -> bool:

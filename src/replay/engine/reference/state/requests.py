@@ -59,6 +59,8 @@ class Request:
     next_page: int = -1
     #: How often it passed `io.max` below, whole or what was left of it.
     passes: int = 0
+    #: Its bytes count in the group where it waits for I/Os now.
+    bytes_paid: bool = False
     #: Rounds that the present charge has failed.
     oom_rounds: int = 0
     #: Whose limit the present sleep is for.
