@@ -149,6 +149,11 @@ cdef class Engine:
         dirty_load(sim, setup)
         sim.set.page_at_once = setup.lock_per_page
         sim.set.readahead_pages = setup.readahead_pages
+        sim.set.readahead_by_marks = setup.readahead_by_marks
+        sim.set.readahead_stops = setup.readahead_stops
+        sim.set.readahead_rounds = setup.readahead_rounds
+        sim.set.large_folios = setup.large_folios
+        sim.set.share_floor = setup.share_floor
         sim.set.file_pages = setup.file_pages
         if not 8 <= setup.max_sectors < 1 << 32:
             raise ValueError("setup: max_sectors is 8 to 2**32 - 1")

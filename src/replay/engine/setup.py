@@ -186,6 +186,16 @@ class Setup(Struct, frozen=True, kw_only=True):
         Every page of a cached file is on the disk from the start.
     readahead_pages : int
         Largest readahead window, 0 for none.
+    readahead_by_marks : bool
+        A page with the mark alone moves the window on (6.11).
+    readahead_stops : bool
+        Readahead stops at a page that cannot be charged (6.9).
+    readahead_rounds : bool
+        What a mark reads ends at a power of two that grows (6.17).
+    large_folios : bool
+        The file system below takes folios of several pages (ext4 from 6.16 on).
+    share_floor : bool
+        Who writes back has an eighth of what is left at least (6.14).
     file_pages : int
         Pages of a cached file, where readahead ends; `NO_LIMIT` for unknown.
     reclaim_lru : bool
@@ -350,6 +360,11 @@ class Setup(Struct, frozen=True, kw_only=True):
     cached: bool = False
     laid_out: bool = False
     readahead_pages: int = 32
+    readahead_by_marks: bool = False
+    readahead_stops: bool = False
+    readahead_rounds: bool = False
+    large_folios: bool = False
+    share_floor: bool = False
     file_pages: int = NO_LIMIT
     reclaim_lru: bool = False
     dirty_background_ratio: int = 10

@@ -44,6 +44,7 @@ from replay.scenario.notes.scenario import (
 )
 from replay.scenario.setup.iomax import ALL_AS_ONE
 from replay.scenario.setup.make import FlatCgroups, make_setup
+from replay.scenario.setup.page_cache import disk_notes, disk_of_version
 from replay.scenario.setup.tmpfs import check_direct_io
 from replay.trace.file.metadata import Summary
 from replay.trace.file.processes import ProcessTable
@@ -153,6 +154,7 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
     given, scenario = scenario, _decided(scenario, devices, stack, recorded)
     check_direct_io(scenario, devices)
     notes = kernel_notes(given, scenario, recorded, devices)
+    notes += disk_notes(given, scenario)
     notes += assumed_notes(given, scenario, summary, devices)
     notes += scenario_notes(scenario)
     notes += policy_notes(given, scenario, summary)
@@ -338,6 +340,7 @@ def _decided(
     if backing.device is None and stack.layers:
         below = below_of(stack, scenario, devices)
         backing = structs.replace(backing, device=below)
+    backing = disk_of_version(backing, kernel)
     trace = structs.replace(
         trace,
         # a fact of the recording: never what is asked

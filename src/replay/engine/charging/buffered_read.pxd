@@ -58,7 +58,7 @@ cdef inline void fetch(
 ) noexcept nogil:
     """Read the missing pages of an extent: one bio for each gap.
 
-    A page that cannot be charged is left out.
+    A page that cannot be charged is left out; from 6.9 on all behind it are, too.
     """
     cdef File *file = &sim.devices[request.device].file
     cdef uint64_t page, end
@@ -73,6 +73,8 @@ cdef inline void fetch(
         ) != CHARGE_OK:
             submit(sim, request, page - run, run)
             run = 0
+            if sim.set.readahead_stops and not cache_has(file, page):
+                return
         else:
             run += 1
             if <int64_t> page == extent.marked:
@@ -90,6 +92,7 @@ cdef inline void window_move(
     cdef Extent extent
     if sim.set.readahead_pages > 0:
         if read_ahead(
+            sim,
             &sim.devices[request.device].file,
             <int64_t> page,
             wanted,

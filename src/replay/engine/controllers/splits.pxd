@@ -5,7 +5,7 @@ blk_should_throtl(), block/blk-throttle.c:tg_within_bps_limit(), throtl_charge_b
 v6.1.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from replay.engine.controllers.iomax cimport (
     direction_of,

@@ -139,19 +139,26 @@ cdef inline bint is_over_background(const Sim *sim, uint32_t writer) noexcept no
     """Tell whether what is written in a cgroup's name is too much to be left dirty.
 
     The machine's threshold is shared by what each has written so far: who has written
-    nothing yet has no share, whatever the machine's memory is.
+    nothing yet has no share, whatever the machine's memory is. From 6.14 on an eighth of
+    what is left of it is everybody's at least.
     """
     cdef const PageLists *mine = &sim.lists[writer]
     cdef int64_t background = global_background(sim)
+    cdef int64_t share = 0
     if background != UNKNOWN and sim.lists[0].dirty > background:
         return True
     if writer == 0:
         return False
-    if mine.written == 0:
+    if mine.written == 0 and not sim.set.share_floor:
         return mine.to_write > 0
-    if background != UNKNOWN and mine.to_write > <int64_t> (
-        <dirty_product> background * mine.written // sim.written
-    ):
-        return True
+    if background != UNKNOWN:
+        if mine.written > 0:
+            share = <int64_t> (
+                <dirty_product> background * mine.written // sim.written
+            )
+        if sim.set.share_floor:
+            share = max(share, (background - sim.lists[0].dirty) // 8)
+        if mine.to_write > share:
+            return True
     background = own_background(sim, writer)
     return background != UNKNOWN and max(mine.dirty, mine.to_write) > background

@@ -2,16 +2,18 @@
 
 Source: mm/readahead.c:ondemand_readahead(), do_page_cache_ra(),
 try_context_readahead(), mm/filemap.c:page_cache_next_miss(), page_cache_prev_miss(),
-v6.1.
+v6.1; page_cache_async_ra(), page_cache_ra_order(), v6.12 and v7.3.
 """
 
 from libc.stdint cimport int64_t, uint64_t
 from replay.engine.pages.cache cimport cache_has
 from replay.engine.state.pages cimport File, Window
+from replay.engine.state.sim cimport Sim
 
 
 cdef enum:
     SECTORS = 8                 # of a page
+    LARGEST_ORDER = 9           # MAX_PAGECACHE_ORDER: a folio of 2 MiB
 
 cdef struct Extent:
     # pages to read where they are missing
@@ -61,7 +63,69 @@ cdef inline int64_t next_missing(
     return index + most - 1
 
 
+cdef inline bint window_context(
+    File *file, int64_t index, int64_t wanted, int64_t most, Extent *extent
+) noexcept nogil:
+    """Set what a missing page and those before it say; tell if it is a stream."""
+    cdef Window *window = &file.window
+    cdef int64_t before = cached_before(file, index, most)
+    extent.start = index
+    if before <= wanted:
+        extent.n_pages = wanted
+        extent.marked = -1
+        return False
+    if before >= index:
+        before *= 2
+    window.start = index
+    window.size = min(before + wanted, most)
+    window.ahead = 1
+    extent.n_pages = window.size
+    extent.marked = index + window.size - 1
+    return True
+
+
+cdef inline bint window_marked(
+    const Sim *sim,
+    File *file,
+    int64_t index,
+    int64_t wanted,
+    int64_t most,
+    Extent *extent,
+) noexcept nogil:
+    """Move the window on from a page with the mark, as from 6.11 on; tell if it does."""
+    cdef Window *window = &file.window
+    cdef int64_t start, end, align
+    cdef int order
+    if index == window.start + window.size - window.ahead:
+        window.start += window.size
+        window.size = max(window.size, next_size(window.size, most))
+    else:
+        start = next_missing(file, index + 1, most)
+        if start - index > most:
+            return False
+        window.start = start
+        window.size = next_size(start - index + wanted, most)
+    if sim.set.readahead_rounds:
+        window.order += 2
+        order = 0
+        while order < window.order and most >> order & 1 == 0:
+            order += 1
+        align = <int64_t> 1 << order
+        end = (window.start + window.size) // align * align
+        if end > window.start:
+            window.size = end - window.start
+        order = 0
+        while order < LARGEST_ORDER and window.size >> (order + 1) != 0:
+            order += 1
+        window.order = min(window.order, order) if sim.set.large_folios else 0
+    window.ahead = window.size
+    extent.start = extent.marked = window.start
+    extent.n_pages = window.size
+    return True
+
+
 cdef inline bint read_ahead(
+    const Sim *sim,
     File *file,
     int64_t index,
     int64_t wanted,
@@ -74,6 +138,7 @@ cdef inline bint read_ahead(
 
     Parameters
     ----------
+    sim : Sim*
     file : File*
     index : int64_t
         The page that is missing, or that had the mark (``marked``).
@@ -89,11 +154,24 @@ cdef inline bint read_ahead(
     """
     cdef Window *window = &file.window
     cdef int64_t previous = (<int64_t> 1 << 52) - 1     # of a prev_pos of -1
-    cdef int64_t before, more, start
+    cdef int64_t more, start
     if window.position >= 0:
         previous = window.position // SECTORS
     if wanted > most:
         most = max(most, min(wanted, io_pages))
+    if sim.set.readahead_by_marks:
+        if marked:
+            return window_marked(sim, file, index, wanted, most, extent)
+        window.order = 0
+        if not (index == 0 or wanted > most or 0 <= index - previous <= 1):
+            window_context(file, index, wanted, most, extent)
+            return True
+        window.start = extent.start = index
+        window.size = extent.n_pages = first_size(wanted, most)
+        more = window.size - wanted
+        window.ahead = more if more > 0 else window.size >> 1
+        extent.marked = index + window.size - window.ahead
+        return True
     if index != 0 and (
         index == window.start + window.size - window.ahead
         or index == window.start + window.size
@@ -113,18 +191,8 @@ cdef inline bint read_ahead(
         window.size = first_size(wanted, most)
         more = window.size - wanted
         window.ahead = more if more > 0 else window.size
-    else:
-        before = cached_before(file, index, most)
-        if before <= wanted:
-            extent.start = index
-            extent.n_pages = wanted
-            extent.marked = -1
-            return True
-        if before >= index:
-            before *= 2
-        window.start = index
-        window.size = min(before + wanted, most)
-        window.ahead = 1
+    elif not window_context(file, index, wanted, most, extent):
+        return True
     if index == window.start and window.size == window.ahead:
         more = next_size(window.size, most)
         if window.size + more <= most:

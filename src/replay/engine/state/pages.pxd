@@ -85,6 +85,7 @@ cdef struct Window:
     int64_t size
     int64_t ahead
     int64_t position        # sector behind the last that was read, -1 = none
+    int order               # of two, to which the next marked window is rounded down
 
 cdef struct InodeOwner:
     # reference/pages/writeback.py

@@ -360,6 +360,11 @@ cdef struct Settings:
     DirtySettings dirty
     bint page_at_once       # up to 6.14 every page is a read call of its own
     int64_t readahead_pages
+    bint readahead_by_marks
+    bint readahead_stops
+    bint readahead_rounds
+    bint large_folios
+    bint share_floor
     int64_t max_sectors     # of the largest request of the device below
     int64_t max_bytes
     int64_t file_pages

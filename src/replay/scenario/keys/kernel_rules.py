@@ -282,6 +282,66 @@ IOCOST_MAX_UP: Final = Rule(
     after="io.cost.qos's max is rounded up",
     source="block/blk-iocost.c:ioc_refresh_params_disk()",
 )
+READAHEAD_STOPS: Final = Rule(
+    name="readahead_stops",
+    area="cache",
+    since=(6, 9),
+    absent=(6, 8),
+    present=(6, 12),
+    before="readahead leaves a page out that cannot be charged",
+    after="readahead stops at a page that cannot be charged",
+    source="mm/readahead.c:page_cache_ra_unbounded()",
+)
+READAHEAD_BY_MARKS: Final = Rule(
+    name="readahead_by_marks",
+    area="cache",
+    since=(6, 11),
+    absent=(6, 8),
+    present=(6, 12),
+    before="a miss where a window ends, or at its mark, is the next window",
+    after="a page with the mark alone moves the window on; a plain miss begins anew",
+    source="mm/readahead.c:page_cache_sync_ra(), page_cache_async_ra()",
+)
+READAHEAD_ROUNDS: Final = Rule(
+    name="readahead_rounds",
+    area="cache",
+    since=(6, 17),
+    absent=(6, 14),
+    present=(6, 18),
+    before="a window that a mark begins ends where it would",
+    after="its end is rounded down to a power of two that grows with every window",
+    source="mm/readahead.c:page_cache_async_ra()",
+)
+DISK_DEFAULTS: Final = Rule(
+    name="disk_defaults",
+    area="cache",
+    since=(6, 17),
+    absent=(6, 14),
+    present=(6, 18),
+    before="a disk reads ahead 128K and takes 1280 KiB at once",
+    after="it takes 4096 KiB at once, and reads ahead twice that if it rotates",
+    source="block/blk-settings.c:blk_apply_bdi_limits(), BLK_DEF_MAX_SECTORS_CAP",
+)
+EXT4_LARGE_FOLIOS: Final = Rule(
+    name="ext4_large_folios",
+    area="cache",
+    since=(6, 16),
+    absent=(6, 14),
+    present=(6, 18),
+    before="pages of ext4's files are cached one by one",
+    after="ext4 takes folios of several pages, which the order of readahead follows",
+    source="fs/ext4/inode.c:ext4_set_inode_mapping_order()",
+)
+SHARE_FLOOR: Final = Rule(
+    name="share_floor",
+    area="cache",
+    since=(6, 14),
+    absent=(6, 12),
+    present=(6, 14),
+    before="who has written nothing back yet is written at the first look",
+    after="an eighth of what is left of the threshold is everybody's share at least",
+    source="mm/page-writeback.c:__wb_calc_thresh()",
+)
 #: Whose rules hold where nobody says which kernel it is.
 DEFAULT_KERNEL: Final = KernelVersion(6, 1)
 RULES: Final[tuple[Rule, ...]] = (
@@ -296,6 +356,12 @@ RULES: Final[tuple[Rule, ...]] = (
     TMPFS_DIRECT,
     HUGE_BY_WRITE,
     HUGE_FITTING,
+    READAHEAD_STOPS,
+    READAHEAD_BY_MARKS,
+    READAHEAD_ROUNDS,
+    DISK_DEFAULTS,
+    EXT4_LARGE_FOLIOS,
+    SHARE_FLOOR,
     IOMAX_WAITS_FOR_IO,
     IOMAX_META_DEBT,
     IOMAX_HOLDS_SPLITS,

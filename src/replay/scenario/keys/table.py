@@ -188,8 +188,14 @@ KEYS: Final = (
         "size of the file, where readahead ends; the trace does not tell it",
     ),
     Key(
-        "backing.readahead", size(unlimited=False, most=1 << 30), "128K", "bytes",
+        "backing.readahead", size(unlimited=False, most=1 << 30), None, "bytes",
         "largest readahead window (read_ahead_kb), rounded down to pages; 0: none",
+        "128K; from 6.17 on twice backing.max_sectors_kb on a disk that rotates",
+    ),
+    Key(
+        "backing.rotational", kinds.BOOLEAN, None, "",
+        "whether the disk below says that it rotates (queue/rotational), as qemu's do",
+        "true from 6.17 on, where it is what readahead goes by",
     ),
     Key(
         "backing.reclaim", choice("kernel", "lru"), "kernel", "",
@@ -225,10 +231,11 @@ KEYS: Final = (
         "the device below: who came first, or by io.bfq.weight and sectors",
     ),
     Key(
-        "backing.max_sectors_kb", integer(4, 1 << 20), 1280, "KiB",
+        "backing.max_sectors_kb", integer(4, 1 << 20), None, "KiB",
         "largest read or write that the device below takes at once "
         "(queue/max_sectors_kb); it splits what is longer, and each part counts as an "
         "I/O in io.stat, io.max and io.weight there",
+        "1280; 4096 from 6.17 on",
     ),
     Key(
         "service.model", choice("auto", "recorded", "linear", "device"), "auto", "",

@@ -62,14 +62,15 @@ class BackingValues(Struct, frozen=True, kw_only=True):
     huge: str
     laid_out_by: str
     file_size: int | None
-    readahead: int
+    readahead: int | None
+    rotational: bool | None
     reclaim: str
     device: int | None
     loop: int | None
     cost_profile: str
     nr_requests: int
     scheduler: str
-    max_sectors_kb: int
+    max_sectors_kb: int | None
 
 
 class LinearValues(Struct, frozen=True, kw_only=True):

@@ -49,6 +49,7 @@ from replay.scenario.setup.bfq import bfq_weights
 from replay.scenario.setup.iocost import enabled_devices, flat_iocost
 from replay.scenario.setup.iolatency import flat_iolatency
 from replay.scenario.setup.iomax import flat_iomax
+from replay.scenario.setup.page_cache import flat_page_cache
 from replay.scenario.setup.tmpfs import copies_direct_io, flat_tmpfs
 from replay.trace.file.processes import ProcessTable, is_kernel_thread
 
@@ -223,7 +224,7 @@ def make_setup(
         tmpfs=tmpfs,
         cached=not tmpfs,
         laid_out=owner >= 0 or backing.filesystem == "raw",
-        readahead_pages=limit_pages(backing.readahead),
+        **flat_page_cache(scenario),
         file_pages=whole_pages(backing.file_size),
         reclaim_lru=backing.reclaim == "lru",
         **_dirty(scenario),

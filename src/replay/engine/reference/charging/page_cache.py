@@ -143,6 +143,9 @@ class PageCache:
             marked=marked,
             most=most,
             io_pages=self.setup.max_sectors // SECTORS,
+            by_marks=self.setup.readahead_by_marks,
+            rounds=self.setup.readahead_rounds,
+            large=self.setup.large_folios,
         )
         if extent is not None:
             self._fetch(request, extent, now)
@@ -150,7 +153,7 @@ class PageCache:
     def _fetch(self, request: Request, extent: Extent, now: int) -> None:
         """Read the missing pages of an extent: one bio for each gap.
 
-        A page that cannot be charged is left out.
+        A page that cannot be charged is left out; from 6.9 on all behind it are, too.
         """
         extent = within(extent, self.setup.file_pages)
         file = self.files[request.device]
@@ -162,6 +165,8 @@ class PageCache:
             error, _ = self._add(request, index, now, may_fail=True)
             if error:
                 self._submit(request, run)
+                if self.setup.readahead_stops:
+                    return
                 continue
             run.append(index)
             if index == extent.marked:

@@ -1,7 +1,8 @@
 """How many pages are dirty, and above how many they are written in the background.
 
 Sources: mm/page-writeback.c:domain_dirty_limits(), mdtc_calc_avail(),
-wb_over_bg_thresh(), mm/memcontrol.c:mem_cgroup_wb_stats(), v6.1.
+wb_over_bg_thresh(), mm/memcontrol.c:mem_cgroup_wb_stats(), v6.1;
+mm/page-writeback.c:__wb_calc_thresh(), v7.3.
 """
 
 from typing import TYPE_CHECKING
@@ -104,7 +105,8 @@ class Dirty:
         """Tell whether what is written in a cgroup's name is too much to be left.
 
         The machine's threshold is shared by what each has written so far: who has
-        written nothing yet has no share, whatever the machine's memory is.
+        written nothing yet has no share, whatever the machine's memory is. From 6.14 on
+        an eighth of what is left of it is everybody's at least.
         """
         background = self.global_background()
         if background is not None and self.pages[ROOT] > background:
@@ -112,12 +114,14 @@ class Dirty:
         if writer == ROOT:
             return False
         to_write, written = self.to_write[writer], self.written[writer]
-        if not written:
+        if not written and not self.setup.share_floor:
             return to_write > 0
-        if background is not None and (
-            to_write > background * written // sum(self.written)
-        ):
-            return True
+        if background is not None:
+            share = background * written // sum(self.written) if written else 0
+            if self.setup.share_floor:
+                share = max(share, (background - self.pages[ROOT]) // 8)
+            if to_write > share:
+                return True
         own = self.own_background(writer)
         return own is not None and max(self.pages[writer], to_write) > own
 

@@ -2,7 +2,8 @@
 
 Source: mm/readahead.c:ondemand_readahead(), page_cache_ra_unbounded(),
 page_cache_sync_ra(), try_context_readahead(), mm/filemap.c:page_cache_next_miss(),
-page_cache_prev_miss(), v6.1.
+page_cache_prev_miss(), v6.1; page_cache_async_ra(), page_cache_ra_order(), v6.12 and
+v7.3.
 """
 
 from collections.abc import Container
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from replay.engine.setup import NO_LIMIT
 
 SECTORS = 8
+#: MAX_PAGECACHE_ORDER: a folio of 2 MiB.
+LARGEST_ORDER = 9
 #: No read came before: ``prev_pos`` is -1, whose page is this one.
 NO_PAGE = (1 << 52) - 1
 
@@ -25,6 +28,8 @@ class Window:
     ahead: int = 0
     #: Sector behind the last one that was read, -1 for none.
     position: int = -1
+    #: Power of two to which the end of the next marked window is rounded down.
+    order: int = 0
 
     @property
     def previous(self) -> int:
@@ -88,6 +93,9 @@ def read_ahead(
     marked: bool,
     most: int,
     io_pages: int,
+    by_marks: bool = False,
+    rounds: bool = False,
+    large: bool = False,
 ) -> Extent | None:
     """Move the window on; return what to read, if anything.
 
@@ -106,9 +114,28 @@ def read_ahead(
         The largest window, more than 0.
     io_pages : int
         The largest request of the device, which a read beyond the window may fill.
+    by_marks : bool
+        A page with the mark alone moves the window on (from 6.11 on).
+    rounds : bool
+        What a mark reads ends at a power of two that grows (from 6.17 on).
+    large : bool
+        The file system takes large folios.
     """
     if wanted > most:
         most = max(most, min(wanted, io_pages))
+    if by_marks and marked:
+        return _marked_window(
+            window, cached, index, wanted, most, rounds=rounds, large=large
+        )
+    if by_marks:
+        window.order = 0
+        in_order = index == 0 or wanted > most or 0 <= index - window.previous <= 1
+        if not in_order:
+            return _context(window, cached, index, wanted, most)
+        window.start, window.size = index, first_size(wanted, most)
+        more = window.size - wanted
+        window.ahead = more if more > 0 else window.size >> 1
+        return Extent(index, window.size, index + window.size - window.ahead)
     if index and index in (
         window.start + window.size - window.ahead,
         window.start + window.size,
@@ -129,14 +156,9 @@ def read_ahead(
         more = window.size - wanted
         window.ahead = more if more > 0 else window.size
     else:
-        before = cached_before(cached, index, most)
-        if before <= wanted:
-            return Extent(index, wanted, -1)
-        if before >= index:
-            before *= 2
-        window.start = index
-        window.size = min(before + wanted, most)
-        window.ahead = 1
+        extent = _context(window, cached, index, wanted, most)
+        if extent.marked < 0:
+            return extent
     if index == window.start and window.size == window.ahead:
         more = next_size(window.size, most)
         if window.size + more <= most:
@@ -146,6 +168,54 @@ def read_ahead(
             window.size = most
             window.ahead = most >> 1
     return Extent(window.start, window.size, window.start + window.size - window.ahead)
+
+
+def _marked_window(
+    window: Window,
+    cached: Container[int],
+    index: int,
+    wanted: int,
+    most: int,
+    *,
+    rounds: bool,
+    large: bool,
+) -> Extent | None:
+    """Move the window on from a page with the mark, as from 6.11 on."""
+    if index == window.start + window.size - window.ahead:
+        window.start += window.size
+        window.size = max(window.size, next_size(window.size, most))
+    else:
+        start = next_missing(cached, index + 1, most)
+        if start - index > most:
+            return None
+        window.start = start
+        window.size = next_size(start - index + wanted, most)
+    if rounds:
+        window.order += 2
+        lowest = (most & -most).bit_length() - 1
+        align = 1 << min(window.order, lowest)
+        end = (window.start + window.size) // align * align
+        if end > window.start:
+            window.size = end - window.start
+        largest = min(LARGEST_ORDER, window.size.bit_length() - 1)
+        window.order = min(window.order, largest) if large else 0
+    window.ahead = window.size
+    return Extent(window.start, window.size, window.start)
+
+
+def _context(
+    window: Window, cached: Container[int], index: int, wanted: int, most: int
+) -> Extent:
+    """Read a missing page and what the pages before it say of a stream; or it alone."""
+    before = cached_before(cached, index, most)
+    if before <= wanted:
+        return Extent(index, wanted, -1)
+    if before >= index:
+        before *= 2
+    window.start = index
+    window.size = min(before + wanted, most)
+    window.ahead = 1
+    return Extent(index, window.size, index + window.size - 1)
 
 
 def within(extent: Extent, file_pages: int) -> Extent:
