@@ -39,7 +39,9 @@ def info(
     """
     import msgspec
 
+    from replay.capture.gap import gap_notes
     from replay.cli.show import show
+    from replay.scenario.notes.kernel import lost_notes
     from replay.trace.convert import open_or_convert
     from replay.trace.file.info import trace_info
 
@@ -49,7 +51,9 @@ def info(
             inputs, cgroups=cgroups, progress=progress, format=format
         ) as trace,
     ):
+        more = [*lost_notes(trace.metadata, None), *gap_notes(trace)]
         facts = trace_info(trace)
+        facts = msgspec.structs.replace(facts, notes=[*facts.notes, *more])
     tell_rest_of_set(inputs, quiet=quiet)
     if as_json:
         text = msgspec.json.format(msgspec.json.encode(facts), indent=2).decode()

@@ -83,10 +83,22 @@ _ALL: Final = {
     **_known(
         "of io.max: it holds nobody, or as in the event loop",
         *("iomax_waits_for_io", "iomax_meta_debt", "hz", "boot_ns"),
+        *("iomax_keeps_slice", "iomax_two_queues", "iomax_splits_late"),
+    ),
+    **_known(
+        "of io.weight, which is not neutral",
+        *("iocost_flush_costs", "iocost_min_holds", "iocost_max_up"),
+    ),
+    **_known(
+        "pages are charged by the event loop's own functions, or none is",
+        *("charge_batch", "stock_slots", "high_in_charge"),
+        *("huge_orders", "refusals_count"),
     ),
     **_known(
         "of a page cache, which does not fit or which direct I/O does not use",
         *("laid_out", "readahead_pages", "file_pages", "reclaim_lru"),
+        *("readahead_by_marks", "readahead_stops", "readahead_rounds"),
+        *("large_folios", "share_floor"),
         *("dirty_background_ratio", "dirty_background_bytes"),
         *("dirty_ratio", "dirty_bytes", "dirty_expire_ns", "dirty_writeback_ns"),
     ),
@@ -115,6 +127,7 @@ _EARLY: Final = _ALL | {
         "its end frees no place that anybody waits for", lambda setup: setup.direct_io
     ),
     **_known("it touches no page", "tmpfs", "cached", "fs_pages"),
+    **_known("it touches no page", "huge", "hole_reads_charge"),
     **_known("it touches no page that is charged", "memory_max", "memory_high"),
     **_known(
         "what was recorded sets the service, which stands in the row",
@@ -166,7 +179,9 @@ KNOWS: Final[dict[Shortcut, dict[str, Known]]] = {
         name: known
         for name, known in _EARLY.items()
         if not name.startswith("iomax_")
-        or name in ("iomax_waits_for_io", "iomax_meta_debt")
+        # how limits hold, of which there is none
+        or name in ("iomax_waits_for_io", "iomax_meta_debt", "iomax_keeps_slice")
+        or name in ("iomax_two_queues", "iomax_splits_late")
         if name not in ("max_active", "keeps_idle")
     }
     | {

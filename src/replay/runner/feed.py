@@ -15,7 +15,8 @@ from replay.engine.setup import NOT_REPLAYED, ArrivalEvent
 from replay.scenario.bind import Binding
 from replay.scenario.binding.caught import Caught
 from replay.scenario.binding.resolve import column
-from replay.trace.file.schema import OPS
+from replay.scenario.keys.kernel import LOOP_MAJOR
+from replay.trace.file.schema import OP_CODES, OPS
 from replay.trace.rows import Rows
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 AHEAD = 2
 
 T = TypeVar("T")
-#: Rows that failed when they were recorded, by operation and errno.
+WRITE, WRITE_ZEROES = OP_CODES["write"], OP_CODES["write_zeroes"]
+#: Rows that failed when they were recorded, by operation and errno; without one, those
+#: that were told to be write-zeroes.
 Errors = Counter[tuple[int, int]]
 
 
@@ -96,6 +99,7 @@ class RowFeed:
         errors: Errors | None = None,
     ) -> None:
         self._errors = Counter() if errors is None else errors
+        self._zeroes_above = binding.zeroes_above
         self._resolver = binding.resolver
         self._by_issue = binding.setup.event != ArrivalEvent.QUEUE
         self._settling = Settling(Services(binding.setup))
@@ -152,7 +156,7 @@ class RowFeed:
             nbytes=column(batch, "nbytes", np.uint32),
             n_bios=column(batch, "n_bios", np.uint32),
             flags=self._flags(batch, resolved.device_idx != NOT_REPLAYED),
-            op=column(batch, "op", np.int8),
+            op=self._op(batch, resolved.device_idx != NOT_REPLAYED),
             pid=column(batch, "pid", np.int32),
             issuer=resolved.issuer,
             recorded=resolved.recorded,
@@ -213,6 +217,21 @@ class Settling:
             part = self._waiting.popleft()
             self._n_ready += len(part.columns)
             yield part
+
+    def _op(
+        self, batch: pa.RecordBatch, replayed: NDArray[np.bool_]
+    ) -> NDArray[np.int8]:
+        """Return the operations; what no loop device takes at once is no write."""
+        op = column(batch, "op", np.int8)
+        if not self._zeroes_above:
+            return op
+        long = column(batch, "nbytes", np.uint32) > self._zeroes_above
+        long &= op == WRITE
+        long &= column(batch, "device", np.uint32) >> 20 == LOOP_MAJOR
+        if not long.any():
+            return op
+        self._errors[WRITE, 0] += int((long & replayed).sum())
+        return np.where(long, np.int8(WRITE_ZEROES), op)
 
     def _flags(
         self, batch: pa.RecordBatch, replayed: NDArray[np.bool_]
@@ -304,19 +323,27 @@ def error_notes(errors: Errors) -> list[str]:
     Returns
     -------
     list of str
-        At most one.
     """
-    if not errors:
-        return []
+    notes = []
+    if n := errors[WRITE, 0]:
+        notes.append(
+            f"{n:,} writes are longer than a loop device takes at once: they are "
+            "taken as write-zeroes, which records of version 7 do not tell from "
+            "writes; there may be shorter ones"
+        )
     said = [
         f"{n:,} {OPS[op]} ({errorcode.get(-error, 'errno')} {error})"
         for (op, error), n in sorted(errors.items())
+        if error
     ]
+    if not said:
+        return notes
     more = f" and {len(said) - 5} more sorts" if len(said) > 5 else ""
     return [
+        *notes,
         f"failed when they were recorded: {', '.join(said[:5])}{more}; of these "
         "discards and write-zeroes free nothing here either, all else is done as if "
-        "it had not failed"
+        "it had not failed",
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from replay.capture.gap import gap_notes
 from replay.common.intervals import (
     AUTO_NS,
     auto_interval,
@@ -148,6 +149,7 @@ def play(
                     *binding.notes,
                     *opened.metadata.summary.notes,
                     *error_notes(errors),
+                    *gap_notes(opened),
                 ],
                 counts=raw["counts"],
                 timings={

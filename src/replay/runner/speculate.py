@@ -189,6 +189,7 @@ class _EarlyRun:
         self._scenario = scenario
         self._batch_rows = batch_rows
         self._kernel = recording.kernel
+        self._record_version = recording.record_version
         self._errors: Errors = Counter()
         self._n_ids = NO_IDS
         self._binding: Binding | None = None
@@ -228,7 +229,9 @@ class _EarlyRun:
             self._replay(batch.rows)
 
     def _begin(self, so_far: Metadata, n_ids: tuple[int, int]) -> None:
-        so_far = structs.replace(so_far, kernel=self._kernel)
+        so_far = structs.replace(
+            so_far, kernel=self._kernel, record_version=self._record_version
+        )
         binding = bind(self._scenario, _SoFar(self._path, so_far))
         if not _may_begin(binding):
             raise _UnknownError

@@ -32,7 +32,7 @@ from replay.scenario.notes.defaults import assumed_notes
 from replay.scenario.notes.iocost import iocost_notes
 from replay.scenario.notes.iolatency import iolatency_notes
 from replay.scenario.notes.iomax import iomax_notes
-from replay.scenario.notes.kernel import kernel_notes
+from replay.scenario.notes.kernel import kernel_notes, lost_notes
 from replay.scenario.notes.nested import nested_notes
 from replay.scenario.notes.recorded import kernel_io_notes, recorded_notes
 from replay.scenario.notes.scenario import (
@@ -51,6 +51,9 @@ from replay.trace.file.processes import ProcessTable
 from replay.trace.file.schema import device_text
 from replay.trace.rows import Rows
 
+#: What a loop device takes at once: 2560 sectors. Source: drivers/block/loop.c:
+#: loop_add(), v6.1; write-zeroes alone may be longer.
+LOOP_BYTES: Final = 2560 * 512
 #: The root's id if the trace names no path "/": the hierarchy's first inode.
 ROOT_ID: Final = 1
 #: Name of the one device that several are taken for.
@@ -95,6 +98,8 @@ class Binding(Struct, frozen=True, kw_only=True):
         ``Setup.disk_*`` are for `replay.runner.disks` to fill in.
     notes : list of str
         Estimates, assumptions and what is not modelled, one line each.
+    zeroes_above : int
+        A write of more bytes is a write-zeroes, which the trace does not tell; 0: none.
     """
 
     setup: Setup
@@ -111,6 +116,7 @@ class Binding(Struct, frozen=True, kw_only=True):
     idle: dict[str, str]
     disks: list[bool]
     notes: list[str]
+    zeroes_above: int = 0
 
     @property
     def task_names(self) -> list[str]:
@@ -154,6 +160,7 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
     given, scenario = scenario, _decided(scenario, devices, stack, recorded)
     check_direct_io(scenario, devices)
     notes = kernel_notes(given, scenario, recorded, devices)
+    notes += lost_notes(trace.metadata, given.trace.kernel)
     notes += disk_notes(given, scenario)
     notes += assumed_notes(given, scenario, summary, devices)
     notes += scenario_notes(scenario)
@@ -258,6 +265,7 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
         idle=idle,
         disks=_disks(scenario, devices),
         notes=notes,
+        zeroes_above=LOOP_BYTES if trace.metadata.record_version == 7 else 0,
     )
 
 

@@ -1,7 +1,8 @@
 """A recording that was found and recognised, and is not read yet."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +17,9 @@ from replay.trace.formats.options import FormatOptions
 from replay.trace.inputs.find import Inputs, read_cgroup_paths, source_file
 from replay.trace.inputs.spool import Spool
 from replay.trace.rows import Disordered, RowStream
+
+#: BLK_IO_TRACE_MAGIC, whose last byte is the version.
+_MAGIC: Final = 0x65617400
 
 
 class Recording(Struct, frozen=True):
@@ -36,6 +40,8 @@ class Recording(Struct, frozen=True):
         Told of bytes read and bytes in all.
     kernel : str or None
         What the recorded machine called its kernel.
+    record_version : int or None
+        Of blktrace's records, 7 or 8.
     """
 
     path: Path
@@ -44,6 +50,7 @@ class Recording(Struct, frozen=True):
     nbytes: int
     progress: Progress | None
     kernel: str | None = None
+    record_version: int | None = None
 
     def advanced(self) -> None:
         """Tell how far it was read."""
@@ -140,11 +147,43 @@ def find_recording(
             sources=files,
             summary=with_paths(summary, paths, spool),
             kernel=found.kernel,
+            record_version=recording.record_version,
         )
 
     rows = open_rows(found.traces, options, batch_rows=batch_rows, on_read=on_read)
-    recording = Recording(path, rows, describe, total, progress, found.kernel)
+    recording = Recording(
+        path,
+        rows,
+        describe,
+        total,
+        progress,
+        found.kernel,
+        _record_version(found.traces),
+    )
     return recording
+
+
+def _record_version(files: Iterable[Path]) -> int | None:
+    """Tell the version of blktrace's records by their magic number.
+
+    Parameters
+    ----------
+    files : iterable of Path
+
+    Returns
+    -------
+    int or None
+        7 or 8; None for another format, for compressed files, and where files differ.
+    """
+    found = set()
+    for path in files:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        for version in (7, 8):
+            number = _MAGIC | version
+            if magic in (number.to_bytes(4, "little"), number.to_bytes(4, "big")):
+                found.add(version)
+    return found.pop() if len(found) == 1 else None
 
 
 def with_paths(

@@ -342,6 +342,16 @@ SHARE_FLOOR: Final = Rule(
     after="an eighth of what is left of the threshold is everybody's share at least",
     source="mm/page-writeback.c:__wb_calc_thresh()",
 )
+V7_DROPS_FUA: Final = Rule(
+    name="v7_drops_fua",
+    area="trace",
+    since=(6, 19),
+    absent=(6, 18),
+    present=(6, 19),
+    before="records of version 7 hold all, write-zeroes as writes",
+    after="records of version 7 lack FUA writes and write-zeroes; version 8 has them",
+    source="kernel/trace/blktrace.c:__blk_add_trace()",
+)
 #: Whose rules hold where nobody says which kernel it is.
 DEFAULT_KERNEL: Final = KernelVersion(6, 1)
 RULES: Final[tuple[Rule, ...]] = (
@@ -370,6 +380,7 @@ RULES: Final[tuple[Rule, ...]] = (
     IOCOST_MIN_HOLDS,
     IOCOST_EMPTY_FREE,
     IOCOST_MAX_UP,
+    V7_DROPS_FUA,
 )
 
 

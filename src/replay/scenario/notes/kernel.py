@@ -3,18 +3,20 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from replay.scenario.keys.kernel import KernelVersion
+from replay.scenario.keys.kernel import KernelVersion, kernel_in
 from replay.scenario.keys.kernel_rules import (
     HIGH_IN_CHARGE,
     NEWEST,
     OLDEST,
     RULES,
+    V7_DROPS_FUA,
     WORKER_PER_CGROUP,
     policy_of,
     text_of,
 )
 from replay.scenario.keys.load import Scenario
 from replay.scenario.setup.tmpfs import copies_direct_io
+from replay.trace.file.metadata import Metadata
 
 #: Policies that some kernel's driver has of itself.
 _DRIVERS: Final = ("root", "per-cgroup")
@@ -99,6 +101,31 @@ def kernel_notes(
     else:
         notes += _uncertain(scenario, kernel)
     return notes
+
+
+def lost_notes(metadata: Metadata, kernel: KernelVersion | None) -> list[str]:
+    """Note what a recording lacks by the version of its records.
+
+    Parameters
+    ----------
+    metadata : Metadata
+    kernel : KernelVersion or None
+        That the trace was taken on, where the recording does not say it.
+
+    Returns
+    -------
+    list of str
+        At most one.
+    """
+    taken = kernel_in(metadata.kernel or "") or kernel
+    if taken is None or metadata.record_version != 7 or not V7_DROPS_FUA.holds(taken):
+        return []
+    return [
+        f"the trace was recorded as version 7 on kernel {taken}, which leaves out of "
+        "it FUA writes (journal commits, O_DSYNC) and all write-zeroes: what they "
+        "wrote, charged and waited is missing here; record version 8, which newer "
+        "blktrace asks for, or compare with io.stat saved before and after"
+    ]
 
 
 def _uncertain(scenario: Scenario, kernel: KernelVersion) -> Iterator[str]:

@@ -163,7 +163,8 @@ class SourceFile(Struct, frozen=True, kw_only=True):
 class Metadata(Struct, frozen=True, kw_only=True):
     """All that a trace file says beside its rows.
 
-    ``kernel`` is what the recorded machine called its kernel, as ``uname -r`` says.
+    ``kernel`` is what the recorded machine called its kernel, as ``uname -r`` says;
+    ``record_version`` that of blktrace's records, 7 or 8, None where it is not told.
     """
 
     schema_version: int
@@ -171,3 +172,4 @@ class Metadata(Struct, frozen=True, kw_only=True):
     sources: list[SourceFile]
     summary: Summary
     kernel: str | None = None
+    record_version: int | None = None

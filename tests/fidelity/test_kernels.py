@@ -1,0 +1,220 @@
+"""Kernels from 5.10 to 7.3: what each counted, replayed by its own rules.
+
+Recordings name their kernel; what the trace does not hold (the file system, limits) is
+said, and nothing else.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import replay
+from replay.verify.counters import read_counters
+from replay.verify.tables import means, only
+
+Find = Callable[[str], Path]
+
+#: What fio's own files of a job take on the tmpfs where they lie.
+FIO_FILES = 8192
+BELOW = {
+    "backing.filesystem": "ext4",
+    "backing.device": "254:32",
+    "backing.laid_out_by": "/",
+}
+
+
+def run(folder: Path, settings: dict[str, str] | None = None, **more: Any) -> Any:
+    given = [f"{name}={value}" for name, value in (settings or {}).items()]
+    return replay.run(folder, overrides=given, **more)
+
+
+def memory(result: Any, path: str) -> dict[str, Any]:
+    return only(result.memory, cgroup=path)
+
+
+def below(result: Any, path: str) -> dict[str, Any]:
+    return only(result.io_stat, cgroup=path, device="254:32")
+
+
+def counted(folder: Path, path: str) -> Any:
+    return read_counters(folder / "end")[path]
+
+
+# -- 5.10: one thread, the root pays
+
+
+def test_5_10_kills_nobody_and_the_root_pays(recording: Find) -> None:
+    # WHEN a recording of the old driver is replayed and nothing else is said
+    result = run(recording("5.10/seed-40"))
+    # THEN the root pays for every page, as there: 40M of the writer held nothing
+    assert memory(result, "/")["shmem"] == 157_286_400
+    assert memory(result, "/web.slice")["current"] == 0
+    assert result.kills.num_rows == 0
+
+
+def test_5_10_charges_holes_that_are_read(recording: Find) -> None:
+    result = run(recording("5.10/three-mixed"))
+    # 29,097,984 B of it were read and never written
+    assert memory(result, "/")["shmem"] == 102_400_000
+
+
+def test_5_10_sleeps_for_no_memory_high(recording: Find) -> None:
+    result = run(recording("5.10/tmpfs-high"), {"/a/memory.high": "24M"})
+    assert memory(result, "/a")["high"] == 0
+
+
+@pytest.mark.parametrize("name", ["direct-base", "direct-rbps"])
+def test_direct_io_below_is_the_issuers_to_the_byte(recording: Find, name: str) -> None:
+    for kernel in ("5.10", "6.12", "7.3"):
+        folder = recording(f"{kernel}/{name}")
+        result = run(folder, BELOW | {"driver.direct_io": "true"})
+        end = read_counters(folder / "end")
+        for path in ("/r", "/w"):
+            found = below(result, path)
+            lines = end[path]["io.stat"]
+            for column in ("rbytes", "wbytes", "rios", "wios"):
+                assert found[column] == lines["254:32"][column], (kernel, path)
+
+
+# -- memory
+
+
+def test_7_3_split_writes_keep_their_pages_until_the_last_part_ends(
+    recording: Find,
+) -> None:
+    # GIVEN dd writing 768K at once, of which the device takes 512K
+    limit = {
+        "/web.slice/memory.max": "40M",
+        "/web.slice/tasks": '[{ comm = "dd", rss = "768K" }]',
+    }
+    result = run(recording("7.3/seed-40-base"), limit)
+    # THEN one kill, where the kernel had 41,054,208 B of its pages then
+    assert memory(result, "/web.slice")["oom_kill"] == 1
+    assert memory(result, "/web.slice")["shmem"] == pytest.approx(41_054_208, rel=0.001)
+
+
+def test_7_3_write_zeroes_that_failed_freed_nothing(recording: Find) -> None:
+    result = run(recording("7.3/trim"))
+    assert memory(result, "/w")["shmem"] == 18_792_448
+    assert memory(result, "/z")["shmem"] == 1_048_576
+    assert any("recorded: 1 write_zeroes" in one for one in result.info["notes"])
+
+
+@pytest.mark.parametrize("kernel", ["6.12", "7.3"])
+def test_huge_pages_of_tmpfs_are_charged_whole(recording: Find, kernel: str) -> None:
+    result = run(recording(f"{kernel}/tmpfs-huge"), {"backing.huge": "always"})
+    for path in ("/a", "/b"):
+        assert memory(result, path)["shmem"] + FIO_FILES == 23_076_864
+
+
+@pytest.mark.parametrize("kernel", ["6.12", "7.3"])
+def test_direct_io_on_tmpfs_is_charged_to_the_issuer(
+    recording: Find, kernel: str
+) -> None:
+    settings = {"backing.filesystem": "tmpfs", "driver.direct_io": "true"}
+    result = run(recording(f"{kernel}/tmpfs-dio"), settings)
+    assert memory(result, "/a")["shmem"] == 16_777_216
+    # AND a kernel that refuses it is told
+    settings["driver.kernel"] = "6.1"
+    with pytest.raises(replay.ScenarioError, match=r"6\.1 refuses direct I/O on tmpfs"):
+        run(recording(f"{kernel}/tmpfs-dio"), settings)
+
+
+def test_7_3_pages_of_a_removed_cgroup_are_its_parents(recording: Find) -> None:
+    result = run(recording("7.3/rmdir"), {"/p/a/online": "false"})
+    # 8 MiB after the removal, of which b discards 4
+    charged = [row for row in result.charges.to_pylist() if row["charged_bytes"]]
+    assert [(row["payer"], row["charged_bytes"]) for row in charged] == [
+        ("/p", 8_388_608)
+    ]
+    assert memory(result, "/p")["shmem"] == 4_194_304
+    assert memory(result, "/p/a")["shmem"] == 0
+
+
+def test_memory_high_of_7_3_is_predicted_from_6_1(recording: Find) -> None:
+    settings = {"/a/memory.high": "24M", "driver.kernel": "7.3"}
+    result = run(recording("6.1/high-unlimited"), settings)
+    assert memory(result, "/a")["high"] == 187
+
+
+# -- the page cache
+
+
+def test_5_10_reads_ahead_of_what_it_read_below(recording: Find) -> None:
+    result = run(recording("5.10/cache-24"), BELOW)
+    found = below(result, "/")
+    assert (found["rbytes"], found["rios"]) == (42_188_800, 3168)
+    assert below(result, "/rd")["rbytes"] == 0
+
+
+def test_7_3_reads_8m_ahead_of_a_disk_that_rotates(recording: Find) -> None:
+    result = run(recording("7.3/seq-read"), BELOW)
+    found = below(result, "/a")
+    assert (found["rbytes"], found["rios"]) == (41_943_040, 13)
+
+
+def test_7_3_reads_128k_ahead_where_that_is_set(recording: Find) -> None:
+    settings = BELOW | {"backing.readahead": "128K"}
+    found = below(run(recording("7.3/seq-read-128"), settings), "/a")
+    assert (found["rbytes"], found["rios"]) == (33_685_504, 257)
+
+
+def test_first_dirty_pages_go_at_once_up_to_6_12_and_late_from_6_14_on(
+    recording: Find,
+) -> None:
+    folder = recording("6.12/wb-first")
+    settings = {
+        "backing.filesystem": "ext4",
+        "backing.device": "254:32",
+        "machine.memory": "1500M",
+    }
+    # 6.12 wrote them within 6 s, in 4 bios; 7.3 had written nothing after 18 s
+    assert below(run(folder, settings), "/a")["wios"] == 4
+    late = run(folder, settings | {"driver.kernel": "7.3"})
+    assert below(late, "/a")["wios"] == 1
+
+
+# -- blktrace
+
+
+@pytest.mark.parametrize("name", ["trim-v7", "fs-fsync-v7"])
+def test_what_version_7_lost_is_told(recording: Find, name: str) -> None:
+    notes = run(recording(f"7.3/{name}")).info["notes"]
+    assert any("leaves out of it FUA writes" in note for note in notes)
+    # of a journal what was issued and completed is there, without its queueing
+    if name == "trim-v7":
+        assert any("holds 92.6% of the bytes that io.stat" in note for note in notes)
+
+
+def test_what_version_8_holds_is_not_called_lost(recording: Find) -> None:
+    notes = run(recording("7.3/trim")).info["notes"]
+    assert not any("leaves out of it FUA writes" in note for note in notes)
+
+
+# -- io.max
+
+
+@pytest.mark.parametrize("kernel", ["5.10", "6.12", "7.3"])
+def test_rates_are_predicted_from_a_run_without_them(
+    recording: Find, kernel: str
+) -> None:
+    # GIVEN how long requests took without a limit, each process waiting for its own
+    settings = BELOW | {
+        "driver.direct_io": "true",
+        "arrivals.mode": "dependent",
+        "/r/io.max": "254:32 rbps=3145728",
+        "/w/io.max": "254:32 wbps=1048576",
+    }
+    # WHEN the limits are added
+    result = run(recording(f"{kernel}/direct-base"), settings)
+    # THEN means are those of the recording with limits, Q to C
+    expected = {
+        "5.10": (14_262, 14_144),
+        "6.12": (13_926, 14_068),
+        "7.3": (14_225, 14_243),
+    }[kernel]
+    found = means(result)
+    for path, mean_us in zip(("/r", "/w"), expected, strict=True):
+        assert found[path] / 1000 == pytest.approx(mean_us, rel=0.05), path
