@@ -1,0 +1,63 @@
+"""A check of a recording, for a person to read."""
+
+from typing import Final
+
+from replay.common.text import plain
+from replay.verify.check import Check, Line
+
+_HEAD: Final = ("cgroup", "what", "predicted", "counted", "off", "bound")
+
+
+def check_text(check: Check) -> str:
+    """Lay out a check.
+
+    Parameters
+    ----------
+    check : Check
+
+    Returns
+    -------
+    str
+        A table of what was predicted and what was counted, then the notes.
+    """
+    rows = [_HEAD, *(_row(line, check.within) for line in check.lines)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
+    lines = [
+        f"{plain(check.capture)}: rules of kernel {check.kernel}, policy "
+        f"{check.policy}",
+        "",
+    ]
+    for row in rows:
+        left = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        right = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([*left[:2], *right[2:5], left[5]]).rstrip())
+    beyond = len(check.beyond)
+    lines += [
+        "",
+        f"{beyond} of {len(check.lines)} numbers are further off than "
+        f"{check.within:.3g} of what was counted"
+        if beyond
+        else f"All {len(check.lines)} numbers are within {check.within:.3g} of what "
+        "was counted",
+    ]
+    if check.notes:
+        lines += ["", "Estimates and losses", *(f"  {plain(n)}" for n in check.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(line: Line, within: float) -> tuple[str, ...]:
+    if line.predicted == line.counted:
+        off = "0"
+    elif line.counted:
+        off = f"{line.predicted / line.counted - 1:+.2%}"
+    else:
+        off = f"{line.predicted - line.counted:+d}"
+    bound = f"{within:.3g}" if line.off <= within else f"BEYOND {within:.3g}"
+    return (
+        plain(line.cgroup),
+        line.what,
+        f"{line.predicted:,}",
+        f"{line.counted:,}",
+        off,
+        bound,
+    )
