@@ -130,8 +130,9 @@ NO_TWIN = {
         *("shortcuts/lean_rows", "shortcuts/lean_workers", "shortcuts/prefetch_rows"),
         *("state/bulk", "state/lean"),
     },
-    "parts of a longer file: page_cache, queues/server, controller_events, loop": {
+    "parts of a longer file: page_cache, tmpfs, server, controller_events, loop": {
         *("charging/buffered_read", "charging/buffered_write", "charging/page_add"),
+        *("charging/huge", "charging/page_put"),
         *("pages/cache", "queues/shared_lock", "controllers/backcharge"),
         *("controllers/splits", "run/stages"),
     },

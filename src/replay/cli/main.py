@@ -50,6 +50,10 @@ COMMANDS: Final = {
     ),
     "compare": ("replay.cli.compare", "Compare the results of two runs or more."),
     "report": ("replay.cli.report", "Make a page of results, to look at and hand on."),
+    "verify": (
+        "replay.cli.verify",
+        "Hold a replay against what the kernel counted meanwhile.",
+    ),
     "calibrate": (
         "replay.cli.calibrate",
         "Fit a device's service times to a trace of it.",

@@ -344,7 +344,9 @@ def _decided(
     if driver.direct_io is None or driver.policy == PASS_THROUGH:
         driver = structs.replace(driver, direct_io=not loop)
     if backing.filesystem is None:
-        backing = structs.replace(backing, filesystem="tmpfs" if loop else "raw")
+        # before 6.6 tmpfs takes no direct I/O
+        usual = "ext4" if driver.direct_io else "tmpfs"
+        backing = structs.replace(backing, filesystem=usual if loop else "raw")
     if backing.device is None and stack.layers:
         below = below_of(stack, scenario, devices)
         backing = structs.replace(backing, device=below)

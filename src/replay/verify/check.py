@@ -221,9 +221,7 @@ def _io(
     """Return what was counted of each device between begin and end."""
     start, stop = before.get("io.stat", {}), after.get("io.stat")
     if stop is None:
-        start, stop = (
-            _blkio(place / part / flat_name(path)) for part in (BEGIN, END)
-        )
+        start, stop = (_blkio(place / part / flat_name(path)) for part in (BEGIN, END))
     return {
         device: {
             name: value - start.get(device, {}).get(name, 0)

@@ -113,6 +113,7 @@ def test_others_beside_who_is_held_back_keep_what_they_took_in_the_trace() -> No
     assert "looks faster than it would be" in note
     # AND with direct I/O the device's own queue is inside, whatever the policy
     direct = ["driver.direct_io=true", "trace.direct_io=true"]
+    direct.append("backing.filesystem=ext4")
     for more in ([], other):
         (note,) = found(*HELD, *direct, *more)
         assert "waits for the device included" in note

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from support.captures import write_set, writes
-from support.fake_trace import FakeTrace, make_trace
 
 from replay.scenario.bind import Binding, bind
 from replay.scenario.keys.load import Scenario
 from replay.trace.convert import open_or_convert
 from replay.trace.inputs.find import find_inputs
+from support.blktrace import write_set, writes
+from support.traces import FakeTrace, make_trace
 
 
 def bound(kernel: str | None, *overrides: str) -> Binding:
@@ -43,7 +43,7 @@ def test_recording_before_5_14_is_replayed_as_its_own_driver() -> None:
     [
         (
             "6.1.0",
-            ["driver.policy=root", "trace.policy=root"],
+            ["driver.policy=root"],
             "has per-cgroup and never",
         ),
         ("5.10.0", ["driver.policy=per-cgroup"], "has root and never"),

@@ -163,7 +163,7 @@ KEYS: Final = (
         "backing.filesystem", choice("tmpfs", "ext4", "raw"), None, "",
         "what the backing file lies on. tmpfs: pages are charged at first touch; ext4, "
         "raw (a device): buffered I/O goes through the page cache",
-        "tmpfs for loop devices, else raw",
+        "tmpfs for loop devices, ext4 with driver.direct_io; else raw",
     ),
     Key(
         "backing.size", size(unlimited=True, least=1), "max", "bytes",
@@ -342,7 +342,7 @@ KEYS: Final = (
     ),
     Key(
         "machine.hz", integer(100, 1000), 250, "1/s",
-        "CONFIG_HZ, ticks a second: what io.max and the sleeps of memory.high round to",
+        "CONFIG_HZ, ticks a second: what io.max and sleeps at limits round to",
     ),
     Key(
         "machine.memory", size(unlimited=True, least=1), "max", "bytes",

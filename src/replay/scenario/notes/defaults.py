@@ -68,7 +68,8 @@ def assumed_notes(
         if disks and given.backing.device is None:
             below = f"; {device_text(disks[0])} is in the trace, too: the disk below?"
         notes.append(
-            "backing.filesystem is not given: a file on tmpfs is assumed, and all that "
+            f"backing.filesystem is not given: a file on {scenario.backing.filesystem} "
+            "is assumed, and all that "
             f"is said of memory depends on it (driver.direct_io likewise){below}"
         )
     direct = scenario.driver.direct_io

@@ -55,7 +55,12 @@ def kernel_notes(
         )
     said = given.driver.kernel or given.trace.kernel or recorded
     policy = driver.policy
-    if said is not None and policy in _DRIVERS and policy != policy_of(kernel):
+    # who says that the trace was taken so need not be told
+    strange = policy in _DRIVERS and policy not in (
+        policy_of(kernel),
+        given.trace.policy,
+    )
+    if said is not None and strange:
         notes.append(
             f"driver.policy = {policy}: driver.kernel {kernel} has {policy_of(kernel)} "
             "and never had this; all other rules are its own"
