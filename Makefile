@@ -82,13 +82,20 @@ sanitize: build/sanitize/lib
 mutants: $(VENV)/built
 	cd tests && $(CURDIR)/$(BIN)/python -m guard.mutants
 
-# damages inputs for SECONDS, on the build with sanitizers; prints the seed of a round
-# that fails
+# Damages inputs for SECONDS, on the build with sanitizers; prints the seed of a round
+# that fails. With SURFACE=decoder, model, text, columns, arrow, scenario, set, result,
+# table, dataset or capture the fuzzer that learns is at that alone.
+ifdef SURFACE
+fuzz: $(VENV)/built
+	$(BIN)/python tests/fuzz/build.py
+	$(BIN)/python tests/fuzz/learn.py $(SURFACE) --seconds $(SECONDS) --keep
+else
 fuzz: build/sanitize/lib
 	PYTHONPATH=$(CURDIR)/$< PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
+endif
 
 # Line tracing of compiled code needs Python 3.11 and the C beside its source, so a copy
 # is built and tested.

@@ -60,7 +60,7 @@ def test_the_command_line_does_not_wait_for_pandas() -> None:
     # WHEN a command makes an Arrow array of a list, where pyarrow asks for pandas
     code = (
         "import sys; from replay.cli import main\n"
-        "main._leave = lambda: None\n"
+        "main._leave = lambda code: None\n"
         "sys.argv[1:] = ['formats']\n"
         "try: main.main()\n"
         "except SystemExit as end: assert not end.code\n"

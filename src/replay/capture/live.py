@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from replay.common.bounded import SMALL_BYTES, FileRefusedError, read_bounded
 from replay.common.errors import CaptureError
 from replay.scenario.writing.found_tree import (
     LIMITS,
@@ -15,6 +16,8 @@ from replay.scenario.writing.found_tree import (
     Tree,
 )
 
+#: Of a pid: more than any has.
+_MAX_DIGITS: Final = 12
 PROC: Final = Path("/proc")
 CGROUPS: Final = Path("/sys/fs/cgroup")
 
@@ -127,7 +130,7 @@ def read_live(
             path = _path(place, top)
             try:
                 number = place.stat().st_ino if live else None
-                texts = dict(_texts(place, (MARK, *files)))
+                texts = dict(_texts(place, (MARK, *files), None if live else top))
             except (FileNotFoundError, NotADirectoryError):
                 continue
             # one that is gone has no files any more
@@ -182,12 +185,17 @@ def _path(place: Path, top: Path) -> str:
     return ROOT + os.fsencode(relative).decode("utf-8", "backslashreplace")
 
 
-def _texts(place: Path, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _texts(
+    place: Path, names: Sequence[str], within: Path | None = None
+) -> Iterator[tuple[str, str]]:
     for name in names:
         try:
-            yield name, (place / name).read_text("utf-8", "backslashreplace")
+            data = read_bounded(place / name, SMALL_BYTES, within=within)
+            yield name, data.decode("utf-8", "backslashreplace")
         except FileNotFoundError:
             continue
+        except FileRefusedError:
+            raise
         except OSError:
             # ENODEV of a cgroup that just goes; EOPNOTSUPP of cgroup.procs if threaded
             if not place.is_dir():
@@ -199,7 +207,7 @@ def _tasks(place: Path, proc: Path) -> tuple[FoundTask, ...]:
     found = []
     for word in texts.get("cgroup.procs", "").split():
         # 0 stands for a process of another pid namespace
-        if word.isdecimal() and int(word):
+        if word.isdecimal() and len(word) < _MAX_DIGITS and int(word):
             task = read_task(int(word), proc)
             if task is not None:
                 found.append(task)

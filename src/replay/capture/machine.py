@@ -6,12 +6,15 @@ import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from replay.capture.live import CGROUPS, PROC
 from replay.scenario.writing.found_tree import MARK
 
 #: Where administrators' programs are that another user's PATH may lack.
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+#: Where root's programs are, and nobody else's.
+SYSTEM_PATH: Final = f"{_SBIN}:/usr/local/bin:/usr/bin:/bin"
 
 
 def _is_block_device(path: Path) -> bool:
@@ -68,6 +71,9 @@ class Machine:
 
     def program(self) -> str | None:
         """Find blktrace."""
+        if self.user() == 0:
+            # whoever became root may have kept a PATH that others can write to
+            return shutil.which(self.blktrace, path=SYSTEM_PATH)
         path = os.environ.get("PATH", os.defpath)
         return shutil.which(self.blktrace, path=f"{path}:{_SBIN}")
 

@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -208,6 +209,10 @@ def _make(directory: Path) -> bool:
     except FileExistsError:
         if not directory.is_dir():
             raise OutputError(f"{directory}: is not a directory") from None
+        if os.geteuid() == 0 and _is_anothers(directory):
+            raise OutputError(
+                f"{directory}: is a link, or another user's: name a directory of root's"
+            ) from None
         if any(directory.iterdir()):
             raise OutputError(
                 f"{directory}: is not empty: name another directory"
@@ -217,6 +222,12 @@ def _make(directory: Path) -> bool:
         reason = error.strerror or error
         raise OutputError(f"{directory}: cannot be made: {reason}") from error
     return True
+
+
+def _is_anothers(directory: Path) -> bool:
+    """Tell whether somebody but root may put links into a directory, or turned it."""
+    found = directory.lstat()
+    return stat.S_ISLNK(found.st_mode) or found.st_uid != 0
 
 
 def _unmake(directory: Path, made: bool, *, only_empty: bool = False) -> None:

@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 from replay.capture.saved import BEGIN, END, read_tree
+from replay.common.bounded import SMALL_BYTES, check_within, read_bounded
 from replay.scenario.keys.load import Scenario
 from replay.scenario.writing.cgroups import machine_toml, scenario_toml
 
@@ -33,10 +34,12 @@ def recorded_scenario(place: Path) -> Scenario | None:
     directory = place if place.is_dir() else place.parent
     saved = any((directory / part).is_dir() for part in (BEGIN, END))
     if saved and (directory / SCENARIO).is_file():
+        check_within(directory / SCENARIO, directory)
         return Scenario.load(directory / SCENARIO)
     release = ""
     if (directory / KERNEL).is_file():
-        release = (directory / KERNEL).read_text("utf-8", "replace").strip()
+        data = read_bounded(directory / KERNEL, SMALL_BYTES, within=directory)
+        release = data.decode("utf-8", "replace").strip()
     if not saved and not release:
         return None
     tree = read_tree(directory) if saved else {}

@@ -10,9 +10,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from replay.capture.live import is_mounted, read_live, top_of, unreadable
+from replay.common.bounded import (
+    LIST_BYTES,
+    SMALL_BYTES,
+    check_within,
+    read_bounded,
+)
 from replay.common.errors import CaptureError
 from replay.scenario.writing.found_tree import (
     LIMITS,
@@ -34,6 +40,9 @@ PATH: Final = "path"
 TASKS: Final = "tasks"
 #: Most file systems take names of 255 bytes.
 _MAX_NAME: Final = 240
+#: Of a number that any kernel writes.
+_MAX_DIGITS: Final = 20
+_MAX_ID: Final = (1 << 64) - 1
 
 
 def read_tree(directory: str | Path, *, proc: Path = Path("/proc")) -> Tree:
@@ -123,12 +132,13 @@ def read_saved(place: Path) -> Tree:
     for child in sorted(place.iterdir()):
         if not child.is_dir():
             continue
+        check_within(child, place.parent)
         files = {
-            name: _text(child / name)
+            name: _text(child / name, place.parent)
             for name in (MARK, *LIMITS, "memory.stat", "io.stat", "memory.current")
             if (child / name).is_file()
         }
-        path = _text(child / PATH).removesuffix("\n")
+        path = _text(child / PATH, place.parent).removesuffix("\n")
         if not path.startswith(ROOT):
             path = path_of_name.get(child.name, ROOT + child.name.replace("__", "/"))
             path = ROOT if child.name == "root" else path
@@ -138,7 +148,7 @@ def read_saved(place: Path) -> Tree:
             path=path,
             id=id_of_path.get(path),
             files=files,
-            tasks=_read_tasks(child / TASKS),
+            tasks=_read_tasks(child / TASKS, place.parent),
         )
     return {path: tree[path] for path in in_order(tree)}
 
@@ -191,11 +201,23 @@ def read_ids_file(path: Path) -> dict[int, str]:
     Returns
     -------
     dict of int to str
+
+    Raises
+    ------
+    CaptureError
+        An id is more than 64 bits hold.
     """
     found = {}
-    for line in _text(path).splitlines():
+    lines = _text(path, path.parent, LIST_BYTES).splitlines()
+    for position, line in enumerate(lines, start=1):
         number, _, name = line.strip().partition(" ")
         if number.isascii() and number.isdecimal() and name.startswith(ROOT):
+            if len(number) > _MAX_DIGITS or int(number) > _MAX_ID:
+                raise CaptureError(
+                    f"{path}: line {position}: {number[:24]}... ({len(number):,} "
+                    "digits) is no cgroup's id: each line holds an id below 2**64 and "
+                    "its path"
+                )
             found[int(number)] = name
     return found
 
@@ -203,6 +225,7 @@ def read_ids_file(path: Path) -> dict[int, str]:
 def write_ids_file(path: Path, ids: Mapping[int, str]) -> None:
     """Write lines of "id path", whole or not at all."""
     part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
     _write(part, "".join(f"{number} {ids[number]}\n" for number in sorted(ids)))
     part.replace(path)
 
@@ -222,11 +245,13 @@ def _task_line(task: FoundTask) -> str:
     return f"{numbers} {task.comm}".replace("\n", "?") + "\n"
 
 
-def _read_tasks(path: Path) -> tuple[FoundTask, ...]:
+def _read_tasks(path: Path, within: Path) -> tuple[FoundTask, ...]:
     found = []
-    for line in _text(path).split("\n"):
+    for line in _text(path, within, LIST_BYTES).split("\n"):
         words = line.split(" ", 4)
         try:
+            if max(map(len, words[:4])) > _MAX_DIGITS:
+                continue
             pid, threads, rss, adj = map(int, words[:4])
         except ValueError:
             continue
@@ -240,12 +265,26 @@ def _read_tasks(path: Path) -> tuple[FoundTask, ...]:
     return tuple(found)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, within: Path, most: int = SMALL_BYTES) -> str:
     try:
-        return path.read_bytes().decode("utf-8", "backslashreplace")
+        data = read_bounded(path, most, within=within)
     except FileNotFoundError:
         return ""
+    return data.decode("utf-8", "backslashreplace")
+
+
+def new_file(path: Path) -> IO[bytes]:
+    """Make a file and open it for writing; a link in its place is not followed.
+
+    Raises
+    ------
+    OSError
+        It is there already, be it a link to nothing.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "wb")
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_bytes(os.fsencode(text))
+    with new_file(path) as file:
+        file.write(os.fsencode(text))

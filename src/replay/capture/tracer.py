@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Self
 
+from replay.capture.machine import SYSTEM_PATH
+from replay.capture.saved import new_file
 from replay.common.errors import CaptureError
 
 #: How long blktrace may take to open its files, and to write out what it holds.
@@ -82,6 +84,7 @@ def option_on(option: Path) -> Iterator[None]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={"PATH": SYSTEM_PATH},
         # Ctrl-C in a terminal does not go to it
         start_new_session=True,
     ) as guard:
@@ -142,7 +145,7 @@ class Tracer:
         # Loaded here: between fork and exec nothing may be.
         libc = ctypes.CDLL(None)
         try:
-            with log.open("wb") as file:
+            with new_file(log) as file:
                 self._child = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,

@@ -41,6 +41,7 @@ def info(
 
     from replay.capture.gap import gap_notes
     from replay.cli.show import show
+    from replay.common.text import plain_json
     from replay.scenario.notes.kernel import lost_notes
     from replay.trace.convert import open_or_convert
     from replay.trace.file.info import trace_info
@@ -57,6 +58,6 @@ def info(
     tell_rest_of_set(inputs, quiet=quiet)
     if as_json:
         text = msgspec.json.format(msgspec.json.encode(facts), indent=2).decode()
-        click.echo(text)
+        click.echo(plain_json(text))
     else:
         show(facts)

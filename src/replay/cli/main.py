@@ -11,13 +11,19 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
-from types import FrameType, ModuleType
-from typing import Any, Final
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, TextIO
 
 import click
 
+from replay.common.addresses import without_secrets
 from replay.common.errors import ReplayError
+from replay.common.interrupts import end_on_signals, exit_code, ignore_signals
+from replay.common.leftovers import sweep
 from replay.common.text import plain
 from replay.common.version import VERSION
 
@@ -65,7 +71,6 @@ COMMANDS: Final = {
     "cgroups": ("replay.cli.cgroups", "Write a cgroup tree as a scenario."),
 }
 INTERRUPTED: Final = 128 + signal.SIGINT
-TERMINATED: Final = 128 + signal.SIGTERM
 #: Objects made between two searches for cycles; Python: 700. More than a start makes:
 #: the first search went through all that was imported, for 10 ms.
 _OBJECTS: Final = 200_000
@@ -117,12 +122,12 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except ReplayError as error:
             # a file's name may hold anything; the message is one line
-            raise click.ClickException(plain(str(error))) from error
+            raise click.ClickException(_one_line(str(error))) from error
         except OSError as error:
             # whoever reads the output may have gone: click ends quietly then
             if error.errno == errno.EPIPE:
                 raise
-            raise click.ClickException(plain(_told(error))) from error
+            raise click.ClickException(_one_line(_told(error))) from error
         except UnicodeEncodeError as error:
             part = error.object[max(error.start - 20, 0) : error.end + 20]
             raise click.ClickException(
@@ -151,8 +156,26 @@ def cli() -> None:
     tells more.
 
     Exit codes: 0 done; 1 refused or failed, one line says why; 2 wrong usage; 3
-    'compare --fail-if' found a change; 130 interrupted.
+    'compare --fail-if' found a change; 130 interrupted; 143 terminated; 129 hung up.
     """
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Say what a warning says, without the place in the source."""
+    with suppress(OSError):
+        click.echo(f"Note: {_one_line(str(message))}", err=True)
+
+
+def _one_line(text: str) -> str:
+    """Make a message safe to show: no line breaks, no control, no password."""
+    return plain(without_secrets(text))
 
 
 def _told(error: OSError) -> str:
@@ -171,17 +194,25 @@ def main() -> None:
     # numpy's threads of linear algebra, which nothing here needs, take long to start
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _open_streams()
-    # unwinds the stack, so that temporary files go
-    signal.signal(signal.SIGTERM, _terminate)
+    end_on_signals()
+    warnings.showwarning = _show_warning
     sys.meta_path.insert(0, _NoPandas())
     try:
+        # what a run has left that was killed
+        sweep(Path(os.environ.get("TMPDIR") or "/tmp"))
         cli(prog_name="replay")
+    except KeyboardInterrupt:
+        _leave(INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except OSError as error:
         # what click prints itself, of a command or for its help
         sys.exit(f"Error: {plain(_told(error))}")
     except SystemExit as ended:
+        if (code := exit_code()) is not None:
+            _leave(code)
+            sys.exit(code)
         if ended.code in (None, 0) and threading.active_count() == 1:
-            _leave()
+            _leave(0)
         raise
 
 
@@ -202,11 +233,12 @@ def _open_streams() -> None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
-def _leave() -> None:
+def _leave(code: int) -> None:
     """End the process, as Python does after the main module, but do not tidy up.
 
     To take down what numpy and pyarrow have made takes as long as to import click.
     """
+    ignore_signals()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -216,7 +248,7 @@ def _leave() -> None:
         except (OSError, ValueError):
             # Python says so, and ends with its own exit code
             return
-    os._exit(0)
+    os._exit(code)
 
 
 class _NoPandas:
@@ -235,7 +267,3 @@ class _NoPandas:
         """Refuse pandas; leave all else to the other finders."""
         if fullname == "pandas":
             raise ModuleNotFoundError("hidden: see `_NoPandas`", name=fullname)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    sys.exit(TERMINATED)

@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 
 import click
 
+from replay.common.text import plain
+
 
 @contextmanager
 def progress_bar(
@@ -59,4 +61,4 @@ def message(text: str, *, quiet: bool = False) -> None:
     if not quiet:
         # where nobody can read it, the work is done all the same
         with suppress(OSError):
-            click.echo(text, err=True)
+            click.echo(plain(text), err=True)

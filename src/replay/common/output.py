@@ -1,11 +1,17 @@
 """Outputs appear whole or not at all."""
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from replay.common.errors import OutputError
+from replay.common.leftovers import claimed
+
+#: Flag of ``renameat2``, see <linux/fs.h>.
+_RENAME_EXCHANGE: Final = 2
 
 
 @contextmanager
@@ -13,8 +19,9 @@ def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Let the caller write a temporary file, and give it its name at the end.
 
     The temporary file lies beside its target, so that the rename stays within a file
-    system, and is removed if anything goes wrong, an interrupt included. A target that
-    is a symbolic link keeps being one.
+    system, and is removed if anything goes wrong, an interrupt included. It is on the
+    disk before it gets its name, so that half of it is not found after a power cut. A
+    target that is a symbolic link keeps being one.
 
     Parameters
     ----------
@@ -34,20 +41,23 @@ def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         The target exists, is no regular file, or cannot be written.
     """
     target = place_of(path)
-    temporary = target.with_name(f".replay-{os.urandom(8).hex()}.part")
+    claim = None
     try:
         check_target(target, path, overwrite=overwrite)
-        yield temporary
+        claim = claimed(target.parent, "part")
+        yield claim.path
         check_target(target, path, overwrite=overwrite)
-        temporary.replace(target)
+        sync(claim.path)
+        claim.path.replace(target)
+        claim.let_go()
+        sync(target.parent)
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written: {error.strerror or error}"
         ) from error
     finally:
-        # a directory that is not there any more is no second error
-        with suppress(OSError):
-            temporary.unlink()
+        if claim is not None:
+            claim.remove()
 
 
 def place_of(path: str | Path) -> Path:
@@ -110,3 +120,38 @@ def check_target(target: Path, shown: str | Path, *, overwrite: bool) -> None:
             raise OutputError(
                 f"{shown}: exists already: use --overwrite or name another output"
             )
+
+
+def sync(path: Path) -> None:
+    """Wait until a local file or directory is on the disk.
+
+    A file system that cannot be asked (some network's) is taken at its word.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places at once; tell whether the file system can do that.
+
+    Whoever looks meanwhile finds the one or the other in each place, never nothing.
+    """
+    from ctypes import CDLL, c_uint, get_errno
+
+    try:
+        rename = CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    at, paths = -100, (os.fsencode(one), os.fsencode(other))
+    if rename(at, paths[0], at, paths[1], c_uint(_RENAME_EXCHANGE)) == 0:
+        return True
+    code = get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))

@@ -4,10 +4,33 @@ Most commands make none: `tempfile`, with all the packers that it brings along, 
 imported by the first that does.
 """
 
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import IO
 
-if TYPE_CHECKING:
-    from tempfile import TemporaryDirectory
+from replay.common.closing import Closing
+from replay.common.leftovers import claimed
+
+
+class TemporaryDirectory(Closing):
+    """A directory that is gone when it is closed, or when the process ends.
+
+    A context manager. What cannot be removed then stays, and hides no other error.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    def __init__(self) -> None:
+        self._claim = claimed(Path(temporary_place()), "tmp")
+        self.path = self._claim.path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def close(self) -> None:
+        """Remove the directory with all that is in it."""
+        self._claim.remove()
 
 
 def temporary_file() -> IO[bytes]:
@@ -17,21 +40,9 @@ def temporary_file() -> IO[bytes]:
     return TemporaryFile()
 
 
-def temporary_directory() -> "TemporaryDirectory[str]":
-    """Make a directory, gone when it is closed.
-
-    What cannot be removed then stays, and hides no other error.
-    """
-    from tempfile import TemporaryDirectory
-
-    return TemporaryDirectory(prefix="replay-", ignore_cleanup_errors=True)
-
-
-def lasting_directory() -> str:
-    """Make a directory that stays until somebody removes it; return its path."""
-    from tempfile import mkdtemp
-
-    return mkdtemp(prefix="replay-")
+def temporary_directory() -> TemporaryDirectory:
+    """Make a directory, gone when it is closed."""
+    return TemporaryDirectory()
 
 
 def temporary_place() -> str:

@@ -1,6 +1,7 @@
 """How sizes, times and names look to a person; one place for all reports."""
 
 import errno
+import json
 import os
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -102,6 +103,25 @@ def plain(text: str) -> str:
         return text
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def json_text(value: object) -> str:
+    r"""Write JSON that a terminal shows as it is: what moves its cursor is escaped.
+
+    Letters of all languages stay; control characters, and those that turn the order of
+    others around, become ``\u001b``.
+    """
+    return plain_json(json.dumps(value, ensure_ascii=False))
+
+
+def plain_json(text: str) -> str:
+    """Escape what a terminal must not see in JSON, of one line or of several."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
+        for char in text
     )
 
 

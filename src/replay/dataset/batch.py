@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from replay.common.addresses import without_secrets
 from replay.common.errors import OutputError
 from replay.dataset.layout import Layout, check_target
 from replay.dataset.lock import locked
@@ -93,8 +94,9 @@ def batch(
         None if format is None else format_options(format), filters, cgroups
     )
     layout = Layout(Place.of(output))
+    output = without_secrets(str(output))
     with _writing(output):
-        check_target(layout.root, str(output))
+        check_target(layout.root, output)
         layout.internal.make_directory()
         with locked(layout) as held:
             manifest = recover(layout, held)
@@ -104,7 +106,7 @@ def batch(
             if work.journal.holds_parts or not manifest.tables:
                 publish(layout, manifest, held)
     return BatchReport(
-        dataset=str(output),
+        dataset=output,
         n_traces=len(plan.traces),
         n_pairs=work.n_pairs,
         replayed=work.n_replayed,

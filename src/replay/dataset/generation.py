@@ -14,11 +14,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import ipc
 
+from replay.common.output import sync
 from replay.common.version import WRITER
+from replay.dataset.check import check_table, damaged, opened_table, part_of
 from replay.dataset.damage import intact
 from replay.dataset.journal import Parts, Where
-from replay.dataset.layout import Layout, Manifest
-from replay.dataset.places import Place, sync
+from replay.dataset.layout import Layout, Manifest, Part
+from replay.dataset.places import Place
 from replay.dataset.rows import (
     RECORD_SCHEMA,
     SCHEMAS,
@@ -35,6 +37,8 @@ GROUP_BYTES: Final = 1 << 25
 #: a file with this many rows or bytes, before compression.
 FILE_ROWS: Final = 1 << 22
 FILE_BYTES: Final = 1 << 29
+#: Rows of a pair in a table: more than fit into memory.
+_MOST: Final = 1 << 40
 #: Pairs whose records are taken apart at once.
 TOGETHER: Final = 1024
 
@@ -68,8 +72,14 @@ class Pairs:
         place = layout.pairs(generation)
         with intact(place), place.opened() as file:
             table = ipc.open_file(file).read_all()
+            table.validate(full=True)
+            if table.schema != PAIRS_SCHEMA:
+                raise pa.ArrowInvalid("its columns are not those of pairs")
             found = [one for batch in table.to_batches() for one in states(batch)]
             counts = {name: table.column(name).to_numpy().copy() for name in SCHEMAS}
+            every = np.concatenate(list(counts.values()))
+            if len(every) and not 0 <= every.min() <= every.max() <= _MOST:
+                raise pa.ArrowInvalid("a number of rows that cannot be")
         return cls(found, counts)
 
     def write(self, place: Place) -> None:
@@ -135,13 +145,18 @@ def make_generation(layout: Layout, manifest: Manifest, parts: Parts) -> Manifes
         _counts(pieces, old, parts),
     )
     pairs.write(layout.pairs(generation))
+    noted: dict[str, Part] = {}
     tables = {
         name: _write_table(
-            layout, name, generation, _rows(layout, manifest, name, pieces, old, parts)
+            layout,
+            name,
+            generation,
+            _rows(layout, manifest, name, pieces, old, parts),
+            noted,
         )
         for name in SCHEMAS
     }
-    return Manifest(generation=generation, tables=tables)
+    return Manifest(generation=generation, tables=tables, parts=noted)
 
 
 def _pieces(
@@ -200,8 +215,9 @@ def _rows(
 ) -> Iterator[pa.RecordBatch]:
     """Go through a table's rows of all pairs."""
     files = [layout.root / file for file in manifest.tables.get(name, [])]
-    there = _Stored(files)
     before = np.concatenate([[0], np.cumsum(old.n_rows[name])])
+    check_table(layout, manifest, name, int(before[-1]))
+    there = _Stored(files, name)
     held: list[pa.RecordBatch] = []
     n_held = n_bytes = 0
     for piece in pieces:
@@ -225,8 +241,9 @@ def _rows(
 class _Stored:
     """Rows of a table's files, gone through once from the first on."""
 
-    def __init__(self, files: Sequence[Place]) -> None:
-        self._batches = self._read(files)
+    def __init__(self, files: Sequence[Place], name: str) -> None:
+        self._place = files[-1].parent if files else Place(name)
+        self._batches = self._read(files, name)
         self._batch: pa.RecordBatch | None = None
         # rows before the batch in hand
         self._passed = 0
@@ -235,7 +252,9 @@ class _Stored:
         """Give some rows; they lie behind those that were given before."""
         while start < end:
             if self._batch is None:
-                self._batch = next(self._batches)
+                self._batch = next(self._batches, None)
+            if self._batch is None:
+                raise damaged(self._place, "its last rows are missing")
             behind = self._passed + self._batch.num_rows
             if start < behind:
                 part = self._batch.slice(start - self._passed, end - start)
@@ -246,20 +265,23 @@ class _Stored:
                 self._batch = None
 
     @staticmethod
-    def _read(files: Sequence[Place]) -> Iterator[pa.RecordBatch]:
+    def _read(files: Sequence[Place], name: str) -> Iterator[pa.RecordBatch]:
         for place in files:
-            with (
-                intact(place),
-                place.opened() as source,
-                pq.ParquetFile(source) as file,
-            ):
-                yield from file.iter_batches(GROUP_ROWS, use_threads=False)
+            with opened_table(place, name) as file:
+                for batch in file.iter_batches(GROUP_ROWS, use_threads=False):
+                    with intact(place):
+                        batch.validate(full=True)
+                    yield batch
 
 
 def _write_table(
-    layout: Layout, name: str, generation: int, rows: Iterable[pa.RecordBatch]
+    layout: Layout,
+    name: str,
+    generation: int,
+    rows: Iterable[pa.RecordBatch],
+    noted: dict[str, Part],
 ) -> list[str]:
-    """Write a table's files; return their names, relative to the dataset.
+    """Write a table's files and note them; return their names, relative to the dataset.
 
     On this machine they are put aside. An object cannot be renamed: there they lie in
     their place, which nobody minds who reads by the manifest.
@@ -274,6 +296,7 @@ def _write_table(
         file = f"part-{generation:04}-{len(written):05}.parquet"
         group = _write_file(folder / file, name, group, remaining)
         written.append(f"{name}/{file}")
+        noted[written[-1]] = part_of(folder / file)
     return written
 
 
@@ -286,7 +309,9 @@ def _write_file(
     following: pa.Table | None = group
     with place.created() as sink:
         schema = SCHEMAS[name].with_metadata(labels)
-        with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(
+            sink, schema, compression="zstd", write_page_checksum=True
+        ) as writer:
             while following is not None:
                 writer.write_table(following, row_group_size=GROUP_ROWS)
                 n_rows_written += following.num_rows

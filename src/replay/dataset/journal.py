@@ -7,15 +7,13 @@ that a kill costs a hundredth of the work and a night does not leave thousands o
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import pyarrow as pa
 from pyarrow import ipc
 
 from replay.common.closing import Closing
-from replay.common.temporary import temporary_directory
+from replay.common.temporary import TemporaryDirectory, temporary_directory
 from replay.dataset.damage import intact
 from replay.dataset.layout import Layout, segment_generation, segment_number
 from replay.dataset.places import Place
@@ -143,8 +141,7 @@ class Parts(Closing):
     def __init__(self, layout: Layout, generation: int) -> None:
         self._batches: dict[tuple[int, int], pa.RecordBatch] = {}
         self._readers: dict[int, ipc.RecordBatchFileReader] = {}
-        self._directory: str | None = None
-        self._stack = ExitStack()
+        self._directory: TemporaryDirectory | None = None
         self.found: dict[tuple[str, str], tuple[State, Where]] = {}
         self.places: list[Place] = []
         self.stale: list[Place] = []
@@ -177,16 +174,16 @@ class Parts(Closing):
         """Let go of the files."""
         self._batches.clear()
         self._readers.clear()
-        self._directory = None
-        self._stack.close()
+        if self._directory is not None:
+            self._directory.close()
 
     def _reader(self, part: int) -> ipc.RecordBatchFileReader:
         if part not in self._readers:
             place = self.places[part]
             if (path := place.local) is None:
                 if self._directory is None:
-                    self._directory = self._stack.enter_context(temporary_directory())
-                path = Path(self._directory) / place.name
+                    self._directory = temporary_directory()
+                path = self._directory.path / place.name
                 place.fetch(path)
             self._readers[part] = ipc.open_file(pa.memory_map(str(path), "r"))
         return self._readers[part]

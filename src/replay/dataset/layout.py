@@ -19,7 +19,7 @@ generation of them all and puts it in place (`replay.dataset.publish`).
 
 import hashlib
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -46,6 +46,20 @@ def _columns() -> str:
 COLUMNS: Final = _columns()
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a file of a table: it is one that this program has written.
+
+    Attributes
+    ----------
+    nbytes : int
+    crc32 : int
+        Of all its bytes.
+    """
+
+    nbytes: int
+    crc32: int
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a dataset says about itself.
 
@@ -61,13 +75,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         Files of each table, in their order, relative to the dataset.
     columns : str
         Identity of the tables' columns.
+    parts : dict of str to Part
+        Of the files in ``tables``; earlier versions noted none.
     """
 
     format: int = FORMAT
     version: str = VERSION
-    generation: int = 0
+    generation: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] = 0
     tables: dict[str, list[str]] = {}
     columns: str = COLUMNS
+    parts: dict[str, Part] = {}
 
 
 class _Format(msgspec.Struct):

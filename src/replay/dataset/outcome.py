@@ -1,11 +1,10 @@
 """What a batch did, for the one who asked for it."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from replay.common.text import MOST_NOTES, count_text, plain
+from replay.common.text import MOST_NOTES, count_text, plain, json_text
 
 
 class Failure(NamedTuple):
@@ -66,7 +65,7 @@ class BatchReport:
         """
         lines = [
             f"{count_text(self.n_pairs, 'pair')} of "
-            f"{count_text(self.n_traces, 'trace')} in {self.dataset}: "
+            f"{count_text(self.n_traces, 'trace')} in {plain(self.dataset)}: "
             f"{self.replayed:,} replayed, {self.kept:,} there already, "
             f"{self.failed:,} failed"
         ]
@@ -102,4 +101,4 @@ class BatchReport:
         """Say the same in JSON."""
         told = {name: getattr(self, name) for name in self.__dataclass_fields__}
         told["failures"] = [failure._asdict() for failure in self.failures]
-        return json.dumps(told, ensure_ascii=False)
+        return json_text(told)

@@ -12,7 +12,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
@@ -20,9 +20,10 @@ from typing import Any, Final, Self
 import pyarrow as pa
 from pyarrow import fs
 
+from replay.common.addresses import ADDRESS, secret_root, without_secrets
 from replay.common.errors import ReplayError
+from replay.common.output import sync
 
-ADDRESS: Final = "://"
 #: Copied at once between file systems.
 _PIECE: Final = 1 << 22
 
@@ -52,10 +53,13 @@ class Place:
     Attributes
     ----------
     text : str
-        An absolute local path or an address.
+        An absolute local path or an address; without what must not be shown of it.
+    secret : str
+        What opens the address's store, if that is more than is shown.
     """
 
     text: str
+    secret: str = field(default="", repr=False, compare=False)
 
     @classmethod
     def of(cls, text: str | Path) -> Self:
@@ -63,7 +67,9 @@ class Place:
         told = str(text)
         if told.startswith("file" + ADDRESS):
             told = told.removeprefix("file" + ADDRESS)
-        return cls(told.rstrip("/") if ADDRESS in told else _absolute(told))
+        if ADDRESS not in told:
+            return cls(_absolute(told))
+        return cls(without_secrets(told).rstrip("/"), secret_root(told))
 
     @property
     def local(self) -> Path | None:
@@ -78,10 +84,10 @@ class Place:
     @property
     def parent(self) -> "Place":
         """What it lies in."""
-        return Place(self.text.rpartition("/")[0] or "/")
+        return replace(self, text=self.text.rpartition("/")[0] or "/")
 
     def __truediv__(self, name: str) -> "Place":
-        return Place(f"{self.text.rstrip('/')}/{name}")
+        return replace(self, text=f"{self.text.rstrip('/')}/{name}")
 
     def __str__(self) -> str:
         return self.text
@@ -110,7 +116,7 @@ class Place:
         if (path := self.local) is not None:
             found = [_local_file(file) for file in _local_files(path, below)]
         else:
-            system, inside = _system(self.text)
+            system, inside = _system(self)
             selector = fs.FileSelector(inside, recursive=below, allow_not_found=True)
             found = [
                 _remote_file(self / info.path[len(inside) :].lstrip("/"), info)
@@ -135,14 +141,14 @@ class Place:
         """Open a file for reading anywhere in it."""
         if (path := self.local) is not None:
             return pa.memory_map(str(path), "r")
-        system, inside = _system(self.text)
+        system, inside = _system(self)
         return system.open_input_file(inside)
 
     def created(self) -> pa.NativeFile:
         """Open a new file for writing; elsewhere it appears when it is closed."""
         if (path := self.local) is not None:
             return pa.OSFile(str(path), "wb")
-        system, inside = _system(self.text)
+        system, inside = _system(self)
         return system.open_output_stream(inside)
 
     def write(self, data: bytes | pa.Buffer) -> None:
@@ -186,7 +192,7 @@ class Place:
             if (path := self.local) is not None:
                 path.unlink()
             else:
-                system, inside = _system(self.text)
+                system, inside = _system(self)
                 system.delete_file(inside)
 
     def make_directory(self) -> None:
@@ -198,10 +204,10 @@ class Place:
         """Return its file system, as pyarrow takes it, and the path in it."""
         if self.local is not None:
             return fs.LocalFileSystem(), self.text
-        return _system(self.text)
+        return _system(self)
 
     def _info(self) -> fs.FileInfo:
-        system, inside = _system(self.text)
+        system, inside = _system(self)
         return system.get_file_info(inside)
 
 
@@ -209,24 +215,16 @@ class Place:
 def local_replacing(path: Path) -> Iterator[Path]:
     """Let the caller write a temporary file that takes a local file's place.
 
-    What is there at the end is on the disk when it gets its name.
+    What is there at the end is on the disk when it gets its name, and then so is that.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield temporary
         sync(temporary)
         temporary.replace(path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Wait until a local file or directory is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _absolute(path: str) -> str:
@@ -254,18 +252,17 @@ def _remote_file(place: Place, info: fs.FileInfo) -> Found:
     return Found(place=place, nbytes=info.size, stamp=f"{info.size}:{info.mtime_ns}")
 
 
-def _system(text: str) -> tuple[fs.FileSystem, str]:
+def _system(place: Place) -> tuple[fs.FileSystem, str]:
     """Find the file system of an address, and the path in it."""
-    scheme, _, rest = text.partition(ADDRESS)
+    scheme, _, rest = place.text.partition(ADDRESS)
     root, _, inside = rest.partition("/")
-    system, base = _root(scheme, root)
+    system, base = _root(place.secret or f"{scheme}{ADDRESS}{root}")
     return system, f"{base}/{inside}" if inside else base
 
 
 @lru_cache(maxsize=16)
-def _root(scheme: str, root: str) -> tuple[fs.FileSystem, str]:
+def _root(address: str) -> tuple[fs.FileSystem, str]:
     """Open the file system of a bucket, or of whatever stands behind ``://``."""
-    address = f"{scheme}{ADDRESS}{root}"
     try:
         system, base = fs.FileSystem.from_uri(address)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -278,11 +275,12 @@ def _by_fsspec(address: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
     except ImportError:
         raise ReplayError(
-            f"{address}: pyarrow does not know such addresses, and fsspec is not "
-            "installed: pip install 'cgroup-replay[cluster]'"
+            f"{without_secrets(address)}: pyarrow does not know such addresses, and "
+            "fsspec is not installed: pip install 'cgroup-replay[cluster]'"
         ) from None
     try:
         system, base = url_to_fs(address)
     except (ValueError, ImportError) as error:
-        raise ReplayError(f"{address}: cannot be opened: {error}") from error
+        told = without_secrets(f"{address}: cannot be opened: {error}")
+        raise ReplayError(told) from None
     return fs.PyFileSystem(fs.FSSpecHandler(system)), base

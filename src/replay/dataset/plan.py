@@ -9,10 +9,11 @@ import csv
 import io
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from replay.common.addresses import without_secrets
 from replay.common.errors import ReplayError, ScenarioError, TraceError
 from replay.dataset.places import Place
 from replay.dataset.sources import BatchTrace, find_sources
@@ -131,12 +132,13 @@ class Plan:
             The list cannot be read, or is none.
         """
         place = Place.of(path)
-        for trace, scenario in _rows(place, str(path)):
+        for trace, scenario in _rows(place, without_secrets(str(path))):
             named = self._named(scenario, place.parent)
             try:
                 sources = find_sources(trace, place.parent)
             except (ReplayError, OSError) as error:
-                self._pair(trace, None, str(error), named)
+                told = without_secrets(str(error))
+                self._pair(without_secrets(trace), None, told, named)
                 continue
             for source in sources:
                 self._pair(source.name, source, "", named)
@@ -167,7 +169,8 @@ class Plan:
         """Read a scenario, once, as it is or under each policy."""
         key = (text, base.text if base else "")
         if key not in self._scenarios:
-            name = text.removeprefix("./").removesuffix(_SUFFIX) or DEFAULT
+            shown = without_secrets(text).removeprefix("./")
+            name = shown.removesuffix(_SUFFIX) or DEFAULT
             self._scenarios[key] = [
                 _read(
                     f"{name}:{policy}" if policy else name,
@@ -210,7 +213,9 @@ def _load(
     if not text:
         return Scenario.load(None, overrides=overrides, assign=assign)
     relative = base is not None and not text.startswith("/")
-    place = Place.of((base / text).text if relative and base else text)
+    place = Place.of(text)
+    if relative and base and place.local is not None:
+        place = replace(Place.of((base / text).text), secret=base.secret)
     if place.local is not None:
         path = text if base is None else place.local
         return Scenario.load(path, overrides=overrides, assign=assign)

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from replay.common.errors import OutputError
+from replay.common.output import sync
 from replay.dataset.generation import Pairs, make_generation
 from replay.dataset.journal import Parts
 from replay.dataset.layout import (
@@ -26,7 +27,6 @@ from replay.dataset.layout import (
     write_manifest,
 )
 from replay.dataset.lock import Held
-from replay.dataset.places import sync
 from replay.dataset.rows import SCHEMAS
 
 

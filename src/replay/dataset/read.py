@@ -1,6 +1,5 @@
 """Open a dataset that `replay.batch` wrote."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,14 @@ import pyarrow.compute as pc
 from pyarrow import dataset as ds
 
 from replay.common.errors import OutputError
+from replay.dataset.check import check_names, check_table, damaged, missing_tables
 from replay.dataset.damage import intact
-from replay.dataset.layout import COLUMNS, Manifest, read_manifest
+from replay.dataset.generation import Pairs
+from replay.dataset.layout import COLUMNS, Layout, Manifest, read_manifest
 from replay.dataset.places import Place
 from replay.dataset.rows import RUNS, SCHEMAS
 from replay.results.result import Result
+from replay.results.run_check import checked_info
 from replay.results.schema import TABLES
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ class Dataset:
 
     def __init__(self, root: Place, manifest: Manifest) -> None:
         self.root = root
+        self._manifest = manifest
+        self._pairs: Pairs | None = None
+        self._checked: set[str] = set()
         self.tables: Mapping[str, ds.Dataset] = {
             name: _open(root, manifest.tables.get(name, []), schema)
             for name, schema in SCHEMAS.items()
@@ -104,8 +109,22 @@ class Dataset:
         OutputError
             A file of the table is damaged or gone.
         """
+        self._check(name)
         with intact(self.root / name):
-            return self.tables[name].to_table(columns=columns, filter=chosen)
+            found = self.tables[name].to_table(columns=columns, filter=chosen)
+            found.validate(full=True)
+            return found
+
+    def _check(self, name: str) -> None:
+        """Make sure, once, that a table is what was written."""
+        if name in self._checked:
+            return
+        layout = Layout(self.root)
+        if self._pairs is None:
+            self._pairs = Pairs.read(layout, self._manifest.generation)
+        n_rows = int(self._pairs.n_rows[name].sum())
+        check_table(layout, self._manifest, name, n_rows)
+        self._checked.add(name)
 
     def result(self, trace: str, scenario: str) -> Result:
         """Give a pair's result, as `replay.run` would have.
@@ -125,7 +144,10 @@ class Dataset:
             raise OutputError(
                 f"{self.root}: {trace}, {scenario}: failed: {rows[0]['error']}"
             )
-        info: dict[str, Any] = json.loads(rows[0]["run"])
+        try:
+            info: dict[str, Any] = checked_info(rows[0]["run"])
+        except ValueError as error:
+            raise damaged(self.root / RUNS, f"run: {error}") from error
         tables = {
             name: self.table(name, trace=trace, scenario=scenario)
             .select(TABLES[name].schema.names)
@@ -186,6 +208,7 @@ def open_dataset(path: str | Path) -> Dataset:
         There is no dataset, it is of another version, or no batch has ended yet.
     """
     root = Place.of(path)
+    path = root.text if root.local is None else path
     manifest = read_manifest(root)
     if manifest.columns != COLUMNS:
         raise OutputError(
@@ -196,6 +219,9 @@ def open_dataset(path: str | Path) -> Dataset:
         raise OutputError(
             f"{path}: has no tables yet: they are made when 'replay batch' ends"
         )
+    if missing := missing_tables(manifest):
+        raise damaged(Layout(root).manifest, f"it names no file of {missing[0]!r}")
+    check_names(manifest, Layout(root).manifest)
     return Dataset(root, manifest)
 
 
@@ -203,4 +229,10 @@ def _open(root: Place, files: list[str], schema: pa.Schema) -> ds.Dataset:
     system, base = root.system()
     paths = [f"{base}/{file}" for file in files]
     with intact(root):
-        return ds.dataset(paths, schema=schema, format="parquet", filesystem=system)
+        told = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        return ds.dataset(
+            paths,
+            schema=schema,
+            format=ds.ParquetFileFormat(default_fragment_scan_options=told),
+            filesystem=system,
+        )

@@ -3,13 +3,14 @@
 import glob
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from replay.common.addresses import ADDRESS, secret_root, without_secrets
 from replay.common.errors import TraceError
-from replay.dataset.places import ADDRESS, Found, Place
+from replay.dataset.places import Found, Place
 from replay.trace.file.per_cpu import capture_name, is_per_cpu
 from replay.trace.inputs.find import CGROUPS_FILE, find_inputs
 
@@ -79,34 +80,35 @@ def find_sources(text: str, base: Place | None = None) -> list[BatchTrace]:
     """
     if text == "-":
         raise TraceError("-: a batch does not read standard input: name a file")
-    text = text.removeprefix("./").rstrip("/") or text
-    place = _place(text, base)
+    secret = secret_root(text)
+    text = without_secrets(text.removeprefix("./").rstrip("/") or text)
+    place = _place(text, base, secret)
     if _MAGIC.search(text) and place.find() is None and not place.is_directory():
         names = {
             capture_name(Path(found)) if is_per_cpu(Path(found)) else found
-            for found in _matches(text, base)
+            for found in _matches(text, base, secret)
         }
         if not names:
             raise TraceError(f"{text}: no such file or directory")
     else:
         per_cpu = is_per_cpu(Path(text)) and ADDRESS not in text
         names = {capture_name(Path(text)) if per_cpu else text}
-    found = [source for name in sorted(names) for source in _expand(name, base)]
+    found = [one for name in sorted(names) for one in _expand(name, base, secret)]
     if base is None and names == {text} and len(found) == 1:
         # what is wrong with a name that was typed can be said at once
         found[0].files()
     return sorted(found, key=lambda source: source.name)
 
 
-def _place(text: str, base: Place | None) -> Place:
+def _place(text: str, base: Place | None, secret: str) -> Place:
     if base is None or ADDRESS in text or text.startswith("/"):
-        return Place.of(text)
-    return Place.of((base / text).text)
+        return replace(Place.of(text), secret=secret)
+    return replace(Place.of((base / text).text), secret=base.secret)
 
 
-def _expand(name: str, base: Place | None) -> list[BatchTrace]:
+def _expand(name: str, base: Place | None, secret: str) -> list[BatchTrace]:
     """Let a directory of recordings stand for each of them."""
-    place = _place(name, base)
+    place = _place(name, base, secret)
     if not place.is_directory():
         return [BatchTrace(name=name, place=place)]
     if any(is_per_cpu(Path(file.place.name)) for file in place.files()):
@@ -129,7 +131,7 @@ def _expand(name: str, base: Place | None) -> list[BatchTrace]:
     return list(inside.values())
 
 
-def _matches(text: str, base: Place | None) -> Iterator[str]:
+def _matches(text: str, base: Place | None, secret: str) -> Iterator[str]:
     """Find the files and directories that a pattern names, as it names them."""
     if ADDRESS not in text and (base is None or base.local is not None):
         root_dir = None if base is None else base.local
@@ -138,7 +140,7 @@ def _matches(text: str, base: Place | None) -> Iterator[str]:
     steps = text.split("/")
     fixed = next(n for n, step in enumerate(steps) if _MAGIC.search(step))
     root = "/".join(steps[:fixed])
-    start = _place(root, base) if fixed else (base or Place.of("."))
+    start = _place(root, base, secret) if fixed else (base or Place.of("."))
     wanted = steps[fixed:]
     seen: set[str] = set()
     for file in start.files(below=True):

@@ -40,8 +40,8 @@ from replay.trace.formats.options import FormatOptions
 #: Traces that a worker keeps open.
 KEPT_OPEN: Final = 2
 _PIECE: Final = 1 << 20
-#: A directory for copies, as `tempfile` calls it.
-_COPIED: Final = re.compile(r"/\S*/replay-[a-z0-9_]{8}(?=/)")
+#: A directory for copies, as `replay.common.temporary` calls it.
+_COPIED: Final = re.compile(r"/\S*/replay-[0-9a-f]{16}\.tmp(?=/)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,7 +315,7 @@ def _convert(path: Path, target: Place, conversion: Conversion) -> None:
             convert(path, local, overwrite=True, **options).close()  # type: ignore[arg-type]
             return
         with temporary_directory() as directory:
-            made = Path(directory) / target.name
+            made = directory.path / target.name
             convert(path, made, **options).close()  # type: ignore[arg-type]
             try:
                 target.put(made)
@@ -357,16 +357,16 @@ def _at_hand(
     with temporary_directory() as directory:
         copies = []
         for file in files:
-            copy = Path(directory) / file.place.name
+            copy = directory.path / file.place.name
             file.place.fetch(copy)
             copies.append(copy)
         whole = source.place.is_directory()
-        here = Path(directory) if whole else Path(directory) / source.place.name
+        here = directory.path if whole else directory.path / source.place.name
         try:
             yield here, copies
         except TraceError as error:
             told = str(error).replace(str(here), source.name)
-            raise TraceError(told.replace(directory, source.name)) from error
+            raise TraceError(told.replace(str(directory.path), source.name)) from error
 
 
 @contextmanager
@@ -376,7 +376,7 @@ def _cgroups(place: Place | None) -> Iterator[Path | None]:
         yield None if place is None else place.local
         return
     with temporary_directory() as directory:
-        copy = Path(directory) / place.name
+        copy = directory.path / place.name
         place.fetch(copy)
         yield copy
 
@@ -410,7 +410,7 @@ def _open(ready: ReadyTrace) -> Trace:
         else:
             # the file's name goes at once, what it holds when the trace is let go of
             with temporary_directory() as directory:
-                copy = Path(directory) / ready.place.name
+                copy = directory.path / ready.place.name
                 ready.place.fetch(copy)
                 trace = open_or_convert(copy, cgroups=cgroups)
     trace.path = Path(ready.name)

@@ -1,6 +1,7 @@
 """The compiled engine: owns a run's state and hands batches to the loop."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_Occurred
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
@@ -34,10 +35,12 @@ from replay.engine.state.sim cimport (
     SHORTCUT_LEAN,
     SHORTCUT_NONE,
     SIM_END_RANGE,
+    SIM_HALTED,
     SIM_ID_RANGE,
     SIM_NO_MEMORY,
     SIM_OK,
     SIM_ORDER,
+    SIM_SECTOR_RANGE,
     SIM_SUM_RANGE,
     SIM_TIMELINE,
     SIM_TIME_RANGE,
@@ -212,12 +215,22 @@ cdef class Engine:
             return 0
         if self.sim.status == SIM_CHECK:
             raise AssertionError(check_text(&self.sim.failed, self.sim.error_row))
+        if self.sim.status == SIM_HALTED:
+            if PyErr_Occurred() != NULL:
+                # what the signal's handler raised
+                return -1
+            raise ModelError("this run was interrupted: begin another one")
         if self.sim.status == SIM_NO_MEMORY:
             raise MemoryError("the engine ran out of memory")
         if self.sim.status == SIM_TIME_RANGE:
             raise ModelError(
                 f"row {row}: a time of more than 104 days after the trace's start; "
                 "cut the trace to the window of interest"
+            )
+        if self.sim.status == SIM_SECTOR_RANGE:
+            raise ModelError(
+                f"row {row}: ends beyond sector 2**60, which is more than any disk has: "
+                "the record is damaged; leave it out by --from and --until"
             )
         if self.sim.status == SIM_END_RANGE:
             raise ModelError(
@@ -398,6 +411,7 @@ cdef class Engine:
             self._check()
         if sim.timeline.interval_ns > 0:
             timeline_cut(sim, sim.timeline.cut_ns)
+        self._check()
         stocks_drain(sim, 0)    # `current` is exact: without what is in stock
         if sim.backing_io != NULL:
             io = PyBytes_FromStringAndSize(

@@ -8,12 +8,15 @@ pickle of ``(function, argument)``; ``(number, value, error)`` back.
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Any, Final
 
 from replay.common.errors import ReplayError
+from replay.common.leftovers import remove_all
 
 #: How often a worker looks whether its parent lives, while a job runs.
 WATCH_S: Final = 0.5
@@ -29,8 +32,11 @@ def main(descriptor: int, parent: int) -> None:
     parent : int
         Its process id.
     """
-    # Ctrl-C goes to every process of the terminal; the parent decides
+    # Ctrl-C and a closed terminal reach every process of it; the parent decides
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # what a job has in temporary files goes with it
+    signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     _one_thread()
     link = Connection(descriptor)
@@ -55,7 +61,13 @@ def _watch(parent: int) -> None:
     """End with the parent, also in the middle of a job."""
     while os.getppid() == parent:
         time.sleep(WATCH_S)
+    remove_all()
     os._exit(1)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _one_thread() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from replay.common.errors import OutputError
 from replay.common.output import replacing
+from replay.common.temporary import TemporaryDirectory
 from replay.common.text import size_text
 from replay.results.measures import BYTES, COUNT, MEASURES, NS
 
@@ -19,6 +20,20 @@ PANELS: Final = ("kills", "errors", "charged_bytes", "p99_ns")
 #: Cgroups that have lines of their own.
 TOP_LINES: Final = 10
 
+_PAGE: Final = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>replay sweep</title>
+</head>
+<body>
+{svg}
+</body>
+</html>
+"""
 _WIDTH: Final = 480
 _HEIGHT: Final = 150
 _UNITS: Final = {NS: ("ms", 1e6), BYTES: ("MiB", 2**20)}
@@ -41,8 +56,7 @@ def check_plot(path: Path) -> None:
         raise OutputError(f"{path}: name a file that ends in {', '.join(FORMATS)}")
     try:
         _altair()
-        if path.suffix.lower() != ".html":
-            import_module("vl_convert")
+        import_module("vl_convert")
     except ImportError as error:
         raise OutputError(
             f"{path}: {error.name} is not installed, which draws plots: "
@@ -72,8 +86,23 @@ def sweep_plot(found: "Sweep", path: Path, *, overwrite: bool = False) -> None:
     chart = sweep_chart(found)
     kind = path.suffix.lower().removeprefix(".")
     with replacing(path, overwrite=overwrite) as part:
+        if kind == "html":
+            part.write_text(_page(chart), encoding="utf-8")
+            return
         options = {"scale_factor": 2} if kind == "png" else {}
         chart.save(str(part), format=kind, **options)
+
+
+def _page(chart: Any) -> str:
+    """Make a page of a chart: a picture, no script, and nothing from a network.
+
+    Names in it may hold anything: what draws the picture escapes them, and the page
+    tells the browser to run and to load nothing.
+    """
+    with TemporaryDirectory() as directory:
+        picture = directory.path / "chart.svg"
+        chart.save(str(picture), format="svg")
+        return _PAGE.format(svg=picture.read_text("utf-8"))
 
 
 def sweep_chart(found: "Sweep") -> Any:

@@ -4,7 +4,6 @@ Pure: tables in, tables out. Only rows that differ are kept; what one result doe
 have counts as zero.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from replay.common.errors import OutputError
 from replay.common.shown import Shown
+from replay.common.text import json_text
 from replay.results.conditions import Condition, ConditionError
 from replay.results.measures import MEASURES, measures
 from replay.results.merge import merge_latency
@@ -22,6 +23,7 @@ from replay.results.read import open_results
 from replay.results.result import Result
 from replay.results.sums import sums, with_io_bytes
 
+_Tables = Mapping[str, pa.Table]
 KILL_COLUMNS = ("task", "victim_cgroup", "limit_cgroup")
 
 
@@ -194,7 +196,7 @@ class Comparison(Shown):
                 for one in breaches
             ],
         }
-        return json.dumps(value, ensure_ascii=False)
+        return json_text(value)
 
 
 def compare(
@@ -273,7 +275,7 @@ def compare_sides(base: Side, other: Side) -> Comparison:
         "errors": (_table("errors"), ("cgroup", "errno"), ("count", "bytes")),
     }
     tables = {
-        name: difference(take(base.tables), take(other.tables), keys, values)
+        name: difference(_taken(base, take), _taken(other, take), keys, values)
         for name, (take, keys, values) in pairs.items()
     }
     tables["kills"] = _kills(base.tables["kills"], other.tables["kills"])
@@ -282,8 +284,8 @@ def compare_sides(base: Side, other: Side) -> Comparison:
         base.traces == other.traces,
         scenario_differences(base.scenario, other.scenario),
         difference(
-            measures(base.tables),
-            measures(other.tables),
+            _taken(base, measures),
+            _taken(other, measures),
             ("cgroup",),
             tuple(MEASURES),
             equal_too=True,
@@ -291,6 +293,16 @@ def compare_sides(base: Side, other: Side) -> Comparison:
         tables,
         told=(base.notes, other.notes),
     )
+
+
+def _taken(side: Side, take: Callable[[_Tables], pa.Table]) -> pa.Table:
+    """Take a table; what is wrong with it is said with the name of the side."""
+    try:
+        return take(side.tables)
+    except OutputError as error:
+        told = str(error)
+        named = told if told.startswith(side.name) else f"{side.name}: {told}"
+        raise OutputError(named) from error
 
 
 def difference(
@@ -346,7 +358,6 @@ def difference(
 
 
 _PAID = ("io_bytes", "charged_bytes", "refused_bytes")
-_Tables = Mapping[str, pa.Table]
 
 
 def _table(name: str) -> Callable[[_Tables], pa.Table]:

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from replay.common.errors import OutputError
-from replay.common.output import place_of
+from replay.common.leftovers import Claim, claimed, is_held
+from replay.common.output import exchange, place_of, sync
 from replay.results.schema import RUN_FILE, TABLES
 
 _OUR_FILES: Final = frozenset([RUN_FILE, *(spec.file for spec in TABLES.values())])
@@ -58,8 +60,7 @@ class OutputDirectory:
         # what a symbolic link points to is replaced, not the link
         self._place = place_of(target)
         self._overwrite = overwrite
-        self._suffix = os.urandom(4).hex()
-        self.path = self._beside("partial")
+        self._claim: Claim | None = None
 
     def check(self) -> None:
         """Refuse a target that may not be written, before any work is done.
@@ -75,8 +76,15 @@ class OutputDirectory:
     def __enter__(self) -> Self:
         with named(self.target):
             self._check()
-            self.path.mkdir()
+            self._recover()
+            self._claim = claimed(self._place.parent, "partial")
         return self
+
+    @property
+    def path(self) -> Path:
+        """Where to write; inside the context manager alone."""
+        assert self._claim is not None, "the directory was not entered"
+        return self._claim.path
 
     def __exit__(
         self,
@@ -84,7 +92,8 @@ class OutputDirectory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _remove(self.path)
+        if self._claim is not None:
+            self._claim.remove()
 
     def commit(self) -> None:
         """Put the directory in its place.
@@ -94,23 +103,39 @@ class OutputDirectory:
         OutputError
             Something has appeared at ``target`` meanwhile, or it cannot be renamed.
         """
-        old = self._beside("old")
         with named(self.target):
+            for file in self.path.iterdir():
+                sync(file)
+            sync(self.path)
             self._check()
             if not self._place.exists():
                 self.path.rename(self._place)
-                return
-            try:
-                self._place.rename(old)
-                self.path.rename(self._place)
-            finally:
-                # also when Ctrl-C came between the two
-                if old.exists() and not self._place.exists():
-                    old.rename(self._place)
-                _remove(old)
+            elif not exchange(self.path, self._place):
+                self._replace()
+            sync(self._place.parent)
 
-    def _beside(self, kind: str) -> Path:
-        return self._place.with_name(f".{self._place.name}.{self._suffix}.{kind}")
+    def _replace(self) -> None:
+        """Rename the old one, then the new one: two of one place cannot change it."""
+        old = self._place.with_name(f".{self._place.name}.{os.urandom(4).hex()}.old")
+        try:
+            self._place.rename(old)
+            self.path.rename(self._place)
+        finally:
+            # also when Ctrl-C came between the two
+            if old.exists() and not self._place.exists():
+                old.rename(self._place)
+            _remove(old)
+
+    def _recover(self) -> None:
+        """Finish or undo what a run was at that was killed in `_replace`."""
+        for old in self._place.parent.glob(f".{escape(self._place.name)}.*.old"):
+            if len(old.name) != len(self._place.name) + 14 or is_held(old):
+                continue
+            if self._place.exists():
+                _remove(old)
+            else:
+                old.rename(self._place)
+                self._check()
 
     def _check(self) -> None:
         """Refuse a target that may not be written, before any work is done."""

@@ -34,6 +34,10 @@ _BUCKET: Final = ("low_ns", "high_ns")
 _MOST: Final = float(1 << 62)
 
 
+class NotOneResultError(OutputError, ValueError):
+    """Tables of different results were given for those of one."""
+
+
 def merge(
     results: Iterable[Result | Mapping[str, pa.Table] | str | Path],
 ) -> dict[str, pa.Table]:
@@ -150,7 +154,7 @@ def merge_latency(
     ------
     OutputError
         A sum is beyond 64 bits.
-    ValueError
+    NotOneResultError
         The tables do not hold the same requests.
     """
     keys = list(by)
@@ -166,7 +170,9 @@ def merge_latency(
     n_values = np.zeros(sums.num_rows + 1, np.int64)
     np.add.at(n_values, group, count)
     if n_values[-1] or not np.array_equal(n_values[:-1], sums["count"].to_numpy()):
-        raise ValueError("latency and histograms are not of the same results")
+        raise NotOneResultError(
+            "latency and histograms are not of the same results: run them again"
+        )
     n_values = n_values[:-1]
     middle = ((low + high) // 2)[order]
     upto = np.cumsum(count[order])

@@ -1,6 +1,5 @@
 """A result in the hand: its tables and how they came about."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from replay.common.shown import Shown
+from replay.common.text import json_text
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -123,7 +123,7 @@ class Result(Shown):
         """
         names = [n for n in self.tables if n not in ("requests", "histograms")]
         tables = {name: self.tables[name].to_pylist() for name in names}
-        return json.dumps({"run": self.info, "tables": tables}, ensure_ascii=False)
+        return json_text({"run": self.info, "tables": tables})
 
     def __repr__(self) -> str:
         return f"<Result of {self.info['trace']['path']}: {', '.join(self.tables)}>"

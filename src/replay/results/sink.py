@@ -109,4 +109,5 @@ class ResultSink:
                 small[name] = first
         write_info(self._directory, info)
         self._directory.commit()
-        return Result(StoredTables(self._directory.target.resolve(), small), info)
+        place = self._directory.target.resolve()
+        return Result(StoredTables(place, small, info=info), info)

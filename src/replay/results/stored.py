@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -23,6 +23,8 @@ class StoredTables(Mapping[str, pa.Table]):
         Holds the Parquet files.
     known : mapping of str to pyarrow.Table
         Tables that are in memory already.
+    info : mapping
+        The content of ``run.json``: which run the tables are of.
 
     Notes
     -----
@@ -30,9 +32,14 @@ class StoredTables(Mapping[str, pa.Table]):
     """
 
     def __init__(
-        self, directory: Path, known: Mapping[str, pa.Table] | None = None
+        self,
+        directory: Path,
+        known: Mapping[str, pa.Table] | None = None,
+        *,
+        info: Mapping[str, Any],
     ) -> None:
         self.directory = directory
+        self._info = info
         self._written = _written(directory)
         self._tables = dict(known or {})
         self._names = [
@@ -46,7 +53,7 @@ class StoredTables(Mapping[str, pa.Table]):
         if name not in self._names:
             raise KeyError(name)
         if name not in self._tables:
-            self._tables[name] = _read(self._file(name), name)
+            self._tables[name] = _read(self._file(name), name, self._info)
         return self._tables[name]
 
     def parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -59,7 +66,8 @@ class StoredTables(Mapping[str, pa.Table]):
             return
         schema = TABLES[name].schema
         texts = [key for key in columns if pa.types.is_string(schema.field(key).type)]
-        with _opened(self._file(name), name, dictionaries=texts) as file:
+        path = self._file(name)
+        with _opened(path, name, self._info, dictionaries=texts) as file:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group, columns, use_threads=False)
 
@@ -123,15 +131,25 @@ def parts_of(
 
 @contextmanager
 def _opened(
-    path: Path, name: str, *, dictionaries: Sequence[str] = ()
+    path: Path,
+    name: str,
+    info: Mapping[str, Any],
+    *,
+    dictionaries: Sequence[str] = (),
 ) -> Iterator["ParquetFile"]:
     """Open a table's file; say in one line what keeps it from being read."""
     from pyarrow.parquet import ParquetFile
 
     try:
+        if not path.is_file():
+            raise OutputError(f"{path}: is not a regular file: run it again")
+        # not mapped: a file that is cut short meanwhile would end the process
         with ParquetFile(
-            path, memory_map=True, read_dictionary=list(dictionaries)
+            path,
+            read_dictionary=list(dictionaries),
+            page_checksum_verification=True,
         ) as file:
+            _check_run(path, info, file.metadata.metadata or {})
             if _plain(file.schema_arrow) != _plain(TABLES[name].schema):
                 raise KeyError(name)
             yield file
@@ -157,12 +175,39 @@ def _plain(schema: pa.Schema) -> list[tuple[str, pa.DataType, bool]]:
     ]
 
 
-def _read(path: Path, name: str) -> pa.Table:
-    with _opened(path, name) as file:
+def _check_run(
+    path: Path, info: Mapping[str, Any], found: Mapping[bytes, bytes]
+) -> None:
+    """Refuse the table of another run, by its labels."""
+    for key, told in (
+        ("scenario_sha256", info["scenario_sha256"]),
+        ("trace_sha256", info["trace"]["sha256"]),
+    ):
+        label = found.get(f"replay.{key}".encode())
+        if label is not None and label != told.encode():
+            raise OutputError(
+                f"{path}: is of another run than {RUN_FILE} beside it: run it again"
+            )
+
+
+def _check_keys(path: Path, name: str, table: pa.Table) -> None:
+    """Refuse a table with two rows of one key: they would be added up, or crossed."""
+    keys = list(TABLES[name].key)
+    # a row for each request, or for each interval, may be more than is looked through
+    if not keys or name in ("requests", "timeline") or table.num_rows < 2:
+        return
+    if table.group_by(keys, use_threads=False).aggregate([]).num_rows < table.num_rows:
+        raise OutputError(f"{path}: two rows have the same {' and '.join(keys)}")
+
+
+def _read(path: Path, name: str, info: Mapping[str, Any]) -> pa.Table:
+    with _opened(path, name, info) as file:
         table = file.read()
+        table.validate(full=True)
         found = file.metadata.metadata or {}
     if not table.schema.equals(TABLES[name].schema):
         raise OutputError(f"{path}: not the columns of {name!r}: run it again")
+    _check_keys(path, name, table)
     # labels stand in the file's metadata; those added after the schema was written (the
     # requests') stand nowhere else
     labels = {key: found[key] for key in sorted(found) if key.startswith(b"replay.")}

@@ -28,7 +28,10 @@ _REQUEST_STORAGE: Final[dict[str, Any]] = {
     "compression": "zstd",
     "use_dictionary": [n for n in _REQUEST_SCHEMA.names if n not in _NUMBERS],
     "column_encoding": dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED"),
+    "write_page_checksum": True,
 }
+#: How all others are. Each page has a checksum, so that damage is no wrong number.
+_STORAGE: Final[dict[str, Any]] = {"compression": "zstd", "write_page_checksum": True}
 
 
 class RequestsWriter:
@@ -166,7 +169,7 @@ def write_table(
     """
     import pyarrow.parquet as pq
 
-    storage = _REQUEST_STORAGE if name == "requests" else {"compression": "zstd"}
+    storage = _REQUEST_STORAGE if name == "requests" else _STORAGE
     coming = iter(parts)
     first = next(coming)
     n_parts = 1

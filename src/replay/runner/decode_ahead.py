@@ -5,7 +5,7 @@ what replays the rows.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from queue import Full, Queue
 from typing import Final, NamedTuple
@@ -88,7 +88,9 @@ def decoded(recording: Recording, *, follow: bool, threads: int) -> Iterator[Rea
     with ExitStack() as stack:
         batches = _batches(recording, follow=follow)
         if threads > 1:
-            batches = stack.enter_context(_in_thread(batches))
+            rows = recording.rows
+            halt = rows.halt if isinstance(rows, BlktraceBatches) else None
+            batches = stack.enter_context(_in_thread(batches, halt))
         yield Reading(
             recording=recording, batches=batches, follow=follow, threads=threads
         )
@@ -116,8 +118,13 @@ def _batches(recording: Recording, *, follow: bool) -> Iterator[Batch]:
 
 
 @contextmanager
-def _in_thread(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
-    """Iterate a little ahead in another thread, which ends with the block."""
+def _in_thread(
+    batches: Iterator[Batch], halt: Callable[[], None] | None
+) -> Iterator[Iterator[Batch]]:
+    """Iterate a little ahead in another thread, which ends with the block.
+
+    ``halt`` ends what it is at, where the block ends before that.
+    """
     queue: Queue[Batch | BaseException | None] = Queue(_AHEAD)
     stopped = False
 
@@ -151,4 +158,6 @@ def _in_thread(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
         yield taken()
     finally:
         stopped = True
+        if thread.is_alive() and halt is not None:
+            halt()
         thread.join()

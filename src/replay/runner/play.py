@@ -5,17 +5,19 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
 
 from replay.capture.gap import gap_notes
+from replay.common.huge import say_huge
 from replay.common.intervals import (
     AUTO_NS,
     auto_interval,
     fit_interval,
     interval_text,
 )
-from replay.common.text import time_text
+from replay.common.text import count_text, size_text, time_text
 from replay.common.version import VERSION
 from replay.engine._engine import Engine
 from replay.engine.dependence import Streams, infer_streams
@@ -31,7 +33,7 @@ from replay.results.write import RequestsWriter
 from replay.runner.ahead import Ahead
 from replay.runner.decode_ahead import Reading
 from replay.runner.disks import with_disks
-from replay.runner.feed import Errors, Part, ahead, error_notes, parts
+from replay.runner.feed import Errors, Part, ahead, error_notes, parts, bites
 from replay.runner.speculate import read_and_replay
 from replay.scenario.bind import Binding, bind
 from replay.scenario.binding.caught import Caught
@@ -42,6 +44,11 @@ from replay.trace.file.read import Progress, Trace
 from replay.trace.file.schema import device_text
 from replay.trace.file.spill import KeptRows
 from replay.trace.rows import Rows
+
+#: Of pages that the engine is asked for at once: about a second.
+_BITE_BYTES: Final = 1 << 34
+#: Of pages in all: what takes longer than a minute is said.
+_HUGE_BYTES: Final = 1 << 40
 
 
 def play(
@@ -130,6 +137,9 @@ def play(
                     caught,
                     errors,
                 )
+            if isinstance(opened, Trace):
+                # rows that were given out lie in the file, which may have changed
+                opened.check_unchanged()
             done = time.perf_counter()
             info = run_info(
                 version=VERSION,
@@ -207,6 +217,17 @@ def _replay(
     return raw, streams
 
 
+def _say_huge(trace: Rows) -> None:
+    """Say so if there are so many pages to touch that it takes long."""
+    summary = trace.metadata.summary
+    nbytes = sum(one.nbytes for one in summary.cgroups)
+    if nbytes > _HUGE_BYTES:
+        say_huge(
+            f"{count_text(summary.n_rows, 'request')} of {size_text(nbytes)} go page "
+            f"by page, {nbytes >> 12:,} pages: this takes minutes and much memory"
+        )
+
+
 def _run_engine(
     trace: Rows,
     binding: Binding,
@@ -229,6 +250,9 @@ def _run_engine(
             progress(n_done, trace.n_rows)
 
     coming = parts(trace, binding, batch_rows, caught, errors)
+    if not setup.direct_io and (setup.tmpfs or setup.cached):
+        _say_huge(trace)
+        coming = bites(coming, _BITE_BYTES)
     if threads > 1:
         coming = ahead(coming)
     n_done = 0

@@ -401,6 +401,6 @@ def _trace_file(
     if len(inputs) == 1 and is_arrow(inputs[0]) and not filters:
         return str(inputs[0]), None if cgroups is None else str(cgroups)
     directory = stack.enter_context(temporary_directory())
-    path = Path(directory) / "trace.arrow"
+    path = directory.path / "trace.arrow"
     convert(inputs, path, cgroups=cgroups, format=format, filters=filters).close()
     return str(path), None

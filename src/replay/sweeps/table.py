@@ -1,6 +1,5 @@
 """A sweep as one long table, and as JSON."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from replay.common.output import replacing
+from replay.common.text import json_text
 from replay.results.measures import SCHEMA
 from replay.sweeps.axes import Axis
 from replay.sweeps.points import Point
@@ -79,7 +79,7 @@ def as_json(found: "Sweep") -> str:
             for knee in found.knees
         ],
     }
-    return json.dumps(value, ensure_ascii=False)
+    return json_text(value)
 
 
 def _point_table(axes: tuple[Axis, ...], number: int, point: Point) -> pa.Table:

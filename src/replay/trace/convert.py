@@ -146,7 +146,7 @@ def open_or_convert(
     if not filters:
         return whole
     with whole, temporary_directory() as directory:
-        output = Path(directory) / "filtered.arrow"
+        output = directory.path / "filtered.arrow"
         write_filtered(whole, filters, output, False, progress)
         trace = open_trace(output)
         trace.path = whole.path
@@ -213,7 +213,7 @@ def _open_whole(
         if isinstance(source, Trace):
             return source
         with temporary_directory() as directory:
-            output = Path(directory) / "trace.arrow"
+            output = directory.path / "trace.arrow"
             try:
                 source.write(output, threads=threads)
             except OutputError as error:

@@ -25,6 +25,7 @@ from replay.engine.pages.cache cimport (
     word_of,
 )
 from replay.engine.pages.readahead cimport SECTORS, Extent, extent_within, read_ahead
+from replay.engine.state.halting cimport PAGE_WORK, goes_on
 from replay.engine.state.pages cimport CacheLeaf, File
 from replay.engine.state.sim cimport IO_RBYTES, IO_RIOS, Request, Sim
 from replay.engine.state.split_counts cimport begins_part
@@ -67,7 +68,7 @@ cdef inline void fetch(
     extent_within(extent, sim.set.file_pages)
     page = <uint64_t> extent.start
     end = page + <uint64_t> extent.n_pages
-    while page < end:
+    while page < end and goes_on(sim, PAGE_WORK):
         if cache_has(file, page) or page_add(
             sim, request, page, now, True, False, &until
         ) != CHARGE_OK:
@@ -130,7 +131,7 @@ cdef inline int64_t buffered_read(
     cdef uint32_t index
     cdef CacheLeaf *leaf
     cdef ChargeResult result
-    while at < end:
+    while at < end and goes_on(sim, PAGE_WORK):
         call_end = end
         if sim.set.page_at_once:
             call_end = min(end, start + ((at - start) // SECTORS + 1) * SECTORS)

@@ -43,6 +43,7 @@ from replay.engine.pages.writeback cimport (
     round_open,
     word_clean,
 )
+from replay.engine.state.halting cimport PAGE_WORK, goes_on
 from replay.engine.state.pages cimport CacheLeaf, File, Word
 from replay.engine.state.sim cimport (
     OP_DISCARD,
@@ -80,7 +81,7 @@ cdef inline int64_t buffered_write(
     cdef bint absent
     cdef CacheLeaf *leaf
     cdef ChargeResult result
-    while page < end:
+    while page < end and goes_on(sim, PAGE_WORK):
         request.next_page = page
         index = cache_make(sim, file, page)
         word = word_of(page)
@@ -140,7 +141,7 @@ cdef inline void buffered_free(Sim *sim, Request *request) noexcept nogil:
     cdef uint32_t index
     cdef Round round
     round_open(sim, &round)
-    while base < end and file.n_dirty > 0:
+    while base < end and file.n_dirty > 0 and goes_on(sim, PAGE_WORK):
         index = cache_find(file, base)
         if index == 0:
             base = ((base >> LEAF_SHIFT) + 1) << LEAF_SHIFT
@@ -155,7 +156,7 @@ cdef inline void buffered_free(Sim *sim, Request *request) noexcept nogil:
     base = first >> WORD_SHIFT << WORD_SHIFT
     if end <= first:
         return
-    while base < end:
+    while base < end and goes_on(sim, PAGE_WORK):
         if sim.set.laid_out:
             index = cache_make(sim, file, base)
         else:
@@ -180,7 +181,7 @@ cdef inline void word_free(
     cdef uint64_t some = bits.cached[at] & mask
     sim.fs_used -= popcount(bits.on_disk[at] & mask)
     bits.on_disk[at] &= ~mask
-    while some != 0:
+    while some != 0 and goes_on(sim, PAGE_WORK):
         page_evict(
             sim, request, device, index, base + popcount((some & -some) - 1), -1
         )

@@ -15,6 +15,7 @@ from replay.engine.memcg.counters cimport (
 from replay.engine.memcg.tasks cimport dying_until, oom_kill
 from replay.engine.pages.reclaim cimport CLUSTER, reclaim
 from replay.engine.state.entries cimport worker_at
+from replay.engine.state.halting cimport PAGE_WORK, goes_on
 from replay.engine.state.jiffies cimport jiffies_at, time_of_jiffy
 from replay.engine.state.sim cimport Group, Request, Shelf, Sim, Worker
 from replay.engine.structures.arena cimport arena_add
@@ -178,7 +179,7 @@ cdef inline ChargeResult make_room(
     cdef int retries = RETRIES
     cdef bint drained = request.oom_rounds > 0
     cdef int64_t freed
-    while True:
+    while goes_on(sim, PAGE_WORK):
         over = memory_exceeded(sim, request.memory_payer, pages)
         if over < 0:
             return CHARGE_OK
@@ -210,6 +211,7 @@ cdef inline ChargeResult make_room(
         if until[0] >= 0:
             request.blocking = <uint32_t> over
             return CHARGE_SLEEPS
+    return CHARGE_FAILED
 
 
 cdef inline bint is_high(const Sim *sim, uint32_t cgroup) noexcept nogil:
@@ -296,7 +298,7 @@ cdef inline int64_t throttled_until(
     if n_pages <= sim.set.charge_batch or not sim.set.high_in_charge:
         return -1
     worker.over_high = 0
-    while True:
+    while goes_on(sim, PAGE_WORK):
         freed = high_reclaim(sim, request, wanted)
         wanted = CLUSTER
         penalty = high_penalty(sim, request, n_pages)

@@ -31,6 +31,7 @@ from replay.engine.pages.owners cimport (
 )
 from replay.engine.pages.tree cimport tree_removed, word_mask
 from replay.engine.state.entries cimport worker_at
+from replay.engine.state.halting cimport PAGE_WORK, goes_on
 from replay.engine.state.pages cimport File, Leaf, Word
 from replay.engine.state.sim cimport (
     OP_DISCARD,
@@ -175,7 +176,7 @@ cdef inline int64_t pages_write(Sim *sim, Request *request, int64_t now) noexcep
     if sim.set.huge != 0:
         return huge_write(sim, request, first, end, now)
     base = first >> WORD_SHIFT << WORD_SHIFT
-    while base < end:
+    while base < end and goes_on(sim, PAGE_WORK):
         if request.error != 0:
             # what was refused: the absent pages of the rest of the request
             leaf = leaf_get(file, base)
@@ -258,7 +259,7 @@ cdef inline void pages_free(Sim *sim, const Request *request) noexcept nogil:
     cdef Leaf *leaf = NULL
     if end <= first:
         return
-    while base < end:
+    while base < end and goes_on(sim, PAGE_WORK):
         if sim.set.laid_out_by >= 0:
             leaf = leaf_laid_out(sim, file, base)
         else:

@@ -22,6 +22,7 @@ from replay.engine.pages.cache cimport (
 )
 from replay.engine.pages.owners cimport LEAF_PAGES, LEAF_SHIFT
 from replay.engine.pages.writeback cimport flushers_wake, page_write_back
+from replay.engine.state.halting cimport EVENT_WORK, PAGE_WORK, ROW_WORK, goes_on
 from replay.engine.state.pages cimport CacheLeaf, File, Links, PageList
 from replay.engine.state.sim cimport Request, Sim
 from replay.engine.state.units cimport PAGE_SHIFT
@@ -105,7 +106,7 @@ cdef inline void lists_shrink(
     ) >> priority
     cdef int64_t freed = 0
     cdef int64_t _i, n_pages, before
-    while inactive > 0 or active > 0:
+    while (inactive > 0 or active > 0) and goes_on(sim, PAGE_WORK):
         if inactive > 0:
             n_pages = min(inactive, CLUSTER)
             inactive -= n_pages
@@ -144,7 +145,7 @@ cdef inline void reclaim_pass(
             sim, round.over
         )
         at = sim.preorder_at[round.over]
-        while at < sim.preorder_end[round.over]:
+        while at < sim.preorder_end[round.over] and goes_on(sim, EVENT_WORK):
             cgroup = sim.preorder[at]
             if sim.protection != NULL:
                 protection_enter(sim, cgroup, round.over)
@@ -182,7 +183,7 @@ cdef inline bint evict_oldest(
     cdef uint64_t when_used, page
     cdef const Links *links
     cdef CacheLeaf *leaf
-    while at < sim.preorder_end[over]:
+    while at < sim.preorder_end[over] and goes_on(sim, ROW_WORK):
         cgroup = sim.preorder[at]
         if sim.lists[cgroup].inactive.total == 0:
             at = sim.preorder_end[cgroup]
@@ -215,7 +216,7 @@ cdef inline int64_t reclaim(
     if sim.lists == NULL:
         return 0
     if sim.set.reclaim_lru:
-        while n_pages > 0:
+        while n_pages > 0 and goes_on(sim, PAGE_WORK):
             freed += evict_oldest(sim, request, <uint32_t> over)
             n_pages -= 1
         return freed

@@ -22,13 +22,15 @@ from replay.engine.pages.dirty cimport (
     is_over_background,
 )
 from replay.engine.pages.owners cimport LEAF_SHIFT, WORDS, WORD_PAGES
-from replay.engine.state.events cimport push
+from replay.engine.state.events cimport max_event_ns, push
+from replay.engine.state.halting cimport PAGE_WORK, goes_on
 from replay.engine.state.pages cimport CacheLeaf, File, InodeOwner
 from replay.engine.state.sim cimport EVENT_TIMER, IO_WBYTES, IO_WIOS, Sim
 from replay.engine.state.split_counts cimport begins_part
 from replay.engine.state.units cimport PAGE_BYTES
 from replay.engine.structures.arena cimport arena_add
 from replay.engine.structures.bits cimport low_bits, popcount
+from replay.engine.structures.heap cimport RANK_KIND_SHIFT, Event, Heap, heap_first
 
 cdef enum:
     CHUNK_PAGES = 13312
@@ -39,6 +41,8 @@ cdef enum:
     SLOT = 1024                 # WB_FRN_HIST_UNIT
     MOST_SLOTS = 5              # WB_FRN_HIST_MAX_SLOTS
     SWITCH = 8                  # WB_FRN_HIST_THR_SLOTS
+    # events that are looked through for what may happen next
+    MOST_AHEAD = 64
 
 cdef struct Round:
     # one round of write-back, its pages in their order
@@ -190,6 +194,7 @@ cdef inline void file_write(
     cdef Round round
     if file.n_dirty == 0:
         return
+    sim.changes += 1
     qsort(numbers + 1, n - 1, sizeof(uint64_t), number_compare)
     round_open(sim, &round)
     for i in range(1, n):
@@ -197,7 +202,7 @@ cdef inline void file_write(
         cache_at(file, index).listed_dirty = False
         for word in range(WORDS):
             dirty = cache_at(file, index).dirty[word]
-            while dirty != 0:
+            while dirty != 0 and goes_on(sim, PAGE_WORK):
                 if round.pages == chunk:
                     round_end(sim, file, &round)
                     round_open(sim, &round)
@@ -289,7 +294,53 @@ cdef inline void write_back_timer(
     if is_over_background(sim, <uint32_t> file.owner.memory):
         file_write(sim, device, CHUNK_PAGES, True)
     if file.n_dirty > 0:
-        write_back_arm(sim, device, now)
+        file.looked_at = sim.changes
+        write_back_arm(sim, device, last_quiet_look(sim, file, now))
+
+
+cdef inline int64_t quiet_until(const Sim *sim, const File *file) noexcept nogil:
+    """Return a time before which nothing happens but that flushers look in vain.
+
+    One that has looked since something changed finds the same again, until its pages
+    have been dirty for too long.
+    """
+    cdef int64_t until = min(
+        sim.next_row_ns, file.dirtied_ns + sim.set.dirty.expire_ns
+    )
+    cdef const Heap *heap = &sim.heap
+    cdef size_t i
+    if heap.length > MOST_AHEAD:
+        # then something happens soon
+        return min(until, heap_first(heap).when_ns)
+    for i in range(heap.lane_first, heap.lane_end):
+        until = min(until, may_change_at(sim, &heap.lane[i]))
+    for i in range(heap.n_events):
+        until = min(until, may_change_at(sim, &heap.events[i]))
+    return until
+
+
+cdef inline int64_t may_change_at(const Sim *sim, const Event *event) noexcept nogil:
+    """Return before when an event changes nothing: a flusher may look in vain."""
+    cdef uint64_t sequence = event.rank & ((<uint64_t> 1 << RANK_KIND_SHIFT) - 1)
+    cdef const File *file
+    if event.rank >> RANK_KIND_SHIFT != EVENT_TIMER or sequence < sim.n_devices:
+        return event.when_ns
+    file = &sim.devices[sequence - sim.n_devices].file
+    if file.n_dirty == 0:
+        return max_event_ns()
+    if file.looked_at == sim.changes:
+        return file.dirtied_ns + sim.set.dirty.expire_ns
+    return event.when_ns
+
+
+cdef inline int64_t last_quiet_look(
+    const Sim *sim, const File *file, int64_t now
+) noexcept nogil:
+    """Return when the flusher looks for the last time before anything can happen."""
+    cdef int64_t until = min(quiet_until(sim, file), max_event_ns())
+    return now + max(0, (until - 1 - now) // sim.set.dirty.interval_ns) * (
+        sim.set.dirty.interval_ns
+    )
 
 
 cdef inline void dirty_balance(Sim *sim) noexcept nogil:

@@ -57,8 +57,9 @@ from replay.engine.shortcuts.bulk cimport bulk_row, bulk_settle, bulk_settle_dev
 from replay.engine.shortcuts.lean cimport lean_end
 from replay.engine.shortcuts.prefetch_rows cimport prefetch_rows
 from replay.engine.state.entries cimport worker_at
-from replay.engine.state.events cimport push
+from replay.engine.state.events cimport push, max_event_ns
 from replay.engine.state.failed cimport conserves, run_failed, time_passes
+from replay.engine.state.halting cimport EVENT_WORK, ROW_WORK, goes_on
 from replay.engine.state.queues cimport SharedLock
 from replay.engine.state.requests cimport request_at, request_new
 from replay.engine.state.row_checks cimport (
@@ -343,11 +344,13 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
         write_back_timer(sim, <uint32_t> sequence - sim.n_devices, event.when_ns)
         return
     if kind == EVENT_TIMER:
+        sim.changes += 1
         bulk_settle_device(sim, <uint32_t> sequence)
         if workers_reap(sim, &sim.devices[sequence], event.when_ns):
             when_ns = sim.devices[sequence].timer_ns
             push(sim, when_ns, EVENT_TIMER, <int64_t> sequence, 0)
         return
+    sim.changes += 1
     sim.pending -= kind != EVENT_PERIOD and kind != EVENT_IOLATENCY
     if kind == EVENT_COMPLETE:
         complete(sim, event.payload, event.when_ns)
@@ -384,13 +387,18 @@ cdef inline void timers_run(Sim *sim) noexcept nogil:
 
     Nothing else is pending. Those at the end itself come behind the last request.
     """
-    while sim.heap.length > 0 and heap_first(&sim.heap).when_ns < sim.end_ns:
+    while (
+        sim.heap.length > 0
+        and heap_first(&sim.heap).when_ns < sim.end_ns
+        and goes_on(sim, EVENT_WORK)
+    ):
         run_event(sim)
 
 
 cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
     """Run pending events, at most `limit`; tell whether a request waits for more."""
-    while sim.pending > 0 and limit > 0 and sim.status == SIM_OK:
+    sim.next_row_ns = max_event_ns()
+    while sim.pending > 0 and limit > 0 and goes_on(sim, EVENT_WORK):
         run_event(sim)
         conserves(sim)
         limit -= 1
@@ -419,8 +427,9 @@ cdef inline void run_rows(
             now = columns.issue_ns[i] if columns.issue_ns[i] >= 0 else columns.queue_ns[i]
         if row_arrives(sim, columns, i, now):
             prefetch_rows(sim, columns, i)
+            sim.next_row_ns = now
             rank = <uint64_t> EVENT_ARRIVE << RANK_KIND_SHIFT | <uint64_t> columns.row[i]
-            while sim.heap.length > 0:
+            while sim.heap.length > 0 and goes_on(sim, EVENT_WORK):
                 head = heap_first(&sim.heap)
                 if head.when_ns > now or (head.when_ns == now and head.rank > rank):
                     break
@@ -429,8 +438,9 @@ cdef inline void run_rows(
             time_passes(sim, now)
             if now >= sim.timeline.cut_ns:
                 timeline_cut(sim, now)
+            sim.changes += 1
             if sim.set.shortcut != SHORTCUT_BULK or not bulk_row(sim, columns, i, now):
                 queue_row(sim, columns, i, now, -1)
-        if not run_goes_on(sim, columns, i):
+        if not (run_goes_on(sim, columns, i) and goes_on(sim, ROW_WORK)):
             return
     run_failed(sim)

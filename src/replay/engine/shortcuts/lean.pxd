@@ -41,6 +41,7 @@ from replay.engine.shortcuts.prefetch_rows cimport prefetch_rows
 from replay.engine.state.entries cimport account_at
 from replay.engine.state.events cimport max_event_ns
 from replay.engine.state.failed cimport run_failed
+from replay.engine.state.halting cimport ROW_WORK, goes_on
 from replay.engine.state.lean cimport (
     FLAT_ACCOUNTS,
     N_FLATS,
@@ -252,7 +253,7 @@ cdef inline void lean_rows(Sim *sim, const Columns *columns) noexcept nogil:
             if now >= sim.lean.timer_ns:
                 lean_timers(sim, now)
             lean_row(sim, columns, i, now)
-        if not run_goes_on(sim, columns, i):
+        if not (run_goes_on(sim, columns, i) and goes_on(sim, ROW_WORK)):
             return
     # what may still find its pages gone needs the batch no more
     settled_reopen(sim, columns, columns.n_rows, sim.last_ns)

@@ -22,6 +22,7 @@ from replay.engine.pages.owners cimport (
 from replay.engine.pages.tree cimport word_mask
 from replay.engine.shortcuts.lean_workers cimport usual_worker
 from replay.engine.shortcuts.prefetch_rows cimport prefetch_touch
+from replay.engine.state.halting cimport PAGE_WORK, goes_on
 from replay.engine.state.lean cimport Lean, LeanTouch
 from replay.engine.state.pages cimport File, Leaf
 from replay.engine.state.rows cimport Columns
@@ -120,7 +121,11 @@ cdef inline void touches_run(Sim *sim, int64_t until) noexcept nogil:
     request.failed = False
     request.next_page = 0
     request.oom_rounds = 0
-    while lean.order.length > 0 and heap_first(&lean.order).when_ns <= until:
+    while (
+        lean.order.length > 0
+        and heap_first(&lean.order).when_ns <= until
+        and goes_on(sim, PAGE_WORK)
+    ):
         event = heap_pop(&lean.order)
         touch = touch_at(lean, event.payload)
         request.row = touch.row

@@ -21,6 +21,7 @@ from replay.engine.driver.workers cimport (
 from replay.engine.queues.server cimport server_enter, server_leave
 from replay.engine.state.entries cimport account_at, worker_at
 from replay.engine.state.events cimport max_event_ns, push
+from replay.engine.state.halting cimport EVENT_WORK, goes_on
 from replay.engine.state.lean cimport Lean, LeanDevice, LeanWorker
 from replay.engine.state.requests cimport request_at, request_new
 from replay.engine.state.sim cimport (
@@ -273,7 +274,11 @@ cdef inline void lean_timer(Sim *sim, uint32_t index, int64_t now) noexcept nogi
 cdef inline void lean_timers(Sim *sim, int64_t until) noexcept nogil:
     """Run the timers up to a time: no other event is ever pending."""
     cdef Event event
-    while sim.heap.length > 0 and heap_first(&sim.heap).when_ns <= until:
+    while (
+        sim.heap.length > 0
+        and heap_first(&sim.heap).when_ns <= until
+        and goes_on(sim, EVENT_WORK)
+    ):
         event = heap_pop(&sim.heap)
         lean_timer(sim, <uint32_t> event.rank, event.when_ns)
     sim.lean.timer_ns = max_event_ns()

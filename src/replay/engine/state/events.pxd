@@ -22,6 +22,14 @@ cdef inline int64_t max_time_ns() noexcept nogil:
     return <int64_t> 1 << 53
 
 
+cdef inline uint64_t max_sectors() noexcept nogil:
+    """Return the end of the sectors whose pages can be told apart: 2**60.
+
+    A file of Linux has 2**54 at most (include/linux/fs.h:MAX_LFS_FILESIZE, v6.1).
+    """
+    return <uint64_t> 1 << 60
+
+
 cdef inline int64_t max_event_ns() noexcept nogil:
     """Return the end of the times that a replay may come to: 2**54 ns, 208 days.
 

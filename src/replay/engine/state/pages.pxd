@@ -112,5 +112,6 @@ cdef struct File:
     int64_t n_dirty
     int64_t dirtied_ns
     bint armed
+    int64_t looked_at       # Sim.changes when the flusher last looked and found nothing
     Window window
     InodeOwner owner

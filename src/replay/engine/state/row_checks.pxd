@@ -1,10 +1,9 @@
 """What is asked of a row before it is replayed, and behind it."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from replay.engine.state.events cimport max_time_ns
+from replay.engine.state.events cimport max_time_ns, max_sectors
 from replay.engine.state.failed cimport run_failed
-from replay.engine.state.rows cimport NOT_REPLAYED, Columns
 from replay.engine.state.rows cimport NOT_REPLAYED, Columns
 from replay.engine.state.sim cimport (
     NO_TASK,
@@ -14,6 +13,7 @@ from replay.engine.state.sim cimport (
     SIM_ID_RANGE,
     SIM_OK,
     SIM_ORDER,
+    SIM_SECTOR_RANGE,
     SIM_TIME_RANGE,
     Sim,
 )
@@ -46,6 +46,22 @@ cdef inline bint run_goes_on(Sim *sim, const Columns *columns, int64_t i) noexce
     return False
 
 
+cdef inline bint beyond_files(
+    const Sim *sim, const Columns *columns, int64_t i
+) noexcept nogil:
+    """Tell whether a row touches pages that the model cannot tell apart.
+
+    No file of Linux has as many, so its record is damaged. Where none goes through the
+    page cache the sector may be any.
+    """
+    return (
+        sim.set.cache_on
+        and columns.nbytes[i] > 0
+        and columns.sector[i]
+        > max_sectors() - (<uint64_t> columns.nbytes[i] + 511) // 512
+    )
+
+
 cdef inline bint row_replayed(
     Sim *sim, const Columns *columns, int64_t i
 ) noexcept nogil:
@@ -73,6 +89,10 @@ cdef inline bint row_replayed(
         sim.status = SIM_TIME_RANGE
         sim.error_row = columns.row[i]
         return False
+    if beyond_files(sim, columns, i):
+        sim.status = SIM_SECTOR_RANGE
+        sim.error_row = columns.row[i]
+        return False
     return True
 
 
@@ -94,6 +114,7 @@ cdef inline bint row_is_plain(
         and columns.n_bios[i] <= 0xFFFF
         and columns.queue_ns[i] < max_time_ns()
         and columns.complete_ns[i] < max_time_ns()
+        and not beyond_files(sim, columns, i)
     )
 
 

@@ -136,6 +136,8 @@ cdef enum SimStatus:
     SIM_SUM_RANGE = 6       # latencies that add up to 2**62 ns
     SIM_TIMELINE = 7        # more intervals than a timeline may have
     SIM_CHECK = 8           # a check failed, in builds with checks
+    SIM_SECTOR_RANGE = 9    # a page beyond the largest file
+    SIM_HALTED = 10         # a signal's handler raised an exception, which is still set
 
 cdef enum:
     NO_TASK = -1
@@ -407,6 +409,7 @@ cdef struct Sim:
     SimStatus status
     Failed failed           # of all structures
     int64_t checked_ns      # time of the last event, in builds with checks
+    int64_t work_left       # before the next look at signals
     int64_t error_row
     uint32_t n_cgroups
     uint32_t n_devices
@@ -485,6 +488,8 @@ cdef struct Sim:
     Heap heap
     Lean lean
     int64_t pending         # events that a request waits for
+    int64_t changes         # counts what may change how much is dirty
+    int64_t next_row_ns     # when the next row arrives, if the batch holds one
     uint64_t attempts
     int64_t fs_used
     int64_t end_ns

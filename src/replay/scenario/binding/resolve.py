@@ -178,6 +178,7 @@ def column(batch: "pa.RecordBatch", name: str, dtype: Any) -> NDArray[Any]:
     array = batch.column(name)
     if not len(array):
         return np.empty(0, dtype=dtype)
-    # A dictionary column's own second buffer holds the indices.
-    values = np.frombuffer(array.buffers()[1], dtype=dtype)
-    return values[array.offset : array.offset + len(array)]
+    # A dictionary column's own second buffer holds the indices. Others' buffers may be
+    # longer than their rows.
+    size = np.dtype(dtype).itemsize
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * size)

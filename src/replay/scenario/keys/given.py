@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from replay.common.bounded import read_bounded
 from replay.common.errors import ScenarioError
 from replay.scenario.keys.kinds import shown
 from replay.scenario.keys.table import CGROUP_KEYS, SECTION_KEYS, Key
@@ -186,7 +187,7 @@ def read_toml(path: str | Path) -> dict[str, object]:
     text = ""
     try:
         # editors of Windows put a mark at the beginning
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        text = read_bounded(path).decode("utf-8-sig")
         if any(line.count(".") > _MOST_STEPS for line in text.splitlines()):
             raise RecursionError
         return tomllib.loads(text)

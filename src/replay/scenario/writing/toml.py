@@ -19,8 +19,16 @@ def value_toml(value: object) -> str:
     """
     if isinstance(value, Mapping):
         return inline_table((name, value_toml(one)) for name, one in value.items())
-    # JSON and TOML write the others alike, but for this character
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # JSON and TOML write the others alike, but for what no terminal should see
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else "".join(map(_toml_char, text))
+
+
+def _toml_char(char: str) -> str:
+    if char.isprintable():
+        return char
+    code = ord(char)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def inline_table(values: Iterable[tuple[str, str]]) -> str:

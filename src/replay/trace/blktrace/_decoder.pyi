@@ -7,6 +7,7 @@ N_COLUMNS: Final[int]
 
 @disjoint_base
 class Decoder:
+    def halt(self) -> None: ...
     def __new__(
         cls, sources: Sequence[tuple[str, Buffer, int]], window: int
     ) -> Self: ...

@@ -8,7 +8,7 @@ from cpython.buffer cimport (
     PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 )
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_Occurred
 from libc.stdint cimport (
     int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 )
@@ -115,6 +115,7 @@ cdef class Decoder:
             self.attach(data)
         with nogil:
             merge_start(&self.decode.merge)
+        self.check_halted()
         self.check_sources()
 
     def __dealloc__(self) -> None:
@@ -122,6 +123,22 @@ cdef class Decoder:
         free(self.sources)
         free(self.buffers)
         decode_free(&self.decode)
+
+    cdef int check_halted(self) except -1:
+        """Return what the handler of a signal raised while a source was read."""
+        cdef uint32_t index
+        for index in range(self.n_sources):
+            if self.sources[index].halted:
+                if PyErr_Occurred() != NULL:
+                    return -1
+                raise TraceError(f"{self.names[index]}: reading it was given up")
+        return 0
+
+    def halt(self) -> None:
+        """Have the decoding end soon, which another thread is at: nobody wants it."""
+        cdef uint32_t index
+        for index in range(self.n_sources):
+            self.sources[index].halted = True
 
     cdef void release_buffers(self) noexcept:
         cdef uint32_t index
@@ -140,6 +157,7 @@ cdef class Decoder:
         self.n_buffers += 1
         with nogil:
             found = source_open(source)
+        self.check_halted()
         if not found:
             raise self.refusal(self.n_buffers - 1)
         return 0
@@ -329,6 +347,7 @@ cdef class Decoder:
                     stop = decode_rows(
                         &self.decode, &to, self.first_ns, n_rows, text_bytes
                     )
+                self.check_halted()
                 if stop != STOP_NEED_ROOM:
                     break
                 self.make_room()
@@ -348,6 +367,7 @@ cdef class Decoder:
                     stop = rows_write(
                         &self.decode.pair, &self.decode.columns, &self.decode.facts, True
                     )
+            self.check_halted()
             if stop == STOP_BATCH_FULL:
                 break
             if stop == STOP_NEED_ROOM:

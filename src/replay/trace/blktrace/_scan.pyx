@@ -8,6 +8,7 @@ which are then merged like the files of a set.
 from cpython.buffer cimport (
     PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 )
+from cpython.exc cimport PyErr_Occurred
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
@@ -70,7 +71,7 @@ cdef class Scan:
         free(self.ids.ids)
         free(self.ids.places)
 
-    cdef void restart(self) noexcept:
+    cdef int restart(self) except -1:
         """Stand before the first record."""
         memset(&self.source, 0, sizeof(Source))
         self.source.data = <const uint8_t*>self.buffer.buf
@@ -78,6 +79,15 @@ cdef class Scan:
         with nogil:
             self.found = source_open(&self.source)
         self.source.live = self.found and self.source.size > 0
+        return self.check_halted()
+
+    cdef int check_halted(self) except -1:
+        """Return what the handler of a signal raised."""
+        if not self.source.halted:
+            return 0
+        if PyErr_Occurred() != NULL:
+            return -1
+        raise RuntimeError("the scan was interrupted")
 
     def clock(self) -> tuple[int | None, int | None, int]:
         """Find what relates the capture's clock to the wall clock.
@@ -95,6 +105,7 @@ cdef class Scan:
         source = &self.source
         while source.live and (first is None or note is None):
             source_next(source)
+            self.check_halted()
             if not source.live:
                 break
             if source.head.kind == KIND_EVENT:
@@ -137,6 +148,7 @@ cdef class Scan:
                     fits = False
                     break
                 self.sizes[index] += head_bytes(source)
+        self.check_halted()
         if not fits:
             return []
         return [
@@ -182,6 +194,7 @@ cdef class Scan:
                         bounds[2 * index] = time_ns
                     if time_ns > bounds[2 * index + 1]:
                         bounds[2 * index + 1] = time_ns
+            self.check_halted()
             return {
                 (self.ids.ids[index] >> 32, self.ids.ids[index] & 0xffffffff):
                 (bounds[2 * index] - 1, bounds[2 * index + 1] - 1)
@@ -251,6 +264,7 @@ cdef class Scan:
                         break
                     memcpy(to + ends[index], source.data + source.at, length)
                     ends[index] += length
+            self.check_halted()
         finally:
             PyBuffer_Release(&target)
             free(ends)

@@ -8,6 +8,7 @@ only moves forward: the work is linear in the size, whatever the bytes are.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
+from replay.common.halting cimport signal_raised
 from replay.trace.blktrace._record cimport (
     CAT_NOTIFY,
     Format,
@@ -36,6 +37,8 @@ from replay.trace.blktrace._record cimport (
 cdef enum:
     #: An event that lies this far ahead of both its neighbours has a damaged time.
     SPIKE_NS = 1000000000
+    #: Bytes between two looks at signals: some milliseconds, page faults included.
+    LOOK_BYTES = 0x1000000
 
 
 ctypedef struct Source:
@@ -67,6 +70,10 @@ ctypedef struct Source:
     #: 1 + the (device, cpu) whose sequence was last followed, and its index.
     uint64_t tracked_id
     uint32_t tracked
+    #: Where to look next whether a signal came.
+    size_t look_at
+    #: One did, and its exception is set, or nobody wants the rest: ``live`` is over.
+    bint halted
     #: A record was found.
     bint is_read
     bint live
@@ -99,7 +106,17 @@ cdef inline bint source_follows(const Source* source, size_t offset) noexcept no
     return load_u32(source.data + offset, source.format.swap) == source.format.magic
 
 
-cdef inline size_t source_resync(const Source* source, size_t offset) noexcept nogil:
+cdef inline bint source_halts(Source* source, size_t offset) noexcept nogil:
+    """Tell whether to end before the data does: asked every few megabytes of it."""
+    if offset < source.look_at:
+        return False
+    source.look_at = offset + LOOK_BYTES
+    if not source.halted and signal_raised():
+        source.halted = True
+    return source.halted
+
+
+cdef inline size_t source_resync(Source* source, size_t offset) noexcept nogil:
     """Find the next plausible record at or after ``offset``; ``size`` if none.
 
     Plausible: the magic, known action, possible fields, and again a record or the end
@@ -115,12 +132,13 @@ cdef inline size_t source_resync(const Source* source, size_t offset) noexcept n
     cdef uint32_t magic = source.format.magic
     cdef uint8_t* bytes_of_magic = <uint8_t*>&magic
     first = bytes_of_magic[3] if source.format.swap else bytes_of_magic[0]
-    while offset < source.size:
+    while offset < source.size and not source_halts(source, offset):
         found = <const uint8_t*>memchr(
-            source.data + offset, first, source.size - offset
+            source.data + offset, first, min(source.size - offset, <size_t>LOOK_BYTES)
         )
         if found == NULL:
-            break
+            offset += min(source.size - offset, <size_t>LOOK_BYTES)
+            continue
         offset = <size_t>found - <size_t>source.data
         if (
             record_read(
@@ -163,11 +181,13 @@ cdef inline bint source_open(Source* source) noexcept nogil:
             candidate.magic = version
             candidate.swap = swap
             source.format = candidate
+            source.look_at = 0
             found = source_resync(source, 0)
             if found < best_at:
                 best_at = found
                 best = candidate
     source.format = best
+    source.look_at = 0
     return has_magic or best_at < source.size
 
 
@@ -234,6 +254,9 @@ cdef inline void source_next(Source* source) noexcept nogil:
     cdef int status
     if source.head.kind == KIND_EVENT:
         source.last_cpu = source.head.cpu
+    if source_halts(source, offset):
+        source.live = False
+        return
     while True:
         left = source.size - offset
         status = record_read(

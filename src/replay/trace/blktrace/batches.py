@@ -159,6 +159,11 @@ class BlktraceBatches(RowStream):
         """Devices and cgroups in the rows so far."""
         return (0, 0) if self._decoder is None else self._decoder.n_ids
 
+    def halt(self) -> None:
+        """Have the iteration that another thread is at end soon, with an error."""
+        if self._decoder is not None:
+            self._decoder.halt()
+
     def so_far(self) -> Summary:
         """Tell what was learned up to the last batch; between two batches only."""
         assert self._decoder is not None

@@ -22,7 +22,7 @@ from replay.trace.blktrace._decoder import Decoder
 from replay.trace.blktrace.batches import BlktraceBatches, Source, summary_of
 from replay.trace.file.metadata import Summary
 from replay.trace.file.per_cpu import capture_name
-from replay.trace.inputs.find import map_file
+from replay.trace.inputs.find import MappedFile, map_file
 from replay.trace.inputs.unpack import Unpacked
 from replay.trace.rows import Disordered
 
@@ -79,9 +79,11 @@ class CaptureBatches(BlktraceBatches):
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Decode from the start."""
         for batch in super().__iter__():
+            self._check_whole()
             if self.interleaved and not self._split:
                 raise Disordered
             yield batch
+        self._check_whole()
         if self.interleaved and not self._split:
             raise Disordered
 
@@ -103,12 +105,23 @@ class CaptureBatches(BlktraceBatches):
         decoder = self._decoder = Decoder(self._sources, 1)
         try:
             while (batch := take(decoder.fill_events)) is not None:
+                self._check_whole()
                 if self.interleaved and not self._split:
                     raise Disordered
                 yield batch
+            self._check_whole()
             self._summary = summary_of(decoder, decoder.counts()["records"])
         finally:
             decoder.close()
+
+    def _check_whole(self) -> None:
+        """Refuse a file that was cut short while it was read."""
+        for file in self._files:
+            if isinstance(file.data, MappedFile) and not file.data.is_whole:
+                raise TraceError(
+                    f"{file.name}: was cut short while it was read: let whoever writes "
+                    "it end, and begin again"
+                )
 
     @property
     def summary(self) -> Summary:
@@ -140,6 +153,7 @@ class CaptureBatches(BlktraceBatches):
 
         scan = Scan(file.data)
         parts = scan.parts()
+        self._check_whole()
         if len(parts) < 2:
             return [file]
         places = [0] * len(parts)

@@ -4,7 +4,7 @@
 conversion knows. All times are ns since the trace's start unless named otherwise.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -12,6 +12,12 @@ import msgspec
 ROW_EVENT: Final = "request"
 #: In the note of a format whose rows have no response times.
 NO_COMPLETIONS: Final = "does not say when a request completes"
+
+
+#: A time, a size or a number of things; what is beyond them no trace holds.
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Pid = Annotated[int, msgspec.Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 
 
 # gc=False below: a trace may have 100,000 of these, which hold no cycles; to look
@@ -23,18 +29,18 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fa
 class Device(Struct, frozen=True, kw_only=True):
     """A traced device; ``volume`` is its name where the input had no number for it."""
 
-    device: int
-    n_requests: int
+    device: Number
+    n_requests: Count
     volume: str | None = None
 
 
 class Cgroup(Struct, frozen=True, kw_only=True, gc=False):
     """A cgroup id that stands in the ``cgroup`` column; path where it is known."""
 
-    id: int
-    n_requests: int
-    n_bios: int
-    nbytes: int
+    id: Annotated[int, msgspec.Meta(ge=0)]
+    n_requests: Count
+    n_bios: Count
+    nbytes: Count
     path: str | None = None
 
 
@@ -55,25 +61,25 @@ class Layer(Struct, frozen=True, kw_only=True):
 class ProcessName(Struct, frozen=True, kw_only=True, gc=False):
     """The name a process had from a time on."""
 
-    time_ns: int
+    time_ns: Count
     name: str
 
 
 class Process(Struct, frozen=True, kw_only=True, gc=False):
     """A process that was named or that issued a request."""
 
-    pid: int
+    pid: Pid
     names: list[ProcessName]
-    n_requests: int
-    first_ns: int | None = None
-    last_ns: int | None = None
+    n_requests: Count
+    first_ns: Count | None = None
+    last_ns: Count | None = None
 
 
 class Message(Struct, frozen=True, kw_only=True):
     """A free-text note."""
 
-    time_ns: int
-    cpu: int
+    time_ns: Count
+    cpu: Number
     text: str
 
 
@@ -96,32 +102,32 @@ class Quality(Struct, frozen=True, kw_only=True):
     errno. ``recorder`` says whose text it is: ``blkparse`` or ``kernel``; else empty.
     """
 
-    records: int = 0
-    events: dict[str, int] = {}
-    notes: dict[str, int] = {}
-    unknown: int = 0
-    refused_bytes: int = 0
-    truncated_bytes: int = 0
-    damage: dict[str, int] = {}
-    damaged_events: int = 0
-    lost: dict[str, int] = {}
-    out_of_order: int = 0
-    unmatched: dict[str, int] = {}
-    unfinished: int = 0
-    never_issued: int = 0
-    late_completions: int = 0
-    partial_completions: int = 0
-    requeues: int = 0
-    flush_sequences: int = 0
-    messages: int = 0
-    names_dropped: int = 0
-    processes_dropped: int = 0
-    filtered: dict[str, int] = {}
-    filtered_bios: int = 0
-    left_out: dict[str, int] = {}
-    no_disk: int = 0
-    overwritten: int = 0
-    errors: dict[str, int] = {}
+    records: Count = 0
+    events: dict[str, Count] = {}
+    notes: dict[str, Count] = {}
+    unknown: Count = 0
+    refused_bytes: Count = 0
+    truncated_bytes: Count = 0
+    damage: dict[str, Count] = {}
+    damaged_events: Count = 0
+    lost: dict[str, Count] = {}
+    out_of_order: Count = 0
+    unmatched: dict[str, Count] = {}
+    unfinished: Count = 0
+    never_issued: Count = 0
+    late_completions: Count = 0
+    partial_completions: Count = 0
+    requeues: Count = 0
+    flush_sequences: Count = 0
+    messages: Count = 0
+    names_dropped: Count = 0
+    processes_dropped: Count = 0
+    filtered: dict[str, Count] = {}
+    filtered_bios: Count = 0
+    left_out: dict[str, Count] = {}
+    no_disk: Count = 0
+    overwritten: Count = 0
+    errors: dict[str, Count] = {}
     recorder: str = ""
 
 
@@ -135,10 +141,10 @@ class Summary(Struct, frozen=True, kw_only=True):
     ``--from`` and ``--until`` left, ns; the end is None where the trace's is meant.
     """
 
-    start_ns: int
-    end_ns: int
-    wall_clock_ns: int | None
-    n_rows: int
+    start_ns: Count
+    end_ns: Count
+    wall_clock_ns: Count | None
+    n_rows: Count
     devices: list[Device]
     cgroups: list[Cgroup]
     processes: list[Process]
@@ -156,7 +162,7 @@ class SourceFile(Struct, frozen=True, kw_only=True):
     """An input of the conversion."""
 
     path: str
-    nbytes: int
+    nbytes: Count
     role: str = "trace"
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from replay.common.errors import TraceError
 from replay.common.output import replacing
 from replay.trace.file.processes import ProcessTable
 from replay.trace.file.read import METADATA_KEY, Progress, Trace, column_values
@@ -133,7 +134,13 @@ def flags_text(flags: int) -> str:
 def _spelled(values: NDArray[Any], name_of: Any, none: int | None = None) -> pa.Array:
     """Make names of numbers, as a dictionary; null for one of them."""
     found, codes = np.unique(values, return_inverse=True)
-    names = pa.array([str(name_of(one)) for one in found.tolist()], pa.string())
+    try:
+        names = pa.array([str(name_of(one)) for one in found.tolist()], pa.string())
+    except KeyError as error:
+        raise TraceError(
+            f"cgroup id {error.args[0]} stands in a row, but not in the trace's "
+            "metadata: convert the trace again"
+        ) from None
     mask = None if none is None else values == none
     indices = pa.array(codes.astype(np.int32), mask=mask)
     return pa.DictionaryArray.from_arrays(indices, names, safe=False)

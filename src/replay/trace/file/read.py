@@ -7,6 +7,8 @@ last row: it stands in the custom metadata of the last record batch, under
 not serve.
 """
 
+import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -19,10 +21,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import ipc
 
+from replay.common._mapped import Watched
 from replay.common.closing import Closing
 from replay.common.errors import TraceError
-from replay.trace.file.metadata import Metadata
-from replay.trace.file.schema import NOT_SEEN_NS, OPS, SCHEMA_VERSION, TRACE_SCHEMA
+from replay.common.lookup import Lookup
+from replay.trace.file.metadata import Metadata, Summary
+from replay.trace.file.schema import (
+    NOT_SEEN_NS,
+    OPS,
+    SCHEMA_VERSION,
+    TRACE_SCHEMA,
+    device_text,
+)
 from replay.trace.rows import sliced
 
 #: Told of work done and work in all; bytes in a conversion, rows in a run.
@@ -62,18 +72,37 @@ class Trace(Closing):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._watched: Watched | None = None
+        self._told: os.stat_result | None = None
+        self._descriptor = -1
         try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._told = os.fstat(self._descriptor)
+            if not stat.S_ISREG(self._told.st_mode):
+                raise TraceError(f"{path}: cannot be read: it is not a regular file")
             self._file = pa.memory_map(str(path), "r")
         except OSError as error:
+            self._let_go()
             reason = error.strerror or error
             raise TraceError(f"{path}: cannot be read: {reason}") from error
+        except BaseException:
+            self._let_go()
+            raise
         try:
+            if self._told.st_size:
+                self._watched = Watched(self._file.read_buffer(self._told.st_size))
+                self._file.seek(0)
             self._reader = _open_reader(self._file, self.path)
             self.metadata = _read_metadata(self._reader, self.path)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
         self.n_rows = self.metadata.summary.n_rows
+        listed = [one.device for one in self.metadata.summary.devices]
+        self._devices: Lookup | None = None
+        if listed:
+            keys = np.unique(np.array(listed, np.uint64))
+            self._devices = Lookup(keys, np.ones(len(keys), np.uint8), 0)
 
     @property
     def schema(self) -> pa.Schema:
@@ -109,7 +138,43 @@ class Trace(Closing):
             with _reading(self.path, f"batch {index}: "):
                 batch = self._reader.get_batch(index)
                 _check_values(batch)
+                self._check_devices(batch)
             yield batch
+            self.check_unchanged()
+        self.check_unchanged()
+
+    def _check_devices(self, batch: pa.RecordBatch) -> None:
+        """Refuse a row of a device that the metadata does not list, if it lists any."""
+        if self._devices is None:
+            return
+        values = column_values(batch.column("device"))
+        unknown = self._devices(values) == 0
+        if unknown.any():
+            raise pa.ArrowInvalid(
+                f"device {device_text(int(values[unknown.argmax()]))} stands in a row, "
+                "but not in the file's metadata"
+            )
+
+    def check_unchanged(self) -> None:
+        """Make sure that what was read is what the file held when it was opened.
+
+        Raises
+        ------
+        TraceError
+            It was cut short or written meanwhile.
+        """
+        if self._told is None or self._descriptor < 0:
+            return
+        now = os.fstat(self._descriptor)
+        if (
+            (self._watched is not None and self._watched.cut)
+            or now.st_size != self._told.st_size
+            or now.st_mtime_ns != self._told.st_mtime_ns
+        ):
+            raise TraceError(
+                f"{self.path}: was changed while it was read: let whoever writes it "
+                "end, and begin again"
+            )
 
     def table(self) -> pa.Table:
         """Give all rows as one table, without copying them.
@@ -124,6 +189,17 @@ class Trace(Closing):
     def close(self) -> None:
         """Unmap the file once nothing uses its rows any more."""
         self._file.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._watched is not None:
+            self._watched.close()
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self._let_go()
 
     def __repr__(self) -> str:
         return f"<Trace {str(self.path)!r}, {self.n_rows} rows>"
@@ -248,6 +324,8 @@ def _read_metadata(reader: ipc.RecordBatchFileReader, path: Path) -> Metadata:
         )
     with _reading(path, "metadata: "):
         metadata = msgspec.json.decode(text, type=Metadata)
+    with _reading(path, "metadata: "):
+        _check_summary(metadata.summary)
     with _reading(path):
         _check_columns(reader.schema)
         # nothing but the batches' headers is read
@@ -265,6 +343,26 @@ def _check_columns(schema: pa.Schema) -> None:
     for index, pair in enumerate(zip_longest(found, expected, fillvalue="nothing")):
         if pair[0] != pair[1]:
             raise pa.ArrowInvalid(f"column {index} is {pair[0]!r}, not {pair[1]!r}")
+
+
+def _check_summary(summary: Summary) -> None:
+    """Refuse numbers that contradict each other or that no trace has."""
+    if summary.end_ns < summary.start_ns:
+        raise pa.ArrowInvalid("ends before it starts")
+    if any(one.id >> 64 for one in summary.cgroups):
+        raise pa.ArrowInvalid("a cgroup id of more than 64 bits")
+    for name, numbers in (
+        ("device", [one.device for one in summary.devices]),
+        ("cgroup", [one.id for one in summary.cgroups]),
+        ("process", [one.pid for one in summary.processes]),
+    ):
+        if len(set(numbers)) != len(numbers):
+            raise pa.ArrowInvalid(f"lists a {name} twice")
+    n_rows = sum(one.n_requests for one in summary.devices)
+    if summary.devices and n_rows != summary.n_rows:
+        raise pa.ArrowInvalid(
+            f"{summary.n_rows} rows, but its devices have {n_rows} in sum"
+        )
 
 
 def _columns(schema: pa.Schema) -> list[str]:

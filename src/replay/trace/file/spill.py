@@ -11,7 +11,11 @@ from pyarrow import ipc
 
 from replay.common.closing import Closing
 from replay.common.errors import OutputError
-from replay.common.temporary import lasting_directory, temporary_place
+from replay.common.temporary import (
+    TemporaryDirectory,
+    temporary_directory,
+    temporary_place,
+)
 from replay.trace.file.metadata import Metadata
 from replay.trace.file.schema import TRACE_SCHEMA
 from replay.trace.rows import sliced
@@ -52,7 +56,7 @@ class KeptRows(Closing):
         self._batches: list[pa.RecordBatch] = []
         self._stack = ExitStack()
         self._writer: ipc.RecordBatchFileWriter | None = None
-        self._file: Path | None = None
+        self._directory: TemporaryDirectory | None = None
         self._reader: ipc.RecordBatchFileReader | None = None
 
     def first(self, n_batches: int) -> list[pa.RecordBatch] | None:
@@ -92,17 +96,16 @@ class KeptRows(Closing):
             The temporary file cannot be written.
         """
         self.metadata = metadata
-        if self._writer is None or self._file is None:
+        if self._writer is None or self._directory is None:
             return
         try:
             self._writer.close()
             self._writer = None
             self._stack.close()
-            mapped = self._stack.enter_context(pa.memory_map(str(self._file), "r"))
+            mapped = self._stack.enter_context(pa.memory_map(self._name(), "r"))
             self._reader = ipc.open_file(mapped)
             # its space is free again when it is closed, or the program ends
-            self._file.unlink()
-            self._file.parent.rmdir()
+            self._directory.close()
         except OSError as error:
             raise cannot_write(error) from error
 
@@ -123,18 +126,21 @@ class KeptRows(Closing):
             if self._writer is not None:
                 self._writer.close()
             self._stack.close()
-        if self._file is not None and self._file.exists():
-            self._file.unlink()
-            self._file.parent.rmdir()
+        if self._directory is not None:
+            self._directory.close()
         self._batches.clear()
-        self._writer = self._reader = self._file = None
+        self._writer = self._reader = self._directory = None
         self._free = self._memory_bytes
         self.n_rows = 0
 
     def _spill(self) -> ipc.RecordBatchFileWriter:
-        self._file = Path(lasting_directory()) / "rows.arrow"
-        file = self._stack.enter_context(pa.OSFile(os.fspath(self._file), "wb"))
+        self._directory = temporary_directory()
+        file = self._stack.enter_context(pa.OSFile(self._name(), "wb"))
         return ipc.new_file(file, TRACE_SCHEMA)
+
+    def _name(self) -> str:
+        assert self._directory is not None
+        return os.fspath(self._directory.path / "rows.arrow")
 
     def close(self) -> None:
         """Forget all rows for good."""

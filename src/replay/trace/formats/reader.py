@@ -98,7 +98,7 @@ class FormatBatches(RowStream):
                         )
                     )
                     run.disorders.append(OutOfOrder())
-                yield from self._batches(run, Path(directory))
+                yield from self._batches(run, directory.path)
             finally:
                 for reading in run.readings:
                     reading.file.close()

@@ -15,7 +15,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from replay.common._mapped import Watched
+from replay.common.bounded import LIST_BYTES, check_within, read_bounded
 from replay.common.errors import TraceError
+from replay.common.huge import say_huge
+from replay.common.text import size_text
 from replay.trace.file.metadata import SourceFile
 from replay.trace.file.per_cpu import PER_CPU, is_per_cpu
 from replay.trace.inputs.spool import Spool, is_stdin
@@ -31,6 +35,8 @@ MAX_CGROUP_ID: Final = (1 << 64) - 1
 #: A line of a file of cgroups as the kernel's tree gives it: nothing to strip or skip.
 _ID_AND_PATH: Final = re.compile(r"^([0-9]{1,20}) (/\S*)$", re.MULTILINE)
 _SHOWN = 5
+#: A sparse file of more bytes is said to take long.
+_HUGE_BYTES: Final = 1 << 34
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
@@ -99,6 +105,10 @@ def find_inputs(
             found = [path for path in members if is_per_cpu(path)] or [
                 path for path in members if path.name != CGROUPS_FILE
             ]
+            if not found:
+                raise TraceError(
+                    f"{name}: holds no trace: there is only {CGROUPS_FILE!r} in it"
+                )
         _check_twice(found, spool)
         for path in found:
             traces.setdefault(path.resolve(), path)
@@ -158,7 +168,18 @@ def _check_twice(paths: Iterable[Path], spool: Spool | None) -> None:
                 raise TraceError(f"{a} and {b}: the same CPU twice: move one away")
 
 
-def map_file(path: Path) -> mmap.mmap | bytes:
+class MappedFile(mmap.mmap):
+    """A file in memory that may be cut short meanwhile: what is gone reads as zeros."""
+
+    watched: Watched
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file still has all that is mapped."""
+        return not self.watched.cut and self.size() >= len(self)
+
+
+def map_file(path: Path) -> MappedFile | bytes:
     """Map a file for reading from its beginning to its end.
 
     Parameters
@@ -168,7 +189,7 @@ def map_file(path: Path) -> mmap.mmap | bytes:
 
     Returns
     -------
-    mmap or bytes
+    MappedFile or bytes
         Read-only buffer; unmapped when its last user lets go of it.
 
     Raises
@@ -178,10 +199,18 @@ def map_file(path: Path) -> mmap.mmap | bytes:
     """
     try:
         with path.open("rb") as file:
+            told = os.fstat(file.fileno())
             # nothing can be mapped of an empty file
-            if os.fstat(file.fileno()).st_size == 0:
+            if told.st_size == 0:
                 return b""
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if told.st_size > _HUGE_BYTES and told.st_blocks * 512 < told.st_size // 2:
+                say_huge(
+                    f"{path}: has {size_text(told.st_size)}, of which "
+                    f"{size_text(told.st_blocks * 512)} lie on the disk: the holes are "
+                    "read through, which takes minutes"
+                )
+            data = MappedFile(file.fileno(), 0, access=mmap.ACCESS_READ)
+            data.watched = Watched(data)
     except OSError as error:
         raise _cannot_read(path, error) from error
     data.madvise(mmap.MADV_SEQUENTIAL)
@@ -209,7 +238,7 @@ def read_cgroup_paths(path: str | Path) -> dict[int, str]:
     paths: dict[int, str] = {}
     try:
         # a path may be any bytes but must be text in the trace file's JSON
-        text = Path(path).read_text("utf-8", errors="backslashreplace")
+        text = read_bounded(path, LIST_BYTES).decode("utf-8", "backslashreplace")
     except OSError as error:
         raise _cannot_read(path, error) from error
     lines = text.split("\n")
@@ -289,6 +318,8 @@ def _per_cpu_files(directory: Path, base: str | None = None) -> list[Path]:
     for path in directory.iterdir():
         match = PER_CPU.fullmatch(path.name)
         if match and base in (None, match["name"]) and path.is_file():
+            if base is None:
+                check_within(path, directory)
             found.append((match["name"], int(match["cpu"]), path.name, path))
     return [path for *_, path in sorted(found)]
 

@@ -16,16 +16,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
 from replay.common.closing import Closing
 from replay.common.errors import OutputError, TraceError
-from replay.common.temporary import temporary_directory, temporary_place
+from replay.common.temporary import (
+    TemporaryDirectory,
+    temporary_directory,
+    temporary_place,
+)
 from replay.common.text import path_text
 from replay.trace.inputs.unpack import FREE_BYTES, MAX_RATIO, Readable, Unpacked
-
-if TYPE_CHECKING:
-    from tempfile import TemporaryDirectory
 
 STDIN: Final = "-"
 _STDIN_FILES: Final = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -45,14 +46,14 @@ class Spool(Closing):
     """
 
     def __init__(self) -> None:
-        self._directory: TemporaryDirectory[str] | None = None
+        self._directory: TemporaryDirectory | None = None
         self._names: dict[str, str] = {}
         self._streams: dict[str, Path] = {}
 
     def close(self) -> None:
         """Remove the directory."""
         if self._directory is not None:
-            self._directory.cleanup()
+            self._directory.close()
 
     def shown(self, path: str | Path) -> str:
         """Return what a path is called for the user."""
@@ -167,7 +168,7 @@ class Spool(Closing):
         """Make a path in the spool."""
         if self._directory is None:
             self._directory = temporary_directory()
-        path = Path(self._directory.name) / name
+        path = self._directory.path / name
         if str(path) in self._names:
             # an archive may hold two files of one name
             path = path.with_name(f"{len(self._names)}-{path.name}")
@@ -309,7 +310,7 @@ def _until_end() -> Iterator[None]:
         yield
         return
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
+    if not callable(before):
         yield
         return
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import ipc
 
+from replay.common import output
 from replay.common.errors import OutputError, TraceError
 from replay.trace.file.read import (
     METADATA_KEY,
@@ -240,8 +242,8 @@ def test_a_full_disk_is_an_output_error(
     tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # /dev/full takes no byte
-    monkeypatch.setattr(Path, "with_name", lambda self, name: Path("/dev/full"))
-    monkeypatch.setattr(Path, "unlink", lambda self: None)
+    full = SimpleNamespace(path=Path("/dev/full"), remove=lambda: None)
+    monkeypatch.setattr(output, "claimed", lambda directory, kind: full)
     rows = FakeRows(BATCHES * 20)
     with pytest.raises(OutputError, match=r"t\.arrow: cannot be written: .*No space"):
         write_trace(tmp_path / "t.arrow", rows, metadata_of, threads=threads)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from replay.common.errors import ModelError
 from replay.engine.columns import FAILED, NO_TASK, Columns
 from replay.engine.dependence import Streams
 from replay.engine.raw import Raw
@@ -21,7 +22,12 @@ from replay.engine.reference.service import UNKNOWN
 from replay.engine.reference.state.events import CONTROLLERS, Kind
 from replay.engine.reference.state.nested import is_outer
 from replay.engine.reference.state.requests import Request
-from replay.engine.reference.state.row_checks import arrival_of, enters_driver, prior_of
+from replay.engine.reference.state.row_checks import (
+    arrival_of,
+    enters_driver,
+    prior_of,
+    beyond_files,
+)
 from replay.engine.reference.state.run import Run
 from replay.engine.reference.state.streams import Dependents
 from replay.engine.setup import (
@@ -181,6 +187,8 @@ class Reference:
         if device == NOT_REPLAYED:
             out.counts["other_devices"] += 1
             return
+        if beyond_files(self.setup, columns, i):
+            raise ModelError(f"row {int(columns.row[i])}: ends beyond sector 2**60")
         task, nbytes = int(columns.task[i]), int(columns.nbytes[i])
         queue, issue = int(columns.queue_ns[i]), int(columns.issue_ns[i])
         queued_ns = now if stream >= 0 or queue < 0 else queue

@@ -5,6 +5,8 @@ from replay.engine.setup import ArrivalEvent, Policy, Setup
 from replay.trace.file.schema import OP_CODES
 
 FLUSH = OP_CODES["flush"]
+#: The end of sectors whose pages can be told apart; no disk has as many.
+MAX_SECTORS = 1 << 60
 
 
 def arrival_of(setup: Setup, columns: Columns, i: int) -> int:
@@ -44,3 +46,11 @@ def enters_driver(setup: Setup, columns: Columns, i: int) -> bool:
     if setup.event == ArrivalEvent.QUEUE:
         return True
     return bool(columns.issue_ns[i] >= 0 or columns.complete_ns[i] >= 0)
+
+
+def beyond_files(setup: Setup, columns: Columns, i: int) -> bool:
+    """Tell whether a row touches pages that the model cannot tell apart."""
+    touches = not setup.direct_io and setup.cached
+    nbytes = int(columns.nbytes[i])
+    end = int(columns.sector[i]) + (nbytes + 511) // 512
+    return touches and nbytes > 0 and end > MAX_SECTORS
