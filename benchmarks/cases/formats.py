@@ -74,6 +74,63 @@ def _kernel(row: int, sector: int) -> str:
     return f"{who:>16}       [{row % 2:03}] d.h1. {when:>12}: {text}\n"
 
 
+def _biosnoop(row: int, sector: int) -> str:
+    second, us = divmod(90 * row + 70, 1_000_000)
+    return (
+        f"{f'{second}.{us:06}':<11} {'tmux: server':<14.14} {4000 + row % 40:<7} "
+        f"nvme0n1   {'RW'[row % 2]} {sector:<10} 4096    0.{100 + row % 99}\n"
+    )
+
+
+def _spc(row: int, sector: int) -> str:
+    second, us = divmod(90 * row, 1_000_000)
+    return f"{row % 24},{sector},4096,{'rW'[row % 2]},{second}.{us:06},0x1,tail\n"
+
+
+def _thesios(row: int, sector: int) -> str:
+    second, ns = divmod(90_000 * row, 10**9)
+    kind = "WRITE" if row % 2 else "READ"
+    return (
+        f"267472823188035677,{512 * sector},bigtable,1705300000,WARM,REPLICATED,{kind},"
+        f"OTHER,0,0,4096,4096,4096,{1705305600 + second}.{ns:09},0.0253,"
+        f"{1705305600 + second}.{ns:09},0.0256{row % 99999:05}123\n"
+    )
+
+
+def _fio_lat(row: int, sector: int) -> str:
+    return f"{row // 11 + 9}, {70_000 + row % 99}, {row % 2}, 4096, {512 * sector}, 0\n"
+
+
+def _fio_iolog(row: int, sector: int) -> str:
+    kind = "write" if row % 2 else "read"
+    return f"{90 * row} /dev/nvme0n1 {kind} {512 * sector} 4096\n"
+
+
+def _blkreplay(row: int, sector: int) -> str:
+    second, us = divmod(90 * row, 1_000_000)
+    return f"{second:6}.{us:06}000 ; {sector:12} ;    8 ; {'RW'[row % 2]} ; 0.0 ; 0.0\n"
+
+
+def _disksim(row: int, sector: int) -> str:
+    ms, us = divmod(90 * row, 1000)
+    return f"{ms}.{us:03}000 {row % 4} {sector} 8 {row % 2}\n"
+
+
+def _mqsim(row: int, sector: int) -> str:
+    return f"{90_000 * row} {row % 4} {sector} 8 {row % 2}\n"
+
+
+#: What stands above the rows.
+HEADS: Final = {
+    "biosnoop": "TIME(s)     COMM           PID     DISK      T SECTOR     BYTES   "
+    "LAT(ms)\n",
+    "thesios": "filename,file_offset,application,c_time,io_zone,redundancy_type,"
+    "op_type,service_class,from_flash_cache,cache_hit,request_io_size_bytes,"
+    "disk_io_size_bytes,response_io_size_bytes,start_time,disk_time,"
+    "simulated_disk_start_time,simulated_latency\n",
+    "fio-iolog": "fio version 3 iolog\n0 /dev/nvme0n1 add\n",
+}
+
 LINES: Final[dict[str, Line]] = {
     "blkparse": _blkparse,
     "kernel": _kernel,
@@ -83,6 +140,14 @@ LINES: Final[dict[str, Line]] = {
     "tencent": _tencent,
     "fiu": _fiu,
     "csv": _csv,
+    "biosnoop": _biosnoop,
+    "spc": _spc,
+    "thesios": _thesios,
+    "fio-lat": _fio_lat,
+    "fio-iolog": _fio_iolog,
+    "blkreplay": _blkreplay,
+    "disksim": _disksim,
+    "mqsim": _mqsim,
 }
 CSV_COLUMNS: Final = "time=1:us,cgroup=2,op=3,offset=4:B,size=5:B"
 
@@ -96,6 +161,7 @@ def _convert(name: str, bench: Bench, *, format_: str) -> Result:
     source = bench.scratch / f"{format_}.txt"
     per_sector = 3 if format_ in ("blkparse", "kernel") else 1
     with source.open("w") as file:
+        file.write(HEADS.get(format_, ""))
         file.writelines(_lines(LINES[format_], bench.events, per_sector))
     output = bench.scratch / "converted.arrow"
     columns = CSV_COLUMNS if format_ == "csv" else None

@@ -178,6 +178,67 @@ def _blkparse(rows: Sequence[Request]) -> bytes:
     return "".join(lines).encode()
 
 
+def _kernel(rows: Sequence[Request]) -> bytes:
+    lines = []
+    for time_ns, letter, one in _events(rows):
+        when = f"{7 + time_ns // 10**9}.{time_ns % 10**9 // 1000:06}"
+        disk, place = (
+            f"8,{one.volume} {_letter(one)}",
+            f"{one.sector} + {one.n_sectors}",
+        )
+        text = {
+            "Q": f"block_bio_queue: {disk} {place} [a b]",
+            "D": f"block_rq_issue: {disk} {one.span[1]} () {place} be,0,4 [a b]",
+            "C": f"block_rq_complete: {disk} () {place} be,0,4 [0]",
+        }[letter]
+        lines.append(f"{'a b-697':>22} [001] d..2. {when}: {text}\n")
+    return "".join(lines).encode()
+
+
+def _done_s(one: Request) -> str:
+    second, us = divmod(one.time_us + one.response_us, 1_000_000)
+    return f"{second}.{us:06}"
+
+
+def _spc(one: Request) -> str:
+    second, us = divmod(one.time_us, 1_000_000)
+    more = ",0x12,x" if one.volume else ""
+    return (
+        f"{one.volume},{one.sector},{one.span[1]},{_letter(one)},{second}.{us:06}{more}"
+    )
+
+
+def _biosnoop(one: Request) -> str:
+    ms, us = divmod(one.response_us, 1000)
+    return (
+        f"{_done_s(one):<11} {'tmux: server':<14} 697 sd{one.volume + 1}x "
+        f"{_letter(one)}S {one.sector} {one.span[1]} {ms}.{us:03}"
+    )
+
+
+def _thesios(one: Request) -> str:
+    second, us = divmod(one.time_us, 1_000_000)
+    offset, size = one.span
+    start = f"{1705305600 + second}.{us:06}"
+    what = _word(one).upper()
+    return (
+        f"77,{offset},app{one.volume},{what},{size},{size},{start},"
+        f"{one.response_us / 1e6!r}"
+    )
+
+
+def _fio_lat(one: Request) -> str:
+    offset, size = one.span
+    ms, us = divmod(one.time_us + one.response_us, 1000)
+    latency = 1000 * one.response_us
+    return f"{ms}.{us:03}, {latency}, {int(not one.read)}, {size}, {offset}, 0"
+
+
+_BIOSNOOP_HEAD = "TIME(s) COMM PID DISK T SECTOR BYTES LAT(ms)\n"
+_THESIOS_HEAD = (
+    "filename,file_offset,application,op_type,request_io_size_bytes,"
+    "disk_io_size_bytes,start_time,simulated_latency\n"
+)
 _SYSTOR_HEAD = "Timestamp,Response,IOType,LUN,Offset,Size\n"
 _FIO_HEAD = "fio version 3 iolog\n" + "".join(f"0 /vol{n} add\n" for n in range(3))
 _BLKREPLAY_HEAD = "start ; sector; length ; op ;  replay_delay=0 ; replay_duration=0\n"
@@ -185,6 +246,11 @@ _BLKREPLAY_HEAD = "start ; sector; length ; op ;  replay_delay=0 ; replay_durati
 WRITERS: Final[dict[str, Callable[[Sequence[Request]], bytes]]] = {
     "blktrace": _blktrace,
     "blkparse": _blkparse,
+    "kernel": _kernel,
+    "spc": _lines(_spc),
+    "thesios": _lines(_thesios, _THESIOS_HEAD),
+    "biosnoop": _lines(_biosnoop, _BIOSNOOP_HEAD),
+    "fio-lat": _lines(_fio_lat),
     "msr": _lines(_msr),
     "alibaba": _lines(_alibaba),
     "tencent": _lines(_tencent),
@@ -199,4 +265,7 @@ WRITERS: Final[dict[str, Callable[[Sequence[Request]], bytes]]] = {
 #: Formats that their content does not tell: they must be named.
 UNTOLD: Final = ("tencent", "disksim", "mqsim")
 #: Formats that say when a request was done.
-ANSWERED: Final = ("blktrace", "blkparse", "msr", "systor", "vscsi")
+ANSWERED: Final = (
+    *("blktrace", "blkparse", "kernel", "msr", "systor", "vscsi"),
+    *("thesios", "biosnoop", "fio-lat"),
+)

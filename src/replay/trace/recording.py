@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from replay.common.errors import TraceError
 from replay.common.version import WRITER
-from replay.trace.file.metadata import Metadata, Summary
+from replay.trace.file.metadata import Cgroup, Metadata, Summary
 from replay.trace.file.read import Progress, is_arrow
 from replay.trace.file.schema import SCHEMA_VERSION
 from replay.trace.formats.open import open_rows
@@ -20,6 +20,9 @@ from replay.trace.rows import Disordered, RowStream
 
 #: BLK_IO_TRACE_MAGIC, whose last byte is the version.
 _MAGIC: Final = 0x65617400
+#: Formats whose cgroups are the kernel's ids, and those whose columns may hold such.
+WITH_IDS: Final = ("blktrace", "blkparse", "kernel")
+NAMED_BY_IDS: Final = ("csv", "biosnoop")
 
 
 class Recording(Struct, frozen=True):
@@ -150,7 +153,13 @@ def find_recording(
             record_version=recording.record_version,
         )
 
-    rows = open_rows(found.traces, options, batch_rows=batch_rows, on_read=on_read)
+    rows = open_rows(
+        found.traces,
+        options,
+        batch_rows=batch_rows,
+        on_read=on_read,
+        paths_of_ids=paths,
+    )
     recording = Recording(
         path,
         rows,
@@ -189,10 +198,42 @@ def _record_version(files: Iterable[Path]) -> int | None:
 def with_paths(
     summary: Summary, paths: Mapping[int, str], spool: Spool | None = None
 ) -> Summary:
-    """Give cgroups their paths, where they are known."""
+    """Give cgroups their paths, where they are known.
+
+    Parameters
+    ----------
+    summary : Summary
+    paths : mapping of int to str
+        By the kernel's ids. Cgroups that are numbered by their names have none: one
+        whose name is a number is looked up by it.
+    spool : Spool or None
+        What was put on disk, for the notes.
+
+    Returns
+    -------
+    Summary
+    """
+    notes = [spool.told(note) for note in summary.notes] if spool else summary.notes
+    if not paths:
+        return msgspec.structs.replace(summary, notes=notes)
+    # a trace file of before did not say so
+    by_name = summary.cgroup_names or summary.format not in WITH_IDS
+
+    def path_of(cgroup: Cgroup) -> str | None:
+        if not by_name:
+            return paths.get(cgroup.id, cgroup.path)
+        name = (cgroup.path or "").removeprefix("/")
+        if summary.format in NAMED_BY_IDS and name.isascii() and name.isdecimal():
+            return paths.get(int(name), cgroup.path)
+        return cgroup.path
+
     cgroups = [
-        msgspec.structs.replace(cgroup, path=paths.get(cgroup.id, cgroup.path))
+        msgspec.structs.replace(cgroup, path=path_of(cgroup))
         for cgroup in summary.cgroups
     ]
-    notes = [spool.told(note) for note in summary.notes] if spool else summary.notes
+    if by_name and summary.format not in NAMED_BY_IDS:
+        notes = [
+            *notes,
+            f"The file of cgroup ids was not used: {summary.format} holds no ids.",
+        ]
     return msgspec.structs.replace(summary, cgroups=cgroups, notes=notes)

@@ -46,4 +46,5 @@ FORMAT: Final = Format(
         "device, R or W, offset and length in bytes, and 16 digits of us since 1970",
     ),
     epoch=True,
+    lacks="completions, processes",
 )

@@ -1,7 +1,7 @@
 """What a format is, and what its reader is given."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final, NoReturn
@@ -17,7 +17,12 @@ from replay.trace.formats.row_dtype import SECTOR_BYTES, Rows
 from replay.trace.inputs.unpack import Unpacked
 
 #: A name's cgroup id; 0 is "none" and 1 the root's in every trace.
+NO_CGROUP: Final = 0
+ROOT_CGROUP: Final = 1
 FIRST_CGROUP: Final = 2
+_CGROUP_ID: Final = re.compile(r"(0[xX])[0-9a-fA-F]{1,16}|[0-9]{1,20}")
+#: What `/proc/PID/cgroup` has before a path: of version 2, or of version 1's blkio.
+_HIERARCHY: Final = re.compile(r"\d+:[\w,=-]*:(?=/)")
 MAX_NAMES: Final = 1 << 20
 MAX_PROCESS_NAMES: Final = 1 << 16
 MAX_NBYTES: Final = (1 << 32) - 1
@@ -61,7 +66,9 @@ class Format:
     estimate : str or None
         What in the rows is an estimate, not a record.
     names_paths : bool
-        Its names of cgroups may be their paths.
+        Its names of cgroups may be their paths, or the kernel's ids.
+    lacks : str
+        What it does not say, for the documents.
     """
 
     name: str
@@ -78,6 +85,27 @@ class Format:
     finish: Callable[[Iterator[Rows]], Iterator[Rows]] | None = None
     estimate: str | None = None
     names_paths: bool = False
+    lacks: str = ""
+
+
+def cgroup_path(word: str) -> str | None:
+    """Make a cgroup's path of a word, as the kernel prints it.
+
+    Parameters
+    ----------
+    word : str
+        Such as ``/a/b``, ``/a//b/`` or ``0::/a/b``.
+
+    Returns
+    -------
+    str or None
+        None if it is no path.
+    """
+    path = _HIERARCHY.sub("", word, count=1)
+    if not path.startswith("/"):
+        return None
+    steps = [step for step in path.split("/") if step]
+    return None if {".", ".."} & {*steps} else "/" + "/".join(steps)
 
 
 @dataclass
@@ -93,6 +121,31 @@ class Names:
     processes: dict[int, list[ProcessName]] = field(default_factory=dict)
     n_process_names: int = 0
     n_dropped: int = 0
+    #: Paths of the kernel's cgroup ids, where the user gave them.
+    paths: Mapping[int, str] = field(default_factory=dict)
+    #: Ids that `paths` has not.
+    unknown_ids: set[int] = field(default_factory=set)
+
+    def cgroup_of(self, word: str) -> int:
+        """Return the id of a cgroup by what a column says of it.
+
+        Parameters
+        ----------
+        word : str
+            A path, as a line of ``/proc/PID/cgroup`` too (``0::/a/b``); a number, which
+            is looked up in `paths`, if there are any; or any other name. Empty: none is
+            known. ``/``: the root's.
+        """
+        if not word:
+            return NO_CGROUP
+        if self.paths and (match := _CGROUP_ID.fullmatch(word)):
+            number = int(word, 0) if match[1] else int(word)
+            path = self.paths.get(number)
+            if path is None:
+                self.unknown_ids.add(number)
+            word = path or word
+        word = cgroup_path(word) or word
+        return ROOT_CGROUP if word == "/" else self.cgroup(word)
 
     def cgroup(self, name: str) -> int:
         """Return a cgroup's id."""
@@ -138,7 +191,11 @@ class Reading:
     options : FormatOptions
         What the user said.
     n_skipped : int
-        Rows that the format leaves blank; the reader counts them.
+        Rows that are no I/O, or that the format leaves blank; the reader counts them.
+    n_lost : int
+        Requests that the recorder says it lost.
+    notes : list of str
+        What else was learned.
     """
 
     file: Unpacked
@@ -146,6 +203,8 @@ class Reading:
     names: Names
     options: FormatOptions
     n_skipped: int = 0
+    n_lost: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def path(self) -> str:

@@ -83,4 +83,5 @@ FORMAT: Final = Format(
     read=read,
     line=_LINE,
     matches=matches,
+    lacks="completions, processes",
 )

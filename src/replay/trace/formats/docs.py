@@ -7,10 +7,10 @@ import sys
 from typing import Final, NamedTuple
 
 from replay.trace.file.schema import TRACE_SCHEMA
+from replay.trace.formats.csv_columns import OPTIONAL, REQUIRED
 from replay.trace.formats.magic import BLKTRACE
 from replay.trace.formats.operations import OPERATIONS
 from replay.trace.formats.registry import BLKPARSE, FORMATS, KERNEL
-from replay.trace.formats.user_csv import OPTIONAL, REQUIRED
 from replay.trace.inputs.unpack import MAGICS, MAX_RATIO
 
 
@@ -21,6 +21,7 @@ class _Described(NamedTuple):
     cgroup: str
     recognised: bool
     estimate: str | None
+    lacks: str = ""
 
 
 _DECODED: Final = (
@@ -40,6 +41,7 @@ _DECODED: Final = (
         "%g of the format given",
         True,
         None,
+        "the wall clock, the length of commands, cgroups in its default format",
     ),
     _Described(
         KERNEL,
@@ -50,6 +52,7 @@ _DECODED: Final = (
         "the tracer blk with the option blk_cgroup, or `perf script -F +cgroup`",
         True,
         None,
+        "the wall clock, times below its digits (mostly 1 us), cgroups without those",
     ),
 )
 
@@ -106,12 +109,46 @@ order. While it is read, the records take about as much of the directory for tem
 files as the text is long. blkparse 1.2.0 knows no cgroup ids and leaves out every
 record that carries one (`Bad fs action`): of such recordings give the files themselves.
 
+Text in which numbers of events are missing was filtered (grep, `-a`) if the requests
+that are there are whole, or of one process or kind, or without their completions, or if
+blkparse's summary says that nothing was skipped: then no events are lost
+(`quality.left_out`). Text whose format has no action (%a) is read with the one of all
+its lines before it, as blkparse's `-F` takes it: `--blkparse-format 'D,FORMAT'`.
+Times that a live blkparse printed before its first event (1266874889.7…) are put where
+they belong.
+
+## The kernel's trace as text
+
+The same requests as blktrace's of the same I/O: block_bio_queue is a Q, block_getrq a
+G, block_rq_insert an I, block_rq_issue a D, block_rq_requeue an R, block_rq_complete a
+C, block_bio_remap an A, block_split an X, block_bio_backmerge and block_rq_merge an M,
+block_bio_frontmerge an F. Other events are counted and left out, and so are those of no
+disk (0,0). Flags that older kernels print as N are write-zeroes where the event has a
+length, else commands. Events that the trace's buffer lost are counted where the text
+says so.
+
+## biosnoop and iosnoop
+
+TIME is when a request was done: it was issued LAT before, and queued QUE before that.
+Rows of no disk, which are commands to a controller, are left out and counted; a sector
+18446744073709551615 is none: the row is a flush, or a command.
+
 ## csv
 
 `--columns "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant"` says FIELD=COLUMN
 and behind a colon the unit. A column is its name in the header or, for files without
 one, its number from 1. Commas, semicolons, bars, tabs or blanks (any number) separate
-columns; a line that begins with `#` above the header or the first row is a comment.
+columns; a line that begins with `#` above the header or the first row is a comment, but
+for one that names the columns. Where blanks separate columns a process's name may hold
+some.
+
+A request has three times: it is queued (`time`), issued (`issue`) and done (`end`).
+`wait` is from the first to the second, `response` from the second to the third. Give
+what there is: `time` alone says the second, too; `end` with `response` says when it
+was issued. The unit `date` is for dates (UTC, unless they have a zone) and times of
+day, which go on behind midnight. A column of cgroups may hold paths (`/a/b`, `/a/b/`,
+`0::/a/b`; `/` is the root, nothing is none), other names, or with `--cgroups IDS` the
+kernel's ids.
 """
 
 
@@ -127,6 +164,7 @@ def described() -> list[_Described]:
                 one.cgroup,
                 one.matches is not None,
                 one.estimate,
+                one.lacks,
             )
             for one in FORMATS
         ),
@@ -160,11 +198,11 @@ def document() -> str:
     introduction = _INTRODUCTION.replace("RATIO", str(MAX_RATIO))
     parts = [introduction.replace("CODECS", ", ".join(sorted(MAGICS.values())))]
     parts.append(
-        "| name | what | columns and units | cgroup from | told by content |\n"
-        "|---|---|---|---|---|\n"
+        "| name | what, and who writes it | columns and units | cgroup from | told by "
+        "content | lacks |\n|---|---|---|---|---|---|\n"
         + "".join(
             f"| `{one.name}` | {one.text} | {_columns(one)} | {one.cgroup} "
-            f"| {'yes' if one.recognised else 'no'} |\n"
+            f"| {'yes' if one.recognised else 'no'} | {one.lacks or 'nothing'} |\n"
             for one in described()
         )
     )
@@ -176,7 +214,9 @@ def document() -> str:
         f"Needed are {_names(REQUIRED)}; {_names(OPTIONAL)} may follow. Operations are "
         "known by the words "
         + "; ".join(f"{', '.join(some)} ({name})" for name, some in words.items())
-        + ", in any case; others are named: `op=type:0=read/1=write`.\n"
+        + ", in any case, and by the kernel's (WSM, RAM, FF, DE, WZ, …); "
+        "others are named: `op=type:0=read/1=write/9=skip`, of which skip leaves rows "
+        "out.\n"
     )
     parts.append(
         "## The trace file\n\n| column | type | unit | meaning |\n|---|---|---|---|\n"

@@ -1,8 +1,12 @@
 """fio's iolog, version 2 and 3.
 
-Version 2 has ``wait`` lines: what follows one comes so many us after the one before
-(Source: fio's HOWTO, "Trace file format v2"). A log without them has no times: all its
-requests arrive at 0. Version 3 begins each line with a time, us since the start.
+Version 2 has ``wait`` lines: what follows one is not issued before so many ms since the
+start. (Source: fio's iolog.c, where a log's next line is read, 3.33: the manual says
+otherwise.) A log without them has no times: all its requests arrive at 0. Version 3
+begins each line with a time, us since the start.
+
+A log is one job's. Where fio was given one file for several their lines stand in each
+other, and each begins anew: that is refused where it shows.
 """
 
 import re
@@ -10,6 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from replay.common.errors import TraceError
 from replay.trace.file.schema import OP_CODES
@@ -25,6 +30,7 @@ from replay.trace.formats.row_dtype import Rows, new_rows
 from replay.trace.formats.text_table import INTEGER, WORD, read_table
 
 US_NS: Final = 1000
+MS_US: Final = 1000
 #: What has no place in the trace: the file's own life, and waiting.
 NO_REQUEST: Final = -1
 WAIT: Final = -2
@@ -42,6 +48,9 @@ ACTIONS: Final = {
 V2: Final = {"file": WORD, "action": WORD, "offset": INTEGER, "length": INTEGER}
 V3: Final = {"time": INTEGER, **V2}
 
+#: A step back by so much is no disorder of threads.
+RESTART_US: Final = 1_000_000
+_SECOND: Final = re.compile(rb"fio version [0-9] iolog")
 _HEADER = re.compile(rb"fio version ([23]) iolog\r?\n")
 _LINE = re.compile(
     rb"(?:\d+ )?\S+ (?:(?:add|open|close) *|(?:read|write|trim|sync|datasync|wait)"
@@ -62,12 +71,13 @@ def read(reading: Reading) -> Iterator[Rows]:
     columns, actions = (
         (V3, ACTIONS) if version == 3 else (V2, {**ACTIONS, "wait": WAIT})
     )
-    now_us = 0
+    now_us = latest_us = 0
     for part in read_table(
         reading,
         columns,
         delimiter=" ",
         skip_lines=1,
+        prepare=_Lines(reading),
         comment_column=lambda line: _FILE_ACTION.fullmatch(line) is not None,
     ):
         rows = new_rows(len(part))
@@ -77,10 +87,13 @@ def read(reading: Reading) -> Iterator[Rows]:
             time_us = part.numbers("time")
         else:
             wait = np.where(action == WAIT, offset, 0)
-            good = (wait >= 0) & (wait < MAX_TIME_NS // US_NS // max(len(part), 1))
+            good = (wait >= 0) & (wait < MAX_TIME_NS // US_NS // MS_US)
             reading.require(part.first_row, good, "the wait is negative or too long")
-            time_us = now_us + np.cumsum(wait)
+            # a wait that is over holds up nothing
+            time_us = np.maximum(np.maximum.accumulate(MS_US * wait), now_us)
             now_us = int(time_us[-1])
+        if version == 3:
+            latest_us = _note_restart(reading, part.first_row, time_us, latest_us)
         arrival = scaled(reading, part.first_row, time_us, US_NS)
         fill_times(reading, part.first_row, rows, arrival)
         request = action >= 0
@@ -94,6 +107,43 @@ def read(reading: Reading) -> Iterator[Rows]:
         yield rows[request]
 
 
+class _Lines:
+    """Looks for another log's header in the lines; they stay as they are."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._n_lines = 0
+
+    def __call__(self, lines: bytes) -> bytes:
+        """Refuse the file if another log begins in it."""
+        at = _SECOND.search(lines, 1 if self._n_lines == 0 else 0)
+        if at is not None:
+            row = self._n_lines + lines.count(b"\n", 0, at.start()) + 1
+            begins = at.start() == 0 or lines[at.start() - 1 : at.start()] == b"\n"
+            self._reading.refuse(
+                row,
+                ("a second log begins here" if begins else "another log stands in it")
+                + ": fio was given one iolog for several jobs: give each its own "
+                "(write_iolog with a name a job), or take them apart",
+            )
+        self._n_lines += lines.count(b"\n")
+        return lines
+
+
+def _note_restart(
+    reading: Reading, first_row: int, time_us: NDArray[np.int64], latest_us: int
+) -> int:
+    """Note where times begin anew; return the latest one."""
+    reached = np.maximum.accumulate(np.maximum(time_us, latest_us))
+    anew = (time_us < reached // 2) & (reached - time_us > RESTART_US)
+    if anew.any() and not reading.notes:
+        reading.notes.append(
+            f"Times begin anew at row {first_row + int(np.argmax(anew))}: there are "
+            "several runs in the log, and their requests lie over each other."
+        )
+    return int(reached[-1])
+
+
 def matches(head: bytes) -> bool:
     """Tell it by the first line."""
     return _HEADER.match(head) is not None
@@ -103,9 +153,10 @@ FORMAT: Final = Format(
     name="fio-iolog",
     text="fio's iolog, version 2 and 3",
     columns="time (us, version 3), file, action, offset (B), length (B); `wait` lines "
-    "of version 2: us after the one before",
+    "of version 2: ms since the start",
     cgroup="file",
     read=read,
     line=_LINE,
     matches=matches,
+    lacks="completions; times too, version 2 without `wait`",
 )

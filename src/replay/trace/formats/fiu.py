@@ -88,4 +88,5 @@ FORMAT: Final = Format(
     read=read,
     line=_LINE,
     matches=all_lines(_LINE),
+    lacks="completions",
 )

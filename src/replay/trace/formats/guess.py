@@ -8,12 +8,20 @@ cost a wrong answer.
 import csv
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
 
 from replay.trace.formats.base import complete_lines
-from replay.trace.formats.guess_units import operation_words, size_units, time_units
+from replay.trace.formats.guess_units import (
+    NS_OF,
+    TIME_WORDS,
+    numbers_of,
+    operation_words,
+    size_units,
+    time_units,
+)
 from replay.trace.formats.operations import OPERATIONS
 
 #: Field -> words that its column's name may hold, the surest first. What names a part
@@ -25,12 +33,16 @@ _WORDS: Final = {
     ),
     "pid": ("pid", "tgid", "processid", "tid"),
     "time": ("timestamp", "time", "ts", "arrival", "start", "when", "date", "t"),
-    "offset": ("offset", "off", "lba", "sector", "block", "address", "addr", "pos"),
-    "size": ("size", "bytes", "nbytes", "length", "len", "sectors", "count", "blocks"),
+    "end": ("end", "complete", "completed", "completion", "finish", "done"),
+    "offset": ("lba", "sector", "offset", "off", "block", "address", "addr", "pos"),
+    "size": (
+        *("size", "bytes", "nbytes", "length", "len", "sectors", "count", "blocks"),
+        *("nblks", "nblk", "blks"),
+    ),
     "op": ("op", "rw", "opcode", "operation", "type", "iotype", "kind", "action"),
     "cgroup": (
         *("cgroup", "tenant", "volume", "container", "pod", "vm", "user", "job"),
-        *("hostname", "host"),
+        *("application", "app", "hostname", "host"),
     ),
     "device": ("device", "dev", "disk", "drive"),
     "process": (
@@ -40,15 +52,24 @@ _WORDS: Final = {
 }
 #: The order in which they are written.
 _ORDER: Final = (
-    *("time", "offset", "size", "op", "response"),
+    *("time", "issue", "end", "offset", "size", "op", "response"),
     *("cgroup", "device", "pid", "process"),
 )
 _NEEDED: Final = ("time", "offset", "size", "op")
+#: Of so many rows one may be older than the one before.
+_MOST_BACK: Final = 3
+#: A latency below is no matter for a short sample.
+_SHORT_NS: Final = 1e9
 _WITH_UNITS: Final = ("time", "response", "offset", "size")
-#: Words of a column that holds when a request was done, for which there is no field.
+#: Words of a column that holds when a request was done.
 _ENDS: Final = {"end", "complete", "completed", "completion", "finish", "done"}
 _NAME: Final = re.compile(r"[^\W\d][\w .()/\[\]-]{0,40}")
 _NUMBER: Final = re.compile(r"-?\d+(\.\d*)?")
+#: Words of a column that is a length of bytes or a place, never a time or a device.
+_SIZES: Final = {
+    *("size", "bytes", "nbytes", "length", "len", "sectors", "blocks", "nblks"),
+    *("nblk", "blks", "offset", "lba", "sector", "addr", "address", "kib", "kb"),
+}
 #: Columns of numbers in a table of requests: a time, and where.
 _FEWEST: Final = 2
 #: Lines that are looked at.
@@ -89,11 +110,10 @@ def read_sample(head: bytes, delimiters: Sequence[str]) -> Sample | None:
         two the same.
     """
     text = b"\n".join(complete_lines(head)).decode("utf-8", "backslashreplace")
-    lines = [
-        line
-        for line in text.removeprefix("\ufeff").splitlines()
-        if line.strip() and line[0] != "#"
-    ][:MOST_LINES]
+    lines = _with_header(
+        [line for line in text.removeprefix("\ufeff").splitlines() if line.strip()],
+        delimiters,
+    )[:MOST_LINES]
     for delimiter in delimiters if lines else ():
         names = fields_of(lines[0], delimiter)
         if (
@@ -115,6 +135,24 @@ def read_sample(head: bytes, delimiters: Sequence[str]) -> Sample | None:
         if delimiter != " " or sum(map(_are_numbers, values.values())) >= _FEWEST:
             return Sample(names, values)
     return None
+
+
+def _with_header(lines: Sequence[str], delimiters: Sequence[str]) -> list[str]:
+    """Leave comments out, but one that is the header of the row below it."""
+    for number, line in enumerate(lines):
+        if line[0] == "#":
+            continue
+        above = lines[number - 1].lstrip("# ") if number else ""
+        for delimiter in delimiters:
+            names, row = fields_of(above, delimiter), fields_of(line, delimiter)
+            if (
+                len(names) == len(row) >= len(_NEEDED)
+                and all(map(_NAME.fullmatch, names))
+                and not all(map(_NAME.fullmatch, row))
+            ):
+                return [above, *(one for one in lines[number:] if one[0] != "#")]
+        break
+    return [line for line in lines if line[0] != "#"]
 
 
 def fields_of(line: str, delimiter: str) -> list[str]:
@@ -146,6 +184,8 @@ def suggest_columns(sample: Sample, given: Collection[str] = ()) -> str:
     taken = {item.partition("=")[2].partition(":")[0] for item in given}
     found: dict[str, str] = {}
     for field in _WORDS:
+        if field == "end" and "time" in found and found["time"] != UNKNOWN:
+            continue
         if field in items or (given and field not in _NEEDED):
             continue
         name = _best(sample, field, [one for one in sample.names if one not in taken])
@@ -153,10 +193,31 @@ def suggest_columns(sample: Sample, given: Collection[str] = ()) -> str:
             taken.add(name)
         if name is not None or field in _NEEDED:
             found[field] = name or UNKNOWN
+    if "end" in found and "response" in found:
+        # when it was done, and how long it took: the beginning is known
+        del found["time"]
+    else:
+        found.pop("end", None)
     units = _units(sample, found)
+    _check(sample, found, units)
     for field, name in found.items():
         items[field] = f"{field}={name}" + (f":{units[field]}" if units[field] else "")
     return f'--columns "{",".join(items[one] for one in _ORDER if one in items)}"'
+
+
+def _check(sample: Sample, found: dict[str, str], units: dict[str, str]) -> None:
+    """Take back what the rows speak against: a latency longer than all of the time."""
+    values = {field: numbers_of(sample.values.get(found[field], [])) for field in found}
+    clock = next((one for one in ("time", "issue", "end") if one in found), None)
+    if "response" not in found or clock is None or len(values[clock]) < _FEWEST:
+        return
+    lengths, moments = values["response"], values[clock]
+    if not lengths or not moments:
+        return
+    span = (max(moments) - min(moments)) * NS_OF[units[clock]]
+    middle = sorted(lengths)[len(lengths) // 2] * NS_OF[units["response"]]
+    if min(lengths) < -1 or middle > max(span, _SHORT_NS):
+        del found["response"], units["response"]
 
 
 def words_of(name: str) -> list[str]:
@@ -167,6 +228,18 @@ def words_of(name: str) -> list[str]:
 
 def _best(sample: Sample, field: str, names: Sequence[str]) -> str | None:
     fitting = [one for one in names if _may_be(field, one, sample.values.get(one, []))]
+    if field in ("time", "issue", "end"):
+        # of all rows one time is better than none
+        growing = [
+            one
+            for one in fitting
+            if {*_WORDS[field]} & {*words_of(one), "".join(words_of(one))}
+            and _grows(sample.values.get(one, []))
+        ]
+        fitting = growing or fitting
+    if field == "response":
+        # ticks tell less than what names its unit
+        fitting.sort(key=lambda one: not TIME_WORDS.keys() & {*words_of(one)})
     # a name that is the word before one that holds it: cgroup before cgroup_id
     for word in _WORDS[field]:
         for name in fitting:
@@ -185,12 +258,32 @@ def _best(sample: Sample, field: str, names: Sequence[str]) -> str | None:
 
 def _may_be(field: str, name: str, values: Sequence[str]) -> bool:
     """Tell what surely is not: a pid is a number, a process's name is none."""
-    if field == "time":
-        return not _ENDS & set(words_of(name))
+    words = {*words_of(name)}
+    if field in ("time", "issue", "end", "response", "device") and _SIZES & words:
+        return False
+    if field == "device" and "time" in words:
+        return False
+    if field in ("time", "issue", "end"):
+        return (field == "end") == bool(_ENDS & words) and _may_grow(values)
     numbers = bool(values) and all(re.fullmatch(r"\d+", one) for one in values)
     if field == "process":
         return not numbers
     return field != "pid" or numbers or not values
+
+
+def _grows(values: Sequence[str]) -> bool:
+    """Tell times by their rows: they differ, and hardly ever go back."""
+    if len(values) < _FEWEST or not _are_numbers(values):
+        return True
+    numbers = numbers_of(values)
+    return min(numbers) < max(numbers) and _may_grow(values)
+
+
+def _may_grow(values: Sequence[str]) -> bool:
+    """Tell what surely is no time: it goes back as often as not."""
+    numbers = numbers_of(values)
+    back = sum(1 for a, b in pairwise(numbers) if b < a)
+    return back <= len(numbers) // _MOST_BACK
 
 
 def _units(sample: Sample, columns: Mapping[str, str]) -> dict[str, str]:

@@ -9,18 +9,21 @@ from typing import Final
 from replay.trace.formats.operations import OPERATIONS
 
 #: Word in a column's name -> unit, of times and of sizes.
-_TIME_WORDS: Final = {
+TIME_WORDS: Final = {
     **{"s": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s"},
-    **{"ms": "ms", "msec": "ms", "millis": "ms", "milliseconds": "ms"},
-    **{"us": "us", "usec": "us", "micros": "us", "microseconds": "us"},
-    **{"ns": "ns", "nsec": "ns", "nanos": "ns", "nanoseconds": "ns"},
+    **{"ms": "ms", "msec": "ms", "msecs": "ms", "millis": "ms", "milliseconds": "ms"},
+    **{"us": "us", "usec": "us", "usecs": "us", "micros": "us", "microseconds": "us"},
+    **{"ns": "ns", "nsec": "ns", "nsecs": "ns", "nanos": "ns", "nanoseconds": "ns"},
 }
 _SIZE_WORDS: Final = {
     **{"lba": "sectors", "sector": "sectors", "sectors": "sectors"},
+    **{"nblks": "sectors", "nblk": "sectors", "blks": "sectors"},
     **{"kib": "KiB", "kb": "KiB", "b": "B", "bytes": "B", "nbytes": "B"},
 }
 #: ns of each unit of time, and the digits behind the point that it takes.
 _SCALES: Final = {"s": (10**9, 9), "ms": (10**6, 6), "us": (10**3, 3), "ns": (1, 0)}
+#: ns of each unit.
+NS_OF: Final = {unit: scale for unit, (scale, _) in _SCALES.items()}
 #: Seconds since 1970 of a clock that tells the date: 2001 to 2128.
 _EPOCH_S: Final = (1e9, 5e9)
 #: The time that responses are near, and integers of a clock from each other.
@@ -28,13 +31,13 @@ _USUAL_NS: Final = 1e6
 #: Longest mean time, in s, between the rows of a clock that shows fractions of seconds.
 _LONG_S: Final = 10.0
 _SECTOR: Final = 512
-_NUMBER: Final = re.compile(r"\d+(?:\.(\d*))?(?:[eE]([+-]?\d{1,2}))?")
+_NUMBER: Final = re.compile(r"-?\d+(?:\.(\d*))?(?:[eE]([+-]?\d{1,2}))?")
 
 
 def time_units(
     words: Mapping[str, Sequence[str]], values: Mapping[str, Sequence[str]]
 ) -> dict[str, str]:
-    """Guess the units of ``time`` and ``response``.
+    """Guess the units of times and of ``response``.
 
     Parameters
     ----------
@@ -49,9 +52,13 @@ def time_units(
         By field, of those that are there.
     """
     units = {}
-    for field, guess in (("time", _clock_unit), ("response", _response_unit)):
+    guesses = {
+        **dict.fromkeys(("time", "issue", "end"), _clock_unit),
+        "response": _response_unit,
+    }
+    for field, guess in guesses.items():
         if field in words:
-            named = [_TIME_WORDS[one] for one in words[field] if one in _TIME_WORDS]
+            named = [TIME_WORDS[one] for one in words[field] if one in TIME_WORDS]
             units[field] = named[0] if named else guess(values[field])
     return units
 
@@ -90,6 +97,11 @@ def _nearest(value: float, n_digits: int) -> str:
     return min(fitting, key=lambda unit: fitting[unit])
 
 
+def numbers_of(values: Sequence[str]) -> list[float]:
+    """Return those of the values that are numbers."""
+    return _numbers(values)[0]
+
+
 def _numbers(values: Sequence[str]) -> tuple[list[float], int]:
     """Return the values, and the most digits that one has behind the point."""
     matches = [match for one in values if (match := _NUMBER.fullmatch(one))]
@@ -116,6 +128,9 @@ def size_units(
     for field in ("size", "offset"):
         if field in words:
             named = [_SIZE_WORDS[one] for one in words[field] if one in _SIZE_WORDS]
+            if not named and field == "offset" and "file" in words[field]:
+                # places in a file are of any byte
+                named = ["B"]
             units[field] = named[0] if named else _by_values(field, values[field])
     return units
 

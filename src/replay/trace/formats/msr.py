@@ -82,4 +82,5 @@ FORMAT: Final = Format(
     line=_LINE,
     matches=all_lines(_LINE),
     epoch=True,
+    lacks="processes",
 )

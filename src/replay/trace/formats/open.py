@@ -1,6 +1,6 @@
 """Open inputs with the reader of their format."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from replay.trace.blktrace.captures import CaptureBatches
@@ -16,6 +16,7 @@ def open_rows(
     *,
     batch_rows: int,
     on_read: Callable[[], None] | None = None,
+    paths_of_ids: Mapping[int, str] | None = None,
 ) -> RowStream:
     """Find the inputs' format and make its reader.
 
@@ -29,6 +30,8 @@ def open_rows(
         Rows of a batch.
     on_read : callable or None
         Called now and then before the first batch comes.
+    paths_of_ids : mapping of int to str, or None
+        Paths of the kernel's cgroup ids, for columns that hold such.
 
     Returns
     -------
@@ -59,7 +62,13 @@ def open_rows(
         if pattern is not None:
             kind = given_kind(pattern)
         return text.TextBatches(filled, kind, batch_rows=batch_rows, on_read=on_read)
-    return FormatBatches(filled, BY_NAME[name], options, batch_rows=batch_rows)
+    return FormatBatches(
+        filled,
+        BY_NAME[name],
+        options,
+        batch_rows=batch_rows,
+        paths_of_ids=paths_of_ids,
+    )
 
 
 def _are_blktrace(paths: Sequence[Path]) -> bool:

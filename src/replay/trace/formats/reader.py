@@ -4,7 +4,7 @@ The times of a format with one time a request are all that there is: the request
 queued and issued when it arrived, and completed its response time later.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from replay.trace.formats.order import OutOfOrder, in_order, merged, sorted_on_d
 from replay.trace.formats.row_dtype import Rows
 from replay.trace.formats.tally import Tallies, summary_of
 from replay.trace.inputs.unpack import Unpacked, read_head
-from replay.trace.rows import RowStream
+from replay.trace.rows import Disordered, RowStream
 
 
 @dataclass
@@ -33,6 +33,32 @@ class _Run:
     readings: list[Reading] = field(default_factory=list)
     disorders: list[OutOfOrder] = field(default_factory=list)
     tallies: Tallies = field(default_factory=Tallies)
+    #: The earliest that a request was queued before it was issued; None: none was.
+    queued_ns: int | None = None
+
+    def noting(self, batches: Iterator[Rows], *, ordered: bool) -> Iterator[Rows]:
+        """Note when requests were queued: a trace begins with the first.
+
+        Parameters
+        ----------
+        batches : iterator of ndarray of `ROW`
+        ordered : bool
+            The trace's start may be known already.
+
+        Yields
+        ------
+        The same. Raises `Disordered` for a request that was queued before the start.
+        """
+        for rows in batches:
+            waited = rows["wait_ns"] > 0
+            if waited.any():
+                queued = rows["arrival_ns"][waited] - rows["wait_ns"][waited]
+                first = int(queued.min())
+                if self.queued_ns is None or first < self.queued_ns:
+                    self.queued_ns = first
+                if ordered and self.tallies.n_rows and first < self.tallies.start_ns:
+                    raise Disordered
+            yield rows
 
 
 class FormatBatches(RowStream):
@@ -46,6 +72,8 @@ class FormatBatches(RowStream):
     options : FormatOptions
     batch_rows : int
         Rows of a batch, at least 1; the last may be shorter.
+    paths_of_ids : mapping of int to str, or None
+        Paths of the kernel's cgroup ids, for columns that hold such.
 
     Notes
     -----
@@ -63,6 +91,7 @@ class FormatBatches(RowStream):
         options: FormatOptions,
         *,
         batch_rows: int = 1 << 16,
+        paths_of_ids: Mapping[int, str] | None = None,
     ) -> None:
         if batch_rows < 1:
             raise ValueError(f"batch_rows: {batch_rows} is below 1")
@@ -71,6 +100,7 @@ class FormatBatches(RowStream):
         self._options = options
         self._batch_rows = batch_rows
         self._on_disk = False
+        self._ids = paths_of_ids or {}
         self._run = _Run()
 
     def sort_on_disk(self) -> None:
@@ -86,6 +116,8 @@ class FormatBatches(RowStream):
         """Read from the start."""
         self._summary = None
         run = self._run = _Run()
+        if self._format.names_paths:
+            run.names.paths = self._ids
         with temporary_directory() as directory:
             try:
                 for path in self._paths:
@@ -108,12 +140,14 @@ class FormatBatches(RowStream):
             run.tallies,
             n_skipped=sum(reading.n_skipped for reading in run.readings),
             n_out_of_order=sum(one.count for one in run.disorders),
+            n_lost=sum(reading.n_lost for reading in run.readings),
+            notes=[note for reading in run.readings for note in reading.notes],
         )
 
     def _batches(self, run: _Run, directory: Path) -> Iterator[pa.RecordBatch]:
         streams = []
         for number, reading in enumerate(run.readings):
-            rows = self._format.read(reading)
+            rows = run.noting(self._format.read(reading), ordered=not self._on_disk)
             if self._on_disk:
                 below = directory / str(number)
                 below.mkdir()
@@ -124,7 +158,7 @@ class FormatBatches(RowStream):
         if self._format.finish is not None:
             stream = self._format.finish(stream)
         for part in _resized(stream, self._batch_rows):
-            run.tallies.add(part)
+            run.tallies.add(part, run.queued_ns)
             yield _record_batch(part, run.tallies.start_ns)
         if run.tallies.n_rows == 0:
             raise TraceError(f"{self._paths[0]}: there is no request in it")
@@ -151,10 +185,11 @@ def _resized(stream: Iterator[Rows], n_rows: int) -> Iterator[Rows]:
 def _record_batch(rows: Rows, start_ns: int) -> pa.RecordBatch:
     """Make a trace file's batch; times from the trace's start."""
     arrival = rows["arrival_ns"] - start_ns
+    queue = arrival - rows["wait_ns"]
     seen = rows["response_ns"] >= 0
     complete = np.where(seen, arrival + rows["response_ns"], NOT_SEEN_NS)
     columns: list[NDArray[np.generic]] = [
-        arrival,
+        queue,
         arrival,
         complete,
         np.full(len(rows), NOT_SEEN_NS),

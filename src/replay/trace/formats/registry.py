@@ -16,20 +16,26 @@ from replay.trace.blktrace.text import recognise_text
 from replay.trace.file.per_cpu import is_per_cpu
 from replay.trace.formats import (
     alibaba,
+    biosnoop,
     blkreplay,
     disksim,
     fio,
+    fio_latency,
     fiu,
     msr,
+    spc,
     systor,
     tencent,
+    thesios,
     user_csv,
     vscsi,
 )
 from replay.trace.formats.base import Format, complete_lines
+from replay.trace.formats.csv_columns import DELIMITERS, NUMBERED
 from replay.trace.formats.guess import read_sample, suggest_columns
 from replay.trace.formats.magic import BLKTRACE, is_blktrace
 from replay.trace.formats.options import FormatOptions
+from replay.trace.formats.refused import refused
 from replay.trace.inputs.unpack import read_head
 
 #: Read row by row; in the order in which documents list them.
@@ -44,6 +50,10 @@ FORMATS: Final = (
     disksim.MQSIM,
     blkreplay.FORMAT,
     fio.FORMAT,
+    fio_latency.FORMAT,
+    spc.FORMAT,
+    thesios.FORMAT,
+    biosnoop.FORMAT,
     user_csv.FORMAT,
 )
 BY_NAME: Final = {format_.name: format_ for format_ in FORMATS}
@@ -59,7 +69,7 @@ _ASK: Final = "say which format it is by --format (`replay formats` lists them)"
 #: The same of a text that is like none of them: any table of requests can be read.
 _ASK_CSV: Final = (
     f"{_ASK}, for blkparse's -f by --blkparse-format FORMAT; of any other CSV number "
-    f"its columns, as in {user_csv.NUMBERED}"
+    f"its columns, as in {NUMBERED}"
 )
 
 
@@ -131,6 +141,8 @@ def _format_of(path: Path, head: bytes, options: FormatOptions) -> str:
             return seen[0]
         if seen:
             raise TraceError(f"{path}: may be {' or '.join(seen)}: {_ASK}")
+        if (known := refused(str(path), head)) is not None:
+            raise TraceError(f"{path}: {known}")
         # the decoder finds records behind a damaged beginning, or refuses the file
         damage = _damaged_binary(head)
         if damage is None and (not _is_text(head) or is_per_cpu(path)):
@@ -225,7 +237,7 @@ def nearly(head: bytes) -> str:
 
 def _unknown(head: bytes) -> str:
     """Ask what a text is that is like nothing known."""
-    if sample := read_sample(head, user_csv.DELIMITERS):
+    if sample := read_sample(head, DELIMITERS):
         return (
             "is like no format that is known by its content; if it is a CSV say what "
             f"its columns hold: {suggest_columns(sample)} (check {user_csv.CHECK}), "

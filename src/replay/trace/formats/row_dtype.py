@@ -9,11 +9,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-#: A request. ``arrival_ns`` on the format's clock; ``response_ns`` -1 if there is none.
+#: A request. ``arrival_ns`` on the format's clock: when it was issued, ``wait_ns``
+#: after it was queued. ``response_ns`` from then on, -1 if there is none.
 ROW: Final = np.dtype(
     [
         ("arrival_ns", "<i8"),
         ("response_ns", "<i8"),
+        ("wait_ns", "<i8"),
         ("sector", "<u8"),
         ("cgroup", "<u8"),
         ("device", "<u4"),

@@ -73,4 +73,5 @@ FORMAT: Final = Format(
     matches=matches,
     doubt=doubt,
     epoch=True,
+    lacks="processes",
 )

@@ -1,12 +1,14 @@
 """Who occurs in the rows of a format, and the summary made of it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 import numpy as np
 
+from replay.common.text import count_text
 from replay.trace.file.metadata import (
     NO_COMPLETIONS,
     ROW_EVENT,
@@ -16,7 +18,7 @@ from replay.trace.file.metadata import (
     Quality,
     Summary,
 )
-from replay.trace.formats.base import Format, Names
+from replay.trace.formats.base import ROOT_CGROUP, Format, Names
 from replay.trace.formats.row_dtype import Rows
 
 #: As many as the decoder of blktrace keeps.
@@ -45,16 +47,20 @@ class Tallies:
     cgroups: dict[int, list[int]] = field(default_factory=dict)
     processes: dict[int, _Process] = field(default_factory=dict)
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: Rows, queued_ns: int | None = None) -> None:
         """Count rows.
 
         Parameters
         ----------
         rows : ndarray of `ROW`
             Not empty.
+        queued_ns : int or None
+            When the first of all was queued, if any was before it was issued.
         """
         if self.n_rows == 0:
             self.start_ns = self.end_ns = int(rows["arrival_ns"][0])
+            if queued_ns is not None:
+                self.start_ns = min(self.start_ns, queued_ns)
         self.n_rows += len(rows)
         last = rows["arrival_ns"] + np.maximum(rows["response_ns"], 0)
         self.end_ns = max(self.end_ns, int(last.max()))
@@ -102,6 +108,8 @@ def summary_of(
     *,
     n_skipped: int,
     n_out_of_order: int,
+    n_lost: int = 0,
+    notes: Sequence[str] = (),
 ) -> Summary:
     """Make the summary.
 
@@ -111,7 +119,11 @@ def summary_of(
     names : Names
     tallies : Tallies
     n_skipped, n_out_of_order : int
-        Rows left out because they are blank; rows older than one before them.
+        Rows left out because they are no I/O or blank; rows older than one before them.
+    n_lost : int
+        Requests that the recorder says it lost.
+    notes : sequence of str
+        What else was learned of the files.
 
     Returns
     -------
@@ -150,9 +162,11 @@ def summary_of(
             unfinished=tallies.n_rows - tallies.n_complete if tallies.n_complete else 0,
             names_dropped=names.n_dropped,
             processes_dropped=tallies.n_dropped,
+            lost={"all": n_lost} if n_lost else {},
         ),
         format=format_.name,
-        notes=_notes(format_, tallies),
+        notes=[*_notes(format_, tallies), *_ids(names), *notes],
+        cgroup_names=True,
     )
 
 
@@ -170,7 +184,7 @@ def cgroup_paths(names: Names, *, whole: bool = False) -> dict[int, str]:
     dict
         By id.
     """
-    paths: dict[int, str] = {}
+    paths: dict[int, str] = {ROOT_CGROUP: "/"} if whole else {}
     taken: set[str] = set()
     for name, id_ in names.cgroups.items():
         if whole and _PATH.fullmatch(name) and name not in taken:
@@ -206,6 +220,18 @@ def _processes(names: Names, tallies: Tallies) -> list[Process]:
             )
         )
     return found
+
+
+def _ids(names: Names) -> list[str]:
+    """Tell of ids that the user's file of cgroups has not."""
+    if not names.unknown_ids:
+        return []
+    some = sorted(names.unknown_ids)
+    shown = ", ".join(map(str, some[:5])) + (", …" if some[5:] else "")
+    return [
+        f"{count_text(len(some), 'cgroup id')} ({shown}) not in the file of --cgroups: "
+        "called by the number."
+    ]
 
 
 def _notes(format_: Format, tallies: Tallies) -> list[str]:

@@ -110,4 +110,5 @@ FORMAT: Final = Format(
     epoch=True,
     finish=spread,
     estimate="times within a second: its rows are spread evenly over it, in file order",
+    lacks="completions, processes, times below 1 s",
 )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from replay.common.errors import TraceError
+from replay.trace.formats._columns import parse_times
 from replay.trace.formats.base import Reading
 
 BLOCK_BYTES: Final = 1 << 20
@@ -22,6 +23,8 @@ SECONDS: Final = pa.decimal128(38, 9)
 MILLISECONDS: Final = pa.decimal128(38, 6)
 MICROSECONDS: Final = pa.decimal128(38, 3)
 WORD: Final = pa.dictionary(pa.int32(), pa.string())
+#: A column whose times are read by `Part.times`.
+TEXT: Final = pa.string()
 
 _ROW = re.compile(r"Row #(\d+): ?")
 _COLUMN = re.compile(r"In CSV column #(\d+): ?")
@@ -32,6 +35,8 @@ _NO_NUMBER = re.compile(
     r"(?: is not a valid decimal\d* number| cannot be represented as decimal\d*)?"
 )
 _FRACTION = re.compile(r"'[+-]?\d+\.\d*'")
+_NUMBERLIKE = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+_MOMENT = re.compile(r"\d{4}[-/]\d\d?[-/]\d|\d+:\d\d")
 _DATE = re.compile(r"'\d{4}-\d\d-\d\d")
 #: How it tells of more digits than a unit has, before and behind the point.
 _FINER: Final = "Rescaling Decimal value would cause data loss"
@@ -154,6 +159,51 @@ class Part:
         if missing is not None and blank is not None:
             values = np.where(missing, blank, values)
         return values
+
+    def times(
+        self, name: str, scale: int, *, dated: bool = False
+    ) -> tuple[NDArray[np.int64], int]:
+        """Return a column's times in ns, whatever they are written like.
+
+        Parameters
+        ----------
+        name : str
+            Of a column of `TEXT`.
+        scale : int
+            ns of a number's unit.
+        dated : bool
+            They are dates or times of day, else numbers.
+
+        Returns
+        -------
+        values : ndarray of int64, shape (n_rows,)
+            ``_columns.BLANK`` where nothing stands.
+        kinds : int
+            Bits ``NUMBER``, ``CLOCK`` and ``DATE`` of `_columns`.
+
+        Raises
+        ------
+        TraceError
+            A field is no time.
+        """
+        column = self.batch.column(name)
+        values = np.empty(len(self), np.int64)
+        _, offsets, data = column.buffers()
+        bad, kinds = parse_times(
+            data, offsets, column.offset, len(self), scale, dated, values
+        )
+        if bad >= 0:
+            word = column[bad].as_py().strip()
+            if dated:
+                text = "is no date and no time of day, such as 2026-01-31 17:58:57.114"
+            elif _NUMBERLIKE.fullmatch(word):
+                text = "is too large"
+            else:
+                text = "is no number"
+                if _MOMENT.match(word):
+                    text += ": say that it is a date or a time of day, by the unit date"
+            self.reading.refuse(self.first_row + bad, f"{name}: {word[:60]!r} {text}")
+        return values, kinds
 
     def words(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
         """Return a column of words as codes, and the words; blanks are words too.

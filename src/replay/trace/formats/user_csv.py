@@ -1,9 +1,8 @@
 """CSV of any kind: the user names the columns and their units.
 
-``time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant`` — a field, the column that
-holds it, and its unit. A column is its name in the header, or its number from 1 where
-there is no header. The delimiter is the one of ``, ; | tab blank`` that the first line
-has the columns by; blanks may be several, as in tables for people.
+What ``--columns`` says is in `replay.trace.formats.csv_columns`. The delimiter is the
+one of ``, ; | tab blank`` that the first line has the columns by; blanks may be
+several, as in tables for people.
 """
 
 import re
@@ -11,136 +10,30 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from replay.common.errors import TraceError
-from replay.trace.file.schema import OP_CODES, OPS, device_number
-from replay.trace.formats.base import (
-    MAX_NBYTES,
-    Format,
-    Reading,
-    fill_range,
-    fill_times,
-    scaled,
+from replay.trace.formats import _columns
+from replay.trace.formats.base import Format, Reading
+from replay.trace.formats.csv_columns import (
+    DELIMITERS,
+    EXAMPLE,
+    NUMBERED,
+    SIZE_UNITS,
+    TIME_UNITS,
+    Column,
+    parse_columns,
+    parse_operations,
 )
-from replay.trace.formats.fiu import MAX_PID, note_processes
 from replay.trace.formats.guess import fields_of, read_sample, suggest_columns
-from replay.trace.formats.operations import OPERATIONS
-from replay.trace.formats.row_dtype import SECTOR_BYTES, Rows, new_rows
-from replay.trace.formats.text_table import (
-    INTEGER,
-    MICROSECONDS,
-    MILLISECONDS,
-    SECONDS,
-    WORD,
-    Part,
-    blanks_vary,
-    one_blank,
-    read_table,
-)
+from replay.trace.formats.row_dtype import Rows
+from replay.trace.formats.table_rows import TableRows
+from replay.trace.formats.text_table import blanks_vary, one_blank, read_table
 
-#: Unit of a time: how it is read, and ns of what is read.
-TIME_UNITS: Final = {
-    "s": (SECONDS, 1),
-    "ms": (MILLISECONDS, 1),
-    "us": (MICROSECONDS, 1),
-    "ns": (INTEGER, 1),
-    "100ns": (INTEGER, 100),
-}
-#: Unit of an offset or size: its bytes.
-SIZE_UNITS: Final = {"B": 1, "sectors": SECTOR_BYTES, "KiB": 1 << 10, "4KiB": 1 << 12}
-REQUIRED: Final = ("time", "offset", "size", "op")
-OPTIONAL: Final = ("response", "cgroup", "device", "pid", "process")
-DELIMITERS: Final = (",", ";", "|", "\t", " ")
 #: Columns that a refusal shows.
 MOST_SHOWN: Final = 12
 #: What in a guess may be wrong.
 CHECK: Final = "the units, and what op's words mean"
-_FINER: Final = "say a larger unit (s takes 9 digits, ms 6, us 3), or round it"
-_OTHER_WORDS: Final = ": say what words mean, as in op={}:0=read/1=write"
-_EXAMPLE: Final = '--columns "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant"'
-NUMBERED: Final = '--columns "time=1:us,offset=2:B,size=3:B,op=4"'
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: its name or number, and the text behind the colon."""
-
-    source: str
-    unit: str
-
-
-def parse_columns(text: str, head: bytes = b"") -> dict[str, Column]:
-    """Parse what the user says about the columns.
-
-    Parameters
-    ----------
-    text : str
-        ``FIELD=COLUMN:UNIT`` with commas between.
-    head : bytes
-        The file's first bytes, for what a refusal offers.
-
-    Returns
-    -------
-    dict
-        By field.
-
-    Raises
-    ------
-    TraceError
-        A field or a unit is not known, is missing, or is given twice.
-    """
-    columns: dict[str, Column] = {}
-    for item in text.split(","):
-        field, equals, rest = item.strip().partition("=")
-        source, _, unit = rest.partition(":")
-        if not equals or not source or field not in (*REQUIRED, *OPTIONAL):
-            raise TraceError(
-                f"--columns: {item.strip()!r} is not FIELD=COLUMN[:UNIT] with one of "
-                f"{', '.join((*REQUIRED, *OPTIONAL))}"
-            )
-        if field in columns:
-            raise TraceError(f"--columns: {field} is given twice")
-        units: list[str] = []
-        if field in ("time", "response"):
-            units = list(TIME_UNITS)
-        elif field in ("offset", "size"):
-            units = list(SIZE_UNITS)
-        elif field != "op" and unit:
-            raise TraceError(f"--columns: {field} has no unit: leave out {unit!r}")
-        if units and unit not in units:
-            raise TraceError(
-                f"--columns: {field} needs a unit, one of {', '.join(units)}: "
-                f"{field}={source}:{units[0]}"
-            )
-        columns[field] = Column(source, unit)
-    if missing := [field for field in REQUIRED if field not in columns]:
-        sample = read_sample(head, DELIMITERS)
-        given = [item.strip() for item in text.split(",")]
-        example = suggest_columns(sample, given) if sample else _EXAMPLE
-        raise TraceError(
-            f"--columns: {' and '.join(missing)} missing: for example {example}"
-        )
-    if len({column.source for column in columns.values() if column.source}) < 2:
-        raise TraceError("--columns: every field has the same column")
-    return columns
-
-
-def parse_operations(text: str) -> dict[str, int]:
-    """Parse ``0=read/1=write``; without it the usual words are known."""
-    names = OPERATIONS
-    if text:
-        pairs = [one.partition("=") for one in text.split("/")]
-        names = {word.strip().lower(): name.strip() for word, _, name in pairs}
-    wrong = [name for name in names.values() if name not in OP_CODES]
-    if wrong:
-        raise TraceError(
-            f"--columns: op: {wrong[0]!r} is not one of {', '.join(OPS)}: say for "
-            "example op=type:0=read/1=write"
-        )
-    return {word: OP_CODES[name] for word, name in names.items()}
 
 
 def ask_columns(head: bytes) -> str:
@@ -163,7 +56,7 @@ def ask_columns(head: bytes) -> str:
         )
     return (
         "csv needs to be told its columns and their units, by their numbers if there "
-        f"is no header: for example {_EXAMPLE} or {NUMBERED}"
+        f"is no header: for example {EXAMPLE} or {NUMBERED}"
     )
 
 
@@ -200,14 +93,19 @@ def find_layout(reading: Reading, columns: dict[str, Column]) -> Layout:
         .removeprefix("\ufeff")
         .splitlines()
     )
+    sources = [column.source for column in columns.values()]
     skip = 0
     while skip < len(lines) and (
         not lines[skip].strip() or lines[skip].startswith("#")
     ):
+        # a header may be a comment
+        for delimiter in DELIMITERS:
+            fields = fields_of(lines[skip].lstrip("# "), delimiter)
+            if {*sources} <= {*fields} and len({*fields}) == len(fields):
+                return Layout(delimiter, fields, skip + 1)
         skip += 1
     if skip == len(lines):
         raise TraceError(f"{reading.path}: has no rows in its first bytes")
-    sources = [column.source for column in columns.values()]
     numbered = all(re.fullmatch(r"[1-9]\d{0,3}", source) for source in sources)
     for delimiter in DELIMITERS:
         fields = fields_of(lines[skip], delimiter)
@@ -271,92 +169,61 @@ def read(reading: Reading) -> Iterator[Rows]:
     types: dict[str, pa.DataType | None] = dict.fromkeys(layout.names)
     for field, column in columns.items():
         known = types[column.source]
-        wanted = _type(field, column)
+        wanted = TableRows.type_of(field)
         if known is not None and known != wanted:
             raise TraceError(f"--columns: {column.source} cannot be two things")
         types[column.source] = wanted
-    aligned = layout.delimiter == " " and blanks_vary(reading.head)
+    delimiter = layout.delimiter
+    prepare: Callable[[bytes], bytes] = nowhere
+    if delimiter == " ":
+        if '"' in reading.head.decode("utf-8", "replace"):
+            prepare = one_blank if blanks_vary(reading.head) else nowhere
+        else:
+            # a process's name may hold blanks, a device's may be one
+            delimiter, prepare = "\t", _by_blanks(layout.names, columns)
+    table = TableRows(reading, columns, operations)
     for part in read_table(
         reading,
         types,
-        delimiter=layout.delimiter,
-        prepare=one_blank if aligned else None,
+        delimiter=delimiter,
+        prepare=prepare,
         skip_lines=layout.skip_lines,
-        quote='"',
-        finer=_FINER,
+        quote='"' if delimiter != "\t" else False,
     ):
-        rows = new_rows(len(part))
-        response = _times(part, columns["response"]) if "response" in columns else None
-        arrival = _times(part, columns["time"])
-        fill_times(reading, part.first_row, rows, arrival, response)
-        _fill_range(part, columns["offset"], columns["size"], rows)
-        rows["op"] = part.choice(
-            columns["op"].source,
-            operations,
-            hint=_OTHER_WORDS.format(columns["op"].source),
-        )
-        _fill_names(part, columns, rows)
-        yield rows
+        yield table.rows(part)
 
 
-def _type(field: str, column: Column) -> pa.DataType:
-    if field in ("time", "response"):
-        return TIME_UNITS[column.unit][0]
-    return INTEGER if field in ("offset", "size", "pid") else WORD
+def nowhere(lines: bytes) -> bytes:
+    """Write 2**64 - 1, the sector of what has no place, as -1."""
+    return lines.replace(b"18446744073709551615", b"-1")
 
 
-def _times(part: Part, column: Column) -> NDArray[np.int64]:
-    factor = TIME_UNITS[column.unit][1]
-    return scaled(part.reading, part.first_row, part.numbers(column.source), factor)
+def _by_blanks(
+    names: list[str], columns: dict[str, Column]
+) -> Callable[[bytes], bytes]:
+    """Make columns of lines whose words blanks separate."""
 
+    def place(field: str) -> int:
+        return names.index(columns[field].source) if field in columns else -1
 
-def _fill_range(part: Part, offset: Column, size: Column, rows: Rows) -> None:
-    units = SIZE_UNITS[offset.unit], SIZE_UNITS[size.unit]
-    bytes_ = []
-    for column, unit in zip((offset, size), units, strict=True):
-        values = part.numbers(column.source)
-        good = (values >= 0) & (values <= (1 << 62) // unit)
-        text = f"{column.source} is negative or too large"
-        part.reading.require(part.first_row, good, text)
-        bytes_.append(values * unit)
-    part.reading.require(
-        part.first_row, bytes_[1] <= MAX_NBYTES, f"{size.source} is 4 GiB or more"
-    )
-    fill_range(part.reading, part.first_row, rows, *bytes_)
+    wide, optional = place("process"), place("device")
+    # it is seen to be missing where the number before it stands in its place
+    if not (wide >= 0 and optional == place("pid") + 1 and wide < optional - 1):
+        optional = -1
 
+    def prepare(lines: bytes) -> bytes:
+        return _columns.by_blanks(nowhere(lines), len(names), wide, optional)
 
-def _fill_names(part: Part, columns: dict[str, Column], rows: Rows) -> None:
-    names = part.reading.names
-    if "pid" in columns:
-        pid = part.numbers(columns["pid"].source)
-        good = (pid >= 0) & (pid <= MAX_PID)
-        part.reading.require(part.first_row, good, f"pid is not in 0..{MAX_PID}")
-        rows["pid"] = pid
-    if "process" in columns:
-        note_processes(part.reading, part, rows, columns["process"].source)
-    if "cgroup" in columns:
-        rows["cgroup"] = part.mapped(columns["cgroup"].source, names.cgroup)
-    if "device" in columns:
-        rows["device"] = part.mapped(columns["device"].source, _device(names.device))
-    else:
-        rows["device"] = names.device(part.reading.stem)
-
-
-def _device(number: Callable[[str], int]) -> Callable[[str], int]:
-    """Take ``8:0`` as it is; number any other name."""
-
-    def device(name: str) -> int:
-        return device_number(name) if re.fullmatch(r"\d+:\d+", name) else number(name)
-
-    return device
+    return prepare
 
 
 FORMAT: Final = Format(
     name="csv",
     text="any other CSV: `--columns` names its columns and units",
-    columns=f"time and response (unit {', '.join(TIME_UNITS)}), offset and size "
-    f"({', '.join(SIZE_UNITS)}), op, cgroup, device, pid, process",
-    cgroup="any column; a path such as `/prod/web` stays one",
+    columns=f"time, issue and end (unit {', '.join(TIME_UNITS)}), response and wait, "
+    f"offset and size ({', '.join(SIZE_UNITS)}), op, cgroup, device, pid, process",
+    cgroup="any column: paths, names, or the kernel's ids with `--cgroups`",
+    lacks="what no column says",
     read=read,
     names_paths=True,
 )

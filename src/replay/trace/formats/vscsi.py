@@ -184,4 +184,5 @@ FORMAT: Final = Format(
     damaged=damaged,
     doubt=doubt,
     binary=True,
+    lacks="processes; completions (version 1)",
 )

@@ -201,7 +201,7 @@ def test_blkreplay_header_may_quote_another_files_header(tmp_path: Path) -> None
     assert paths(rows, summary) == ["/server", "/server"]
 
 
-def test_fio_version_2_waits_add_up(tmp_path: Path) -> None:
+def test_fio_version_2_waits_are_ms_since_the_start(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "fio version 2 iolog\n/dev/sda add\n/dev/sda open\n"
@@ -213,9 +213,10 @@ def test_fio_version_2_waits_add_up(tmp_path: Path) -> None:
     assert summary.format == "fio-iolog"
     assert brief(rows) == [
         (0, None, 0, 4096, "write"),
-        (150_000, None, 1, 1024, "read"),
-        (200_000, None, 0, 0, "flush"),
-        (200_000, None, 8, 512, "discard"),
+        (150_000_000, None, 1, 1024, "read"),
+        # one that is over holds up nothing
+        (150_000_000, None, 0, 0, "flush"),
+        (150_000_000, None, 8, 512, "discard"),
     ]
     assert paths(rows, summary) == ["/dev_sda"] * 4
 

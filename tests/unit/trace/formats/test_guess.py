@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from replay.common.errors import TraceError
+from replay.trace.formats.csv_columns import DELIMITERS
 from replay.trace.formats.guess import read_sample, suggest_columns
-from replay.trace.formats.user_csv import DELIMITERS
 from support.samples import read
 
 #: Columns that most tables have, as a suggestion writes them.
@@ -163,24 +163,32 @@ def test_comments_a_byte_order_mark_and_a_row_cut_short_are_no_values() -> None:
     assert read_sample(b"1,2,3,4\n", DELIMITERS) is None
 
 
-def test_a_time_finer_than_a_nanosecond_is_one_line_with_what_to_do(
-    tmp_path: Path,
-) -> None:
+def test_times_are_rounded_to_a_nanosecond(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("time,op,sector,bytes\n0.5,R,8,4096\n0.0001449,R,8,4096\n")
-    with pytest.raises(TraceError) as refusal:
-        read(path, columns=f"time=time:us,{REST}")
-    assert str(refusal.value) == (
-        f"{path}: row 3: time: more than 3 digits behind the point, which is less than "
-        "1 ns: say a larger unit (s takes 9 digits, ms 6, us 3), or round it"
+    path.write_text(
+        "time,op,sector,bytes\n0.5,R,8,4096\n2.0001449,R,8,4096\n1e2,R,8,4096\n"
+        "0.1e+4,R,8,4096\n1000.0000000000000009,R,8,4096\n"
     )
+    rows, _ = read(path, columns=f"time=time:us,{REST}")
+    assert [row["queue_ns"] for row in rows] == [0, 1500, 99_500, 999_500, 999_500]
 
 
 @pytest.mark.parametrize(
     ("unit", "value", "text"),
     [
-        ("ns", "0.5", "'0.5' is no whole number"),
-        ("s", "1e400", "'1e400' is no number"),
+        ("s", "1e400", "'1e400' is too large"),
+        ("s", "1,5", "'1,5' is no number"),
+        (
+            "s",
+            "12:30:01",
+            "'12:30:01' is no number: say that it is a date or a time of "
+            "day, by the unit date",
+        ),
+        (
+            "date",
+            "5",
+            "'5' is no date and no time of day, such as 2026-01-31 17:58:57.114",
+        ),
         ("s", "1" * 45, f"'{'1' * 45}' is too large"),
     ],
 )
@@ -188,7 +196,7 @@ def test_what_the_csv_reader_says_is_said_in_our_words(
     tmp_path: Path, unit: str, value: str, text: str
 ) -> None:
     path = tmp_path / "t.csv"
-    path.write_text(f"time,op,sector,bytes\n{value},R,8,4096\n")
+    path.write_text(f"time;op;sector;bytes\n{value};R;8;4096\n")
     with pytest.raises(TraceError) as refusal:
         read(path, columns=f"time=time:{unit},{REST}")
     assert str(refusal.value) == f"{path}: row 2: time: {text}"
@@ -216,7 +224,7 @@ def test_a_field_that_is_missing_is_offered_by_the_header(tmp_path: Path) -> Non
 
 ALIGNED = """\
 # printed for people
-TIME(s)     COMM           PID    DISK      T SECTOR     BYTES  LAT(ms)
+TIME(s)     NAME.comm      PID    DISK      T SECTOR     BYTES  LAT(ms)
 0.000000    supervise      1950   xvda1     W 13092560   4096      0.74
  0.000210   supervise      1950   xvda1     W 13092432   4096      0.61
 12.000500   java           77     xvda1     R 8          65536    12.10
@@ -232,7 +240,7 @@ def test_a_table_with_its_columns_under_each_other_is_offered_and_read(
     columns = offered(path)
     assert columns == (
         "time=TIME(s):s,offset=SECTOR:sectors,size=BYTES:B,op=T,response=LAT(ms):ms,"
-        "device=DISK,pid=PID,process=COMM"
+        "device=DISK,pid=PID,process=NAME.comm"
     )
     # THEN it is read
     rows, summary = read(path, columns=columns)
