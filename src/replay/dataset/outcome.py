@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from replay.common.text import MOST_NOTES, count_text, plain, json_text
+from replay.common.text import MOST_NOTES, count_text, json_text, plain
 
 
 class Failure(NamedTuple):

@@ -165,6 +165,35 @@ class RowFeed:
         )
         return columns, last
 
+    def _op(
+        self, batch: pa.RecordBatch, replayed: NDArray[np.bool_]
+    ) -> NDArray[np.int8]:
+        """Return the operations; what no loop device takes at once is no write."""
+        op = column(batch, "op", np.int8)
+        if not self._zeroes_above:
+            return op
+        long = column(batch, "nbytes", np.uint32) > self._zeroes_above
+        long &= op == WRITE
+        long &= column(batch, "device", np.uint32) >> 20 == LOOP_MAJOR
+        if not long.any():
+            return op
+        self._errors[WRITE, 0] += int((long & replayed).sum())
+        return np.where(long, np.int8(WRITE_ZEROES), op)
+
+    def _flags(
+        self, batch: pa.RecordBatch, replayed: NDArray[np.bool_]
+    ) -> NDArray[np.uint16]:
+        """Return the flags, with a mark on what the recorded kernel failed."""
+        flags = column(batch, "flags", np.uint16)
+        errors = column(batch, "error", np.int32)
+        if not errors.any():
+            return flags
+        failed = errors != 0
+        told = failed & replayed
+        ops = column(batch, "op", np.int8)[told].tolist()
+        self._errors.update(zip(ops, errors[told].tolist(), strict=True))
+        return np.where(failed, flags | np.uint16(FAILED), flags)
+
     def _in_order(self, columns: Columns, until: int) -> Columns:
         """Put rows where they were issued for the last time, and hold back the late.
 
@@ -217,35 +246,6 @@ class Settling:
             part = self._waiting.popleft()
             self._n_ready += len(part.columns)
             yield part
-
-    def _op(
-        self, batch: pa.RecordBatch, replayed: NDArray[np.bool_]
-    ) -> NDArray[np.int8]:
-        """Return the operations; what no loop device takes at once is no write."""
-        op = column(batch, "op", np.int8)
-        if not self._zeroes_above:
-            return op
-        long = column(batch, "nbytes", np.uint32) > self._zeroes_above
-        long &= op == WRITE
-        long &= column(batch, "device", np.uint32) >> 20 == LOOP_MAJOR
-        if not long.any():
-            return op
-        self._errors[WRITE, 0] += int((long & replayed).sum())
-        return np.where(long, np.int8(WRITE_ZEROES), op)
-
-    def _flags(
-        self, batch: pa.RecordBatch, replayed: NDArray[np.bool_]
-    ) -> NDArray[np.uint16]:
-        """Return the flags, with a mark on what the recorded kernel failed."""
-        flags = column(batch, "flags", np.uint16)
-        errors = column(batch, "error", np.int32)
-        if not errors.any():
-            return flags
-        failed = errors != 0
-        told = failed & replayed
-        ops = column(batch, "op", np.int8)[told].tolist()
-        self._errors.update(zip(ops, errors[told].tolist(), strict=True))
-        return flags | failed.astype(np.uint16) * np.uint16(FAILED)
 
 
 def bites(parts: Iterator[Part], most_bytes: int) -> Iterator[Part]:

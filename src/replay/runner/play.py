@@ -33,7 +33,7 @@ from replay.results.write import RequestsWriter
 from replay.runner.ahead import Ahead
 from replay.runner.decode_ahead import Reading
 from replay.runner.disks import with_disks
-from replay.runner.feed import Errors, Part, ahead, error_notes, parts, bites
+from replay.runner.feed import Errors, Part, ahead, bites, error_notes, parts
 from replay.runner.speculate import read_and_replay
 from replay.scenario.bind import Binding, bind
 from replay.scenario.binding.caught import Caught

@@ -22,7 +22,6 @@ from replay.scenario.binding.tree import Tree, are_plain, build_tree
 from replay.scenario.keys.kernel import KernelVersion, is_loop, kernel_in
 from replay.scenario.keys.kernel_rules import (
     DEFAULT_KERNEL,
-    WORKER_PER_CGROUP,
     policy_of,
 )
 from replay.scenario.keys.load import Scenario

@@ -157,7 +157,7 @@ def verify(
         }
     result = run(place, scenario, overrides=overrides)
     begin, end = (read_counters(place / part) for part in (BEGIN, END))
-    lines = []
+    lines: list[Line] = []
     for path, counters in end.items():
         before = begin.get(path, {})
         lines += _io_lines(place, path, before, counters, result)

@@ -57,7 +57,9 @@ def _io_max(lab: Lab) -> Iterator[Row]:
 
 def _memory_high(lab: Lab) -> Iterator[Row]:
     name, counted = "high-unlimited", "tmpfs-high"
-    fitted = replay.calibrate(lab[name].trace).lines["write"]
+    calibration = replay.calibrate(lab[name].trace)
+    assert isinstance(calibration, replay.Calibration)
+    fitted = calibration.lines["write"]
     service = {"base_ns": fitted.base_ns, "ns_per_byte": fitted.ns_per_byte}
     high = {"memory.high": "24M", "tasks": [{"comm": "dd", "rss": "1300K"}]}
     result = replay.run(

@@ -63,6 +63,7 @@ def test_a_known_device_is_found_again(tmp_path: Path, parallel: int) -> None:
     # GIVEN a trace of a device with known base, rate, seek and places
     trace = of_a_device(tmp_path / "disk.csv", parallel)
     found = replay.calibrate(trace, format=OPTIONS)
+    assert isinstance(found, replay.Calibration)
     # THEN these are what is fitted
     assert found.parallel == parallel
     for op, (base, rate, seek) in (("read", READ), ("write", WRITE)):
@@ -81,6 +82,7 @@ def test_what_requests_of_one_size_cannot_tell_is_said(tmp_path: Path) -> None:
     # GIVEN requests of one size
     trace = of_a_device(tmp_path / "disk.csv", 1, size=4096)
     found = replay.calibrate(trace, format=OPTIONS)
+    assert isinstance(found, replay.Calibration)
     # THEN there is no rate, and that is said
     line = found.lines["read"]
     assert line.ns_per_byte == 0
@@ -103,6 +105,7 @@ def test_a_trace_without_completions_is_refused(tmp_path: Path) -> None:
 def test_what_is_written_is_what_was_judged(tmp_path: Path) -> None:
     # GIVEN a model that was fitted and written
     found = replay.calibrate(of_a_device(tmp_path / "disk.csv", 4), format=OPTIONS)
+    assert isinstance(found, replay.Calibration)
     service = tomllib.loads(calibration_toml(found))["service"]
     # THEN it says what was judged, to the last digit
     judged = Scenario.from_dict(
@@ -270,6 +273,7 @@ def test_sleep_of_memory_high_is_predicted_with_the_fitted_service(
     # GIVEN the service of two writers, fitted to the run without a limit
     trace = recording("high-unlimited")
     found = replay.calibrate(trace)
+    assert isinstance(found, replay.Calibration)
     assert found.parallel is None
     line = found.lines["write"]
     assert line.r2 < 0.01  # of one size: a constant

@@ -13,8 +13,15 @@ A, B = 1, 2
 
 def told(*requests: tuple[int, int, int, int]) -> dict[tuple[int, int, int], int]:
     """Return who waited behind whom; requests are (issuer, queue, issue, complete)."""
-    columns = (np.array(values, np.int64) for values in zip(*requests, strict=True))
-    return {key: ns for *key, ns, _ in charges(*columns, others=9) for key in [(*key,)]}
+    who, queue, issue, complete = (
+        np.array(values, np.int64) for values in zip(*requests, strict=True)
+    )
+    return {
+        (waiting, blocking, resource): ns
+        for waiting, blocking, resource, ns, _ in charges(
+            who, queue, issue, complete, others=9
+        )
+    }
 
 
 def test_waits_in_the_queue_and_in_the_device_are_charged_to_who_completes() -> None:
@@ -52,7 +59,8 @@ def test_waits_sum_to_the_time_before_the_issue(
             strict=True,
         )
     ]
-    found = list(charges(*columns, others=100))
+    who, queue, issue, complete = columns
+    found = list(charges(who, queue, issue, complete, others=100))
     # THEN what waited in the queue is all of the time from Q to D
     assert sum(ns for _, _, resource, ns, _ in found if resource == QUEUE) == int(
         (columns[2] - columns[1]).sum()

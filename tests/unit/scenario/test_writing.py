@@ -234,6 +234,7 @@ def test_driver_before_5_14_was_that_of_the_root() -> None:
     scenario = machine(BUFFERED, release="5.10.0-30-amd64")
     # AND a replay of it is one of that driver, too, as nobody asks for another
     assert (scenario.trace.policy, scenario.driver.policy) == ("root", None)
+    assert scenario.driver.kernel is not None
     assert policy_of(scenario.driver.kernel) == "root"
 
 

@@ -179,7 +179,8 @@ class LinearService:
             pipe = [int(ns) for ns in setup.disk_pipe[device]]
             if op not in (READ, WRITE):
                 return pipe[6], 0, 0
-            return (*pipe[:3],) if op == READ else (*pipe[3:6],)
+            base_ns, rate, seek = pipe[:3] if op == READ else pipe[3:6]
+            return base_ns, rate, seek
         if op == READ:
             return setup.read_base_ns, setup.read_ns_per_byte, setup.read_random_ns
         return setup.write_base_ns, setup.write_ns_per_byte, setup.write_random_ns

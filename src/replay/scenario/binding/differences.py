@@ -55,9 +55,10 @@ def _driver(scenario: Scenario) -> Iterator[str]:
         return
     if driver.direct_io != trace.direct_io:
         yield f"driver.direct_io = {str(driver.direct_io).lower()}"
-    if _queues(driver.policy) != _queues(str(trace.policy)):
-        yield f"driver.policy = {driver.policy}"
-    elif _queues(driver.policy) == "per-cgroup" and (
+    policy = str(driver.policy)
+    if _queues(policy) != _queues(str(trace.policy)):
+        yield f"driver.policy = {policy}"
+    elif _queues(policy) == "per-cgroup" and (
         driver.alloc_fail.probability or driver.alloc_fail.requests
     ):
         yield "driver.alloc_fail"

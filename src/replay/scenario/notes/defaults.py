@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from replay.scenario.binding.differences import slower_by
 from replay.scenario.keys.kernel import is_loop
-from replay.scenario.keys.kernel_rules import WORKER_PER_CGROUP
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.policies import ONE_QUEUE
 from replay.trace.file.metadata import Summary

@@ -232,7 +232,7 @@ def make_setup(
         charge_batch=64 if CHARGES_64.holds(kernel) else 32,
         stock_slots=7 if STOCK_OF_7.holds(kernel) else 1,
         high_in_charge=HIGH_IN_CHARGE.holds(kernel),
-        max_sectors=backing.max_sectors_kb * 2,
+        max_sectors=_decided_of(backing.max_sectors_kb) * 2,
         fs_pages=NO_LIMIT if backing.filesystem == "raw" else size,
         laid_out_by=owner,
         backing_device=backing.device is not None,
@@ -372,3 +372,9 @@ def _write_errno(policy: str, true_errno: bool) -> int:
 def _fixed_point(ns_per_byte: float) -> int:
     """Return the nearest whole number of 2**-20 ns."""
     return math.floor(ns_per_byte * (1 << NS_PER_BYTE_SHIFT) + 0.5)
+
+
+def _decided_of(value: int | None) -> int:
+    """Return what binding has filled in."""
+    assert value is not None
+    return value

@@ -90,6 +90,7 @@ def disk_notes(given: Scenario, scenario: Scenario) -> list[str]:
         and DISK_DEFAULTS.holds(driver.kernel)
     )
     if unsaid:
+        assert backing.readahead is not None
         notes.append(
             f"backing.rotational is not given: a disk that says it rotates is assumed, "
             f"as qemu's do, which reads ahead {backing.readahead // 2**20}M on "

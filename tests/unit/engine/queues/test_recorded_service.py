@@ -14,7 +14,7 @@ from replay.engine.setup import Policy, ServiceModel, Setup
 from support.engines import A, B, columns_of, request, setup_of, write
 from support.strategies import columns_for, setups
 
-RECORDED = {"service": ServiceModel.RECORDED}
+RECORDED: dict[str, Any] = {"service": ServiceModel.RECORDED}
 
 
 def services(setup: Setup, *rows: dict[str, Any]) -> list[int]:
@@ -60,8 +60,8 @@ def test_what_shared_the_lock_had_its_part_of_the_time() -> None:
     rows = (write(0, A, complete_ns=300), write(100, B, complete_ns=350))
     assert services(setup, *rows) == [200, 150]
     # AND a third of it with three of them at a time
-    rows = tuple(write(0, who, complete_ns=300) for who in (0, A, B))
-    assert services(setup, *rows) == [100, 100, 100]
+    three = [write(0, who, complete_ns=300) for who in (0, A, B)]
+    assert services(setup, *three) == [100, 100, 100]
     # AND who reads takes no lock
     rows = (request(0, A, complete_ns=300), write(0, B, complete_ns=300))
     assert services(setup, *rows) == [300, 300]

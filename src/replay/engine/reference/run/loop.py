@@ -24,9 +24,9 @@ from replay.engine.reference.state.nested import is_outer
 from replay.engine.reference.state.requests import Request
 from replay.engine.reference.state.row_checks import (
     arrival_of,
+    beyond_files,
     enters_driver,
     prior_of,
-    beyond_files,
 )
 from replay.engine.reference.state.run import Run
 from replay.engine.reference.state.streams import Dependents
