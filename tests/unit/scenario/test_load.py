@@ -81,7 +81,7 @@ def test_default_scenario_is_the_merged_driver_without_limits() -> None:
     assert scenario.driver.kernel is None
     assert scenario.arrivals.event == "queue"
     assert scenario.arrivals.mode == "auto"
-    assert scenario.service.model == "recorded"
+    assert scenario.service.model == "auto"
     assert scenario.backing.size is None
     assert scenario.cgroups == ()
     # what the trace decides is open

@@ -42,7 +42,7 @@ def refusal(text: str) -> str:
         (
             "zzz = 1",
             "lab.toml: zzz: unknown key; one of trace, driver, arrivals, backing, "
-            "service, machine, assign, cgroups",
+            "service, disk, machine, assign, cgroups",
         ),
         ("driver = 5", "lab.toml: driver: 5 stands where a table belongs"),
         (
