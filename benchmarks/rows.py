@@ -233,5 +233,11 @@ def _batch(
         values = pa.array(columns[field.name][order])
         if field.name == "op":
             values = pa.DictionaryArray.from_arrays(values, pa.array(OPS))
+        if field.name == "last_issue_ns":
+            # issued once: null, with -1 in the slot
+            nothing = pa.array(np.zeros(len(order), np.bool_)).buffers()[1]
+            values = pa.Array.from_buffers(
+                field.type, len(order), [nothing, values.buffers()[1]], len(order)
+            )
         arrays.append(values)
     return pa.RecordBatch.from_arrays(arrays, schema=TRACE_SCHEMA)

@@ -4,16 +4,20 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from msgspec import structs
+
 from benchmarks.cases.registry import Bench, Case
 from benchmarks.measure import Result, Spent, repeat
 from benchmarks.shape import PAGE_BYTES, SMALL_SIZES, Shape
 from replay.engine._engine import Engine
 from replay.engine.dependence import infer_streams
-from replay.engine.setup import ArrivalMode
+from replay.engine.setup import ArrivalEvent, ArrivalMode
 from replay.runner.feed import parts
-from replay.scenario.bind import bind
+from replay.scenario.bind import Binding, bind
 from replay.scenario.keys.load import Scenario
-from replay.trace.file.read import open_trace
+from replay.scenario.keys.values import DiskValues, PipeValues
+from replay.scenario.setup.disk import disk_fields
+from replay.trace.file.read import Trace, open_trace
 
 GIB: Final = 1 << 30
 DIRECT: Final = {"trace": {"direct_io": True}, "driver": {"direct_io": True}}
@@ -52,25 +56,29 @@ def engine_of(
 ) -> tuple[Spent, ...]:
     """Time the engine on a shape's rows under a scenario."""
     with open_trace(bench.rows(shape)) as trace:
-        binding = bind(Scenario.from_dict(scenario), trace)
-        held = list(parts(trace, binding, None))
-        columns = [part.columns for part in held]
-        services = [part.service_ns for part in held]
-        dependent = binding.setup.mode == ArrivalMode.DEPENDENT
-        streams = infer_streams(columns) if dependent else None
+        return timed(trace, bind(Scenario.from_dict(scenario), trace), repeats)
 
-        def work() -> Engine:
-            engine = Engine(binding.setup)
-            if streams is not None:
-                engine.follow(columns, services, streams)
-            else:
-                for part, service_ns in zip(columns, services, strict=True):
-                    engine.feed(part, service_ns)
-            while engine.advance():
-                pass
-            return engine
 
-        return repeat(work, repeats)
+def timed(trace: Trace, binding: Binding, repeats: int) -> tuple[Spent, ...]:
+    """Time the engine on a trace's rows, as they were bound."""
+    held = list(parts(trace, binding, None))
+    columns = [part.columns for part in held]
+    services = [part.service_ns for part in held]
+    dependent = binding.setup.mode == ArrivalMode.DEPENDENT
+    streams = infer_streams(columns) if dependent else None
+
+    def work() -> Engine:
+        engine = Engine(binding.setup)
+        if streams is not None:
+            engine.follow(columns, services, streams)
+        else:
+            for part, service_ns in zip(columns, services, strict=True):
+                engine.feed(part, service_ns)
+        while engine.advance():
+            pass
+        return engine
+
+    return repeat(work, repeats)
 
 
 def _engine(
@@ -93,6 +101,36 @@ def _engine(
         count=shape.requests,
         spent=engine_of(bench, shape, scenario, bench.repeats),
         peer=peer,
+    )
+
+
+def _disk(name: str, bench: Bench) -> Result:
+    """Time the engine with the rows' device as a plain disk that is often full."""
+    shape = shape_of(bench)
+    part = PipeValues(base_ns=300, ns_per_byte=0.05, random_ns=0)
+    disk = DiskValues(
+        scheduler="mq-deadline",
+        descriptors=256,
+        requeue_ns=10_000,
+        delay_ns=20_000,
+        together=False,
+        read=part,
+        write=part,
+        other_ns=1000,
+    )
+    with open_trace(bench.rows(shape)) as trace:
+        asked = DIRECT | {"arrivals": {"event": "queue", "mode": "recorded"}}
+        binding = bind(Scenario.from_dict(asked), trace)
+        setup = structs.replace(
+            binding.setup, event=ArrivalEvent.QUEUE, **disk_fields([disk])
+        )
+        spent = timed(trace, structs.replace(binding, setup=setup), bench.repeats)
+    return Result(
+        case=name,
+        what="a plain disk: mq-deadline, a ring of 256, one pipe",
+        unit="request",
+        count=shape.requests,
+        spent=spent,
     )
 
 
@@ -208,6 +246,7 @@ ENGINE: list[Case] = [
         {"arrivals": {"mode": "dependent"}},
     ),
     Case(name="engine.streams", run=_streams),
+    Case(name="engine.disk", run=_disk),
     engine_case(
         "queue.direct",
         "as direct, arrivals by Q",

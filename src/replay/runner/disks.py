@@ -56,7 +56,7 @@ def with_disks(binding: Binding, trace: Rows) -> Binding:
             )
         disks.append(given if one is None else completed(given, one))
         if one is not None:
-            notes.append(note_of(one, name))
+            notes.append(note_of(one, name, disks[-1]))
     scenario = binding.scenario
     if len(disks) == 1 and disks[0] is not None:
         scenario = replace(scenario, disk=disks[0])
@@ -68,7 +68,7 @@ def with_disks(binding: Binding, trace: Rows) -> Binding:
     )
 
 
-def note_of(disk: Disk, name: str) -> str:
+def note_of(disk: Disk, name: str, values: DiskValues | None = None) -> str:
     """Say in one line what a disk was taken for, and how surely."""
     ring = "was never full"
     if disk.descriptors:
@@ -77,6 +77,8 @@ def note_of(disk: Disk, name: str) -> str:
             f"{count_text(disk.n_refused, 'refusal')} agree)"
         )
     order = {0: "first come, first served", 1: "mq-deadline"}[disk.scheduler]
+    if values is not None and values.scheduler not in (None, "none"):
+        order = str(values.scheduler)
     return (
         f"{name} is replayed as a place where one waits, identified from "
         f"{count_text(disk.n_requests, 'request')}: {order}, {ring}, "
