@@ -1,5 +1,6 @@
 """A scenario and a trace that was opened become a result."""
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from replay.capture.gap import gap_notes
+from replay.common.errors import ScenarioError
 from replay.common.huge import say_huge
 from replay.common.intervals import (
     AUTO_NS,
@@ -102,7 +104,7 @@ def play(
         binding = bind(scenario, opened)
         check_overrides(overrides, binding)
         if any(binding.disks):
-            binding = with_disks(binding, opened)
+            binding = _with_disks(scenario, binding, opened)
         if interval_ns:
             binding = _with_timeline(binding, interval_ns, opened.metadata.summary)
             interval_ns = binding.setup.interval_ns
@@ -172,6 +174,18 @@ def play(
             )
             result = sink.finish(raw, info)
     return result
+
+
+def _with_disks(scenario: Scenario, binding: Binding, opened: Rows) -> Binding:
+    """Identify plain disks; where nobody asked for it, go without if that fails."""
+    try:
+        return with_disks(binding, opened)
+    except ScenarioError as error:
+        if scenario.service.model != "auto":
+            raise
+        service = replace(scenario.service, model="recorded")
+        again = bind(dataclasses.replace(scenario, service=service), opened)
+        return replace(again, notes=[*again.notes, str(error)])
 
 
 def _with_timeline(binding: Binding, interval_ns: int, summary: Summary) -> Binding:

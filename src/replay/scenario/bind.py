@@ -363,28 +363,30 @@ def _decided(
         devices=tuple(devices),
     )
     decided = replace(scenario, trace=trace, driver=driver, backing=backing)
-    differs = bool(slower_by(decided, devices))
-    if scenario.service.model == "auto":
-        model = "device" if differs and _is_one_disk(decided, devices) else "recorded"
-        service = structs.replace(scenario.service, model=model)
-        decided = replace(decided, service=service)
-    if scenario.arrivals.mode != "auto":
-        return decided
-    mode = "dependent" if differs else "recorded"
-    arrivals = structs.replace(scenario.arrivals, mode=mode)
-    return replace(decided, arrivals=arrivals)
+    slower = slower_by(decided, devices)
+    arrivals, service = scenario.arrivals, scenario.service
+    if service.model == "auto":
+        is_disk = _is_one_disk(decided, devices) and any("io." in one for one in slower)
+        model = "device" if is_disk else "recorded"
+        service = structs.replace(service, model=model)
+    if arrivals.mode == "auto":
+        mode = "dependent" if slower else "recorded"
+        arrivals = structs.replace(arrivals, mode=mode)
+    return replace(decided, arrivals=arrivals, service=service)
 
 
 def _is_one_disk(scenario: Scenario, devices: list[int]) -> bool:
-    """Tell whether what is replayed is one plain disk, with all before its driver."""
+    """Return True if one plain disk is replayed, with all that waits ahead of it."""
     return (
         len(devices) == 1
         and not is_loop(devices[0])
         and bool(scenario.driver.direct_io)
+        and bool(scenario.trace.direct_io)
         and scenario.arrivals.event == "queue"
         and scenario.arrivals.mode != "recorded"
         and scenario.driver.policy != PASS_THROUGH
     )
+
 
 
 def _disks(scenario: Scenario, devices: list[int]) -> list[bool]:

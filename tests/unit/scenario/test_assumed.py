@@ -51,7 +51,7 @@ def test_waits_that_would_pile_up_are_noted() -> None:
     root.append("backing.filesystem=tmpfs")
     recorded = "arrivals.mode=recorded"
     (note,) = notes_of(trace, *root, recorded)
-    assert "arrivals.mode = recorded, though driver.policy = root may slow" in note
+    assert "arrivals.mode = recorded, though driver.policy = root" in note
     # unless nobody asks for recorded arrivals
     assert notes_of(trace, *root) == []
     # AND where nobody says what the trace was recorded under

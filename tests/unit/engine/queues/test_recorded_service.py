@@ -128,6 +128,9 @@ def test_the_compiled_module_gives_what_the_reference_gives(
     assert filled(setup, columns, batch_rows, window) == found
     # THEN nothing that took time comes back with none
     for i, ns in enumerate(found):
+        device = int(columns.device[i])
+        if device < len(setup.devices) and setup.is_disk(device):
+            continue  # it takes what its pipe takes
         begun = columns.issue_ns[i] if columns.issue_ns[i] >= 0 else columns.queue_ns[i]
         assert ns <= max(0, columns.complete_ns[i] - begun) or ns == -1
         if ns == 0:
