@@ -388,7 +388,6 @@ def _is_one_disk(scenario: Scenario, devices: list[int]) -> bool:
     )
 
 
-
 def _disks(scenario: Scenario, devices: list[int]) -> list[bool]:
     """Tell which devices are plain disks whose queue is replayed."""
     if scenario.service.model != "device":

@@ -293,7 +293,7 @@ cdef inline int64_t throttled_until(
     cdef int64_t n_pages = worker.over_high
     cdef int64_t wanted = n_pages
     cdef int64_t hz = sim.set.hz
-    cdef int64_t penalty, freed
+    cdef int64_t penalty = 0, freed
     cdef int retries = RETRIES
     if n_pages <= sim.set.charge_batch or not sim.set.high_in_charge:
         return -1
