@@ -332,6 +332,18 @@ EXT4_LARGE_FOLIOS: Final = Rule(
     after="ext4 takes folios of several pages, which the order of readahead follows",
     source="fs/ext4/inode.c:ext4_set_inode_mapping_order()",
 )
+#: A choice of the kernel's configuration: Debian has it on since then, and off in 6.1.
+MGLRU_IS_USUAL: Final = Rule(
+    name="mglru_is_usual",
+    area="cache",
+    since=(6, 12),
+    absent=(6, 1),
+    present=(6, 12),
+    before="page cache is reclaimed from an inactive and an active list",
+    after="kernels are built with the multi-generational LRU on, which is not "
+    "modelled: the two lists are replayed",
+    source="mm/vmscan.c:lru_gen_shrink_lruvec(), CONFIG_LRU_GEN_ENABLED",
+)
 SHARE_FLOOR: Final = Rule(
     name="share_floor",
     area="cache",
@@ -371,6 +383,7 @@ RULES: Final[tuple[Rule, ...]] = (
     READAHEAD_ROUNDS,
     DISK_DEFAULTS,
     EXT4_LARGE_FOLIOS,
+    MGLRU_IS_USUAL,
     SHARE_FLOOR,
     IOMAX_WAITS_FOR_IO,
     IOMAX_META_DEBT,
