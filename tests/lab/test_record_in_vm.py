@@ -43,10 +43,11 @@ def io_stat(path: Path, device: str) -> dict[str, int]:
 
 def test_interrupt_ends_it_cleanly(recorded: Path) -> None:
     assert after(recorded, "interrupted") == [0, 0, 0]
-    first, last = said(recorded, "interrupted")
+    first, last, after_it = said(recorded, "interrupted")
     assert first == "Recording loop0 into interrupted: Ctrl-C stops"
     assert last.startswith("interrupted: ")
     assert last.endswith(" in 2 trace files, 5 cgroups")
+    assert after_it.startswith("Next: replay info interrupted; replay run interrupted")
 
 
 def test_sigterm_ends_it_cleanly_and_an_option_that_was_on_stays_on(

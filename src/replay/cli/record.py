@@ -1,11 +1,13 @@
 """``replay record``."""
 
+import shlex
 import time
 from pathlib import Path
 
 import click
 
 from replay.capture.machine import Machine
+from replay.capture.record import SCENARIO
 from replay.capture.record import record as record_devices
 from replay.capture.tracer import stop_on_signals
 from replay.cli import options
@@ -103,4 +105,9 @@ def record(
             f"{count_text(found.n_files, 'trace file')}, "
             f"{count_text(found.n_cgroups, 'cgroup')}",
             quiet=quiet,
+        )
+        name = shlex.quote(str(directory))
+        scenario = shlex.quote(str(directory / SCENARIO))
+        message(
+            f"Next: replay info {name}; replay run {name} -s {scenario}", quiet=quiet
         )
