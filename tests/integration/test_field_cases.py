@@ -265,3 +265,21 @@ def test_34_a_columns_ids_are_looked_up(tmp_path: Path) -> None:
         summary = trace.metadata.summary
         assert paths(trace.table().to_pylist(), summary) == ["/dev_sdx"] * 2
         assert "fio-iolog holds no ids" in summary.notes[-1]
+
+
+def test_ftrace_and_blktrace_of_one_recording_agree() -> None:
+    # GIVEN I/O on null_blk, Linux 6.1, recorded by blktrace and by ftrace at once:
+    # direct writes and reads, and buffered writes that are merged
+    place = CASES / "tracers-6.1"
+    records, of_records = read(place / "blktrace")
+    text, of_text = read(place / "ftrace.txt.gz")
+    # THEN each request is the same; the text tells of all disks
+    disk = 254 << 20
+    same = ("sector", "nbytes", "op", "flags", "n_bios", "pid", "error")
+    found = brief([row for row in text if row["device"] == disk], *same)
+    assert found == brief([row for row in records if row["device"] == disk], *same)
+    assert len(found) == 104
+    assert sum(row[4] for row in found) == 390
+    for letter in "QGMIDC":
+        events = of_text.quality.events[letter]
+        assert events == of_records.quality.events[letter]
