@@ -1,11 +1,14 @@
 """Recorded service, request by request (docs/model.md, Service)."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import replay
 from fidelity.page.lab import Lab
+from replay.verify.recording import Recording
 from replay.verify.tables import means
 from support.recordings import SLEPT, STEADY
 
@@ -36,14 +39,16 @@ def test_no_row_that_took_time_takes_none_under_any_driver(lab: Lab, name: str) 
 
 
 def test_one_worker_gives_a_the_distribution_that_the_kernel_showed(lab: Lab) -> None:
+    def times_of_a(taken: Recording, scenario: Any) -> NDArray[np.int64]:
+        result = replay.run(taken.trace, scenario, requests=True)
+        issuer, arrival, done = rows_of(result, "issuer", "arrival_ns", "completion_ns")
+        return np.sort((done - arrival)[issuer == "/a"])
+
     # GIVEN a worker each, as recorded, WHEN replayed through the root's one worker
-    taken = lab["workers-per-cgroup"]
-    result = replay.run(taken.trace, taken.scenario_file, requests=True)
-    issuer, arrival, done = rows_of(result, "issuer", "arrival_ns", "completion_ns")
-    of_a = issuer == "/a"
-    found = np.sort(done[of_a] - arrival[of_a])
+    taken, through_one = lab["workers-per-cgroup"], lab["workers-root"]
+    found = times_of_a(taken, taken.scenario_file)
     # THEN a's times are spread as those that were recorded so
-    kernel = lab["workers-root"].times_ns("/a")
+    kernel = times_of_a(through_one, through_one.scenario())
     assert len(found) == len(kernel) == 3000
     assert found[0] > 10_000
     for share in (0.9, 0.99):

@@ -95,8 +95,11 @@ def recorded_means(trace: Trace, result: Result) -> dict[str, float]:
     if result.requests is None:
         raise ValueError("the result has no requests")
     table = trace.table()
-    queue, issue = np.asarray(table["queue_ns"]), np.asarray(table["issue_ns"])
-    took = np.asarray(table["complete_ns"]) - np.where(queue < 0, issue, queue)
+    queue, issue, complete = (
+        table[name].fill_null(-1).to_numpy()
+        for name in ("queue_ns", "issue_ns", "complete_ns")
+    )
+    took = complete - np.where(queue < 0, issue, queue)
     done = result.requests.filter(result.requests["completion_ns"].is_valid())
     issuer = done["issuer"].to_numpy(zero_copy_only=False)
     rows = done["row"].to_numpy()

@@ -236,20 +236,13 @@ def test_trace_policy_is_a_fact_whatever_the_driver_is_asked_to_be() -> None:
     binding = bound(make_trace(), {"driver": {"policy": "naive", "direct_io": True}})
     assert binding.setup.trace_policy == Policy.PER_CGROUP
     assert binding.setup.trace_direct_io
-    # the driver of a kernel before 5.14 had one worker
-    old = bound(make_trace(), {"trace": {"kernel": "5.10"}})
-    assert old.setup.policy == Policy.PER_CGROUP
-    assert old.setup.trace_policy == Policy.ROOT
-    told = bound(
-        make_trace(),
-        {
-            "driver": {"policy": "root", "direct_io": True},
-            "trace": {"policy": "per-cgroup", "direct_io": False},
-        },
-    )
-    assert told.setup.policy == Policy.ROOT
-    assert told.setup.trace_policy == Policy.PER_CGROUP
-    assert not told.setup.trace_direct_io
+    old = bound(make_trace(), {"trace": {"kernel": "5.10"}}).setup
+    assert (old.policy, old.trace_policy) == (Policy.PER_CGROUP, Policy.ROOT)
+    facts = {"policy": "per-cgroup", "direct_io": False}
+    asked = {"driver": {"policy": "root", "direct_io": True}, "trace": facts}
+    told = bound(make_trace(), asked).setup
+    assert (told.policy, told.trace_policy) == (Policy.ROOT, Policy.PER_CGROUP)
+    assert not told.trace_direct_io
 
 
 def test_effective_scenario_of_a_binding_has_what_the_trace_decided() -> None:
@@ -328,10 +321,8 @@ def test_remaining_keys_reach_the_engine() -> None:
             "backing": {"size": 8193},
         },
     ).setup
-    # a limit of the traced device acts between Q and D: that is replayed
     assert setup.event == ArrivalEvent.QUEUE
     assert setup.mode == ArrivalMode.DEPENDENT
-    assert bound(make_trace(), {}).setup.event == ArrivalEvent.AS_QUEUED
     issue = bound(make_trace(), {"arrivals": {"event": "issue"}}).setup
     assert (issue.event, issue.mode) == (ArrivalEvent.ISSUE, ArrivalMode.RECORDED)
     assert setup.alloc_fail_seed == 9

@@ -15,20 +15,13 @@ from libc.stdint cimport (
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from replay.trace.pairing.layers cimport layers_shown
 from replay.trace.pairing.columns cimport Columns, N_COLUMNS as C_N_COLUMNS
 from replay.trace.blktrace._decode cimport Decode, decode_first_ns, decode_rows, decode_run
 from replay.trace.blktrace._event_rows cimport EventFields, TEXT_BYTES
 from replay.trace.pairing.facts cimport (
-    CgroupTally,
-    Facts,
-    MAX_CGROUPS,
-    MAX_DEVICES,
-    MAX_ERRNO,
-    MAX_TRACKED,
-    MessageNote,
-    NAME_BYTES,
-    NameNote,
-    ProcessTally,
+    CgroupTally, Facts, MAX_CGROUPS, MAX_DEVICES, MAX_ERRNO, MAX_TRACKED, MessageNote,
+    NAME_BYTES, NameNote, ProcessTally,
 )
 from replay.trace.pairing.grow cimport decode_free, decode_grow, decode_start, zeroed
 from replay.trace.pairing.merge cimport Loser, merge_start
@@ -290,13 +283,8 @@ cdef class Decoder:
             for index in range(n_held):
                 PyBuffer_Release(&held[index])
             target.capacity = 0
-        return (
-            target.n_rows,
-            target.n_null_queue,
-            target.n_null_issue,
-            target.n_null_complete,
-            target.n_null_last_issue,
-        )
+        nulls = target.n_null_queue, target.n_null_issue, target.n_null_complete
+        return (target.n_rows, *nulls, target.n_null_last_issue)
 
     def fill_events(self, columns: object, capacity: int) -> int:
         """Write records as rows instead, until a batch is full or the trace ends.
@@ -518,19 +506,7 @@ cdef class Decoder:
 
     def stack(self) -> list[tuple[int, int, int, int, int]]:
         """Show what was passed down: (above, below, requests, of them done, ns)."""
-        cdef const Pairing* pair = &self.decode.pair
-        found = []
-        for index in range(pair.n_layers):
-            found.append(
-                (
-                    pair.layers[index].above,
-                    pair.layers[index].below,
-                    pair.layers[index].n_requests,
-                    pair.layers[index].n_done,
-                    pair.layers[index].took_ns,
-                )
-            )
-        return found
+        return layers_shown(&self.decode.pair)
 
     def damage(self) -> list[tuple[str, int]]:
         """Show the sources with refused bytes: (name, offset of the first)."""

@@ -134,3 +134,14 @@ cdef inline void layer_count(Pairing* pair, const Slot* slot) noexcept nogil:
     if 0 <= slot.queue_ns <= slot.complete_ns:
         layer.n_done += 1
         layer.took_ns += <uint64_t>(slot.complete_ns - slot.queue_ns)
+
+
+cdef inline list layers_shown(const Pairing* pair):
+    """The layers for Python: above, below, requests, of them done, ns."""
+    found = []
+    for index in range(pair.n_layers):
+        one = pair.layers[index]
+        found.append(
+            (one.above, one.below, one.n_requests, one.n_done, one.took_ns)
+        )
+    return found
