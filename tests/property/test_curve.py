@@ -44,7 +44,7 @@ def setup(laid_out: bool, **fields: Any) -> Setup:
     return setup_of(
         PARENTS,
         policy=Policy.PER_CGROUP,
-        devices=[7 << 20, 8 << 20, 9 << 20],
+        devices=np.array([7 << 20, 8 << 20, 9 << 20], np.uint32),
         tmpfs=False,
         cached=True,
         laid_out=laid_out,

@@ -130,6 +130,7 @@ def engine_graph() -> Graph:
             other[1]
             for path in (SOURCE / "engine" / folder).glob("*.pxd")
             for other in uses(path)
+            if other[0] == "engine"
         }
         - {folder}
         for folder in ENGINE_FOLDERS

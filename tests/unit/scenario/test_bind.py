@@ -237,7 +237,7 @@ def test_trace_policy_is_a_fact_whatever_the_driver_is_asked_to_be() -> None:
     assert binding.setup.trace_policy == Policy.PER_CGROUP
     assert binding.setup.trace_direct_io
     old = bound(make_trace(), {"trace": {"kernel": "5.10"}}).setup
-    assert (old.policy, old.trace_policy) == (Policy.PER_CGROUP, Policy.ROOT)
+    assert (old.policy, old.trace_policy) == (Policy.ROOT, Policy.ROOT)
     facts = {"policy": "per-cgroup", "direct_io": False}
     asked = {"driver": {"policy": "root", "direct_io": True}, "trace": facts}
     told = bound(make_trace(), asked).setup

@@ -143,7 +143,8 @@ def test_the_keys_are_checked_and_noted() -> None:
     (note,) = bfq_notes(scenario)
     assert note.startswith("/a: io.bfq.weight has no effect")
     # AND it does, but nobody waits for it
-    scenario = Scenario.from_dict({"backing": {"scheduler": "bfq"}} | weights)
+    recorded = {"backing": {"scheduler": "bfq"}, "service": {"model": "recorded"}}
+    scenario = Scenario.from_dict(recorded | weights)
     (note,) = bfq_notes(scenario)
     assert "service.model = linear" in note
     with pytest.raises(ScenarioError, match=r"1001.*from 1 to 1000"):
