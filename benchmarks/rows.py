@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -230,7 +230,10 @@ def _batch(
 ) -> pa.RecordBatch:
     arrays = []
     for field in TRACE_SCHEMA:
-        values = pa.array(columns[field.name][order])
+        slots: Any = columns[field.name][order]
+        # -1 stands in the value slot of a time that was not seen
+        mask = slots < 0 if field.name.endswith("_ns") else None
+        values = pa.array(slots, mask=mask)
         if field.name == "op":
             values = pa.DictionaryArray.from_arrays(values, pa.array(OPS))
         if field.name == "last_issue_ns":
