@@ -146,6 +146,37 @@ def test_memory_high_of_7_3_is_predicted_from_6_1(recording: Find) -> None:
     assert memory(result, "/a")["high"] == pytest.approx(187, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "payer", "high", "slept_s"),
+    [
+        ("5.10", "/", 0, 0),
+        ("5.15", "/a", 0, 0),
+        ("6.0", "/a", 358, 28.1),
+        ("6.1", "/a", 187, 14.0),
+        ("6.12", "/a", 187, 14.0),
+        ("6.18", "/a", 187, 14.0),
+        ("7.3", "/a", 187, 14.0),
+    ],
+)
+def test_one_trace_on_seven_kernels(
+    recording: Find, kernel: str, payer: str, high: int, slept_s: float
+) -> None:
+    """The table of docs/kernels.md."""
+    settings = {
+        "driver.kernel": kernel,
+        "/a/memory.high": "24M",
+        "/a/tasks": '[{ comm = "dd", rss = "1300K" }]',
+    }
+    result = run(recording("6.1/high-unlimited"), settings)
+    payers = {
+        row["payer"] for row in result.charges.to_pylist() if row["issuer"] == "/a"
+    }
+    assert payers == {payer}
+    assert memory(result, "/a")["high"] == high
+    slept = [row for row in result.latency.to_pylist() if row["stage"] == "memory"]
+    assert sum(row["sum_ns"] for row in slept) / 1e9 == pytest.approx(slept_s, abs=0.05)
+
+
 # -- the page cache
 
 

@@ -35,6 +35,22 @@ lies between the bounds, or is a stable release that may have taken a rule over,
 notes of the result say what was taken and what else it may be. The same goes for a
 distribution that takes changes of later kernels into an old one (el8, el9, el10).
 [model.md](model.md) has the rules at length.
+
+## One trace on seven kernels
+
+`replay run traces/high-unlimited -s traces/high-unlimited.toml --set driver.kernel=K`,
+with dd's own memory as 1300K: a writes 28 MiB to a file on tmpfs and may have 24 before
+it is slowed (`tests/fidelity/test_kernels.py` has these numbers).
+
+| kernel | pays | `high` of /a | a's worker sleeps | why |
+|---|---|---|---|---|
+| 5.10 | / | 0 | 0 s | one thread, the root's: no limit of a's is looked at |
+| 5.15 | /a | 0 | 0 s | a worker for each cgroup, which `memory.high` does not hold |
+| 6.0 | /a | 358 | 28.1 s | it does, in units of 32 pages: half the bytes a sleep |
+| 6.1 | /a | 187 | 14.0 s | in units of 64 pages |
+| 6.12 | /a | 187 | 14.0 s | as 6.1 |
+| 6.18 | /a | 187 | 14.0 s | as 6.1; a request holds the file's lock as a whole |
+| 7.3 | /a | 187 | 14.0 s | as 6.18 |
 """
 
 #: In the order of the document.
