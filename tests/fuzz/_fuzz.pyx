@@ -215,7 +215,7 @@ cdef class DecoderTarget:
     cdef Decode base
     cdef Source sources[2]
     cdef Loser losers[2]
-    cdef int64_t times[3][ROWS]
+    cdef int64_t times[4][ROWS]
     cdef uint64_t wide[2][ROWS]
     cdef uint32_t narrow[6][ROWS]
     cdef object columns
@@ -306,6 +306,7 @@ cdef class DecoderTarget:
         decode.columns.queue_ns = self.times[0]
         decode.columns.issue_ns = self.times[1]
         decode.columns.complete_ns = self.times[2]
+        decode.columns.last_issue_ns = self.times[3]
         decode.columns.sector = self.wide[0]
         decode.columns.cgroup = self.wide[1]
         decode.columns.device = self.narrow[0]
@@ -339,6 +340,7 @@ cdef class DecoderTarget:
                 decode.columns.n_rows = 0
                 decode.columns.n_null_queue = decode.columns.n_null_issue = 0
                 decode.columns.n_null_complete = 0
+                decode.columns.n_null_last_issue = 0
             if stop == STOP_NONE:
                 break
             if stop == STOP_NEED_ROOM:
