@@ -125,12 +125,3 @@ def public_trace(shared: Path) -> Callable[[str], Path]:
 def runner() -> CliRunner:
     """Runs commands through the main group."""
     return CliRunner()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Expect the failures of tests/known_failures.txt, which are not mended yet."""
-    lines = (TOP / "tests" / "known_failures.txt").read_text("utf-8").splitlines()
-    known = {line for line in lines if not line.startswith("#")}
-    for item in items:
-        if item.nodeid in known:
-            item.add_marker(pytest.mark.xfail(strict=False, reason="known"))

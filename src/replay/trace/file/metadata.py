@@ -141,7 +141,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     ``--from`` and ``--until`` left, ns; the end is None where the trace's is meant.
     """
 
-    start_ns: Annotated[int, msgspec.Meta(ge=-(1 << 53), le=1 << 53)]
+    start_ns: Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
     end_ns: Count
     wall_clock_ns: Count | None
     n_rows: Count
