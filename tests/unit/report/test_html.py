@@ -65,6 +65,23 @@ def test_a_run_with_waits_shows_them_first(waited: replay.Result) -> None:
     assert told == pytest.approx(table / 1e9, rel=1e-12)
 
 
+def test_the_timeline_is_gone_through_once(
+    waited: replay.Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a page with three pictures over time
+    asked = []
+    once = rows.over_time
+
+    def counted(*given: Any) -> Any:
+        asked.append(given)
+        return once(*given)
+
+    monkeypatch.setattr(rows, "over_time", counted)
+    names = names_of(pictures({"one": waited}))
+    assert {"time", "throughput"} <= set(names)
+    assert len(asked) == 1
+
+
 def test_a_kill_and_its_limit_stand_in_the_memory_picture(
     killed: replay.Result,
 ) -> None:

@@ -69,6 +69,21 @@ class Drawing:
         self.several = len(results) > 1
         self.colours = colours([*shown.names, OTHERS])
         self.colours[OTHERS] = GREY
+        self._over_time: dict[str, tuple[list[Row], list[Row]]] = {}
+
+    def stages(self, name: str) -> list[Row]:
+        """Return what the requests of a result waited in each interval, by stage."""
+        return self._in_intervals(name)[0]
+
+    def sums(self, name: str) -> list[Row]:
+        """Return the I/O and the memory of a result in each interval."""
+        return self._in_intervals(name)[1]
+
+    def _in_intervals(self, name: str) -> tuple[list[Row], list[Row]]:
+        # several pictures are drawn from it, and it goes through the whole timeline
+        if name not in self._over_time:
+            self._over_time[name] = rows.over_time(self.results[name], self.shown)
+        return self._over_time[name]
 
     def gather(self, make: Callable[[Result, Shown], Sequence[Row]]) -> list[Row]:
         """Return the rows of all results, each with its result's name."""

@@ -8,8 +8,7 @@ def memory(drawing: Drawing) -> Picture | None:
     """Draw memory in use over time, with limits and kills."""
     values, limits, marks = [], [], []
     for name, result in drawing.results.items():
-        _, sums = rows.over_time(result, drawing.shown)
-        values += [{"result": name, **row} for row in sums]
+        values += [{"result": name, **row} for row in drawing.sums(name)]
         limits += [
             {"result": name, **row}
             for row in rows.memory_limits(result.info, drawing.shown.names)
@@ -90,9 +89,8 @@ def memory(drawing: Drawing) -> Picture | None:
 def over_time(drawing: Drawing) -> Picture | None:
     """Draw time waited in each interval, stacked by stage; a brush picks times."""
     values = []
-    for name, result in drawing.results.items():
-        stages, _ = rows.over_time(result, drawing.shown)
-        values += [{"result": name, **row} for row in stages]
+    for name in drawing.results:
+        values += [{"result": name, **row} for row in drawing.stages(name)]
     if not values:
         return None
     spec = drawing.spec(
@@ -211,9 +209,10 @@ def requests(drawing: Drawing) -> Picture | None:
 def throughput(drawing: Drawing) -> Picture | None:
     """Draw MiB/s of I/O over time, by who pays."""
     values = []
-    for name, result in drawing.results.items():
-        _, sums = rows.over_time(result, drawing.shown)
-        values += [{"result": name, **row} for row in sums if row["mib_s"]]
+    for name in drawing.results:
+        values += [
+            {"result": name, **row} for row in drawing.sums(name) if row["mib_s"]
+        ]
     if not values:
         return None
     return Picture(
