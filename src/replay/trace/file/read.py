@@ -26,6 +26,7 @@ from replay.common.closing import Closing
 from replay.common.errors import TraceError
 from replay.common.lookup import Lookup
 from replay.trace.file.metadata import Metadata, Summary
+from replay.trace.file.old import OLD_SCHEMAS, as_now, updated
 from replay.trace.file.schema import (
     NOT_SEEN_NS,
     OPS,
@@ -93,7 +94,7 @@ class Trace(Closing):
                 self._watched = Watched(self._file.read_buffer(self._told.st_size))
                 self._file.seek(0)
             self._reader = _open_reader(self._file, self.path)
-            self.metadata = _read_metadata(self._reader, self.path)
+            self._version, self.metadata = _read_metadata(self._reader, self.path)
         except BaseException:
             self.close()
             raise
@@ -136,7 +137,7 @@ class Trace(Closing):
     def _checked_batches(self) -> Iterator[pa.RecordBatch]:
         for index in range(self._reader.num_record_batches):
             with _reading(self.path, f"batch {index}: "):
-                batch = self._reader.get_batch(index)
+                batch = as_now(self._reader.get_batch(index), self._version)
                 _check_values(batch)
                 self._check_devices(batch)
             yield batch
@@ -302,8 +303,10 @@ def _open_reader(file: pa.MemoryMappedFile, path: Path) -> ipc.RecordBatchFileRe
         return ipc.open_file(file)
 
 
-def _read_metadata(reader: ipc.RecordBatchFileReader, path: Path) -> Metadata:
-    """Read what the file says about itself, and check that it is one of ours."""
+def _read_metadata(
+    reader: ipc.RecordBatchFileReader, path: Path
+) -> tuple[int, Metadata]:
+    """Read the version and metadata of a file, and check that it is one of ours."""
     text = None
     with _reading(path):
         if reader.num_record_batches:
@@ -317,29 +320,29 @@ def _read_metadata(reader: ipc.RecordBatchFileReader, path: Path) -> Metadata:
         )
     with _reading(path, "metadata: "):
         version = msgspec.json.decode(text, type=_Version).schema_version
-    if version != SCHEMA_VERSION:
+    if version not in OLD_SCHEMAS and version != SCHEMA_VERSION:
         raise TraceError(
             f"{path}: has schema version {version}, this program reads "
-            f"{SCHEMA_VERSION}: {_AGAIN}"
+            f"{SCHEMA_VERSION} and older ones: {_AGAIN}"
         )
     with _reading(path, "metadata: "):
         metadata = msgspec.json.decode(text, type=Metadata)
     with _reading(path, "metadata: "):
         _check_summary(metadata.summary)
     with _reading(path):
-        _check_columns(reader.schema)
+        _check_columns(reader.schema, OLD_SCHEMAS.get(version, TRACE_SCHEMA))
         # nothing but the batches' headers is read
         n_batches = reader.num_record_batches
         n_rows = sum(reader.get_batch(index).num_rows for index in range(n_batches))
         if n_rows != metadata.summary.n_rows:
             said = metadata.summary.n_rows
             raise pa.ArrowInvalid(f"{n_rows} rows, but its metadata says {said}")
-    return metadata
+    return version, updated(metadata)
 
 
-def _check_columns(schema: pa.Schema) -> None:
+def _check_columns(schema: pa.Schema, wanted: pa.Schema) -> None:
     """Refuse other columns than ours; what is noted on them may differ."""
-    expected, found = _columns(TRACE_SCHEMA), _columns(schema)
+    expected, found = _columns(wanted), _columns(schema)
     for index, pair in enumerate(zip_longest(found, expected, fillvalue="nothing")):
         if pair[0] != pair[1]:
             raise pa.ArrowInvalid(f"column {index} is {pair[0]!r}, not {pair[1]!r}")

@@ -17,6 +17,8 @@ from pyarrow import ipc
 
 from replay.common import output
 from replay.common.errors import OutputError, TraceError
+from replay.trace.file.metadata import Quality
+from replay.trace.file.old import NO_LAST_ISSUE, OLD_SCHEMAS
 from replay.trace.file.read import (
     METADATA_KEY,
     Trace,
@@ -325,7 +327,31 @@ def test_columns_of_another_schema_are_named(tmp_path: Path) -> None:
 
 def test_another_version_is_named(tmp_path: Path) -> None:
     path = write_raw(tmp_path / "t", [BATCHES[0]], b'{"schema_version": 99}')
-    assert "has schema version 99, this program reads 2" in refusal(path)
+    assert "has schema version 99, this program reads 2 and older" in refusal(path)
+
+
+@pytest.mark.parametrize("requeues", [0, 3])
+def test_version_1_is_read_without_second_issues_which_is_noted(
+    tmp_path: Path, requeues: int
+) -> None:
+    # GIVEN a file as it was before there was a column of last issues
+    old = OLD_SCHEMAS[1]
+    batches = [batch.select(old.names) for batch in BATCHES]
+    batches = [pa.RecordBatch.from_arrays(one.columns, schema=old) for one in batches]
+    summary = msgspec.structs.replace(summary_of(3), quality=Quality(requeues=requeues))
+    metadata = msgspec.structs.replace(metadata_of(summary), schema_version=1)
+    path = write_raw(tmp_path / "t", batches, msgspec.json.encode(metadata), old)
+    # WHEN it is opened
+    with open_trace(path) as trace:
+        table = trace.table()
+        # THEN all rows are there, none of them issued twice
+        assert table.schema.equals(TRACE_SCHEMA, check_metadata=True)
+        assert seen(table["last_issue_ns"]) == [None] * 3
+        assert seen(table.drop("last_issue_ns")["sector"]) == [
+            value for batch in BATCHES for value in seen(batch["sector"])
+        ]
+        # AND what the file cannot say is noted where there was something to say
+        assert trace.metadata.summary.notes == [NO_LAST_ISSUE] * bool(requeues)
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"schema_version": 2}', b"\xff"])
