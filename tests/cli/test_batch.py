@@ -27,6 +27,10 @@ def test_it_says_what_it_did(runner: CliRunner, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert done.stdout == (
         f"1 pair of 1 trace in {out}: 1 replayed, 0 there already, 0 failed\n"
+        "\n"
+        "Estimates and losses\n"
+        "  driver.policy = root: driver.kernel 6.1 has per-cgroup and never had this; "
+        "all other rules are its own\n"
     )
     assert done.stderr.startswith("took ")
     done = runner.invoke(cli, [*command, "-o", out, "-q"])

@@ -86,11 +86,13 @@ def test_every_key_of_the_sections_is_there(top: Path) -> None:
             ), key.path
 
 
-def test_what_follows_another_key_is_not_fixed(top: Path) -> None:
+def test_the_policy_of_the_recording_is_its_own(top: Path) -> None:
+    # GIVEN a scenario made of a recording, WHEN another policy is asked for
     text, _ = invoke("init", top / "traces" / "seed-unlimited")
     trace = text.partition("[trace]")[2].partition("[driver]")[0]
-    assert "## policy: as driver.policy" in trace
-    assert "policy =" not in trace
+    # THEN what the trace was taken with stays what it was
+    assert "## policy of the driver that the trace was taken with: a fact" in trace
+    assert '# policy = "per-cgroup"' in trace
 
 
 def test_a_trace_without_cgroups_gets_rules_to_fill_in(tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_public_formats_have_cgroups_by_name(tmp_path: Path) -> None:
 def test_the_command_that_it_closes_with_works_as_it_stands(tmp_path: Path) -> None:
     # GIVEN a table whose columns must be told, in a file whose name has blanks
     trace = tmp_path / "my trace's table.csv"
-    trace.write_text("ts,off,len,rw,who\n1,2,3,r,a b\n")
+    trace.write_text("ts,off,len,rw,who\n1,2,3,r,2\n")
     ids = tmp_path / "the ids"
     ids.write_text("2 /named\n")
     columns = "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=who"
@@ -184,7 +186,7 @@ def test_rules_by_version_are_listed_with_the_key_of_the_kernel() -> None:
 def test_keys_are_listed_and_searched() -> None:
     lines = invoke("keys")[0].splitlines()
     assert len(lines) == 2 * len(KEYS)
-    assert 'arrivals.event  [default: "issue"]' in lines
+    assert 'arrivals.event  [default: "queue"]' in lines
     found = invoke("keys", "memory.HIGH")[0].splitlines()
     assert found[0] == 'cgroups."/PATH".memory.high  [default: "max"]'
     _, said = invoke("keys", "xyzzy", code=1)

@@ -184,6 +184,8 @@ def test_compare_shows_each_result_against_the_first(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert done.stdout == (
         f"base: {places[0]}\nother: {places[1]}\nThe tables do not differ.\n"
+        "\nEstimates and losses\n"
+        "  the page cache of /dev/loop0 is not in the trace\n"
     )
     (value,) = json.loads(call("compare", *places, "--json").stdout)
     assert value["other"] == str(places[1])

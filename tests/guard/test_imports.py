@@ -30,7 +30,7 @@ SLOW = {
 CODE = """
 import sys
 from replay.cli import main
-main._leave = lambda: None
+main._leave = lambda code: None
 try:
     main.main()
 except SystemExit as ended:

@@ -1,10 +1,15 @@
-"""Pages whose examples are run: blocks behind a mark, and the commands in them."""
+"""Pages whose examples are run: blocks behind a mark, and the commands in them.
+
+``python -m support.pages README.md docs/sweep.md`` (in ``tests``) puts what the commands
+of console blocks print today in the place of what stands there: read the difference.
+"""
 
 import doctest
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,20 +74,51 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
+def run_command(
+    command: str, folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a line of a console block; its messages stand in its output."""
+    return subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
 def run_commands(block: Block, folder: Path, environment: dict[str, str]) -> None:
     """Run a console block's commands, and compare with what they print there."""
     for command, shown in commands(block):
-        done = subprocess.run(
-            ["/bin/sh", "-c", command],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        done = run_command(command, folder, environment)
         assert masked(done.stdout) == masked(shown), f"{command}: {done.stdout}"
         assert done.returncode == 0
+
+
+def rewritten(page: Path, folder: Path, environment: dict[str, str]) -> str:
+    """Return a page's text with what its console blocks print today.
+
+    Raises
+    ------
+    SystemExit
+        A command fails.
+    """
+    text = page.read_text()
+    for block in blocks(page):
+        if block.language != "console":
+            continue
+        lines = []
+        for command, shown in commands(block):
+            done = run_command(command, folder, environment)
+            if done.returncode:
+                sys.exit(f"{page}: {command}: {done.stdout}")
+            # times and rates of today are no reason for a change
+            same = masked(done.stdout) == masked(shown)
+            lines.append(f"$ {command}\n{shown if same else done.stdout}")
+        text = text.replace(block.text, "".join(lines), 1)
+    return text
 
 
 def run_python(block: Block, page: Path, folder: Path) -> None:
@@ -95,3 +131,17 @@ def run_python(block: Block, page: Path, folder: Path) -> None:
         failed, attempted = doctest.DocTestRunner().run(test, out=report.append)
     assert attempted
     assert not failed, "".join(report)
+
+
+def main() -> None:
+    """Rewrite the pages that the command line names."""
+    for name in sys.argv[1:]:
+        page = TOP / name
+        with tempfile.TemporaryDirectory() as folder:
+            found = environment(Path(folder))
+            (Path(folder) / "traces").symlink_to(TOP / "traces")
+            page.write_text(rewritten(page, Path(folder), found))
+
+
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,6 @@ from replay.results.tables import Names
 from replay.results.write import RequestsWriter
 from replay.runner.ahead import Ahead
 from replay.runner.decode_ahead import Reading
-from replay.runner.disks import with_disks
 from replay.runner.feed import Errors, Part, ahead, bites, error_notes, parts
 from replay.runner.speculate import read_and_replay
 from replay.scenario.bind import Binding, bind
@@ -178,6 +177,9 @@ def play(
 
 def _with_disks(scenario: Scenario, binding: Binding, opened: Rows) -> Binding:
     """Identify plain disks; where nobody asked for it, go without if that fails."""
+    # most traces hold no plain disk, and what identifies one is slow to import
+    from replay.runner.disks import with_disks
+
     try:
         return with_disks(binding, opened)
     except ScenarioError as error:

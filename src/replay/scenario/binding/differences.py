@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from replay.scenario.keys.kernel_rules import REQUEST_AT_ONCE
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.policies import ONE_QUEUE
-from replay.scenario.keys.values import CgroupValues, DeviceLines
+from replay.scenario.keys.values import CgroupValues, DeviceLines, limits_by_device
 
 
 def slower_by(scenario: Scenario, devices: Collection[int]) -> list[str]:
@@ -87,12 +87,12 @@ def _limits(
     acting = {scenario.backing.device, scenario.backing.loop}
     if scenario.arrivals.event == "queue":
         acting |= set(devices)
-    recorded = dict(cgroup.recorded_io_max)
+    recorded = limits_by_device(cgroup.recorded_io_max)
 
     def acts(lines: DeviceLines) -> bool:
         return any(
-            device in acting and pairs != recorded.get(device)
-            for device, pairs in lines
+            device in acting and limits != recorded.get(device)
+            for device, limits in limits_by_device(lines).items()
         )
 
     if acts(cgroup.io_max):

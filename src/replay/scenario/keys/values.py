@@ -17,6 +17,15 @@ WeightLines = tuple[tuple[int | None, int], ...]
 InstanceLines = tuple[tuple[int | None, str], ...]
 
 
+def limits_by_device(lines: DeviceLines) -> dict[int, dict[str, str]]:
+    """Return what lines limit, by device: those that say ``max`` alone limit nothing."""
+    found = {
+        device: {name: text for name, text in pairs if text != "max"}
+        for device, pairs in lines
+    }
+    return {device: limits for device, limits in found.items() if limits}
+
+
 class TraceValues(Struct, frozen=True, kw_only=True):
     """``[trace]``: how the trace was taken."""
 

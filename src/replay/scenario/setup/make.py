@@ -45,6 +45,7 @@ from replay.scenario.keys.policies import (
     WITH_VARIANTS,
 )
 from replay.scenario.keys.sizes import limit_pages, whole_pages
+from replay.scenario.keys.values import limits_by_device
 from replay.scenario.setup.bfq import bfq_weights
 from replay.scenario.setup.iocost import enabled_devices, flat_iocost
 from replay.scenario.setup.iolatency import flat_iolatency
@@ -295,12 +296,14 @@ def arrival_event(scenario: Scenario, devices: Sequence[int]) -> ArrivalEvent:
     if scenario.service.model == "device":
         return ArrivalEvent.QUEUE  # the disk's own queue is replayed
     own = {*devices} - {scenario.backing.device, scenario.backing.loop}
-    lines = [
-        device
-        for cgroup in scenario.cgroups
-        for device, _ in (*cgroup.io_max, *cgroup.io_latency)
-    ]
-    acts = own.intersection([*lines, *enabled_devices(scenario)])
+    limited = {*enabled_devices(scenario)}
+    for cgroup in scenario.cgroups:
+        limited |= limits_by_device(cgroup.io_max).keys()
+        limited |= limits_by_device(cgroup.io_latency).keys()
+        # a limit that is lifted: its waits, which were recorded, are not to stay
+        lifted = limits_by_device(cgroup.recorded_io_max).keys()
+        limited |= lifted & dict(cgroup.io_max).keys()
+    acts = own & limited
     return ArrivalEvent.QUEUE if acts else ArrivalEvent.AS_QUEUED
 
 
