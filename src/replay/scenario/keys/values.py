@@ -18,7 +18,7 @@ InstanceLines = tuple[tuple[int | None, str], ...]
 
 
 def limits_by_device(lines: DeviceLines) -> dict[int, dict[str, str]]:
-    """Return what lines limit, by device: those that say ``max`` alone limit nothing."""
+    """Return what lines limit, by device, without those that say ``max`` alone."""
     found = {
         device: {name: text for name, text in pairs if text != "max"}
         for device, pairs in lines
