@@ -35,7 +35,7 @@ class Library:
             made.names(),
             output=options["output"],
             overwrite=options["overwrite"],
-            requests=options["requests"],
+            requests=made.Recording() if options["requests"] else None,
         ) as sink:
             if sink.requests is not None:
                 sink.requests.append(made.raw_requests(4))

@@ -16,7 +16,7 @@ from replay.engine.setup import Stage
 from replay.results.result import Result
 from replay.results.run_info import run_info
 from replay.results.sink import ResultSink
-from replay.results.tables import STAGE_NAMES, Names
+from replay.results.tables import STAGE_NAMES, Names, Recorded
 from replay.trace.file.metadata import Device, Metadata, Quality, SourceFile, Summary
 
 MS = 1_000_000
@@ -170,6 +170,21 @@ def raw_requests(n_rows: int) -> dict[str, np.ndarray]:
         name: values.astype(_TYPES.get(name, np.int64))
         for name, values in table.items()
     }
+
+
+class Recording:
+    """What a trace has of `raw_requests`: reads of 4 KiB, every other by ``dd``."""
+
+    processes = ("dd",)
+
+    def __call__(self, rows: np.ndarray) -> Recorded:
+        return Recorded(
+            op=np.zeros(len(rows), np.int8),
+            sector=(rows * 8).astype(np.uint64),
+            nbytes=np.full(len(rows), 4096, np.uint32),
+            pid=(rows % 3).astype(np.int32),
+            process=(-(rows % 2)).astype(np.int32),
+        )
 
 
 def metadata() -> Metadata:

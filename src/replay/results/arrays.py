@@ -107,6 +107,21 @@ class Words:
             len(lengths), pa.py_buffer(offsets), pa.py_buffer(text)
         )
 
+    def known(self, numbers: NDArray[np.integer[Any]]) -> pa.Array:
+        """Make a column of texts, null where the number is below 0.
+
+        Parameters
+        ----------
+        numbers : ndarray of an integer type, shape (n,)
+            Positions in ``words``, or negative.
+
+        Returns
+        -------
+        StringArray
+        """
+        absent = numbers < 0
+        return self._array().take(integers(numbers, pa.int64(), absent=absent))
+
     def _array(self) -> pa.StringArray:
         """Return all texts, without a copy of them."""
         offsets = np.zeros(len(self._lengths) + 1, np.int32)

@@ -368,12 +368,18 @@ _SPECS: Final = (
         note=(
             "In order of completion. A request that goes through two loop devices "
             "(`backing.loop`) has a row on each, with one `row`: that of the device "
-            "below comes first, its issuer being who paid above."
+            "below comes first, its issuer being who paid above; `op`, `sector`, "
+            "`nbytes` and the process of both are those of the trace's row."
         ),
         schema=pa.schema(
             [
                 _field("row", pa.int64(), "", "of the trace file"),
                 _text("device", "traced device, major:minor"),
+                _text("op", "read, write, discard, flush, …"),
+                _field("sector", pa.uint64(), "512 B sectors", "first one"),
+                _bytes("nbytes", "length"),
+                _field("pid", pa.int32(), "", "process that queued it"),
+                _text("process", "its name then; null: not known", nullable=True),
                 _text("issuer", "cgroup that caused it"),
                 _text("payer", "cgroup that it was charged to"),
                 _field("worker", pa.uint32(), "", "null: not started", nullable=True),

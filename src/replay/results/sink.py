@@ -10,7 +10,7 @@ from replay.results.directory import OutputDirectory
 from replay.results.result import Result
 from replay.results.run_info import labels
 from replay.results.stored import StoredTables
-from replay.results.tables import Names, build_tables, tables_in_parts
+from replay.results.tables import Names, Recording, build_tables, tables_in_parts
 from replay.results.write import RequestsWriter, write_info, write_table
 
 
@@ -29,8 +29,8 @@ class ResultSink:
         Result directory to write, if any.
     overwrite : bool
         Replace the result that is there.
-    requests : bool
-        Keep every request.
+    requests : Recording or None
+        What the trace has of every request, to keep them; None keeps none.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class ResultSink:
         *,
         output: Path | None = None,
         overwrite: bool = False,
-        requests: bool = False,
+        requests: Recording | None = None,
     ) -> None:
         self._names = names
         self._wanted = requests
@@ -58,8 +58,10 @@ class ResultSink:
         with ExitStack() as stack:
             if self._directory is not None:
                 stack.enter_context(self._directory)
-            if self._wanted:
-                self.requests = RequestsWriter(self._names, self._directory)
+            if self._wanted is not None:
+                self.requests = RequestsWriter(
+                    self._names, self._wanted, self._directory
+                )
                 stack.callback(self.requests.abandon)
             self._stack = stack.pop_all()
         return self

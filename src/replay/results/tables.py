@@ -6,7 +6,7 @@ become bytes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -66,6 +66,40 @@ class Names(Struct, frozen=True, kw_only=True):
     tasks: Sequence[str] = ()
     backing: str | None = None
     interval_ns: int = 0
+
+
+class Recorded(Struct, frozen=True, kw_only=True):
+    """What the trace has of requests, each array of shape (n,).
+
+    Attributes
+    ----------
+    op : ndarray of int8
+        Index into `replay.trace.file.schema.OPS`, as it was replayed.
+    sector : ndarray of uint64
+    nbytes : ndarray of uint32
+    pid : ndarray of int32
+    process : ndarray of int32
+        Position in the names of processes, -1 where it has none.
+    """
+
+    op: NDArray[np.int8]
+    sector: NDArray[np.uint64]
+    nbytes: NDArray[np.uint32]
+    pid: NDArray[np.int32]
+    process: NDArray[np.int32]
+
+
+class Recording(Protocol):
+    """Looks up what the trace has of requests."""
+
+    @property
+    def processes(self) -> Sequence[str]:
+        """Names that `Recorded.process` numbers."""
+        ...
+
+    def __call__(self, rows: NDArray[np.int64]) -> Recorded:
+        """Look up rows of the trace, in any order."""
+        ...
 
 
 def add_up(parents: NDArray[np.integer[Any]], own: _IntArray) -> _IntArray:
@@ -183,8 +217,11 @@ def _parts(columns: Columns) -> Iterator[Columns]:
 class RequestConverter:
     """Turns raw ``requests`` columns into record batches; names are looked up once."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, recording: Recording) -> None:
         self._lookup = _Lookup(names)
+        self._recording = recording
+        self._ops = Words(OPS)
+        self._processes = Words(recording.processes)
 
     def batch(self, columns: Columns) -> pa.RecordBatch:
         """Make one batch of the requests table.
@@ -202,9 +239,15 @@ class RequestConverter:
         """
         lookup = self._lookup
         start = columns["start_ns"]
+        recorded = self._recording(columns["row"])
         arrays = [
             integers(columns["row"], pa.int64()),
             lookup.device(columns["device"]),
+            self._ops(recorded.op),
+            integers(recorded.sector, pa.uint64()),
+            integers(recorded.nbytes, pa.int64()),
+            integers(recorded.pid, pa.int32()),
+            self._processes.known(recorded.process),
             lookup.cgroup(columns["issuer"]),
             lookup.cgroup(columns["payer"]),
             integers(columns["worker"], pa.uint32(), absent=start < 0),

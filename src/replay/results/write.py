@@ -14,14 +14,25 @@ from replay.engine.raw import RAW_COLUMNS
 from replay.results.directory import OutputDirectory, named
 from replay.results.schema import RUN_FILE, TABLES
 from replay.results.stored import StoredTables
-from replay.results.tables import PART_ROWS, Columns, Names, RequestConverter
+from replay.results.tables import (
+    PART_ROWS,
+    Columns,
+    Names,
+    Recording,
+    RequestConverter,
+)
 
 #: Rows of one row group of a file; of ``requests.parquet``, too, whatever the engine's
 #: batches are.
 ROW_GROUP: Final = PART_ROWS
 
 _REQUEST_SCHEMA: Final = TABLES["requests"].schema
-_NUMBERS: Final = [field.name for field in _REQUEST_SCHEMA if field.type == pa.int64()]
+#: Few lengths are used, however large: a dictionary holds them.
+_NUMBERS: Final = [
+    field.name
+    for field in _REQUEST_SCHEMA
+    if field.type in (pa.int64(), pa.uint64()) and field.name != "nbytes"
+]
 #: How the requests are stored: times and rows by their differences, which takes a
 #: quarter of the time and half the room of pyarrow's default.
 _REQUEST_STORAGE: Final[dict[str, Any]] = {
@@ -41,6 +52,8 @@ class RequestsWriter:
     ----------
     names : Names
         What the ids stand for.
+    recording : Recording
+        What the trace has of each.
     directory : OutputDirectory or None
         Where ``requests.parquet`` is written; None keeps the table in memory.
 
@@ -50,8 +63,13 @@ class RequestsWriter:
     row groups whatever the sizes of the batches that come in.
     """
 
-    def __init__(self, names: Names, directory: OutputDirectory | None = None) -> None:
-        self._converter = RequestConverter(names)
+    def __init__(
+        self,
+        names: Names,
+        recording: Recording,
+        directory: OutputDirectory | None = None,
+    ) -> None:
+        self._converter = RequestConverter(names, recording)
         self._batches: list[pa.RecordBatch] = []
         self._directory = directory
         self._file = None

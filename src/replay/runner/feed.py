@@ -172,9 +172,12 @@ class RowFeed:
         op = column(batch, "op", np.int8)
         if not self._zeroes_above:
             return op
-        long = column(batch, "nbytes", np.uint32) > self._zeroes_above
-        long &= op == WRITE
-        long &= column(batch, "device", np.uint32) >> 20 == LOOP_MAJOR
+        long = is_zeroes(
+            op,
+            column(batch, "nbytes", np.uint32),
+            column(batch, "device", np.uint32),
+            self._zeroes_above,
+        )
         if not long.any():
             return op
         self._errors[WRITE, 0] += int((long & replayed).sum())
@@ -210,6 +213,31 @@ class RowFeed:
         late = order[n_ready:]
         self._held = columns.take(late) if len(late) else None
         return columns.take(order[:n_ready])
+
+
+def is_zeroes(
+    op: NDArray[np.int8],
+    nbytes: NDArray[np.uint32],
+    device: NDArray[np.uint32],
+    zeroes_above: int,
+) -> NDArray[np.bool_]:
+    """Tell which writes are longer than a loop device takes at once: write-zeroes.
+
+    Parameters
+    ----------
+    op, nbytes, device : ndarray, shape (n,)
+        As the trace has them.
+    zeroes_above : int
+        Bytes; see `replay.scenario.bind.Binding`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    long = nbytes > zeroes_above
+    long &= op == WRITE
+    long &= device >> 20 == LOOP_MAJOR
+    return long
 
 
 def _is_sorted(columns: Columns) -> bool:

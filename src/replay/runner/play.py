@@ -35,7 +35,8 @@ from replay.results.write import RequestsWriter
 from replay.runner.ahead import Ahead
 from replay.runner.decode_ahead import Reading
 from replay.runner.feed import Errors, Part, ahead, bites, error_notes, parts
-from replay.runner.speculate import read_and_replay
+from replay.runner.recorded_columns import RecordedColumns
+from replay.runner.speculate import RowsAgain, read_and_replay
 from replay.scenario.bind import Binding, bind
 from replay.scenario.binding.caught import Caught
 from replay.scenario.keys.load import Scenario
@@ -88,7 +89,7 @@ def play(
         As `replay.run`.
     """
     with ExitStack() as stack:
-        opened: Rows
+        opened: Trace | KeptRows | RowsAgain
         guess = None
         if isinstance(source, Trace):
             opened = source
@@ -119,8 +120,13 @@ def play(
             ),
             interval_ns=interval_ns,
         )
+        recorded = None
+        if requests:
+            # its rows lie in a file or were kept: they are not decoded twice
+            assert not isinstance(opened, RowsAgain)
+            recorded = RecordedColumns(opened, binding)
         with ResultSink(
-            names, output=output, overwrite=overwrite, requests=requests
+            names, output=output, overwrite=overwrite, requests=recorded
         ) as sink:
             replay_from = time.perf_counter()
             caught = Caught(binding.scenario.assign) if binding.assigns else None

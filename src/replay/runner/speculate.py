@@ -30,7 +30,7 @@ from replay.scenario.keys.load import Scenario
 from replay.trace.file.metadata import Metadata
 from replay.trace.file.spill import KeptRows
 from replay.trace.recording import Recording
-from replay.trace.rows import Disordered, Rows, sliced
+from replay.trace.rows import Disordered, sliced
 
 #: Batches that are kept in case that a run which has begun begins anew: some 32 MB.
 _KEPT: Final = 8
@@ -109,7 +109,7 @@ def read_and_replay(
     scenario: Scenario,
     *,
     batch_rows: int | None = None,
-) -> tuple[Rows, Guess | None]:
+) -> tuple[KeptRows | RowsAgain, Guess | None]:
     """Read a recording to its end, and replay it meanwhile if that is possible.
 
     Parameters
@@ -149,7 +149,7 @@ def _read_once(
     kept: KeptRows,
     scenario: Scenario,
     batch_rows: int | None,
-) -> tuple[Rows, Guess | None]:
+) -> tuple[KeptRows | RowsAgain, Guess | None]:
     recording = reading.recording
     run = _EarlyRun(recording, scenario, batch_rows) if reading.follow else None
     keeps = True

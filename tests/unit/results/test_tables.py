@@ -179,7 +179,7 @@ def test_kills_and_errors_name_task_cgroups_and_positive_errno() -> None:
 
 
 def test_requests_that_were_not_reached_have_null_times_and_no_worker() -> None:
-    batch = RequestConverter(made.names()).batch(made.raw_requests(6))
+    batch = RequestConverter(made.names(), made.Recording()).batch(made.raw_requests(6))
     batch.validate(full=True)
     assert batch.schema.equals(TABLES["requests"].schema)
     third = batch.slice(2, 1).to_pylist()[0]
@@ -188,6 +188,9 @@ def test_requests_that_were_not_reached_have_null_times_and_no_worker() -> None:
     assert batch["errno"].to_pylist() == [5, 0, 0, 0, 0, 5]
     assert batch["issuer"].to_pylist()[:4] == list(made.CGROUPS)
     assert batch["device_ns"].to_pylist() == [8, 9, 10, 11, 12, 13]
+    assert batch["sector"].to_pylist() == [0, 8, 16, 24, 32, 40]
+    assert batch["process"].to_pylist() == ["dd", None] * 3
+    assert set(batch["op"].to_pylist()) == {"read"}
 
 
 @st.composite

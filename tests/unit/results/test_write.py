@@ -39,7 +39,7 @@ def content(place: Path) -> dict[str, bytes]:
 
 
 def run_to(place: Path, *, overwrite: bool = False, n_requests: int = 0) -> None:
-    wanted = n_requests > 0
+    wanted = made.Recording() if n_requests else None
     with ResultSink(
         made.names(), output=place, overwrite=overwrite, requests=wanted
     ) as sink:
@@ -194,7 +194,7 @@ def test_an_interrupted_run_leaves_nothing(
 ) -> None:
     # GIVEN a run that streams requests to its output
     def run() -> None:
-        with ResultSink(made.names(), output=place, requests=True) as sink:
+        with ResultSink(made.names(), output=place, requests=made.Recording()) as sink:
             assert sink.requests is not None
             sink.requests.append(made.raw_requests(10))
             raise kind
@@ -287,11 +287,11 @@ def test_requests_are_the_same_for_any_batch_and_in_memory(
                 values.fill(0)  # the engine uses its buffers again
 
     # WHEN they come in batches, to a file and into memory
-    with ResultSink(made.names(), output=place, requests=True) as sink:
+    with ResultSink(made.names(), output=place, requests=made.Recording()) as sink:
         assert sink.requests is not None
         fill(sink.requests)
         stored = sink.finish(made.raw_result(), made.info())
-    with ResultSink(made.names(), requests=True) as sink:
+    with ResultSink(made.names(), requests=made.Recording()) as sink:
         assert sink.requests is not None
         fill(sink.requests)
         kept = sink.finish(made.raw_result(), made.info())
@@ -341,7 +341,7 @@ def test_parts_of_a_damaged_table_are_refused_in_one_line(place: Path) -> None:
 
 
 def test_no_request_at_all_is_an_empty_table(place: Path) -> None:
-    with ResultSink(made.names(), output=place, requests=True) as sink:
+    with ResultSink(made.names(), output=place, requests=made.Recording()) as sink:
         result = sink.finish(made.raw_result(), made.info())
     assert result.requests is not None
     assert result.requests.num_rows == 0

@@ -156,6 +156,17 @@ class Trace(Closing):
                 "but not in the file's metadata"
             )
 
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Rows of each batch of the file."""
+        n_batches = self._reader.num_record_batches
+        return [self._reader.get_batch(index).num_rows for index in range(n_batches)]
+
+    def batch(self, index: int) -> pa.RecordBatch:
+        """Return a batch as it lies in the file, once `batches` has checked it."""
+        with _reading(self.path, f"batch {index}: "):
+            return self._reader.get_batch(index)
+
     def check_unchanged(self) -> None:
         """Make sure that what was read is what the file held when it was opened.
 

@@ -119,6 +119,18 @@ class KeptRows(Closing):
             for index in range(self._reader.num_record_batches):
                 yield self._reader.get_batch(index)
 
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Rows of each batch."""
+        return [batch.num_rows for batch in self._whole_batches()]
+
+    def batch(self, index: int) -> pa.RecordBatch:
+        """Return one of the batches."""
+        if index < len(self._batches):
+            return self._batches[index]
+        assert self._reader is not None
+        return self._reader.get_batch(index - len(self._batches))
+
     def clear(self) -> None:
         """Forget all rows: they come again."""
         # what could not be written is not wanted any more
