@@ -240,7 +240,7 @@ def test_tables_of_another_batch_are_not_replaced(bucket: str) -> None:
 
 
 def objects(layout: Layout) -> set[str]:
-    """All that lies in a dataset, with what says whether it was written again."""
+    """All that lies in a dataset, with what changes if it is written again."""
     found = layout.root.files(below=True)
     return {f"{one.place} {one.stamp}" for one in found if one.place != layout.lock}
 

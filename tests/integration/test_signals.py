@@ -108,7 +108,7 @@ def of_session(leader: int) -> list[int]:
 
 
 def gone(leader: int) -> bool:
-    """Tell whether all processes of a session end soon."""
+    """Return True if all processes of a session end soon."""
     until = time.monotonic() + 10
     while of_session(leader) and time.monotonic() < until:
         time.sleep(0.05)

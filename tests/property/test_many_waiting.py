@@ -73,7 +73,7 @@ def agreed(run: tuple[Setup, Columns]) -> Raw:
 
 
 def others_waited(run: tuple[Setup, Columns], raw: Raw, resource: Resource) -> bool:
-    """Tell whether any waited that were not told apart."""
+    """Return True if any waited that were not told apart."""
     waits = raw["interference"]
     others = waits["waiting"] == len(run[0].parent)
     return bool((others & (waits["resource"] == resource)).any())

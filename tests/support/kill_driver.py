@@ -23,7 +23,7 @@ from support.datasets import inline_batches
 
 
 def batch_of(traces: Path, output: Path, step: int | None) -> bool:
-    """Run a batch in a process of its own; tell whether it was killed."""
+    """Run a batch in a process of its own; return True if it was killed."""
     child = os.fork()
     if not child:
         try:

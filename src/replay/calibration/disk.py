@@ -34,7 +34,7 @@ NS_PER_S: Final = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a cgroup's requests took in the part held out, and what was predicted.
+    """Times of a cgroup's requests in the part held out, taken and predicted.
 
     Attributes
     ----------

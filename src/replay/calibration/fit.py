@@ -14,7 +14,7 @@ DECIMALS: Final = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """How long one kind of request takes, and how well that fits.
+    """The time of one kind of request, and the quality of the fit.
 
     Attributes
     ----------

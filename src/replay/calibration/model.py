@@ -30,7 +30,7 @@ from replay.trace.formats.options import FormatOptions
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What was measured from issue to completion, and what the model gives.
+    """Times from issue to completion, measured and by the model.
 
     Attributes
     ----------

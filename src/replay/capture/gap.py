@@ -1,4 +1,4 @@
-"""What of the kernel's own count of I/O a recording holds."""
+"""The share of the kernel's own count of I/O that a recording holds."""
 
 from collections import defaultdict
 from collections.abc import Iterable

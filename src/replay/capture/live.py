@@ -67,7 +67,7 @@ def mounts(proc: Path = PROC) -> list[Mount]:
 
 
 def is_mounted(directory: Path, proc: Path = PROC) -> bool:
-    """Tell whether a directory lies in a live tree, so that inodes are ids.
+    """Return True if a directory lies in a live tree, so that inodes are ids.
 
     Parameters
     ----------

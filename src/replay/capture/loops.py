@@ -1,4 +1,4 @@
-"""What lies below the loop devices that are recorded."""
+"""Files and devices below the loop devices that are recorded."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""What a recording needs of the machine, and what of it is missing."""
+"""A recording's needs of the machine, and those that are not met."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def _is_block_device(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where things are; tests put them elsewhere.
+    """Paths of the machine; tests put them elsewhere.
 
     Attributes
     ----------
@@ -212,7 +212,7 @@ class Machine:
 
 
 def _lies_on(place: Path, device: Path) -> bool:
-    """Tell whether a directory, to be made or there, is on a device's file system."""
+    """Return True if a directory, to be made or there, is on a device's file system."""
     place = place.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -223,7 +223,7 @@ def _lies_on(place: Path, device: Path) -> bool:
 
 
 def _there(path: Path) -> bool:
-    """Tell whether a path exists; one that may not be looked at is taken to."""
+    """Return True if a path exists; one that may not be looked at is taken to."""
     try:
         return path.exists()
     except OSError:

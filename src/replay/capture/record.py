@@ -31,7 +31,7 @@ _POLL_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What was recorded.
+    """A finished recording.
 
     Attributes
     ----------
@@ -203,7 +203,7 @@ def _wait(tracer: Tracer, stop: Stop, seconds: float | None, cgroups: _Cgroups) 
 
 
 def _make(directory: Path) -> bool:
-    """Make the directory; tell whether it was not there."""
+    """Make the directory; return True if it was not there."""
     try:
         directory.mkdir()
     except FileExistsError:
@@ -225,7 +225,7 @@ def _make(directory: Path) -> bool:
 
 
 def _is_anothers(directory: Path) -> bool:
-    """Tell whether somebody but root may put links into a directory, or turned it."""
+    """Return True if somebody but root may put links into a directory, or turned it."""
     found = directory.lstat()
     return stat.S_ISLNK(found.st_mode) or found.st_uid != 0
 

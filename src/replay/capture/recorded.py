@@ -1,4 +1,4 @@
-"""What a recording's directory says of the machine, as a scenario."""
+"""The machine by a recording's directory, as a scenario."""
 
 import tomllib
 from pathlib import Path

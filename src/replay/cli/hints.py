@@ -1,4 +1,4 @@
-"""What to tell a person who may have meant something else."""
+"""Hints for a person who may have meant something else."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where the ``replay`` command begins: so little is imported that no signal is missed.
+"""The start of the ``replay`` command; imports so little that no signal is missed.
 
 Until the command minds them itself, a signal ends the process at once: nothing was made
 yet, and a shell sees the same exit code.

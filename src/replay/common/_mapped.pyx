@@ -118,7 +118,7 @@ cdef class Watched:
         self.close()
 
     def close(self):
-        """Watch it no more."""
+        """Stop watching it."""
         if self.number >= 0:
             replay_unwatch(self.number)
         self.number = -1

@@ -19,7 +19,7 @@ SMALL_BYTES: Final = 1 << 22
 
 
 class FileRefusedError(OSError):
-    """What is read is no regular file, too large, or elsewhere; `strerror` says so."""
+    """The file is not regular, too large, or elsewhere; `strerror` says which."""
 
     def __init__(self, reason: str, path: str | Path) -> None:
         super().__init__(errno.EINVAL, reason, os.fspath(path))

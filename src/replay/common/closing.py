@@ -1,4 +1,4 @@
-"""What closes itself at the end of a ``with``."""
+"""Objects that close themselves at the end of a ``with``."""
 
 from typing import Self
 

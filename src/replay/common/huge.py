@@ -4,7 +4,7 @@ import warnings
 
 
 class HugeWorkWarning(UserWarning):
-    """What was asked for takes minutes or more; it can be interrupted."""
+    """A warning: this takes minutes or more; it can be interrupted."""
 
 
 def say_huge(text: str) -> None:

@@ -1,4 +1,4 @@
-"""How a command ends that is told to: by Ctrl-C, SIGTERM or a closed terminal.
+"""The end of a command that is interrupted: Ctrl-C, SIGTERM, a closed terminal.
 
 The first signal raises an exception, which unwinds the stack: what is half written is
 removed on the way. Another one that comes soon is not minded: it would interrupt that.

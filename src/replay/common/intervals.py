@@ -1,4 +1,4 @@
-"""How long the timeline's intervals are: what a user says, and what fits."""
+"""The length of the timeline's intervals: the user's, or one that fits."""
 
 import re
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What a run puts on the disk for a while, and leaves there in no case.
+"""Files that a run puts on the disk for a while and removes in any case.
 
 Each such file or directory is *claimed*: its name is remembered before it exists, and
 it is locked while this process lives. What is still claimed when the process ends, by a
@@ -40,7 +40,7 @@ class Claim:
         _claims[str(path)] = self
 
     def make(self, *, directory: bool) -> bool:
-        """Make it and lock it; tell whether it is still there."""
+        """Make it and lock it; return True if it is still there."""
         if directory:
             # what is read by others is renamed, the rest is nobody's business
             self.path.mkdir(0o700 if self.path.suffix == ".tmp" else 0o777)
@@ -62,7 +62,7 @@ class Claim:
         return (made.st_dev, made.st_ino) == (found.st_dev, found.st_ino)
 
     def let_go(self) -> None:
-        """Claim it no more: it has another name, or is gone."""
+        """Release the claim: it has another name, or is gone."""
         _claims.pop(str(self.path), None)
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
@@ -131,7 +131,7 @@ def remove_all() -> None:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether a process that lives claims a path, or may do so."""
+    """Return True if a process that lives claims a path, or may do so."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

@@ -138,7 +138,7 @@ def sync(path: Path) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Let two paths change places at once; tell whether the file system can do that.
+    """Swap two paths in one step; return False if the file system cannot do that.
 
     Whoever looks meanwhile finds the one or the other in each place, never nothing.
     """

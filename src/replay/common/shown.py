@@ -1,4 +1,4 @@
-"""What rich can show, and who is asked how it looks."""
+"""Objects that rich can show, and their pages."""
 
 from typing import TYPE_CHECKING
 

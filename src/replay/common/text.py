@@ -1,4 +1,4 @@
-"""How sizes, times and names look to a person; one place for all reports."""
+"""Sizes, times and names as text for a person; one place for all reports."""
 
 import errno
 import json

@@ -41,7 +41,7 @@ def numbered(numbers: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 
 def _begins(ordered: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which of sorted numbers differ from the one before."""
+    """Return a mask of the sorted numbers that differ from the one before."""
     begins = np.ones(len(ordered), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
     return begins

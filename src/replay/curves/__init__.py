@@ -1,1 +1,1 @@
-"""What every memory.max at once would cost: distances in stacks of pages."""
+"""The cost of every memory.max at once: distances in stacks of pages."""

@@ -27,7 +27,7 @@ cdef struct Disk:
 
 
 cdef inline bint disk_open(Disk *disk, bint laid_out) noexcept nogil:
-    """Make it; tell if there was memory. It is to be closed all the same."""
+    """Make it; return False if memory ran out. Close it in either case."""
     disk.laid_out = laid_out
     disk.failed.no_memory = False
     disk.failed.check = NULL
@@ -43,7 +43,7 @@ cdef inline void disk_close(Disk *disk) noexcept nogil:
 
 
 cdef inline bint disk_has(const Disk *disk, uint64_t key) noexcept nogil:
-    """Tell whether a page stands there."""
+    """Return True if a page stands there."""
     # entry 0 is the scratch entry, which stays 0
     cdef uint32_t index = keymap_get(&disk.map, key >> WORD_SHIFT)
     cdef uint64_t word = (<const uint64_t *> disk.words.data)[index]
@@ -53,7 +53,7 @@ cdef inline bint disk_has(const Disk *disk, uint64_t key) noexcept nogil:
 cdef inline bint disk_set(
     Disk *disk, uint64_t first, uint64_t last, bint there
 ) noexcept nogil:
-    """Put pages there or punch a hole, the last among them; tell if there was memory."""
+    """Put pages there or punch a hole, both ends included; False if memory ran out."""
     cdef bint changed = there != disk.laid_out
     cdef uint64_t at = first
     cdef uint64_t word, mask

@@ -100,7 +100,7 @@ cdef inline void fenwick_build(uint32_t *tree, uint32_t capacity) noexcept nogil
 
 
 cdef inline bint stack_open(LruStack *stack, uint64_t threshold) noexcept nogil:
-    """Make an empty stack; tell if there was memory. It is to be closed all the same."""
+    """Make an empty stack; return False if memory ran out. Close it in either case."""
     memset(stack, 0, sizeof(LruStack))
     stack.threshold = threshold
     stack.capacity = FIRST_TIMES
@@ -158,7 +158,7 @@ cdef inline uint32_t stack_last_hole(LruStack *stack) noexcept nogil:
 
 
 cdef inline bint stack_renumber(LruStack *stack) noexcept nogil:
-    """Give the marks the first times, in their order; tell if there was memory."""
+    """Give the marks the first times, in order; return False if memory ran out."""
     cdef uint32_t wanted = stack.capacity
     cdef uint32_t n = 0
     cdef uint32_t time
@@ -238,7 +238,7 @@ cdef inline int64_t stack_touch(LruStack *stack, uint64_t key) noexcept nogil:
 cdef inline bint stack_grow(
     LruStack *stack, int64_t **counts, int64_t capacity
 ) noexcept nogil:
-    """Let a histogram have more distances; tell if there was memory."""
+    """Let a histogram have more distances; return False if memory ran out."""
     cdef int64_t *grown = <int64_t *> realloc(
         counts[0], <size_t> capacity * sizeof(int64_t)
     )
@@ -256,7 +256,7 @@ cdef inline bint stack_grow(
 cdef inline bint stack_count(
     LruStack *stack, int64_t distance, bint on_disk
 ) noexcept nogil:
-    """Count a needed use at its distance; tell if there was memory."""
+    """Count a needed use at its distance; return False if memory ran out."""
     cdef int64_t capacity
     if distance >= stack.n_counts:
         capacity = max(distance + 1, 2 * stack.n_counts)

@@ -82,7 +82,7 @@ cdef class Walk:
         return self.has_holes
 
     def is_on_disk(self, uint16_t device, uint64_t page):
-        """Tell whether a page of a device's file stands on the disk."""
+        """Return True if a page of a device's file stands on the disk."""
         return disk_has(&self.disk, page | <uint64_t> device << DEVICE_SHIFT)
 
     def add(
@@ -135,7 +135,7 @@ cdef class Walk:
     cdef bint _free(
         self, uint16_t device, uint64_t sector, uint32_t nbytes
     ) noexcept nogil:
-        """Drop the pages that lie wholly inside; tell if there was memory."""
+        """Drop the pages that lie wholly inside; return False if memory ran out."""
         cdef uint64_t skipped = (SECTORS - sector % SECTORS) % SECTORS
         cdef uint64_t first = sector // SECTORS + (skipped != 0)
         cdef uint64_t n_pages
@@ -156,7 +156,7 @@ cdef class Walk:
         uint32_t payer,
         bint reads,
     ) noexcept nogil:
-        """Read or write pages; tell if there was memory.
+        """Read or write pages; return False if memory ran out.
 
         What a write leaves of a page has to be there first.
         """

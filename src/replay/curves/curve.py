@@ -1,4 +1,4 @@
-"""What ``memory.max`` would cost, for every cgroup and every limit, in one pass."""
+"""The cost of ``memory.max``, for every cgroup and every limit, in one pass."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -87,7 +87,7 @@ class TmpfsCurve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve(Shown):
-    """What every limit would cost every cgroup.
+    """The cost of every limit for every cgroup.
 
     Attributes
     ----------

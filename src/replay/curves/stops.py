@@ -1,4 +1,4 @@
-"""Where a backing file on tmpfs is stopped: what each row needs of a limit.
+"""The limit below which each row stops a backing file on tmpfs.
 
 Pages on tmpfs cannot be given back, so until a charge first meets a limit a run is the
 one without it: the limits that a row does not fit under follow from the run without
@@ -88,7 +88,7 @@ class TmpfsFile:
 
 
 class Usage:
-    """What each cgroup and its ancestors are charged for, and their highest yet.
+    """Charges of each cgroup and its ancestors, and their peaks so far.
 
     Parameters
     ----------

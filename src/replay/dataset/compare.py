@@ -1,4 +1,4 @@
-"""What differs between scenarios of a dataset, over all its traces.
+"""Differences between scenarios of a dataset, over all its traces.
 
 Counters are added up and latencies' histograms merged before anything is compared: a
 fleet's p99 is that of all its requests. Only traces that were replayed under both

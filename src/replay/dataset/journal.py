@@ -67,7 +67,7 @@ class Journal:
 
     @property
     def holds_parts(self) -> bool:
-        """Tell whether there is a part that the tables do not hold."""
+        """Return True if there is a part that the tables do not hold."""
         return self._number > 0
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -118,7 +118,7 @@ class Journal:
 
 
 class Where(NamedTuple):
-    """Where a record lies: part, batch in it, row in that."""
+    """A record's place: part, batch in it, row in that."""
 
     part: int
     batch: int

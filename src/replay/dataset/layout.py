@@ -1,4 +1,4 @@
-"""Where things lie in a dataset, and what says that they count.
+"""Paths in a dataset, and the file that says which of them count.
 
     DATASET/
       charges/part-0002-00000.parquet     a table: files of many pairs each
@@ -47,7 +47,7 @@ COLUMNS: Final = _columns()
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a file of a table: it is one that this program has written.
+    """Facts on a table's file: this program has written it.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a dataset says about itself.
+    """A dataset's metadata.
 
     Attributes
     ----------
@@ -112,15 +112,15 @@ class Layout:
         self.lock = self.internal / "lock"
 
     def table(self, name: str) -> Place:
-        """Where a table's files lie."""
+        """Return the directory of a table's files."""
         return self.root / name
 
     def pairs(self, generation: int) -> Place:
-        """Where a generation's pairs are listed."""
+        """Return the path of a generation's list of pairs."""
         return self.internal / f"pairs-{generation:04}.arrow"
 
     def segment(self, generation: int, number: int) -> Place:
-        """Where a part of the journal lies that follows a generation."""
+        """Return the path of the journal's part behind a generation."""
         return self.journal / f"{generation:04}-{number:06}.arrow"
 
 

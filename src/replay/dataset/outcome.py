@@ -1,4 +1,4 @@
-"""What a batch did, for the one who asked for it."""
+"""A batch's outcome, for the user."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchReport:
-    """What a batch did.
+    """A batch's outcome.
 
     Attributes
     ----------

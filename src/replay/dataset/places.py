@@ -83,7 +83,7 @@ class Place:
 
     @property
     def parent(self) -> "Place":
-        """What it lies in."""
+        """Its parent."""
         return replace(self, text=self.text.rpartition("/")[0] or "/")
 
     def __truediv__(self, name: str) -> "Place":
@@ -100,7 +100,7 @@ class Place:
         return _remote_file(self, info) if info.type == fs.FileType.File else None
 
     def is_directory(self) -> bool:
-        """Tell whether a directory lies here, or a prefix of objects."""
+        """Return True if a directory lies here, or a prefix of objects."""
         if (path := self.local) is not None:
             return path.is_dir()
         return bool(self._info().type == fs.FileType.Directory)

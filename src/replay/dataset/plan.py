@@ -1,4 +1,4 @@
-"""What a batch is to do: which traces, under which scenarios.
+"""A batch's plan: its traces and its scenarios.
 
 Every input is paired with every scenario; a list of pairs is a CSV file with a column
 ``trace`` and, if it is wanted, a column ``scenario``. With policies each pair
@@ -60,7 +60,7 @@ class PlannedTrace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """How the scenarios of a batch are changed.
+    """Changes to the scenarios of a batch.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What is kept of a pair: its state and the rows of its tables, as one row.
+"""A pair's record: its state and the rows of its tables, as one row.
 
 A record is one row of `RECORD_SCHEMA`: who the pair is and what it was made of, then
 each table as a list of its rows. So a pair is there whole or not at all, and a file of
@@ -76,7 +76,7 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What a pair is and what it was made of.
+    """A pair's identity and its inputs.
 
     Attributes
     ----------

@@ -154,7 +154,7 @@ def _matches(text: str, base: Place | None, secret: str) -> Iterator[str]:
 
 
 def _fits(steps: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Tell whether a path is of a pattern; ``**`` is any number of directories."""
+    """Return True if a path is of a pattern; ``**`` is any number of directories."""
     if not wanted:
         return not steps
     if wanted[0] == "**":

@@ -1,4 +1,4 @@
-"""What worker processes do for a batch: make traces ready, replay pairs.
+"""Work of the worker processes of a batch: prepare traces, replay pairs.
 
 Everything here runs where the workers are. A trace is ready when it lies somewhere as a
 trace file: where it was given, or among the dataset's converted recordings, named by
@@ -46,7 +46,7 @@ _COPIED: Final = re.compile(r"/\S*/replay-[0-9a-f]{16}\.tmp(?=/)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """How inputs become traces.
+    """Options with which inputs become traces.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ class ReadyTrace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What became of a preparation.
+    """The outcome of a preparation.
 
     Attributes
     ----------
@@ -325,7 +325,7 @@ def _convert(path: Path, target: Place, conversion: Conversion) -> None:
 
 
 def _sound(place: Place) -> bool:
-    """Tell whether a whole trace file lies somewhere.
+    """Return True if a whole trace file lies somewhere.
 
     Elsewhere its end is looked at, which half a copy does not have.
     """

@@ -50,7 +50,7 @@ _WEIGHT: Final = 0.2
 
 
 class Pace:
-    """How many things make a job."""
+    """The number of items in a job."""
 
     def __init__(self) -> None:
         self._mean_s = JOB_S
@@ -67,7 +67,7 @@ class Pace:
 
 
 class Work:
-    """What a batch has to do, and what it did.
+    """A batch's work, to be done and done.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class Work:
                 self._progress(self._n_prepared + self.n_settled, total)
 
     def _submit(self, runner: Runner) -> bool:
-        """Hand out a job, pairs first; tell whether there was one."""
+        """Hand out a job, pairs first; return True if there was one."""
         if self._alone:
             one = self._alone.popleft()
             if isinstance(one, Item):
@@ -204,7 +204,7 @@ class Work:
         return "" if old.version == MADE_BY else "made by another version"
 
     def _settled(self, trace: PlannedTrace) -> bool:
-        """Settle what needs no worker; tell whether nothing is left of the trace."""
+        """Settle what needs no worker; return True if nothing is left of the trace."""
         if trace.source is None:
             self._give_up(trace, trace.error)
             return True

@@ -150,7 +150,7 @@ cdef class CheckHarness:
         arena_close(&self.arena)
 
     def add(self, uint64_t value):
-        """Add a number; tell whether the others moved."""
+        """Add a number; return True if the others moved."""
         cdef const void *before = self.arena.data
         cdef uint32_t index = arena_add(&self.arena)
         ((<uint64_t *> self.arena.data) + index_in(&self.arena, index))[0] = value

@@ -115,7 +115,7 @@ cdef struct Service:
 cdef inline bint is_random(
     Service *service, const Columns *columns, int64_t i
 ) noexcept nogil:
-    """Tell whether a read or write is far from where its cgroup's last one ended.
+    """Return True if a read or write is far from where its cgroup's last one ended.
 
     Source: block/blk-iocost.c:calc_vtime_cost_builtin(), v6.1: more than 4,096 pages.
     """

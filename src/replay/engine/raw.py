@@ -1,4 +1,4 @@
-"""What the engine and the reference return: plain columns with dense ids."""
+"""Results of the engine and the reference: plain columns with dense ids."""
 
 from typing import Any, Final
 

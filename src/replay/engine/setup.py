@@ -1,4 +1,4 @@
-"""What the engine is told: flat numbers made from a scenario and a trace.
+"""The engine's input: flat numbers made from a scenario and a trace.
 
 `Setup` is the only thing that crosses from the scenario to the engine and to the
 reference; both read the same fields, so both can be compared.
@@ -61,14 +61,14 @@ class ArrivalMode(IntEnum):
 
 
 class ServiceModel(IntEnum):
-    """Where the time in the device comes from."""
+    """The source of the time in the device."""
 
     RECORDED = 0
     LINEAR = 1
 
 
 class Scheduler(IntEnum):
-    """Who is issued next on a plain disk."""
+    """The order in which a plain disk is issued requests."""
 
     NONE = 0
     DEADLINE = 1
@@ -84,7 +84,7 @@ class Huge(IntEnum):
 
 
 class HugeOrders(IntEnum):
-    """How large a tmpfs file's new pages may be.
+    """The largest size of a tmpfs file's new pages.
 
     2 MiB or a page; by the length of the write; 2 MiB, or the largest that fits.
     """
@@ -110,7 +110,7 @@ class Stage(IntEnum):
 
 
 class Resource(IntEnum):
-    """What a request can wait for behind another one."""
+    """A resource that a request can wait for behind another one."""
 
     TAG = 0
     WORKER = 1
@@ -526,7 +526,7 @@ class Setup(Struct, frozen=True, kw_only=True):
 
     @property
     def traced_lock(self) -> str:
-        """What is undone of the traced driver's file lock: shared, exclusive or none.
+        """The traced driver's file lock that is undone: shared, exclusive or none.
 
         Under the same driver waits for it stay in the recorded times.
         """

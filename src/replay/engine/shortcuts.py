@@ -24,7 +24,7 @@ MAX_TABLE: Final = 1 << 22
 
 
 class Shortcut(IntEnum):
-    """How the engine comes to its tables."""
+    """The way in which the engine computes its tables."""
 
     #: Every request by its events.
     NONE = 0
@@ -40,14 +40,14 @@ class Shortcut(IntEnum):
 
 
 class Known(NamedTuple):
-    """What a shortcut has been taught of a field.
+    """A shortcut's knowledge of a field.
 
     Attributes
     ----------
     why : str
         Why the shortcut gives the tables of the event loop whatever the field says.
     fits : callable or None
-        Tells whether it does for a setup; None: it always does.
+        Returns True if it does for a setup; None: it always does.
     """
 
     why: str

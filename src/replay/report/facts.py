@@ -1,4 +1,4 @@
-"""What is worth telling of a result: the top of each question, and how much more.
+"""The facts on a result worth telling: the first rows to each question.
 
 Pure: tables in, small values out. Nothing here knows how it is shown.
 """
@@ -48,7 +48,7 @@ class Waited(Struct, frozen=True, kw_only=True):
 
 
 class CgroupFacts(Struct, kw_only=True):
-    """What one cgroup did and what became of it.
+    """The facts on one cgroup.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Top(Struct, Generic[T], frozen=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What a summary tells; kills and errors are rows of their tables."""
+    """The facts of a summary; kills and errors are rows of their tables."""
 
     paid: Top[Paid]
     waited: Top[Waited]

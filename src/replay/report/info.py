@@ -1,4 +1,4 @@
-"""What is in a trace, for a person to read."""
+"""A trace's facts, for a person to read."""
 
 from typing import Final
 

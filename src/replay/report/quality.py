@@ -1,4 +1,4 @@
-"""What was lost or odd in a recording, in words."""
+"""Losses and oddities of a recording, in words."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""What differs between two results: who pays more, who waits longer, who dies.
+"""Differences between two results: charges, waits, kills.
 
 Pure: tables in, tables out. Only rows that differ are kept; what one result does not
 have counts as zero.
@@ -84,7 +84,7 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Shown):
-    """How another result differs from a base.
+    """Differences of another result from a base.
 
     Attributes
     ----------

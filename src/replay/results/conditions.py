@@ -58,11 +58,11 @@ class Condition:
     relative: bool = False
 
     def concerns(self, cgroup: str) -> bool:
-        """Tell whether it is about a cgroup."""
+        """Return True if it is about a cgroup."""
         return self.cgroup is None or self.cgroup == cgroup
 
     def holds(self, row: Mapping[str, Any]) -> bool:
-        """Tell whether a row of measures meets it.
+        """Return True if a row of measures meets it.
 
         A time of a cgroup without requests meets every condition.
         """
@@ -70,7 +70,7 @@ class Condition:
         return value is None or _compared(Fraction(value), self.how, self.value)
 
     def looks_at(self, row: Mapping[str, Any]) -> bool:
-        """Tell whether a row of differences has what is to be compared.
+        """Return True if a row of differences has what is to be compared.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class Condition:
         return not times or bool(row["requests_base"] and row["requests_other"])
 
     def changed(self, row: Mapping[str, Any]) -> bool:
-        """Tell whether a row of differences has the change.
+        """Return True if a row of differences has the change.
 
         Parameters
         ----------

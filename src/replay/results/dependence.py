@@ -1,4 +1,4 @@
-"""How the dependence of arrivals was inferred, process by process."""
+"""The inferred dependence of arrivals, process by process."""
 
 from collections.abc import Sequence
 from typing import Any, Final

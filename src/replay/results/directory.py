@@ -82,7 +82,7 @@ class OutputDirectory:
 
     @property
     def path(self) -> Path:
-        """Where to write; inside the context manager alone."""
+        """The directory to write to; inside the context manager alone."""
         assert self._claim is not None, "the directory was not entered"
         return self._claim.path
 

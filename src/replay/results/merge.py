@@ -228,7 +228,7 @@ def _aggregate(
 
 
 def _is_too_much(table: pa.Table, keys: Sequence[str], value: str) -> bool:
-    """Tell whether any group's sum may be beyond 64 bits."""
+    """Return True if any group's sum may be beyond 64 bits."""
     size = pc.cast(pc.abs(table[value]), pa.float64(), safe=False)
     if (pc.sum(size).as_py() or 0.0) < _MOST:
         return False

@@ -1,4 +1,4 @@
-"""What ``run.json`` says, and the labels that every table carries."""
+"""The content of ``run.json``, and the labels that every table carries."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Where a run puts what it found: memory, or a directory that appears whole."""
+"""The place of a run's results: memory, or a directory that appears whole."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +15,7 @@ from replay.results.write import RequestsWriter, write_info, write_table
 
 
 class ResultSink:
-    """Where a run puts what it found.
+    """The place of a run's results.
 
     A context manager around the run: the output is refused before any work is done,
     requests stream to it during the run, `finish` makes the result and puts it in its

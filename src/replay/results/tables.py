@@ -42,7 +42,7 @@ _IntArray = NDArray[np.int64]
 
 
 class Names(Struct, frozen=True, kw_only=True):
-    """What the dense ids of a run stand for.
+    """The meaning of a run's dense ids.
 
     Attributes
     ----------

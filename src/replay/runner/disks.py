@@ -1,4 +1,4 @@
-"""What a scenario leaves open of plain disks, filled in from the trace."""
+"""Keys of plain disks that a scenario leaves open, filled in from the trace."""
 
 from dataclasses import replace
 

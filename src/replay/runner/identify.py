@@ -42,7 +42,7 @@ _COLUMNS: Final = (
 
 
 class Disk(Struct, frozen=True, kw_only=True):
-    """What was identified of a disk; times in ns.
+    """A disk's identified parameters; times in ns.
 
     Attributes
     ----------
@@ -278,7 +278,7 @@ def _terms(seen: Seen) -> NDArray[np.float64]:
 
 
 def _is_random(seen: Seen) -> NDArray[np.bool_]:
-    """Tell which reads and writes are far from where their cgroup's last one ended."""
+    """Return a mask of the requests far from where their cgroup's last one ended."""
     moves = ((seen.op == READ) | (seen.op == WRITE)) & (seen.nbytes > 0)
     rows = np.flatnonzero(moves)
     rows = rows[np.argsort(seen.cgroup[rows], kind="stable")]
@@ -407,7 +407,7 @@ def _delay_ns(seen: Seen, pipe_ns: NDArray[np.float64], otherwise: float) -> flo
 
 
 def _found_others(seen: Seen) -> NDArray[np.bool_]:
-    """Tell which requests were queued while another one was not completed yet."""
+    """Return a mask of the requests queued while another one was in flight."""
     done = np.maximum.accumulate(seen.complete)
     found = np.zeros(len(seen), np.bool_)
     found[1:] = done[:-1] > seen.queue[1:]
@@ -462,7 +462,7 @@ def _requeue_ns(seen: Seen, refused: NDArray[np.bool_]) -> int:
 
 
 def _is_together(seen: Seen, pipe_ns: NDArray[np.float64]) -> bool:
-    """Tell whether completions come in bursts, faster than the pipe serves requests.
+    """Return True if completions come in bursts, faster than the pipe serves requests.
 
     Of requests that the device had when the one before them completed, most did so.
     """

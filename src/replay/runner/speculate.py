@@ -37,7 +37,7 @@ _KEPT: Final = 8
 
 
 class Guess(Struct, frozen=True):
-    """What a run came to that began before the recording was read to its end.
+    """The outcome of a run that began before the recording was read to its end.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Guess(Struct, frozen=True):
     errors: Errors
 
     def holds(self, binding: Binding) -> bool:
-        """Tell whether it is what a run with the whole trace's binding comes to."""
+        """Return True if it is what a run with the whole trace's binding comes to."""
         ours = self.binding
         return (
             _same_setup(ours.setup, binding.setup)
@@ -88,11 +88,11 @@ class RowsAgain:
 
 
 class _UnknownError(Exception):
-    """What is asked for is known at the end only."""
+    """The facts asked for are known at the end only."""
 
 
 class _SoFar:
-    """What is known of a trace before its end; its rows are not to be read."""
+    """A trace's facts known before its end; its rows are not to be read."""
 
     def __init__(self, path: Path, metadata: Metadata) -> None:
         self.path = path
@@ -276,7 +276,7 @@ class _EarlyRun:
 
 
 def _may_begin(binding: Binding) -> bool:
-    """Tell whether rows can be replayed before later ones are known."""
+    """Return True if rows can be replayed before later ones are known."""
     return (
         binding.setup.event != ArrivalEvent.QUEUE
         and binding.setup.mode == ArrivalMode.RECORDED

@@ -389,7 +389,7 @@ def _is_one_disk(scenario: Scenario, devices: list[int]) -> bool:
 
 
 def _disks(scenario: Scenario, devices: list[int]) -> list[bool]:
-    """Tell which devices are plain disks whose queue is replayed."""
+    """Return a mask of the devices that are plain disks whose queue is replayed."""
     if scenario.service.model != "device":
         return [False] * len(devices)
     if devices == [ALL_AS_ONE]:

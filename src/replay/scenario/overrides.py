@@ -1,4 +1,4 @@
-"""What is set for a cgroup on the command line must be about one that is there."""
+"""Check that cgroups' keys of the command line name cgroups that are there."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""What ``--vary KEY=VALUES`` means: the values of a key, in order.
+"""The meaning of ``--vary KEY=VALUES``: the values of a key, in order.
 
 /test.slice/memory.max=32M,48M,64M              a list
 /test.slice/memory.max=16M..512M*1.25           each 1.25 times the one before
@@ -63,7 +63,7 @@ class Axis:
 
     @property
     def step(self) -> int:
-        """What numbers are multiples of: a page of 4096 bytes, or 1."""
+        """The unit of numbers: a page of 4096 bytes, or 1."""
         return PAGE_BYTES if self.key.endswith(_IN_PAGES) else 1
 
     @property

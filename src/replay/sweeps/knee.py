@@ -1,4 +1,4 @@
-"""Where the outcome changes along one key: between which values, and how surely."""
+"""Changes of the outcome along one key: between which values, and how surely."""
 
 import math
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ class Search:
 
     @property
     def n_changes(self) -> int:
-        """How often the outcome changes along the values."""
+        """The number of changes of the outcome along the values."""
         held = [held for _, held in self.outcomes]
         return sum(a != b for a, b in pairwise(held))
 

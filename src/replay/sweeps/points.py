@@ -16,7 +16,7 @@ from replay.trace.file.read import Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a worker process needs for a point.
+    """A worker process's input for a point.
 
     Attributes
     ----------

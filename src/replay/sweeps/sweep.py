@@ -34,7 +34,7 @@ _Numbers = tuple[int | float | None, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep(Shown):
-    """What a sweep found.
+    """The outcome of a sweep.
 
     Attributes
     ----------

@@ -47,7 +47,7 @@ class RowStream(Protocol):
 
     @property
     def summary(self) -> "Summary":
-        """What was learned; known when an iteration has ended.
+        """The facts learned; known when an iteration has ended.
 
         Raises
         ------
@@ -71,17 +71,17 @@ class Rows(Protocol):
 
     @property
     def path(self) -> Path:
-        """What the trace is called."""
+        """The trace's name."""
         ...
 
     @property
     def metadata(self) -> "Metadata":
-        """What the trace says beside its rows."""
+        """The trace's metadata."""
         ...
 
     @property
     def n_rows(self) -> int:
-        """How many there are."""
+        """The number of rows."""
         ...
 
     def batches(self, batch_rows: int | None = None) -> "Iterator[pa.RecordBatch]":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How far from the kernel's number a replay's may be.
+    """The allowed distance of a replay's number from the kernel's.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ def off_by(kernel: float, most: float) -> Bound:
 
 
 def factor(kernel: float, by: float) -> Bound:
-    """Allow so many times as much, or as little."""
+    """Allow a factor up or down."""
     return Bound(f"factor {by:g}", kernel / by, kernel * by)
 
 
@@ -89,6 +89,6 @@ class Row:
 
     @property
     def distance(self) -> float:
-        """How far off it is, to be ranked among rows of one bound."""
+        """Its distance, to be ranked among rows of one bound."""
         whole = 1 if self.bound.in_counts or not self.kernel else abs(self.kernel)
         return abs(self.found - self.kernel) / whole

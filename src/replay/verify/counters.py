@@ -1,4 +1,4 @@
-"""What a kernel counted for each cgroup: ``begin/`` and ``end/`` of a recording."""
+"""A kernel's counters of each cgroup: ``begin/`` and ``end/`` of a recording."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -75,7 +75,7 @@ class Lab:
         return sorted(path.parent.name for path in self.folder.glob("*/ids"))
 
     def has(self, *names: str) -> bool:
-        """Tell whether all of these recordings are there."""
+        """Return True if all of these recordings are there."""
         return all((self.folder / name / "ids").is_file() for name in names)
 
     def __getitem__(self, name: str) -> Taken:

@@ -21,9 +21,11 @@ from replay.engine.state.sim cimport Group, Request, Shelf, Sim, Worker
 from replay.engine.structures.arena cimport arena_add
 
 cdef enum:
-    # MAX_RECLAIM_RETRIES: how oft a charge, or a worker above memory.high, tries again
+    # MAX_RECLAIM_RETRIES: how many times a charge, or a worker above memory.high,
+    # retries
     RETRIES = 16
-    # charges up to so many pages go round as long as anything is reclaimed for them
+    # charges of up to this many pages retry while reclaim makes progress
+    # (PAGE_ALLOC_COSTLY_ORDER)
     COSTLY = 8
     # MEMCG_DELAY_PRECISION_SHIFT and MEMCG_DELAY_SCALING_SHIFT
     PRECISION_SHIFT = 20
@@ -53,7 +55,7 @@ cdef inline void shelf_turn(Sim *sim, Worker *worker, uint32_t at) noexcept nogi
 cdef inline bint stock_found(
     Sim *sim, Worker *worker, uint32_t payer, int64_t pages
 ) noexcept nogil:
-    """Take pages from a stock that is not in use; tell whether it held as many."""
+    """Take pages from a stock that is not in use; return True if it held as many."""
     cdef const Shelf *shelf
     cdef uint32_t i
     if worker.shelf == 0:
@@ -70,7 +72,7 @@ cdef inline bint stock_found(
 cdef inline void stock_put(
     Sim *sim, Worker *worker, uint32_t payer, int64_t pages
 ) noexcept nogil:
-    """Hold pages that were charged in advance; who makes place gets his back.
+    """Hold pages charged in advance; the payer that makes place gets its own back.
 
     Source: mm/memcontrol.c:refill_stock(), v6.1 and v6.16.
     """
@@ -122,7 +124,7 @@ cdef inline void stock_drain(Sim *sim, Worker *worker, int32_t over) noexcept no
 
 
 cdef inline bint has_stock(const Sim *sim, const Worker *worker) noexcept nogil:
-    """Tell whether a worker holds pages that are charged in advance."""
+    """Return True if a worker holds pages that are charged in advance."""
     cdef const Shelf *shelf
     cdef uint32_t i
     if worker.stock_pages > 0 or worker.shelf == 0:
@@ -215,7 +217,7 @@ cdef inline ChargeResult make_room(
 
 
 cdef inline bint is_high(const Sim *sim, uint32_t cgroup) noexcept nogil:
-    """Tell whether a cgroup or one above it is over its ``memory.high``."""
+    """Return True if a cgroup or one above it is over its ``memory.high``."""
     cdef int32_t at = sim.groups[cgroup].highs
     cdef const Group *group
     while at > 0:

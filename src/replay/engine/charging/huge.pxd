@@ -51,7 +51,7 @@ cdef inline uint64_t part_mask(uint64_t first, int order) noexcept nogil:
 
 
 cdef inline bint is_free(Leaf *leaf, uint64_t first, int order) noexcept nogil:
-    """Tell whether none of ``2**order`` pages is there."""
+    """Return True if none of ``2**order`` pages is there."""
     cdef uint64_t page = first
     if order < WORD_SHIFT:
         return word_at(leaf, first).present & part_mask(first, order) == 0
@@ -96,7 +96,7 @@ cdef inline bint huge_charge(
     Sim *sim, Request *request, File *file, Leaf *leaf, uint64_t page, int order,
     int64_t now,
 ) noexcept nogil:
-    """Charge the largest page around a new one, once; tell if it is there."""
+    """Charge the largest page around a new one, once; return True if it is there."""
     cdef uint32_t payer = request.memory_payer
     cdef Worker *worker = worker_at(sim, request.worker)
     cdef int64_t n_pages = <int64_t> 1 << order

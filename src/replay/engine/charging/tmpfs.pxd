@@ -1,4 +1,4 @@
-"""Who is charged for the pages of the backing file.
+"""Charges for the pages of the backing file.
 
 Source: mm/shmem.c:shmem_get_folio_gfp(), shmem_fallocate(), v6.1.
 """

@@ -221,7 +221,7 @@ cdef inline uint32_t bfq_pick(BfqDisk *disk, Sim *sim) noexcept nogil:
 cdef inline bint bfq_enter(
     Sim *sim, unsigned int device, uint32_t slot, int64_t now
 ) noexcept nogil:
-    """Take a place of the disk, or wait for one; tell which."""
+    """Take a place of the disk and return True, or wait for one."""
     cdef Server *server = &sim.devices[device].device
     cdef BfqDisk *disk = &sim.bfq[device]
     bfq_add(disk, sim, slot)

@@ -68,7 +68,7 @@ cdef inline IocostDevice *iocost_device(const Sim *sim, int place) noexcept nogi
 
 
 cdef inline bint is_asked_flush(const Request *request) noexcept nogil:
-    """Tell whether a flush is a bio's, and not the flush machinery's own."""
+    """Return True if a flush is a bio's, and not the flush machinery's own."""
     return request.op == OP_FLUSH and request.n_bios > 0
 
 
@@ -111,7 +111,7 @@ cdef inline int64_t absolute_cost(
 cdef inline bint iocost_activate(
     Sim *sim, IocostDevice *device, IocostGroup *group, const IocostNow *now
 ) noexcept nogil:
-    """Give a group that was idle half a period's budget; tell if it may have one.
+    """Give a group that was idle half a period's budget; return True if it may.
 
     Above and below an active group nobody has a share: they issue as the root.
     """
@@ -206,7 +206,7 @@ cdef inline bint iocost_enter(
     bint is_bio,
     int64_t now_ns,
 ) noexcept nogil:
-    """Issue a request, or let it wait; tell which.
+    """Issue a request and return True, or let it wait.
 
     What its issuer submitted himself owes if it is META.
     """

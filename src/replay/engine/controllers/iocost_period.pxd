@@ -60,7 +60,7 @@ cdef inline int64_t wheel_time(
 
 
 cdef inline bint is_stuck(const IocostDevice *device) noexcept nogil:
-    """Tell whether nothing changes until something in flight completes.
+    """Return True if nothing changes until something in flight completes.
 
     Deviation: the kernel's timer goes on; nothing would come of it but time.
     """
@@ -96,7 +96,7 @@ cdef inline void start_period(
 cdef inline bint is_idle(
     const IocostDevice *device, const IocostGroup *group
 ) noexcept nogil:
-    """Tell whether a group did nothing in this period and has nothing in flight."""
+    """Return True if a group did nothing in this period and has nothing in flight."""
     return (
         group.active_period != device.period
         and group.done_vtime == group.vtime
@@ -175,7 +175,7 @@ cdef inline bint lags(
     const IocostNow *now,
     int64_t period_v,
 ) noexcept nogil:
-    """Tell whether I/O of an earlier period is still in flight."""
+    """Return True if I/O of an earlier period is still in flight."""
     return (
         (device.qos[0] > 0 or device.qos[2] > 0)
         and not group.in_delay
@@ -188,7 +188,7 @@ cdef inline bint lags(
 cdef inline bint has_surplus(
     const IocostDevice *device, const IocostGroup *group, const IocostNow *now
 ) noexcept nogil:
-    """Tell whether a group donates already or saved enough to begin."""
+    """Return True if a group donates already or saved enough to begin."""
     if group.hw_inuse < group.hw_active:
         return True
     return group.head == 0 and ahead_of(now.v, group.vtime) > device.margin_low

@@ -85,7 +85,7 @@ cdef inline void woken_add(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
 cdef inline bint kick_delay(
     Sim *sim, IocostDevice *device, IocostGroup *group, const IocostNow *now
 ) noexcept nogil:
-    """Set by how much the group's tasks are delayed; tell whether they are."""
+    """Set the delay of the group's tasks; return True if there is one."""
     cdef int64_t halvings = (now.us - group.delay_at) // US_PER_S
     cdef int64_t delay = group.delay >> halvings if halvings < 63 else 0
     cdef int64_t longer = 0

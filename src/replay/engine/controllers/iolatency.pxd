@@ -1,4 +1,6 @@
-"""``io.latency``: who misses his target has the others' queue depth cut.
+"""``io.latency``: when a cgroup misses its target, siblings' queue depth is halved.
+
+Of siblings, those with a larger target, or with none.
 
 Source: block/blk-iolatency.c, v6.1: blkcg_iolatency_throttle(), check_scale_change(),
 scale_change(), scale_cookie_change(), blkcg_iolatency_done_bio(),
@@ -121,7 +123,7 @@ cdef inline bint iolatency_climb(
     bint is_bio,
     int64_t now,
 ) noexcept nogil:
-    """Take a place at every level from a cgroup up, or wait; tell which."""
+    """Take a place at every level from a cgroup up and return True, or wait."""
     cdef Request *request = request_at(sim, slot)
     cdef IolatencyGroup *group
     cdef int64_t delay_ns = 0
@@ -180,7 +182,7 @@ cdef inline void change_cookie(
 cdef inline bint is_ok(
     const IolatencyDevice *device, const IolatencyGroup *group, const Samples *samples
 ) noexcept nogil:
-    """Tell if a target was kept: by the mean on a disk that turns, else by 90 %."""
+    """Return True if a target was met: by the mean on a rotating disk, else by 90 %."""
     if not device.rotates:
         return samples.missed < max(samples.total // 10, 1)
     return samples.total == 0 or samples.sum_ns // samples.total <= group.target_ns

@@ -189,7 +189,7 @@ cdef inline int64_t iomax_wait(
 cdef inline bint is_within(
     const Sim *sim, IomaxDirection *one, Request *request, int64_t jiffies
 ) noexcept nogil:
-    """Tell whether a bio that comes may go on at once.
+    """Return True if a new bio may go on at once.
 
     From 6.16 on the bytes of one that comes behind others count as soon as nobody waits
     for bytes any more, and what is left of a split one waits for I/Os alone.
@@ -364,7 +364,7 @@ cdef inline void iomax_update(
 cdef inline bint iomax_enter(
     Sim *sim, uint32_t slot, int32_t index, int64_t now
 ) noexcept nogil:
-    """Pass a bio through the limits from one up, or queue it; tell which."""
+    """Pass a bio through the limits from one up and return True, or queue it."""
     cdef Request *request = request_at(sim, slot)
     cdef int64_t jiffies
     cdef int rw = direction_of(request)

@@ -1,4 +1,4 @@
-"""What is left of a split request passes ``io.max`` below once more, as an I/O.
+"""The rest of a split request passes ``io.max`` below again, as an I/O.
 
 Its bytes are paid, so that limits of I/Os alone hold it. Sources: block/blk-throttle.h:
 blk_should_throtl(), block/blk-throttle.c:tg_within_bps_limit(), throtl_charge_bio(),
@@ -18,7 +18,7 @@ from replay.engine.state.split_counts cimport extra_ios
 
 
 cdef inline bint limits_ios(const Sim *sim, int32_t index, int rw) noexcept nogil:
-    """Tell whether any limit from one up is of I/Os."""
+    """Return True if any limit from one up is of I/Os."""
     while index >= 0:
         if sim.iomax[index].directions[rw].iops >= 0:
             return True
@@ -29,7 +29,7 @@ cdef inline bint limits_ios(const Sim *sim, int32_t index, int rw) noexcept nogi
 cdef inline bint rest_passes(
     Sim *sim, uint32_t slot, int32_t index, int64_t now
 ) noexcept nogil:
-    """Pass what is left of a request that passed ``io.max`` once more; tell if it does.
+    """Pass the rest of a request through ``io.max`` again; return True if it passes.
 
     Of direct I/O `next_page` is how often it passed: no page of it is touched.
     """

@@ -1,4 +1,4 @@
-"""What is counted for whom: I/O, charges, latencies, errors."""
+"""Counts by account: I/O, charges, latencies, errors."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 

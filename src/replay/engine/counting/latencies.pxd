@@ -33,7 +33,7 @@ cdef enum:
 
 
 cdef inline bint is_of_device(const Sample *one) noexcept nogil:
-    """Tell whether it is the one that every request has: so requests are counted."""
+    """Return True for the histogram that every request is in: it counts requests."""
     return one.stage == STAGE_DEVICE or one.stage == STAGE_DEVICE_WAITED
 
 

@@ -1,4 +1,4 @@
-"""What each cgroup paid, held and waited in each interval.
+"""Charges, memory and waits of each cgroup in each interval.
 
 Everything counted is a sum that only grows (but memory in use), so an interval's part is
 the difference of two looks at the state. A run without a timeline pays one comparison an
@@ -67,7 +67,7 @@ cdef inline uint32_t most_rows() noexcept nogil:
 
 
 cdef inline bint timeline_open(Sim *sim, int64_t interval_ns) noexcept nogil:
-    """Make ready for intervals of a length, 0 for none; tell whether memory sufficed."""
+    """Set the interval's length, 0 for none; return False if memory ran out."""
     cdef Timeline *timeline = &sim.timeline
     timeline.interval_ns = interval_ns
     timeline.cut_ns = interval_ns if interval_ns > 0 else <int64_t> 1 << 62

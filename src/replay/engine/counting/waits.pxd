@@ -20,7 +20,7 @@ cdef enum:
 
 
 cdef inline bint waits_open(Sim *sim) noexcept nogil:
-    """Make the table of waits where there are few cgroups; tell if there was memory."""
+    """Make the table of waits if cgroups are few; return False if memory ran out."""
     cdef size_t n = sim.n_cgroups + 1       # and the one called n_cgroups, see _server
     if n > MAX_TABLE_CGROUPS:
         return True

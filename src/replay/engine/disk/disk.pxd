@@ -121,7 +121,7 @@ cdef inline uint32_t disk_pick(
 
 
 cdef inline void disk_count_busy(Disk *disk, bint refused) noexcept nogil:
-    """Move the average that tells whether requests are taken out one by one."""
+    """Move the average by which requests are taken out one by one or in batches."""
     disk.busy = (
         disk.busy * (BUSY_WEIGHT - 1) + (BUSY_STEP if refused else 0)
     ) // BUSY_WEIGHT

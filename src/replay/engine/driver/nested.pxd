@@ -33,12 +33,12 @@ cdef inline Outer *outer_of(const Sim *sim, uint32_t slot) noexcept nogil:
 
 
 cdef inline bint is_inside(const Sim *sim, uint32_t slot) noexcept nogil:
-    """Tell whether a request came from a device that lies on this one."""
+    """Return True if a request came from a device that lies on this one."""
     return sim.set.nested and outer_of(sim, slot).inside
 
 
 cdef inline bint goes_down(const Request *request) noexcept nogil:
-    """Tell whether the file system below does I/O for a request."""
+    """Return True if the file system below does I/O for a request."""
     return (
         request.op == OP_READ or request.op == OP_WRITE or request.op == OP_FLUSH
     )

@@ -24,7 +24,7 @@ from replay.engine.structures.arena cimport keymap_get, keymap_set
 
 
 cdef inline bint is_kernel_pid(const Sim *sim, int32_t pid) noexcept nogil:
-    """Tell whether a process is a thread of the kernel."""
+    """Return True if a process is a thread of the kernel."""
     cdef int64_t low = 0
     cdef int64_t high = sim.n_kernel_pids
     cdef int64_t middle

@@ -1,4 +1,4 @@
-"""What a setup says of policies, into a run's state."""
+"""Copy a setup's policies into a run's state."""
 
 from libc.stdint cimport uint32_t
 

@@ -4,7 +4,7 @@ from replay.engine.state.sim cimport OP_READ, OP_WRITE, Request, Sim
 
 
 cdef inline bint is_asynchronous(const Sim *sim, unsigned int op) noexcept nogil:
-    """Tell whether the worker only submits: a read or write with direct I/O.
+    """Return True if the worker only submits: a read or write with direct I/O.
 
     Source: drivers/block/loop.c:loop_queue_rq(), v6.1. A bio-based device passes all
     on: drivers/md/dm.c:dm_submit_bio(), v6.1.
@@ -15,7 +15,7 @@ cdef inline bint is_asynchronous(const Sim *sim, unsigned int op) noexcept nogil
 
 
 cdef inline bint is_outer(const Sim *sim, const Request *request) noexcept nogil:
-    """Tell whether a request is on a device that lies on another one."""
+    """Return True if a request is on a device that lies on another one."""
     return sim.set.nested and request.device != sim.set.inner
 
 
@@ -25,7 +25,7 @@ cdef inline bint is_disk(const Sim *sim, unsigned int device) noexcept nogil:
 
 
 cdef inline bint only_submits(const Sim *sim, const Request *request) noexcept nogil:
-    """Tell whether the worker only submits a request.
+    """Return True if the worker only submits a request.
 
     A nested device's does so, and a plain disk has none.
     """

@@ -45,7 +45,7 @@ cdef inline uint64_t allocation_draw(uint64_t seed, uint64_t attempt) noexcept n
 
 
 cdef inline bint allocation_fails(Sim *sim, int64_t row) noexcept nogil:
-    """Tell whether making a worker for this row's request fails."""
+    """Return True if making a worker for this row's request fails."""
     cdef int64_t low = 0
     cdef int64_t high = sim.n_fail_rows
     cdef int64_t middle
@@ -199,7 +199,7 @@ cdef inline uint32_t worker_pick(
 
 
 cdef inline bint worker_idles(Sim *sim, uint32_t index, int64_t now) noexcept nogil:
-    """A worker's list is empty: it idles; tell whether its timer must be armed.
+    """Make a worker idle: its list is empty; return True if a timer must be armed.
 
     The driver keeps a list of idle workers, oldest first. Here they are looked for when
     the timer runs, once a minute, so that an idle moment costs one store.
@@ -220,7 +220,7 @@ cdef inline bint worker_idles(Sim *sim, uint32_t index, int64_t now) noexcept no
 
 
 cdef inline bint workers_reap(Sim *sim, Device *device, int64_t now) noexcept nogil:
-    """Free the workers that idled for 60 s; tell whether to arm the timer again."""
+    """Free the workers that idled for 60 s; return True if the timer is to go on."""
     cdef uint32_t *link = &device.workers
     cdef Worker *worker
     cdef bint again = False

@@ -35,7 +35,7 @@ cdef inline void memory_count(Sim *sim, uint32_t cgroup, int64_t pages) noexcept
 
 
 cdef inline bint pays_at_once(const Sim *sim, uint32_t payer) noexcept nogil:
-    """Tell whether a payer needs no stock: the root, if the machine's memory is enough."""
+    """Return True if a payer needs no stock: the root of a machine with memory enough."""
     return payer == 0 and sim.groups[0].limit < 0
 
 
@@ -69,7 +69,7 @@ cdef inline int32_t memory_exceeded(
 cdef inline bint is_below(
     const Sim *sim, int32_t cgroup, int32_t ancestor
 ) noexcept nogil:
-    """Tell whether a cgroup is another one or lies under it."""
+    """Return True if a cgroup is another one or lies under it."""
     while cgroup >= 0:
         if cgroup == ancestor:
             return True

@@ -1,4 +1,4 @@
-"""What ``memory.min`` and ``memory.low`` keep from reclaim.
+"""Memory that ``memory.min`` and ``memory.low`` protect from reclaim.
 
 Sources: mm/memcontrol.c:mem_cgroup_calculate_protection(), effective_protection(),
 mm/vmscan.c:shrink_node_memcgs(), get_scan_count(), v6.1. See reference/memcg/protection.py.
@@ -87,7 +87,7 @@ cdef inline void protection_enter(
 cdef inline bint protection_allows(
     Sim *sim, uint32_t cgroup, uint32_t over, bint low_too, bint *low_held
 ) noexcept nogil:
-    """Tell whether a cgroup may be scanned; memory.low only as long as there is more."""
+    """Return True if reclaim may scan a cgroup; memory.low protects as far as it can."""
     cdef int32_t at
     if cgroup == over or cgroup == 0:
         return True

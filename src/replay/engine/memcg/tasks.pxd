@@ -156,7 +156,7 @@ cdef inline void task_skips(Sim *sim, int32_t index) noexcept nogil:
 cdef inline bint task_stopped(
     const Sim *sim, int32_t index, int64_t queue_ns
 ) noexcept nogil:
-    """Tell whether a request queued now is one that a kill stopped.
+    """Return True if a request queued now is one that a kill stopped.
 
     A killed task's own; a kernel thread's, if no other task of the cgroup lives.
     """
@@ -198,7 +198,7 @@ cdef inline int64_t dying_until(const Sim *sim, int32_t over) noexcept nogil:
 
 
 cdef inline bint is_killable(const Task *task) noexcept nogil:
-    """Tell whether the OOM killer may choose a task."""
+    """Return True if the OOM killer may choose a task."""
     return (
         task.started
         and not task.ended

@@ -31,7 +31,7 @@ cdef inline int candidate_compare(const void *a, const void *b) noexcept nogil:
 
 
 cdef inline bint victims_open(Sim *sim) noexcept nogil:
-    """Make room for all tasks; tell whether there was memory for it."""
+    """Make room for all tasks; return False if memory ran out."""
     cdef Victims *victims = &sim.victims
     cdef size_t n = sim.n_tasks
     if n == 0:

@@ -75,7 +75,7 @@ cdef inline uint32_t cache_find(File *file, uint64_t page) noexcept nogil:
 
 
 cdef inline bint cache_has(File *file, uint64_t page) noexcept nogil:
-    """Tell whether a page is in the cache."""
+    """Return True if a page is in the cache."""
     cdef uint32_t index = cache_find(file, page)
     return index != 0 and (
         cache_at(file, index).cached[word_of(page)] & bit_of(page)
@@ -124,7 +124,7 @@ cdef inline int64_t *backing_of(Sim *sim, uint32_t cgroup) noexcept nogil:
 
 
 cdef inline bint is_listed(const Sim *sim, uint32_t owner) noexcept nogil:
-    """Tell whether a limit can ever reclaim a cgroup's pages."""
+    """Return True if a limit can ever reclaim a cgroup's pages."""
     return sim.groups[owner].limited >= 0 or sim.groups[owner].highs >= 0
 
 

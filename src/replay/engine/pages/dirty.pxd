@@ -1,4 +1,4 @@
-"""How many pages are dirty, and above how many they are written in the background.
+"""Counts of dirty pages, and the thresholds of background write-back.
 
 Source: mm/page-writeback.c:domain_dirty_limits(), mdtc_calc_avail(),
 wb_over_bg_thresh(), mm/memcontrol.c:mem_cgroup_wb_stats(), v6.1.
@@ -44,7 +44,7 @@ cdef inline int64_t most_pages() noexcept nogil:
 cdef inline void dirty_count(
     Sim *sim, uint32_t payer, int64_t writer, int64_t n_pages
 ) noexcept nogil:
-    """Count pages that a cgroup paid, dirty now or no more, of a file of a writer's."""
+    """Add (or, if negative, remove) a payer's dirty pages of a writer's file."""
     cdef int32_t at = <int32_t> payer
     sim.lists[writer].to_write += n_pages
     while at >= 0:
@@ -136,7 +136,7 @@ cdef inline int64_t own_background(const Sim *sim, uint32_t cgroup) noexcept nog
 
 
 cdef inline bint is_over_background(const Sim *sim, uint32_t writer) noexcept nogil:
-    """Tell whether what is written in a cgroup's name is too much to be left dirty.
+    """Return True if what is written in a cgroup's name is too much to be left dirty.
 
     The machine's threshold is shared by what each has written so far: who has written
     nothing yet has no share, whatever the machine's memory is. From 6.14 on an eighth of

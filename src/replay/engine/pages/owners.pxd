@@ -1,4 +1,4 @@
-"""Who owns which page of a backing file, and the page tree above them.
+"""Owners of a backing file's pages, and the page tree above them.
 
 A leaf is 2 MiB in eight words. A word is one node of the kernel's page tree (64 slots):
 64 bits of presence and one owner, or an owner a page once two cgroups share it. A first
@@ -337,7 +337,7 @@ cdef inline void large_insert(
 
 
 cdef inline bint tree_only_slot_0(const File *file) noexcept nogil:
-    """Tell whether the root node holds nothing but its slot 0."""
+    """Return True if the root node holds nothing but its slot 0."""
     cdef const Leaf *leaf
     if file.height == 1:
         leaf = leaf_get(file, 0)

@@ -1,4 +1,4 @@
-"""How far a read of a cached file reads ahead. See reference/pages/readahead.py.
+"""Readahead of a cached file. See reference/pages/readahead.py.
 
 Source: mm/readahead.c:ondemand_readahead(), do_page_cache_ra(),
 try_context_readahead(), mm/filemap.c:page_cache_next_miss(), page_cache_prev_miss(),
@@ -66,7 +66,7 @@ cdef inline int64_t next_missing(
 cdef inline bint window_context(
     File *file, int64_t index, int64_t wanted, int64_t most, Extent *extent
 ) noexcept nogil:
-    """Set what a missing page and those before it say; tell if it is a stream."""
+    """Set what a missing page and those before it say; return True for a stream."""
     cdef Window *window = &file.window
     cdef int64_t before = cached_before(file, index, most)
     extent.start = index
@@ -92,7 +92,7 @@ cdef inline bint window_marked(
     int64_t most,
     Extent *extent,
 ) noexcept nogil:
-    """Move the window on from a page with the mark, as from 6.11 on; tell if it does."""
+    """Move the window on from a marked page, as from 6.11 on; return True if moved."""
     cdef Window *window = &file.window
     cdef int64_t start, end, align
     cdef int order
@@ -134,7 +134,7 @@ cdef inline bint read_ahead(
     int64_t io_pages,
     Extent *extent,
 ) noexcept nogil:
-    """Move the window on; tell whether there is anything to read.
+    """Move the window on; return True if there is anything to read.
 
     Parameters
     ----------

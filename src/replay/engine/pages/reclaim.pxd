@@ -47,7 +47,7 @@ cdef struct Reclaim:
 cdef inline bint page_reclaim(
     Sim *sim, const Request *request, uint32_t place, uint32_t over
 ) noexcept nogil:
-    """Drop a page if it is clean; tell whether it was.
+    """Drop a page if it is clean; return True if it was.
 
     A dirty one becomes active, to go first once it is written back.
     """
@@ -78,7 +78,7 @@ cdef inline void page_deactivate(Sim *sim, uint32_t place) noexcept nogil:
 
 
 cdef inline bint inactive_is_low(const Sim *sim, uint32_t over) noexcept nogil:
-    """Tell whether active pages may become inactive ones."""
+    """Return True if active pages may become inactive ones."""
     cdef int64_t inactive = sim.lists[over].inactive.total
     cdef int64_t active = sim.lists[over].active.total
     cdef int64_t gib = (inactive + active) >> GIB_SHIFT

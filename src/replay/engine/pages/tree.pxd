@@ -1,4 +1,4 @@
-"""What freeing pages frees of the page tree.
+"""Nodes of the page tree that freeing pages frees.
 
 Source: lib/xarray.c:xas_delete_node(), xas_shrink(), v6.1.
 """

@@ -34,10 +34,10 @@ cdef inline void shadow_put(
 cdef inline bint refault(
     Sim *sim, const Links *links, uint32_t slot, uint32_t payer
 ) noexcept nogil:
-    """Count an evicted page that is read again; tell whether it is active at once.
+    """Count a refault; return True if the page goes straight to the active list.
 
-    It is if no more was dropped and activated since, where it was dropped, than is
-    active there now.
+    It does if its refault distance (evictions and activations in the evicting cgroup
+    since) is at most that cgroup's active list.
     """
     cdef uint32_t over = links.older[slot]
     sim.lists[payer].refaults += 1

@@ -184,7 +184,8 @@ cdef inline void file_write(
 ) noexcept nogil:
     """Write a file back, in rounds of at most so many pages.
 
-    All of it, or in the background until it is no more too much.
+    Writes all of it; in the background only until the dirty pages are below the
+    threshold.
     """
     cdef File *file = &sim.devices[device].file
     cdef uint64_t *numbers = <uint64_t *> file.dirty_leaves.data

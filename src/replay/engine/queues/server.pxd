@@ -65,7 +65,7 @@ cdef inline uint32_t lane_find(
 
 
 cdef inline bint lanes_grow(Sim *sim, Server *server) noexcept nogil:
-    """Make room for more waiting cgroups; tell whether there was memory for it."""
+    """Make room for more waiting cgroups; return False if memory ran out."""
     cdef uint32_t room = min(4 * server.room + 1, MAX_WAITING_CGROUPS + 1)
     cdef uint32_t first = arena_add(&sim.waiting)
     cdef uint32_t _i
@@ -151,7 +151,7 @@ cdef inline void waits_from(
 cdef inline bint server_enter(
     Sim *sim, Server *server, uint32_t slot, int64_t now
 ) noexcept nogil:
-    """Take a place, or wait for one; tell which."""
+    """Take a place and return True, or wait for one."""
     if server.in_use < server.capacity:
         server.in_use += 1
         return True

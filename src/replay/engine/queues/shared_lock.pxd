@@ -89,7 +89,7 @@ cdef inline void shared_close(SharedLock *lock) noexcept nogil:
 
 
 cdef inline bint shared_allocate(SharedLock *lock, Failed *failed) noexcept nogil:
-    """Make a lock that is taken for the first time; tell whether there was memory."""
+    """Make a lock that is taken for the first time; return False if memory ran out."""
     lock.sharers = <Sharer *> calloc(N_PLACES, sizeof(Sharer))
     lock.pairs = <SharerPair *> malloc(N_PAIRS * sizeof(SharerPair))
     if lock.sharers == NULL:

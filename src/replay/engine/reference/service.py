@@ -188,7 +188,7 @@ class LinearService:
     def is_random(
         self, device: int, issuer: int, op: int, sector: int, nbytes: int
     ) -> bool:
-        """Tell whether a read or write is far from where its cgroup's last one ended.
+        """Return True if a read or write is far from where its cgroup's last one ended.
 
         Source: block/blk-iocost.c:calc_vtime_cost_builtin(), v6.1.
         """

@@ -60,7 +60,7 @@ cdef inline void iomax_event(
 
 
 cdef inline bint goes_on(Sim *sim, uint32_t slot, bint above, int64_t now) noexcept nogil:
-    """Charge a wait that is over; tell if the request has not to wait once more."""
+    """Charge a wait that is over; return True if the request need not wait again."""
     cdef const Request *request = request_at(sim, slot)
     cdef uint32_t cgroup = bio_cgroup(sim, request) if above else request.io_payer
     cdef IolatencyDevice *device = iolatency_device(sim, request.device if above else -1)

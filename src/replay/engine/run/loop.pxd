@@ -396,7 +396,7 @@ cdef inline void timers_run(Sim *sim) noexcept nogil:
 
 
 cdef inline bint run_some(Sim *sim, int64_t limit) noexcept nogil:
-    """Run pending events, at most `limit`; tell whether a request waits for more."""
+    """Run at most `limit` pending events; return True if a request waits for more."""
     sim.next_row_ns = max_event_ns()
     while sim.pending > 0 and limit > 0 and goes_on(sim, EVENT_WORK):
         run_event(sim)

@@ -72,14 +72,14 @@ cdef inline void device_open(Sim *sim, Device *device) noexcept nogil:
 
 
 cdef inline bint lists_open(Sim *sim) noexcept nogil:
-    """Make the lists of page cache; tell whether there was memory for them."""
+    """Make the lists of page cache; return False if memory ran out."""
     arena_open(&sim.links, sizeof(Links), &sim.failed)
     sim.lists = <PageLists *> calloc(sim.n_cgroups, sizeof(PageLists))
     return sim.lists != NULL
 
 
 cdef inline bint preorder_open(Sim *sim) noexcept nogil:
-    """Make room for the order of cgroups; tell whether there was memory for it."""
+    """Make room for the order of cgroups; return False if memory ran out."""
     sim.preorder = <uint32_t *> calloc(sim.n_cgroups, 3 * sizeof(uint32_t))
     if sim.preorder == NULL:
         return False
@@ -89,7 +89,7 @@ cdef inline bint preorder_open(Sim *sim) noexcept nogil:
 
 
 cdef inline bint tables_open(Sim *sim) noexcept nogil:
-    """Make the tables by device and cgroup if there are any; tell if memory sufficed."""
+    """Make the tables by device and cgroup; return False if memory ran out."""
     cdef size_t n = <size_t> sim.n_devices * sim.n_cgroups
     if not sim.set.has_tables:
         return True

@@ -74,7 +74,7 @@ cdef inline void served_from(Sim *sim, uint32_t slot, int64_t now) noexcept nogi
 cdef inline bint device_enter(
     Sim *sim, unsigned int device, uint32_t slot, int64_t now
 ) noexcept nogil:
-    """Take a place of the device, or wait for one; tell which."""
+    """Take a place of the device and return True, or wait for one."""
     if sim.bfq != NULL:
         return bfq_enter(sim, device, slot, now)
     return server_enter(sim, &sim.devices[device].device, slot, now)
@@ -200,7 +200,7 @@ cdef inline void start(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
 cdef inline bint issues(
     Sim *sim, uint32_t slot, int place, uint32_t cgroup, bint is_bio, int64_t now
 ) noexcept nogil:
-    """Have the budget to issue, and a place in flight, or wait; tell which."""
+    """Take budget and a place in flight and return True, or wait for them."""
     cdef RequestControls *controls
     cdef IolatencyDevice *device = iolatency_device(sim, place)
     if sim.n_iolatencies > 0:
@@ -217,7 +217,7 @@ cdef inline bint issues(
 cdef inline bint issues_below(
     Sim *sim, uint32_t slot, bint holds_worker, int64_t now
 ) noexcept nogil:
-    """Issue on the device below, or wait for budget or a place; tell which.
+    """Issue on the device below and return True, or wait for budget or a place.
 
     What ``io.max`` held back is submitted by another thread, not by the worker; with
     policy `pass-through` there is none.
@@ -233,7 +233,7 @@ cdef inline bint issues_below(
 
 
 cdef inline bint issues_above(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
-    """Issue on the traced device, or wait for budget or a place; tell which."""
+    """Issue on the traced device and return True, or wait for budget or a place."""
     cdef const Request *request
     cdef uint32_t cgroup
     if not sim.set.issue_controllers:

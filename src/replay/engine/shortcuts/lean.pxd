@@ -139,7 +139,7 @@ cdef inline bint row_usual(
 cdef inline bint row_odd(
     Sim *sim, const Columns *columns, int64_t i, int64_t now, LeanCommand *command
 ) noexcept nogil:
-    """Find who serves any row; tell whether the driver sees it.
+    """Find who serves any row; return True if the driver sees it.
 
     Stops the run if it is beyond the setup.
     """

@@ -148,7 +148,7 @@ cdef inline void touches_run(Sim *sim, int64_t until) noexcept nogil:
 cdef inline bint pages_present(
     const File *file, uint64_t sector, uint32_t nbytes
 ) noexcept nogil:
-    """Tell whether all pages of a write are there."""
+    """Return True if all pages of a write are there."""
     cdef uint64_t first = sector >> SECTORS_PER_PAGE_SHIFT
     cdef uint64_t end = first + (
         ((sector & 7) * 512 + nbytes + PAGE_BYTES - 1) >> PAGE_SHIFT
@@ -164,7 +164,7 @@ cdef inline bint pages_present(
 
 
 cdef inline bint settled_open(Lean *lean, int64_t n_rows) noexcept nogil:
-    """A batch comes: make room for it; tell whether there was memory for that."""
+    """Make room for a new batch; return False if memory ran out."""
     cdef int64_t *larger
     lean.n_reopened = 0
     if n_rows > lean.max_settled:
@@ -234,7 +234,7 @@ cdef inline void row_touches(
 cdef inline bint row_settles(
     Sim *sim, const Columns *columns, int64_t i, int64_t done_ns
 ) noexcept nogil:
-    """Tell whether a read or write has no page to touch, and remember a write."""
+    """Return True if a read or write touches no page; remember a write."""
     if (
         columns.op[i] != OP_WRITE
         or not sim.set.pages_on

@@ -121,11 +121,11 @@ cdef inline uint32_t lean_pick(Sim *sim, Request *request, int64_t now) noexcept
 cdef inline void ends_pass(
     Lean *lean, LeanWorker *worker, int64_t now, bint lasts
 ) noexcept nogil:
-    """Forget the ends that are past, of a worker that is busy; count those to come.
+    """Forget a busy worker's ends that have passed; count those to come.
 
-    The one that is its last so far stands behind the others, and stays there if another
-    that takes any time (`lasts`) is to come behind it. One or two at most arrivals are
-    past: so many are looked at without a branch.
+    The end of the last command is appended behind the ring; it is kept (`lasts`) if a
+    command with service time follows. Usually at most two ends have passed, so three are
+    tested branch-free.
     """
     cdef int64_t *ring
     cdef uint32_t mask, first

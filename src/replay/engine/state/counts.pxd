@@ -1,4 +1,4 @@
-"""What a run counts once, and what happened now and then."""
+"""Counts of a run as a whole, and rare occurrences."""
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 

@@ -1,4 +1,4 @@
-"""What stops a run: memory that ran out, or a check that failed."""
+"""Failures that stop a run: no memory, or a check that does not hold."""
 
 from libc.stdint cimport int64_t
 

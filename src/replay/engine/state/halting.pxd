@@ -1,4 +1,4 @@
-"""How a run ends in the middle of its work: for a signal, or since something is wrong."""
+"""The end of a run in the middle of its work: for a signal, or for an error."""
 
 from libc.stdint cimport int64_t
 
@@ -21,7 +21,7 @@ cdef inline void look_up(Sim *sim) noexcept nogil:
 
 
 cdef inline bint goes_on(Sim *sim, int64_t work) noexcept nogil:
-    """Count work that is to be done; tell whether the run goes on.
+    """Count work that is to be done; return False if the run is to stop.
 
     Each loop asks whose turns are not bounded by the number of cgroups. What it leaves
     half done does not matter: a run that was ended is never gone on with.

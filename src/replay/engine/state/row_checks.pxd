@@ -1,4 +1,4 @@
-"""What is asked of a row before it is replayed, and behind it."""
+"""Checks of a row before it is replayed, and of the next one."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
@@ -23,7 +23,7 @@ from replay.engine.structures.arena cimport CHECKS
 cdef inline bint row_arrives(
     Sim *sim, const Columns *columns, int64_t i, int64_t now
 ) noexcept nogil:
-    """Bring the time up to a row; tell whether it may, or else stop the run."""
+    """Move the time on to a row's; if it lies before now, stop and return False."""
     if now < sim.last_ns or columns.row[i] < 0:
         sim.status = SIM_ORDER
         return False
@@ -35,7 +35,7 @@ cdef inline bint row_arrives(
 
 
 cdef inline bint run_goes_on(Sim *sim, const Columns *columns, int64_t i) noexcept nogil:
-    """Tell whether another row may come behind this one; if not it is to blame."""
+    """Return True if another row may follow; if not, this one is to blame."""
     # scratch entries carry the rows until the next look (see structures/arena.pxd)
     if CHECKS or i & 255 == 255:
         run_failed(sim)
@@ -49,7 +49,7 @@ cdef inline bint run_goes_on(Sim *sim, const Columns *columns, int64_t i) noexce
 cdef inline bint beyond_files(
     const Sim *sim, const Columns *columns, int64_t i
 ) noexcept nogil:
-    """Tell whether a row touches pages that the model cannot tell apart.
+    """Return True if a row touches pages that the model cannot tell apart.
 
     No file of Linux has as many, so its record is damaged. Where none goes through the
     page cache the sector may be any.
@@ -65,7 +65,7 @@ cdef inline bint beyond_files(
 cdef inline bint row_replayed(
     Sim *sim, const Columns *columns, int64_t i
 ) noexcept nogil:
-    """Tell whether a row is one to replay; stops the run if it is beyond the setup."""
+    """Return True if a row is to be replayed; stop the run if the setup lacks it."""
     if columns.device[i] == NOT_REPLAYED:
         sim.counts.other_devices += 1
         return False
@@ -121,7 +121,7 @@ cdef inline bint row_is_plain(
 cdef inline bint enters_driver(
     const Sim *sim, const Columns *columns, int64_t i
 ) noexcept nogil:
-    """Tell whether the driver sees a row: it was issued, or did complete.
+    """Return True if the driver sees a row: it was issued, or did complete.
 
     An empty flush bio never is: the driver sees the flush that is made for it, which
     has no bio. Source: block/blk-flush.c:blk_insert_flush(), v6.1. A bio-based device

@@ -35,5 +35,5 @@ cdef inline int64_t ios_below(const Sim *sim, const Request *request) noexcept n
 
 
 cdef inline bint begins_part(int64_t max_sectors, int64_t length) noexcept nogil:
-    """Tell whether a run's page of this number, from 1, begins a part of it."""
+    """Return True if a run's page of this number, from 1, begins a part of it."""
     return (length * PAGE_SECTORS - 1) % max_sectors < PAGE_SECTORS

@@ -1,4 +1,4 @@
-"""Where the OOM killer looks for its victim."""
+"""State of the OOM killer's search for a victim."""
 
 from libc.stdint cimport int64_t, uint32_t
 

@@ -68,7 +68,7 @@ cdef inline void heap_close(Heap *heap) noexcept nogil:
 
 
 cdef inline bint events_grow(Event **events, size_t *capacity) noexcept nogil:
-    """Double an array of events; tell whether there was memory for it."""
+    """Double an array of events; return False if memory ran out."""
     cdef Event *larger = <Event *> realloc(
         events[0], capacity[0] * 2 * sizeof(Event)
     )
@@ -138,7 +138,7 @@ cdef inline void heap_push_far(Heap *heap, Event event) noexcept nogil:
 
 
 cdef inline bint lane_is_next(const Heap *heap) noexcept nogil:
-    """Tell whether the first event stands in the lane; there is one."""
+    """Return True if the first event stands in the lane; there is one."""
     return heap.n_events == 0 or (
         heap.lane_first < heap.lane_end
         and event_before(&heap.lane[heap.lane_first], heap.events)

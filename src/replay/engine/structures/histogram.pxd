@@ -130,7 +130,7 @@ cdef inline Places places_of(const Histograms *all) noexcept nogil:
 cdef inline bint histogram_count(
     const Places *places, uint32_t index, int64_t value
 ) noexcept nogil:
-    """Count a value above 0 if there is a place for it; tell whether there was."""
+    """Count a value above 0 if it has a bucket; return True if it has one."""
     cdef Histogram *one = &places.heads[index]
     cdef uint32_t bucket = bucket_of(<uint64_t> value)
     cdef uint32_t near, octave

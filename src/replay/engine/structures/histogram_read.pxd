@@ -41,7 +41,7 @@ cdef struct Reading:
 
 
 cdef inline bint reading_open(Reading *reading) noexcept nogil:
-    """Make room for what is read; tell whether there was memory for it."""
+    """Make room for what is read; return False if memory ran out."""
     reading.first = <Bucket *> malloc(3 * MAX_BUCKETS * sizeof(Bucket))
     if reading.first == NULL:
         return False

@@ -1,10 +1,10 @@
-"""What was written down, to be counted many at a time: those of near accounts together.
+"""An append-only log of samples, partitioned by account before it is folded.
 
-What counting adds to sums, extremes and buckets does not depend on the order. Where there
-are many accounts, what is counted next to each other then lies near each other in
-memory. The order within an account stays.
+Sums, extremes and buckets do not depend on the order of the samples. Where there are many
+accounts, neighbours in the partitioned log are neighbours in memory. The order within an
+account stays.
 
-Inlined, items' sizes are constants: a copy is a few moves.
+Item sizes are compile-time constants at every call, so that memcpy becomes moves.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -29,7 +29,7 @@ cdef struct Log:
 
 
 cdef inline bint are_far(uint32_t n_accounts) noexcept nogil:
-    """Tell whether accounts are too many for the caches."""
+    """Return True if accounts are too many for the caches."""
     return n_accounts >> NEAR_SHIFT > 1
 
 
@@ -71,7 +71,7 @@ cdef inline void log_close(Log *log) noexcept nogil:
 
 
 cdef inline bint log_open(Log *log, uint32_t capacity, size_t item_bytes) noexcept nogil:
-    """Make an empty log; tell whether there was memory for it."""
+    """Make an empty log; return False if memory ran out."""
     log.length = 0
     log.capacity = capacity
     log.items = allocate(capacity * item_bytes)

@@ -61,7 +61,7 @@ class Shown:
 
     @property
     def cut(self) -> str:
-        """What a picture says of those that it does not tell apart; empty for none."""
+        """A picture's line on cgroups that it does not tell apart; empty for none."""
         if not self.n_more:
             return ""
         n = len(self.names)

@@ -1,4 +1,4 @@
-"""How much each rule of ``[[assign]]`` caught, and how much none did."""
+"""Counts of the rows that each rule of ``[[assign]]`` caught, or none did."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What a replay asks for that could make a request slower than it was recorded.
+"""Settings of a replay that could make a request slower than it was recorded.
 
 Where there is nothing, requests come when they did; else each process waits for its
 own.
@@ -41,7 +41,7 @@ def slower_by(scenario: Scenario, devices: Collection[int]) -> list[str]:
 
 
 def _charges(scenario: Scenario) -> bool:
-    """Tell whether requests touch pages in the model."""
+    """Return True if requests touch pages in the model."""
     return not scenario.driver.direct_io
 
 

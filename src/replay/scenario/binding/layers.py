@@ -15,7 +15,7 @@ from replay.trace.file.schema import device_text
 
 
 class Stack(Struct, frozen=True):
-    """What of a trace is one I/O once more.
+    """Devices of a trace whose requests are another device's again.
 
     Attributes
     ----------

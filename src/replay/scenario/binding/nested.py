@@ -17,7 +17,7 @@ KEY = "backing.loop"
 
 
 class Nested(Struct, frozen=True):
-    """What of a trace the replay makes itself: the bios of the devices above.
+    """Bios of a trace that the replay makes itself: those of the devices above.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ def nested_rows(
 
 
 def is_worker(name: str) -> bool:
-    """Tell whether a process may be a worker of a loop device.
+    """Return True if a process may be a worker of a loop device.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ NO_CGROUP: Final = 0xFFFFFFFF
 
 
 class Resolved(Struct, frozen=True):
-    """What a batch's rows are to the engine.
+    """A batch's rows as the engine gets them.
 
     Attributes
     ----------

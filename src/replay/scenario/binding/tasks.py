@@ -58,7 +58,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 class PairCounts(Struct, frozen=True):
-    """How many replayed rows each process issued for each cgroup.
+    """Counts of the replayed rows by process and cgroup.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a user gave: keys flattened, each with its origin for messages.
+"""The user's keys: flattened, each with its origin for messages.
 
 A TOML file and ``--set`` arguments become the same thing here: `Given` values under
 known keys. Checking the values themselves is the loader's next step.
@@ -23,7 +23,7 @@ _MOST_STEPS: Final = 4096
 
 
 class Origin(Struct, frozen=True):
-    """Where a value comes from.
+    """The origin of a value.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Given(Struct, frozen=True):
 
 
 class GivenScenario(Struct, frozen=True):
-    """All that was given: later sources replace what earlier ones said.
+    """All keys given; later sources replace values of earlier ones.
 
     Attributes
     ----------

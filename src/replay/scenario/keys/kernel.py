@@ -21,7 +21,7 @@ _ENTERPRISE_VERSIONS: Final = {8: (4, 18), 9: (5, 14), 10: (6, 12)}
 
 
 def is_loop(device: int) -> bool:
-    """Tell whether a device number, ``major << 20 | minor``, is a loop device's."""
+    """Return True if a device number, ``major << 20 | minor``, is a loop device's."""
     return device >> 20 == LOOP_MAJOR
 
 

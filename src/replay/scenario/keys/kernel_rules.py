@@ -59,11 +59,11 @@ class Rule:
     maybe: tuple[Release, ...] = ()
 
     def holds(self, kernel: KernelVersion) -> bool:
-        """Tell whether a kernel has it, as far as is known."""
+        """Return True if a kernel has it, as far as is known."""
         return kernel.release >= self.since or self._is_backport(kernel)
 
     def is_uncertain(self, kernel: KernelVersion) -> bool:
-        """Tell whether a kernel lies where nobody looked."""
+        """Return True if a kernel lies where nobody looked."""
         if kernel.takes_later_changes:
             return kernel.release < self.since
         if self._is_backport(kernel):

@@ -11,7 +11,7 @@ ONE_QUEUE: Final = ("root", "naive", "instance", "backcharge")
 
 
 class PolicyRow(Struct, frozen=True, kw_only=True):
-    """What one policy changes.
+    """The rules that one policy changes.
 
     Attributes
     ----------
@@ -145,7 +145,7 @@ POLICIES: Final = (
 
 
 class VariantRow(Struct, frozen=True, kw_only=True):
-    """What one version of 5.14's patches, as posted for review, changes.
+    """The rules that one version of 5.14's patches, as posted for review, changes.
 
     Attributes
     ----------

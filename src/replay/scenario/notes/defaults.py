@@ -1,4 +1,4 @@
-"""What a replay takes for granted because nobody said otherwise, where it matters."""
+"""Notes on defaults that the answer depends on."""
 
 from collections.abc import Sequence
 
@@ -111,7 +111,7 @@ def _some(keys: Sequence[str]) -> str:
 
 
 def _holds_back(scenario: Scenario, devices: Sequence[int]) -> bool:
-    """Tell whether an ``io.max`` acts on a device that is replayed."""
+    """Return True if an ``io.max`` acts on a device that is replayed."""
     return scenario.arrivals.event == "queue" and any(
         device in devices and device != scenario.backing.device
         for cgroup in scenario.cgroups

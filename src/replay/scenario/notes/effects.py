@@ -13,7 +13,7 @@ from replay.trace.file.schema import device_text
 def cgroup_effect_notes(
     scenario: Scenario, devices: Sequence[int], lines: Sequence[tuple[str, str, int]]
 ) -> list[str]:
-    """Tell which lines of cgroups have no effect, or that another cgroup pays instead.
+    """Return the notes on cgroups' lines without effect, or that another one pays for.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def cgroup_effect_notes(
 def effect_notes(
     scenario: Scenario, devices: Sequence[int], lines: Iterable[tuple[str, int]]
 ) -> list[str]:
-    """Tell which devices' lines have no effect in this replay, or perhaps too much.
+    """Return the notes on devices' lines without effect here, or perhaps too much.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What to tell who reads the results: estimates, and what is not modelled."""
+"""Notes for the results' reader: estimates, and effects that are not modelled."""
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
@@ -135,7 +135,7 @@ def policy_notes(given: Scenario, scenario: Scenario, summary: Summary) -> list[
 
 
 def owes_below(scenario: Scenario) -> bool:
-    """Tell whether the device below has a cost model that is on."""
+    """Return True if the device below has a cost model that is on."""
     device = scenario.backing.device
     return any(
         line == device and dict(settings).get("enable") == "1"

@@ -20,11 +20,11 @@ _NAMES: Final = {scheduler: name for name, scheduler in SCHEDULERS.items()}
 
 
 class Identified(Protocol):
-    """What a trace says of a disk; see `replay.runner.identify.Disk`."""
+    """A disk's parameters from a trace; see `replay.runner.identify.Disk`."""
 
     @property
     def scheduler(self) -> Scheduler:
-        """Who is issued next."""
+        """The order of requests."""
 
     @property
     def descriptors(self) -> int:
@@ -36,7 +36,7 @@ class Identified(Protocol):
 
     @property
     def delay_ns(self) -> int:
-        """What a request takes besides, alone."""
+        """A request's further time, alone."""
 
     @property
     def together(self) -> bool:

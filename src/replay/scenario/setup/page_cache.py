@@ -1,4 +1,4 @@
-"""What of the page cache of a file on a disk depends on the kernel's version."""
+"""Rules of a disk file's page cache that depend on the kernel's version."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""What of a file on tmpfs depends on the kernel's version."""
+"""Rules of a file on tmpfs that depend on the kernel's version."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -23,7 +23,7 @@ _HUGE: Final = {
 
 
 def copies_direct_io(scenario: Scenario, devices: Sequence[int]) -> bool:
-    """Tell whether direct I/O is asked for on tmpfs, which copies all the same.
+    """Return True if direct I/O is asked for on tmpfs, which copies all the same.
 
     Parameters
     ----------

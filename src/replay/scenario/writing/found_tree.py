@@ -78,7 +78,7 @@ class FoundCgroup:
     tasks: tuple[FoundTask, ...] = ()
 
     def controllers(self) -> frozenset[str]:
-        """Tell which of `CONTROLLERS` are enabled for it.
+        """Return which of `CONTROLLERS` are enabled for it.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""How a scenario's values are written in TOML."""
+"""A scenario's values, written in TOML."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping

@@ -58,7 +58,7 @@ cdef uint64_t WRAP_SPAN_NS = 864000000000000U
 cdef bint starts_with(
     const Cursor* cursor, const char* word, size_t n_bytes
 ) noexcept nogil:
-    """Tell whether a word stands at the cursor."""
+    """Return True if a word stands at the cursor."""
     return (
         <size_t>(cursor.end - cursor.at) >= n_bytes
         and memcmp(cursor.at, word, n_bytes) == 0

@@ -9,7 +9,7 @@ ctypedef struct Cursor:
 
 
 cdef inline bint at_end(const Cursor* cursor) noexcept nogil:
-    """Tell whether nothing is left."""
+    """Return True if nothing is left."""
     return cursor.at == cursor.end
 
 

@@ -219,7 +219,7 @@ cdef class Decoder:
 
     @property
     def interleaved(self) -> bool:
-        """Tell whether a source holds several CPUs' records that are not in order."""
+        """Return True if a source holds several CPUs' records that are not in order."""
         cdef uint32_t index
         for index in range(self.n_sources):
             if self.sources[index].n_turns:

@@ -81,7 +81,7 @@ cdef enum:
 cdef inline bint word_is(
     const uint8_t* at, size_t n_bytes, const char* word, size_t n_word
 ) noexcept nogil:
-    """Tell whether a word is this one."""
+    """Return True if a word is this one."""
     return n_bytes == n_word and memcmp(at, word, n_word) == 0
 
 

@@ -185,7 +185,7 @@ cdef inline int prefix_no_cpu(Cursor* line, TextEvent* event) noexcept nogil:
 cdef inline const uint8_t* find_word(
     const Cursor* line, const char* word, size_t n_bytes
 ) noexcept nogil:
-    """Where a word stands in the line; NULL if nowhere."""
+    """Return a word's place in the line; NULL if it is not there."""
     cdef const uint8_t* at = line.at
     while <size_t>(line.end - at) >= n_bytes:
         if at[0] == <uint8_t>word[0] and memcmp(at, word, n_bytes) == 0:

@@ -98,7 +98,7 @@ cdef inline uint64_t time_shifted(uint64_t time_ns, uint64_t shift_ns) noexcept 
 
 
 cdef inline bint source_follows(const Source* source, size_t offset) noexcept nogil:
-    """Tell whether a record, a cut-off one or the end stands at ``offset``."""
+    """Return True if a record, a cut-off one or the end stands at ``offset``."""
     if offset > source.size:
         return False
     if source.size - offset < 4:
@@ -107,7 +107,7 @@ cdef inline bint source_follows(const Source* source, size_t offset) noexcept no
 
 
 cdef inline bint source_halts(Source* source, size_t offset) noexcept nogil:
-    """Tell whether to end before the data does: asked every few megabytes of it."""
+    """Return True if to end before the data does: asked every few megabytes of it."""
     if offset < source.look_at:
         return False
     source.look_at = offset + LOOK_BYTES

@@ -244,7 +244,7 @@ def summary_of(decoder: Decoder, n_rows: int) -> Summary:
 
 
 def _layers(decoder: Decoder) -> list[tuple[int, int]]:
-    """Tell which of the devices with requests lie on which."""
+    """Return which of the devices with requests lies on which other one."""
     devices = {device for device, n_requests in decoder.devices() if n_requests}
     return [pair for pair in sorted(decoder.layers()) if devices.issuperset(pair)]
 

@@ -125,7 +125,7 @@ class CaptureBatches(BlktraceBatches):
 
     @property
     def summary(self) -> Summary:
-        """What was learned from the records; known when an iteration has ended."""
+        """The facts learned from the records; known when an iteration has ended."""
         summary = super().summary
         quality = msgspec.structs.replace(
             summary.quality,

@@ -96,7 +96,7 @@ def _devices(spans: Spans) -> set[int]:
 
 
 def _clash(a: Spans, b: Spans, device: int, other_boot: bool) -> bool:
-    """Tell whether two captures hold a device at the same time, as one cannot."""
+    """Return True if two recordings have a device at the same time, as one cannot."""
     mine = {key: span for key, span in a.items() if key[0] == device}
     others = {key: span for key, span in b.items() if key[0] == device}
     if other_boot:

@@ -55,7 +55,7 @@ _SHARE_OF_HALVES: Final = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What a text is.
+    """The kind of a text.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ def recognise_text(head: bytes) -> Kind | None:
 
 @dataclass
 class _Learned:
-    """What the texts of one iteration said beside their events."""
+    """Facts from the texts of one iteration, beside their events."""
 
     counts: Counter[str] = field(default_factory=Counter)
     lost: Counter[int] = field(default_factory=Counter)
@@ -374,7 +374,7 @@ def _summary(
 
 
 def _is_filtered(summary: Summary, quality: Quality, learned: _Learned) -> bool:
-    """Tell whether lines were left out, where numbers of the text's events are missing.
+    """Return True if lines were left out: numbers of the text's events are missing.
 
     Events that were lost while recording tear requests; a filter leaves whole ones, or
     those of one process, one kind, or without their completions, which name no process.

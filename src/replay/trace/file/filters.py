@@ -40,7 +40,7 @@ _WALL = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """What the user wants, as text; None and empty mean everything.
+    """The user's filters, as text; None and empty mean everything.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Filters:
     sectors: str | None = None
 
     def __bool__(self) -> bool:
-        """Tell whether anything is filtered."""
+        """Return True if anything is filtered."""
         return self != Filters()
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""What is in a trace: the facts behind ``replay info``.
+"""The facts on a trace that ``replay info`` shows.
 
 `TraceInfo`, as JSON, is what ``replay info --json`` prints. Its keys are stable: new
 ones may come, none changes its meaning while ``schema_version`` stays.
@@ -43,7 +43,7 @@ class CgroupCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TraceInfo(Shown, msgspec.Struct, frozen=True, kw_only=True):
-    """What is in a trace; times are ns since its start unless named otherwise.
+    """Facts on a trace; times are ns since its start unless named otherwise.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a trace file says about itself, beside its rows.
+"""A trace file's metadata: all that it holds beside its rows.
 
 `Summary` is what the decoder learns from the records; `Metadata` adds what the
 conversion knows. All times are ns since the trace's start unless named otherwise.
@@ -84,7 +84,7 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class Quality(Struct, frozen=True, kw_only=True):
-    """What became of every record; nothing is lost in silence.
+    """Counts of records by their fate; none is lost in silence.
 
     ``records`` equals the sum of ``events``, ``notes`` and ``unknown``. ``filtered``
     counts the requests that a filter left out, by the first one that did, and
@@ -132,7 +132,7 @@ class Quality(Struct, frozen=True, kw_only=True):
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """What was learned from the records, or from a format's rows.
+    """Facts learned from the records, or from a format's rows.
 
     ``notes`` are sentences on what is an estimate, or not in the input at all.
     ``cgroup_names``: the cgroups' ids are numbers of their names in order of
@@ -167,7 +167,7 @@ class SourceFile(Struct, frozen=True, kw_only=True):
 
 
 class Metadata(Struct, frozen=True, kw_only=True):
-    """All that a trace file says beside its rows.
+    """The metadata of a trace file.
 
     ``kernel`` is what the recorded machine called its kernel, as ``uname -r`` says;
     ``record_version`` that of blktrace's records, 7 or 8, None where it is not told.

@@ -12,7 +12,7 @@ PER_CPU: Final = re.compile(
 
 
 def is_per_cpu(path: Path) -> bool:
-    """Tell whether a path is named like one file of a per-CPU set."""
+    """Return True if a path is named like one file of a per-CPU set."""
     return PER_CPU.fullmatch(path.name) is not None
 
 

@@ -26,7 +26,7 @@ _KERNEL_THREAD: Final = re.compile(
 
 
 def is_kernel_thread(name: str) -> bool:
-    """Tell whether a process of that name is a thread of the kernel.
+    """Return True if a process of that name is a thread of the kernel.
 
     Parameters
     ----------

@@ -239,7 +239,7 @@ def open_trace(path: str | Path) -> Trace:
 
 
 def is_arrow(path: str | Path) -> bool:
-    """Tell whether a path is a regular file that begins like an Arrow IPC file."""
+    """Return True if a path is a regular file that begins like an Arrow IPC file."""
     path = Path(path)
     try:
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""What a format is, and what its reader is given."""
+"""The type of a format, and its reader's arguments."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

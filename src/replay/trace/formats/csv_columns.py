@@ -1,4 +1,4 @@
-"""What a user says about the columns of a CSV: ``--columns``.
+"""The user's meaning of a CSV's columns: ``--columns``.
 
 ``time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant`` — a field, the column that
 holds it, and its unit. A column is its name in the header, or its number from 1 where

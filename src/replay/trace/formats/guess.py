@@ -1,4 +1,4 @@
-"""What a CSV's columns may be, by their names and first rows: for messages alone.
+"""Guesses at a CSV's columns by their names and first rows, for messages alone.
 
 A refusal names a ``--columns`` that the user can paste and mend, so it takes the names
 that are there. A guess that is wrong costs a correction; a table read by one would
@@ -78,7 +78,7 @@ UNKNOWN: Final = "COLUMN"
 
 
 class Sample(Struct, frozen=True):
-    """How a table begins.
+    """The first lines of a table.
 
     Attributes
     ----------

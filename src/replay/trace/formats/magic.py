@@ -1,4 +1,4 @@
-"""How blktrace's records begin: the one format for which no other need be looked at."""
+"""The first bytes of blktrace's records: no other format begins so."""
 
 from typing import Final
 

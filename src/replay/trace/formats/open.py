@@ -72,6 +72,6 @@ def open_rows(
 
 
 def _are_blktrace(paths: Sequence[Path]) -> bool:
-    """Tell whether all that is not empty surely holds blktrace's records."""
+    """Return True if all that is not empty surely holds blktrace's records."""
     heads = [head for head in map(read_head, paths) if head]
     return bool(heads) and all(map(is_blktrace, heads))

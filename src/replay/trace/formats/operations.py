@@ -1,4 +1,4 @@
-"""What an operation is called in tables of others, and by the kernel."""
+"""Names of operations in other programs' tables, and in the kernel."""
 
 import re
 from typing import Final

@@ -1,11 +1,11 @@
-"""What a user says about an input: nothing of weight is imported for it."""
+"""The user's options for an input; importing this costs next to nothing."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class FormatOptions:
-    """What the user says about an input.
+    """The user's options for an input.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What is no block trace, or none that can be read: named, with what to do.
+"""Inputs that are no block trace, or no readable one: named, with what to do.
 
 Told by its first bytes or lines, and by nothing that a trace might have.
 """

@@ -179,7 +179,7 @@ def _check_guess(path: Path, head: bytes, name: str, seen: Sequence[str]) -> Non
 
 
 def _may_follow(format_: Format, head: bytes) -> bool:
-    """Tell whether any line fits: damaged rows are refused by number, later."""
+    """Return True if any line fits: damaged rows are refused by number, later."""
     if format_.matches is None:
         return True
     if format_.line is not None and any(

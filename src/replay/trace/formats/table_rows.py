@@ -126,7 +126,7 @@ class TableRows:
         return values
 
     def _fill_times(self, part: Part, rows: Rows) -> NDArray[np.bool_]:
-        """Set the times; tell which rows have none."""
+        """Set the times; return a mask of the rows without one."""
         none = np.full(len(rows), _columns.BLANK)
         found = {field: self._time(part, field) for field in (*MOMENTS, *LENGTHS)}
         time, issue, end, response, wait = (
@@ -168,7 +168,7 @@ class TableRows:
     # --- what, and where --------------------------------------------------------------
 
     def _fill_operations(self, part: Part, rows: Rows) -> NDArray[np.bool_]:
-        """Set operation and flags; tell which rows are none."""
+        """Set operation and flags; return a mask of the rows that are no requests."""
         source = self._columns["op"].source
         codes, words = part.words(source)
         known: list[tuple[int, int]] = []

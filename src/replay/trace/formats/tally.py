@@ -1,4 +1,4 @@
-"""Who occurs in the rows of a format, and the summary made of it."""
+"""Counts of the cgroups and processes in a format's rows, and their summary."""
 
 import re
 from collections.abc import Sequence

@@ -369,7 +369,7 @@ def one_blank(lines: bytes) -> bytes:
 
 
 def blanks_vary(head: bytes) -> bool:
-    """Tell whether columns are separated by more than single blanks."""
+    """Return True if columns are separated by more than single blanks."""
     return any(two in head for two in (b"  ", b"\t", b"\n ", b" \n", b" \r"))
 
 

@@ -62,7 +62,7 @@ def ask_columns(head: bytes) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file's lines are split."""
+    """The way in which a file's lines are split."""
 
     delimiter: str
     names: list[str]

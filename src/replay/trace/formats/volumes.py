@@ -22,7 +22,7 @@ from replay.trace.formats.text_table import Part, blanks_vary, one_blank, read_t
 
 @dataclass(frozen=True, kw_only=True)
 class Volumes:
-    """What one of them is like; ``read`` reads its files.
+    """One of these formats; ``read`` reads its files.
 
     Attributes
     ----------

@@ -40,7 +40,7 @@ _HUGE_BYTES: Final = 1 << 34
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
-    """What to read.
+    """The files to read.
 
     Attributes
     ----------

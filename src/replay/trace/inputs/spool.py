@@ -178,7 +178,7 @@ class Spool(Closing):
 
 
 def is_stdin(name: str | Path) -> bool:
-    """Tell whether a name means standard input, when that is no regular file."""
+    """Return True if a name means standard input, when that is no regular file."""
     name = str(name)
     return name == STDIN or (name in _STDIN_FILES and not Path(name).is_file())
 
@@ -260,7 +260,7 @@ def _cannot_unpack(shown: object, error: Exception) -> TraceError:
 
 
 class _Forward:
-    """What `tarfile` needs of a stream."""
+    """The part of a stream that `tarfile` needs."""
 
     def __init__(self, file: Unpacked) -> None:
         self._file = file

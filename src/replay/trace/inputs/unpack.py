@@ -38,7 +38,7 @@ _TOO_MUCH_MEMORY: Final = ("Memory usage limit", "too much memory")
 
 
 class Readable(Protocol):
-    """What bytes are read from."""
+    """The source of the bytes."""
 
     def read(self, n_bytes: int, /) -> bytes:
         """Read at most so many bytes."""

@@ -1,4 +1,4 @@
-"""Where rows are written: the columns of one Arrow batch, each a plain C array.
+"""The columns of one Arrow batch that rows are written to, each a plain C array.
 
 The arrays belong to the caller (``pyarrow`` buffers); here they are pointers for as
 long as one batch is filled.

@@ -1,4 +1,4 @@
-"""What a trace says beside its rows: counts, who occurs in it, names, messages.
+"""A trace's facts beside its rows: counts, cgroups, processes, names, messages.
 
 Everything here is bounded: ids by the limits below, names and messages by the places
 made for them. What does not fit is counted.

@@ -209,7 +209,7 @@ cdef inline void slot_at(Slot* slot, int kind, uint32_t place) noexcept nogil:
 cdef inline bint table_holds(
     const Table* table, int kind, uint32_t place, uint32_t number
 ) noexcept nogil:
-    """Tell whether a place holds the entry of a slot, which so is its ring's head."""
+    """Return True if a place holds a slot's entry, and so the head of its ring."""
     cdef uint64_t entry = table.places[place]
     return <uint32_t>entry == number + 1 and (entry >> 32 & 3) == <uint64_t>kind
 

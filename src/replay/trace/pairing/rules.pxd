@@ -1,4 +1,4 @@
-"""What each event does to the open requests: one function a letter.
+"""The effect of each event on the open requests: one function a letter.
 
 Source: the events' order and meaning: block/blk-mq.c, block/blk-core.c,
 block/blk-merge.c, block/blk-flush.c and kernel/trace/blktrace.c, v6.12.
@@ -105,7 +105,7 @@ cdef inline void slot_absorb(
 
 
 cdef inline bint can_absorb(const Slot* into, const Slot* slot) noexcept nogil:
-    """Tell whether a length of 32 bits holds both (the kernel's limit is far below)."""
+    """Return True if 32 bits hold both lengths (the kernel's limit is far below)."""
     return (
         <uint64_t>into.nbytes + slot.nbytes <= <uint64_t>0xffffffff
         and <uint64_t>into.remaining + slot.remaining <= <uint64_t>0xffffffff

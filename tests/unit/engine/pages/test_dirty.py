@@ -33,7 +33,7 @@ def below(raw: Any) -> dict[int, tuple[int, int]]:
 
 # a page that was written back meanwhile is dirty once more, and written twice
 def written_between(setup: Setup, first: int, second: int, pages: int = 1) -> bool:
-    """Tell whether what was dirtied at one time was written back before another."""
+    """Return True if what was dirtied at one time was written back before another."""
     rows = [write(first, A, pages=pages), write(second, A, pages=pages)]
     raw = replayed(setup, *rows, later(second + 100 * S))
     ((n_pages, _),) = below(raw).values()

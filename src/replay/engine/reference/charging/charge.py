@@ -13,9 +13,11 @@ from replay.engine.reference.state.jiffies import jiffies_at, time_of
 from replay.engine.reference.state.requests import Request
 from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Policy, Setup
 
-#: MAX_RECLAIM_RETRIES: how oft a charge, or a worker above memory.high, tries again.
+#: MAX_RECLAIM_RETRIES: how many times a charge, or a worker above memory.high,
+#: retries.
 RETRIES = 16
-#: Charges up to so many pages go round as long as anything is reclaimed for them.
+#: Charges of up to this many pages retry while reclaim makes progress
+#: (PAGE_ALLOC_COSTLY_ORDER).
 COSTLY = 8
 #: SWAP_CLUSTER_MAX: pages that each further pass above memory.high asks for.
 CLUSTER = 32
@@ -25,7 +27,7 @@ PRECISION_SHIFT, SCALING_SHIFT = 20, 14
 
 @dataclass
 class Stock:
-    """What a CPU has charged in advance, and for whom; one for each worker.
+    """Pages that a CPU has charged in advance, and their payer; one for each worker.
 
     Source: mm/memcontrol.c:consume_stock(), refill_stock(), v6.1 and v6.16.
     """
@@ -73,7 +75,7 @@ class Charges:
 
 
 class Charging(Tasks):
-    """What workers charge in the name of a payer."""
+    """Charges of a payer by workers."""
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -204,7 +206,7 @@ class Charging(Tasks):
         return 0, None
 
     def is_high(self, cgroup: int) -> bool:
-        """Tell whether a cgroup is above its ``memory.high``."""
+        """Return True if a cgroup is above its ``memory.high``."""
         high = self.high[cgroup]
         return high != NO_LIMIT and self.groups[cgroup].usage > high
 

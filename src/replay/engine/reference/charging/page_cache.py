@@ -52,7 +52,7 @@ class File:
 
 
 class PageCache:
-    """Who owns which page in the cache, what is read and what is written below."""
+    """Owners of the cache's pages; reads and writes of the disk below."""
 
     def __init__(self, setup: Setup, memory: "Charging") -> None:
         self.setup = setup
@@ -437,7 +437,7 @@ class PageCache:
 
 
 def covers(request: Request, index: int) -> bool:
-    """Tell whether a request writes a page as a whole."""
+    """Return True if a request writes a page as a whole."""
     start = request.sector * 512
     end = start + request.nbytes
     return start <= index * PAGE_BYTES and (index + 1) * PAGE_BYTES <= end

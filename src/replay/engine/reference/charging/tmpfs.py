@@ -26,7 +26,7 @@ LARGEST_ORDER = 9
 
 
 class Memory(Charging):
-    """Who owns which page of the backing files, and what that costs whom."""
+    """Owners of the backing files' pages, and their charges."""
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -100,7 +100,7 @@ class Memory(Charging):
         return error, until
 
     def _charge_huge(self, request: Request, page: int, last: int, now: int) -> bool:
-        """Charge the largest page around a new one that may be; tell if it is there.
+        """Charge the largest page around a new one that may be; True if it is there.
 
         It is tried once, without reclaim: what does not fit a limit or the file system
         comes in small ones.

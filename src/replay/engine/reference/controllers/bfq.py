@@ -30,7 +30,7 @@ SERVICE_SHIFT = 22
 
 @dataclass
 class Entity:
-    """What waits at a cgroup: its own requests, or a child."""
+    """An entity that waits at a cgroup: its own requests, or a child."""
 
     weight: int
     start: int = 0
@@ -75,7 +75,7 @@ class BfqServer(Server):
             self.groups[group.parent].children.append(cgroup)
 
     def enter(self, request: Request, now: int) -> bool:
-        """Take a place, or wait for one; tell which."""
+        """Take a place and return True, or wait for one."""
         self.add(request)
         if self.in_use < self.capacity:
             # nobody waits, so it is the request's own

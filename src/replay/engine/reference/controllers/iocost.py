@@ -65,10 +65,10 @@ class Iocost:
     def enter(
         self, request: Request, place: int, cgroup: int, now_ns: int, *, is_bio: bool
     ) -> bool:
-        """Issue a request, or let it wait; tell which.
+        """Issue a request and return True, or let it wait.
 
-        What its issuer submitted himself owes if it is META; how long his tasks are
-        delayed for it stands in ``delay_ns``.
+        A META request that its issuer submitted itself leaves a debt; the delay of its
+        tasks for it stands in ``delay_ns``.
         """
         self.delay_ns = 0
         device = self.devices.get(place)
@@ -120,7 +120,7 @@ class Iocost:
         return owe(device, group, absolute, now)
 
     def activate(self, device: IocostDevice, group: IocostGroup, now: Now) -> bool:
-        """Give a group that was idle half a period's budget; tell if it may have one.
+        """Give a group that was idle half a period's budget; return True if it may.
 
         Above and below an active group nobody has a share: they issue as the root.
         """
@@ -273,7 +273,7 @@ def absolute_cost(device: IocostDevice, group: IocostGroup, request: Request) ->
 
 
 def is_asked_flush(request: Request) -> bool:
-    """Tell whether a flush is a bio's, and not the flush machinery's own."""
+    """Return True if a flush is a bio's, and not the flush machinery's own."""
     return request.op == FLUSH and request.n_bios > 0
 
 

@@ -107,7 +107,7 @@ def run_period(device: IocostDevice, now: Now) -> int | None:
 
 
 def is_stuck(device: IocostDevice) -> bool:
-    """Tell whether nothing changes until something in flight completes.
+    """Return True if nothing changes until something in flight completes.
 
     Deviation: the kernel's timer goes on; nothing would come of it but time.
     """
@@ -130,7 +130,7 @@ def latencies(device: IocostDevice) -> tuple[list[int], int]:
 
 
 def is_idle(device: IocostDevice, group: IocostGroup) -> bool:
-    """Tell whether a group did nothing in this period and has nothing in flight."""
+    """Return True if a group did nothing in this period and has nothing in flight."""
     return (
         group.active_period != device.period
         and group.done_vtime == group.vtime
@@ -180,7 +180,7 @@ def flush_usage(device: IocostDevice, group: IocostGroup) -> None:
 
 
 def lags(device: IocostDevice, group: IocostGroup, now: Now, period_v: int) -> bool:
-    """Tell whether I/O of an earlier period is still in flight."""
+    """Return True if I/O of an earlier period is still in flight."""
     return (
         (device.qos[0] > 0 or device.qos[2] > 0)
         and not group.in_delay
@@ -191,7 +191,7 @@ def lags(device: IocostDevice, group: IocostGroup, now: Now, period_v: int) -> b
 
 
 def has_surplus(device: IocostDevice, group: IocostGroup, now: Now) -> bool:
-    """Tell whether a group donates already or saved enough to begin."""
+    """Return True if a group donates already or saved enough to begin."""
     if group.hw_inuse < group.hw_active:
         return True
     return not group.waiting and group.vtime < now.v - device.margins[1]

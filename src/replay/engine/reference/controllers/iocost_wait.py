@@ -92,7 +92,7 @@ def pay_debt(device: IocostDevice, group: IocostGroup, pays: int, now: Now) -> N
 
 
 def kick_delay(device: IocostDevice, group: IocostGroup, now: Now) -> bool:
-    """Set by how much the group's tasks are delayed; tell whether they are."""
+    """Set the delay of the group's tasks; return True if there is one."""
     halvings = (now.us - group.delay_at) // US_PER_S
     delay = group.delay >> halvings if halvings < 64 else 0
     refresh_shares(device, group)

@@ -1,4 +1,6 @@
-"""``io.latency``: who misses his target has the others' queue depth cut.
+"""``io.latency``: when a cgroup misses its target, siblings' queue depth is halved.
+
+Of siblings, those with a larger target, or with none.
 
 Source: block/blk-iolatency.c, v6.1: blkcg_iolatency_throttle(), check_scale_change(),
 scale_change(), scale_cookie_change(), blkcg_iolatency_done_bio(),
@@ -99,7 +101,7 @@ class Iolatency:
     def enter(
         self, request: Request, place: int, cgroup: int, now: int, *, is_bio: bool
     ) -> bool:
-        """Take a place in flight at every level from a cgroup up, or wait; tell which.
+        """Take a place at every level from a cgroup up and return True, or wait.
 
         For how long the issuer's tasks are delayed stands in ``delay_ns``.
         """
@@ -110,7 +112,7 @@ class Iolatency:
         return self.climb(request, device, device.groups[cgroup], now, is_bio)
 
     def resume(self, request: Request, place: int, now: int, *, is_bio: bool) -> bool:
-        """Go on above the level where a request waited, or wait again; tell which."""
+        """Go on above the level where a request waited: True; or wait again: False."""
         self.delay_ns = 0
         device = self.devices[place]
         group = device.groups[request.waits_at].parent
@@ -124,7 +126,7 @@ class Iolatency:
         now: int,
         is_bio: bool,
     ) -> bool:
-        """Take a place at every level from a group up, or wait; tell which."""
+        """Take a place at every level from a group up and return True, or wait."""
         while group is not None and group.parent is not None:
             self.check_scale(device, group)
             if group.use_delay:
@@ -253,7 +255,7 @@ def record(group: IolatencyGroup, took_ns: int, meta: bool, now: int) -> None:
 
 
 def is_ok(device: IolatencyDevice, group: IolatencyGroup, samples: Samples) -> bool:
-    """Tell if a target was kept: by the mean on a disk that turns, else by 90 %."""
+    """Return True if a target was met: by the mean on a rotating disk, else by 90 %."""
     if not device.rotates:
         return samples.missed < max(samples.total // 10, 1)
     return not samples.total or samples.sum_ns // samples.total <= group.target_ns

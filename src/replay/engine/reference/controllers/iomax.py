@@ -62,11 +62,11 @@ class Direction:
     queues: dict[int, Source] = field(default_factory=dict)
 
     def queued(self) -> bool:
-        """Tell whether anything waits."""
+        """Return True if anything waits."""
         return bool(self.queues)
 
     def waits_for(self, what: str) -> bool:
-        """Tell whether anything waits for bytes, or for I/Os alone."""
+        """Return True if anything waits for bytes, or for I/Os alone."""
         return any(getattr(source, what) for source in self.queues.values())
 
     def add(self, source: int, request: Request, *, ios: bool) -> None:
@@ -137,7 +137,7 @@ class Iomax:
         return -1
 
     def limits_ios(self, index: int, rw: int) -> bool:
-        """Tell whether any limit from a group up is of I/Os."""
+        """Return True if any limit from a group up is of I/Os."""
         while index >= 0:
             group = self.groups[index]
             if group.directions[rw].iops != NO_LIMIT:
@@ -146,7 +146,7 @@ class Iomax:
         return False
 
     def enter(self, request: Request, index: int, now: int) -> bool:
-        """Pass a bio through the limits from a group up, or queue it; tell which."""
+        """Pass a bio through the limits from a group up: True; or queue it: False."""
         jiffies = jiffies_at(self.setup, now)
         rw = direction_of(request)
         source = -1
@@ -171,7 +171,7 @@ class Iomax:
         return True
 
     def is_within(self, one: Direction, request: Request, jiffies: int) -> bool:
-        """Tell whether a bio that comes may go on at once.
+        """Return True if a new bio may go on at once.
 
         From 6.16 on the bytes of one that comes behind others count as soon as nobody
         waits for bytes any more, and what is left of a split one waits for I/Os alone.

@@ -1,1 +1,1 @@
-"""What a run counts, as tables."""
+"""Counts of a run, as tables."""

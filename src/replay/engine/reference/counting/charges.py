@@ -1,4 +1,4 @@
-"""What the reference counts, and its results as columns."""
+"""Counters of the reference, and its results as columns."""
 
 from collections import Counter, defaultdict
 

@@ -1,4 +1,4 @@
-"""What each cgroup paid, held and waited in each interval."""
+"""Charges, memory and waits of each cgroup in each interval."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -23,7 +23,7 @@ READS, WRITES = 0, 1
 
 
 class Side:
-    """What waits in one direction."""
+    """The waiting requests of one direction."""
 
     def __init__(self) -> None:
         self.by_sector: list[tuple[int, int]] = []  # (sector, stamp)

@@ -143,7 +143,7 @@ class Disk:
         return True
 
     def count_busy(self, step: int) -> None:
-        """Move the average that tells whether requests are taken out one by one."""
+        """Move the average by which requests are taken out one by one or in batches."""
         self.busy = (self.busy * (BUSY_WEIGHT - 1) + step) // BUSY_WEIGHT
 
     def descriptors_of(self, request: Request) -> int:

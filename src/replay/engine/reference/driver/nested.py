@@ -31,7 +31,7 @@ LEVEL = (
 
 
 def goes_down(request: Request) -> bool:
-    """Tell whether the file system below does I/O for a request.
+    """Return True if the file system below does I/O for a request.
 
     A discard or write-zeroes changes its block map alone.
     """

@@ -7,7 +7,7 @@ READ, WRITE = OP_CODES["read"], OP_CODES["write"]
 
 
 def is_asynchronous(op: int, direct_io: bool, policy: Policy) -> bool:
-    """Tell whether the worker only submits a command.
+    """Return True if the worker only submits a command.
 
     Source: drivers/block/loop.c:loop_queue_rq(), v6.1: reads and writes with direct
     I/O; a flush or discard is always synchronous. A bio-based device passes all on:

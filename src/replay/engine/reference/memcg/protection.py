@@ -1,4 +1,4 @@
-"""What ``memory.min`` and ``memory.low`` keep from reclaim.
+"""Memory that ``memory.min`` and ``memory.low`` protect from reclaim.
 
 Sources: mm/memcontrol.c:mem_cgroup_calculate_protection(), effective_protection(),
 mm/vmscan.c:shrink_node_memcgs(), get_scan_count(), v6.1.
@@ -59,7 +59,7 @@ class Protection:
             self.effective[name][cgroup] = effective
 
     def covers(self, name: str, cgroup: int, over: int) -> bool:
-        """Tell whether all that a cgroup uses is protected."""
+        """Return True if all that a cgroup uses is protected."""
         if cgroup in (over, ROOT):
             return False
         return self.effective[name][cgroup] >= self.tasks.groups[cgroup].usage

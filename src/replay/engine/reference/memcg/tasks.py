@@ -55,7 +55,7 @@ class Task:
     bio_goes_on: tuple[int, int, int, int] = (-1, -1, -1, -1)
 
     def killable(self) -> bool:
-        """Tell whether the OOM killer may choose it."""
+        """Return True if the OOM killer may choose it."""
         return self.lives() and not self.kernel and self.adj != NEVER
 
     def score(self, total_pages: int) -> int:
@@ -66,7 +66,7 @@ class Task:
         return self.rss + self.adj * (total_pages // 1000)
 
     def lives(self) -> bool:
-        """Tell whether it has begun and neither ended nor been killed."""
+        """Return True if it has begun and neither ended nor been killed."""
         return self.started and not self.ended and self.killed_ns < 0
 
 
@@ -199,7 +199,7 @@ class Tasks:
         task.resident = resident
 
     def stopped(self, index: int, queue_ns: int) -> bool:
-        """Tell whether a request queued now is one that a kill stopped."""
+        """Return True if a request queued now is one that a kill stopped."""
         task = self.tasks[index]
         if not task.kernel:
             return 0 <= task.killed_ns < queue_ns

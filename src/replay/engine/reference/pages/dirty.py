@@ -1,4 +1,4 @@
-"""How many pages are dirty, and above how many they are written in the background.
+"""Counts of dirty pages, and the thresholds of background write-back.
 
 Sources: mm/page-writeback.c:domain_dirty_limits(), mdtc_calc_avail(),
 wb_over_bg_thresh(), mm/memcontrol.c:mem_cgroup_wb_stats(), v6.1;
@@ -32,7 +32,7 @@ class Dirty:
         self.written = [0] * n_cgroups
 
     def count(self, payer: int, writer: int, n_pages: int) -> None:
-        """Count pages that a cgroup paid and that are dirty now, or no more."""
+        """Add (or, if negative, remove) dirty pages charged to a cgroup."""
         self.to_write[writer] += n_pages
         for one in self.memory.chain(payer):
             self.pages[one] += n_pages
@@ -102,7 +102,7 @@ class Dirty:
         return min(rooms, default=None)
 
     def is_over(self, writer: int) -> bool:
-        """Tell whether what is written in a cgroup's name is too much to be left.
+        """Return True if what is written in a cgroup's name is too much to be left.
 
         The machine's threshold is shared by what each has written so far: who has
         written nothing yet has no share, whatever the machine's memory is. From 6.14 on

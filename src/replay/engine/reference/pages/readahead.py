@@ -1,4 +1,4 @@
-"""How far a read of a cached file reads ahead.
+"""Readahead of a cached file.
 
 Source: mm/readahead.c:ondemand_readahead(), page_cache_ra_unbounded(),
 page_cache_sync_ra(), try_context_readahead(), mm/filemap.c:page_cache_next_miss(),

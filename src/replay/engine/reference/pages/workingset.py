@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """What stays of an evicted page: whose reclaim dropped it, and that one's age."""
+    """An evicted page's shadow entry: the cgroup reclaimed, and its age then."""
 
     over: int
     age: int
@@ -21,7 +21,7 @@ class Shadow:
 
 @dataclass
 class Refaults:
-    """What a cgroup read again, and what of that became active; own, in pages."""
+    """A cgroup's refaults, and its activations among them; own, in pages."""
 
     refaults: int = 0
     activations: int = 0
@@ -47,10 +47,11 @@ class Workingset:
         return shadow
 
     def refault(self, shadow: Shadow, payer: int, n_active: int) -> bool:
-        """Count a page that is read again; tell whether it is active at once.
+        """Count a refault; return True if the page goes straight to the active list.
 
-        It is if no more was dropped and activated since, where it was dropped, than is
-        active there (`n_active`, with descendants).
+        It does if its refault distance (evictions and activations in the evicting
+        cgroup since) is at most that cgroup's active list (`n_active`, with
+        descendants).
         """
         self.counts[payer].refaults += 1
         if self.ages[shadow.over] - shadow.age > n_active:

@@ -16,7 +16,7 @@ VIRTUAL_SHIFT = 8
 
 
 class Waiters:
-    """Who waits for something, by cgroup, and who is to blame for it."""
+    """Waiting requests counted by cgroup, and the cgroups to blame."""
 
     def __init__(self, resource: int, others: int, interference: Interference) -> None:
         self.resource = resource
@@ -66,7 +66,7 @@ class Server(Waiters):
         self.queue: deque[Request] = deque()
 
     def enter(self, request: Request, now: int) -> bool:
-        """Take a place, or wait for one; tell which."""
+        """Take a place and return True, or wait for one."""
         if self.in_use < self.capacity:
             self.in_use += 1
             return True
@@ -111,7 +111,7 @@ class Sharer:
 
 @dataclass
 class Pair:
-    """What two sharers waited for one another since the last of them left."""
+    """Waits of two sharers for one another since the last of them left."""
 
     wait_ns: int = 0
     rest: int = 0  # in parts of 2**-8 ns

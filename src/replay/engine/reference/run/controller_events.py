@@ -1,4 +1,4 @@
-"""Where requests wait for what their cgroup may do on a device, and go on.
+"""Waits of requests for their cgroup's I/O controllers, and the events that end them.
 
 Above the driver the issuer waits, with ``queue`` events alone; below it, with direct
 I/O, ``io.max`` holds the request and ``io.weight`` holds its worker too.
@@ -26,15 +26,15 @@ FLUSH = OP_CODES["flush"]
 
 
 class Stages(Protocol):
-    """What requests that go on come to: the stages of `Reference`."""
+    """The next stages of requests that go on: methods of `Reference`."""
 
     device_is_on: bool
 
     def waits_above(self, request: Request) -> bool:
-        """Tell whether the device's own limits and tags are replayed."""
+        """Return True if the device's own limits and tags are replayed."""
 
     def only_submits(self, request: Request) -> bool:
-        """Tell whether the worker is free again once it has submitted a request."""
+        """Return True if the worker is free again once it has submitted a request."""
 
     def enter_queue(self, request: Request, now: int) -> None:
         """Go on behind the traced device's limits."""
@@ -79,12 +79,12 @@ class Controllers:
     # -- on the way in ----------------------------------------------------------
 
     def above(self, request: Request, now: int) -> bool:
-        """Pass the limits of the traced device, or wait for them; tell which."""
+        """Pass the limits of the traced device and return True, or wait for them."""
         limit = self.iomax.find(self.blkcg(request), request.device)
         return self.passes(request, limit, now) and self.issues_above(request, now)
 
     def below(self, request: Request, now: int) -> bool:
-        """Pass the limits of the device below at once, or wait for them; tell which."""
+        """Pass the limits of the device below and return True, or wait for them."""
         limit = self.iomax.find(request.io_payer, BACKING_DEVICE)
         if not self.passes(request, limit, now) or not self.rest_passes(request, now):
             return False
@@ -93,7 +93,7 @@ class Controllers:
         )
 
     def rest_passes(self, request: Request, now: int) -> bool:
-        """Pass what is left of a request that passed once more; tell if it does.
+        """Pass the rest of a request through the limits again; True if it passes.
 
         Its bytes are paid, so that limits of I/Os alone hold it: if there is none on
         the way, it is not even looked at.
@@ -123,20 +123,20 @@ class Controllers:
         return int(self.setup.blkcg[request.issuer])
 
     def passes(self, request: Request, limit: int, now: int) -> bool:
-        """Pass ``io.max`` from a limit up, or wait there; tell which."""
+        """Pass ``io.max`` from a limit up and return True, or wait there."""
         passed = self.iomax.enter(request, limit, now)
         self.arm_iomax(now)
         return passed
 
     def issues_above(self, request: Request, now: int) -> bool:
-        """Issue on the traced device, or wait for budget or a place; tell which."""
+        """Issue on the traced device and return True, or wait for budget or a place."""
         cgroup = self.blkcg(request)
         if self.setup.iocost_flush_costs and is_asked_flush(request):
             cgroup = int(self.setup.blkcg[request.issuer])
         return self.issues(request, request.device, cgroup, now, is_bio=True)
 
     def issues_below(self, request: Request, now: int, *, holds_worker: bool) -> bool:
-        """Issue on the device below, or wait for budget or a place; tell which.
+        """Issue on the device below and return True, or wait for budget or a place.
 
         What ``io.max`` held back is submitted by another thread, not by the worker;
         with policy ``pass-through`` there is none.
@@ -153,7 +153,7 @@ class Controllers:
     def issues(
         self, request: Request, place: int, cgroup: int, now: int, *, is_bio: bool
     ) -> bool:
-        """Have the budget to issue, and a place in flight, or wait; tell which."""
+        """Take budget and a place in flight and return True, or wait for them."""
         request.issued_ns[place == BACKING_DEVICE] = now
         request.waits_at = -1
         passed = self.iocost.enter(request, place, cgroup, now, is_bio=is_bio)

@@ -240,14 +240,14 @@ class Reference:
             self.arrive(request, now)
 
     def only_submits(self, request: Request) -> bool:
-        """Tell whether the worker is free again once it has submitted a request."""
+        """Return True if the worker is free again once it has submitted a request."""
         if self.disks[request.device] is not None:
             return True
         direct_io = self.setup.direct_io or is_outer(self.setup, request)
         return is_asynchronous(request.op, direct_io, self.setup.policy)
 
     def waits_above(self, request: Request) -> bool:
-        """Tell whether the device's own limits and tags are replayed."""
+        """Return True if the device's own limits and tags are replayed."""
         by_queue = self.setup.event == ArrivalEvent.QUEUE
         return by_queue or request.outer is not None
 

@@ -1,4 +1,4 @@
-"""All that was counted, together: as raw tables, and as a timeline's cells."""
+"""All counts of a run, as raw tables and as a timeline's cells."""
 
 from collections import Counter
 from typing import Any

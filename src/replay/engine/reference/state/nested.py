@@ -5,5 +5,5 @@ from replay.engine.setup import Setup
 
 
 def is_outer(setup: Setup, request: Request) -> bool:
-    """Tell whether a request is on a device that lies on another one."""
+    """Return True if a request is on a device that lies on another one."""
     return setup.nested >= 0 and request.device != setup.nested

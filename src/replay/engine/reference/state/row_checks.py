@@ -1,4 +1,4 @@
-"""What a row of the trace is to the driver: when it comes, and whether at all."""
+"""A row of the trace as the driver sees it: its time, and whether it arrives."""
 
 from replay.engine.columns import Columns
 from replay.engine.setup import ArrivalEvent, Policy, Setup
@@ -26,7 +26,7 @@ def prior_of(setup: Setup, columns: Columns, i: int) -> int:
 
 
 def is_trigger(setup: Setup, columns: Columns, i: int) -> bool:
-    """Tell whether a row is an empty flush bio: the driver sees another request for it.
+    """Return True for an empty flush bio: the driver sees another request for it.
 
     Source: block/blk-flush.c, v6.1: the flush that is issued has no bio (``n_bios`` 0).
     A bio-based device has no flush machinery: it gets the bio.
@@ -40,7 +40,7 @@ def is_trigger(setup: Setup, columns: Columns, i: int) -> bool:
 
 
 def enters_driver(setup: Setup, columns: Columns, i: int) -> bool:
-    """Tell whether the driver sees a row: it was issued, or did complete."""
+    """Return True if the driver sees a row: it was issued, or did complete."""
     if is_trigger(setup, columns, i):
         return False
     if setup.event == ArrivalEvent.QUEUE:
@@ -49,7 +49,7 @@ def enters_driver(setup: Setup, columns: Columns, i: int) -> bool:
 
 
 def beyond_files(setup: Setup, columns: Columns, i: int) -> bool:
-    """Tell whether a row touches pages that the model cannot tell apart."""
+    """Return True if a row touches pages that the model cannot tell apart."""
     touches = not setup.direct_io and setup.cached
     nbytes = int(columns.nbytes[i])
     end = int(columns.sector[i]) + (nbytes + 511) // 512

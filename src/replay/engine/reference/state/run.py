@@ -1,4 +1,4 @@
-"""What the parts of a run share: its set-up, its time and its events."""
+"""State that the parts of a run share: its set-up, its time and its events."""
 
 import heapq
 

@@ -48,5 +48,5 @@ def ios_below(setup: Setup, request: Request) -> int:
 
 
 def begins_part(length: int, max_sectors: int) -> bool:
-    """Tell whether a run's page of this number, from 1, begins a part of it."""
+    """Return True if a run's page of this number, from 1, begins a part of it."""
     return (length * PAGE_SECTORS - 1) % max_sectors < PAGE_SECTORS
