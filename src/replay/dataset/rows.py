@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from replay.common.version import VERSION
+from replay.common.version import MODEL_VERSION, VERSION
 from replay.results.result import Result
 from replay.results.schema import SCHEMA_VERSION, TABLES
 
@@ -93,7 +93,7 @@ class State:
     scenario_sha256 : str
         Of the scenario's keys; empty if it could not be read.
     version : str
-        Of replay and of the tables.
+        Of the model and of the tables.
     """
 
     trace: str
@@ -111,8 +111,9 @@ class State:
         return self.trace, self.scenario
 
 
-#: What `State.version` is of what this program makes.
-MADE_BY: Final = f"{VERSION}/{SCHEMA_VERSION}"
+#: What `State.version` is of what this program makes: releases that answer alike make
+#: the same.
+MADE_BY: Final = f"model {MODEL_VERSION}, tables {SCHEMA_VERSION}"
 STATE_NAMES: Final = tuple(State.__dataclass_fields__)
 _ROW_TYPES: Final = {
     name: pa.struct(list(schema)[len(_PAIR) :]) for name, schema in SCHEMAS.items()

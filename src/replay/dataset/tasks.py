@@ -22,9 +22,9 @@ from pyarrow import ipc
 
 from replay.common.errors import OutputError, ReplayError, TraceError
 from replay.common.temporary import temporary_directory
-from replay.common.version import WRITER
+from replay.common.version import MODEL_VERSION, VERSION
 from replay.dataset.places import Found, Place
-from replay.dataset.rows import FAILED, MADE_BY, OK, State, records
+from replay.dataset.rows import FAILED, OK, State, records
 from replay.dataset.sources import BatchTrace
 from replay.results.result import Result
 from replay.results.run_info import identity
@@ -86,7 +86,13 @@ class Conversion:
                 reason = error.strerror or error
                 raise TraceError(f"{cgroups}: cannot be read: {reason}") from error
         names = hashlib.sha256(told).hexdigest() if place else None
-        said = [WRITER, SCHEMA_VERSION, repr(format), repr(filters or None), names]
+        said = [
+            MODEL_VERSION,
+            SCHEMA_VERSION,
+            repr(format),
+            repr(filters or None),
+            names,
+        ]
         return cls(format=format, filters=filters, cgroups=place, sha256=identity(said))
 
 
@@ -158,7 +164,7 @@ class Prepared:
 class PrepareJob:
     """Traces to be made ready, and where converted ones are kept."""
 
-    version: str = MADE_BY
+    version: str = VERSION
     items: Sequence[Preparation]
     conversion: Conversion
     traces: Place
@@ -177,7 +183,7 @@ class Item:
 class ReplayJob:
     """Pairs to be replayed."""
 
-    version: str = MADE_BY
+    version: str = VERSION
     items: Sequence[Item]
 
 
@@ -238,9 +244,9 @@ def replay_pairs(job: ReplayJob) -> tuple[bytes, float]:
 
 
 def _check_version(version: str) -> None:
-    if version != MADE_BY:
+    if version != VERSION:
         raise OutputError(
-            f"a worker has replay {MADE_BY}, the batch {version}: install one version"
+            f"a worker has replay {VERSION}, the batch {version}: install one version"
         )
 
 

@@ -201,7 +201,7 @@ class Work:
             return "their scenario changed"
         if old.options_sha256 != self._conversion.sha256:
             return "other options for their trace"
-        return "" if old.version == MADE_BY else "made by another version"
+        return "" if old.version == MADE_BY else "made by another version of the model"
 
     def _settled(self, trace: PlannedTrace) -> bool:
         """Settle what needs no worker; return True if nothing is left of the trace."""

@@ -26,6 +26,8 @@ class _Trace(Struct, kw_only=True):
 
 class _Info(Struct, kw_only=True):
     schema_version: int
+    # one of 0.1.0 does not say it
+    model_version: int = 1
     versions: dict[str, str]
     scenario: dict[str, Any]
     scenario_sha256: str

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from replay.common.text import path_text
+from replay.common.version import MODEL_VERSION
 from replay.results.schema import SCHEMA_VERSION
 from replay.results.tables import Columns
 from replay.trace.file.metadata import Metadata
@@ -70,6 +71,7 @@ def run_info(
     total_s = timings["total_s"]
     return {
         "schema_version": SCHEMA_VERSION,
+        "model_version": MODEL_VERSION,
         "versions": {
             "replay": version,
             "python": platform.python_version(),

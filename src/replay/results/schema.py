@@ -430,6 +430,7 @@ _TAIL: Final = """\
 | key | what |
 |---|---|
 | `schema_version` | version of these schemas |
+| `model_version` | of the rules: answers of the same one are equal |
 | `versions` | replay, Python and the libraries |
 | `scenario` | every key of the effective scenario |
 | `scenario_sha256` | its identity |
