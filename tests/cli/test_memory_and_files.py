@@ -104,7 +104,8 @@ def test_swap_limit_changes_nothing_since_a_worker_cannot_swap(
 
 def test_memory_high_sleeps_and_kills_nobody(run: Run) -> None:
     linear = "service.write={base_ns=1000000,ns_per_byte=5}"
-    tables = run("high-unlimited", "/a/memory.high=24M", "service.model=linear", linear)
+    keys = ("/a/memory.high=24M", '/a/tasks=[{comm="dd",rss="1300K"}]', linear)
+    tables = run("high-unlimited", "service.model=linear", *keys)
     row = memory(tables, "/a")
     assert row["high"] >= 17
     assert row["high"] % 17 == row["oom_kill"] == 0

@@ -156,8 +156,9 @@ def _think(
             - np.searchsorted(_completions(complete, starts, seen), queue, side="right")
         )
         depth = max(1, int(in_flight[seen & ~rest].max(initial=1)))
-    later = np.where(seen, complete, NEVER)
-    later = np.minimum.accumulate(later[::-1])[::-1]
+    known_ns = np.where(seen, complete, NEVER)
+    next_ns = np.minimum.accumulate(known_ns[::-1])[::-1]
+    later = np.where(seen, complete, next_ns)
     done = _completions(later, starts, later != NEVER)
     needs[:] = np.cumsum(starts, dtype=np.int64) - starts + ~rest - depth
     base = np.empty_like(queue)

@@ -196,6 +196,22 @@ def test_depth_and_think_times_are_read_from_the_trace() -> None:
     assert streams.think_ns.tolist() == [0, 10, 30, 5]
 
 
+def test_a_completion_that_others_overtook_counts_when_it_was() -> None:
+    # GIVEN two at a time; the second is overtaken by the third and by the fourth
+    rows = (
+        request(0, A, complete_ns=100),
+        request(0, A, complete_ns=500),
+        request(110, A, complete_ns=200),
+        request(220, A, complete_ns=300),
+        request(305, A, complete_ns=600),
+        request(540, A, complete_ns=700),
+    )
+    streams = infer_streams([columns_of(rows)])
+    assert streams.depth.tolist() == [2]
+    # THEN the last one waited for the second one's completion
+    assert streams.think_ns.tolist() == [0, 0, 10, 20, 5, 40]
+
+
 @pytest.mark.parametrize("event", list(ArrivalEvent))
 def test_at_depth_2_each_request_waits_for_the_completion_before_the_last(
     event: ArrivalEvent,
