@@ -55,6 +55,10 @@ COMMANDS: Final = {
         "Show what every memory.max would cost, in one pass.",
     ),
     "compare": ("replay.cli.compare", "Compare the results of two runs or more."),
+    "why": (
+        "replay.cli.why",
+        "Say why requests were slow and tasks were killed.",
+    ),
     "report": ("replay.cli.report", "Make a page of results, to look at and hand on."),
     "verify": (
         "replay.cli.verify",

@@ -165,7 +165,7 @@ class Trace(Closing):
     def batch(self, index: int) -> pa.RecordBatch:
         """Return a batch as it lies in the file, once `batches` has checked it."""
         with _reading(self.path, f"batch {index}: "):
-            return self._reader.get_batch(index)
+            return as_now(self._reader.get_batch(index), self._version)
 
     def check_unchanged(self) -> None:
         """Make sure that what was read is what the file held when it was opened.
