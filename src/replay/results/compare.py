@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from replay.common.errors import OutputError
 from replay.common.shown import Shown
 from replay.common.text import json_text
+from replay.common.version import MODEL_VERSION
 from replay.results.conditions import Condition, ConditionError
 from replay.results.measures import MEASURES, measures
 from replay.results.merge import merge_latency
@@ -59,7 +60,7 @@ class Side:
             tables=result.tables,
             scenario=result.info["scenario"],
             traces=frozenset([result.info["trace"]["sha256"]]),
-            notes=tuple(result.info["notes"]),
+            notes=(*_of_its_model(result), *result.info["notes"]),
         )
 
 
@@ -246,6 +247,18 @@ def compare_stored(outdirs: Sequence[str | Path]) -> list[Comparison]:
     """
     base, *others = (Side.of(open_results(outdir), str(outdir)) for outdir in outdirs)
     return [compare_sides(base, other) for other in others]
+
+
+def _of_its_model(result: Result) -> Iterator[str]:
+    """Note that a result was made by rules that have changed since."""
+    # one of 0.1.0 does not say it
+    made_by = result.info.get("model_version", 1)
+    if made_by != MODEL_VERSION:
+        yield (
+            f"made by replay {result.info['versions']['replay']}, whose rules are "
+            f"version {made_by} (now {MODEL_VERSION}): what differs may be the rules', "
+            "run it again"
+        )
 
 
 def compare_sides(base: Side, other: Side) -> Comparison:
