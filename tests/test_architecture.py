@@ -9,7 +9,7 @@ from support.house import DOCUMENT, ROOMS, SOURCE, TOP, redrawn, sources
 
 MODEL = TOP / "docs" / "model.md"
 #: About as many files as one holds in the head.
-MOST_FILES = 22
+MOST_FILES = 20
 #: Folders with a file for each row of a table, and what the table is.
 TABLES = {
     "src/replay/cli": "commands",

@@ -22,7 +22,7 @@ DIRECTIVES = {
     "cdivision": True,
 }
 FOLDERS = ("src", "tests", "benchmarks")
-MAX_LINES = 520
+MAX_LINES = 500
 #: Tables are as long as they have rows.
 TABLES = ("engine/setup.py", "engine/state/sim.pxd", "scenario/keys/table.py")
 #: Places of one machine mean nothing on another. The brackets keep this line out.

@@ -11,16 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from replay.engine.setup import NS_PER_BYTE_SHIFT, PAGE_BYTES, Scheduler
+from replay.runner.seen import Seen, read_requests
 from replay.trace.file.schema import OP_CODES
 
 READ, WRITE = OP_CODES["read"], OP_CODES["write"]
-#: Requests of one device that are looked at, its first ones: some 200 MB of memory.
-MOST_REQUESTS: Final = 1 << 21
 #: Completions of one busy period that are taken together.
 WINDOW: Final = 256
 #: Fewer requests than this tell nothing of a device.
@@ -35,10 +33,6 @@ OWN_DESCRIPTORS: Final = 2
 MOST_DESCRIPTORS: Final = 1 << 16
 #: Source: block/blk-iocost.c, LCOEF_RANDIO_PAGES, v6.1: 4,096 pages.
 NEAR_SECTORS: Final = 4096 * 8
-_COLUMNS: Final = (
-    *("queue_ns", "issue_ns", "complete_ns", "device", "sector", "nbytes", "op"),
-    "cgroup",
-)
 
 
 class Disk(Struct, frozen=True, kw_only=True):
@@ -86,39 +80,6 @@ class Disk(Struct, frozen=True, kw_only=True):
     explained: float
 
 
-class Seen(Struct, frozen=True, kw_only=True):
-    """Requests of one device that completed, each array of shape (n,), by queue time.
-
-    Attributes
-    ----------
-    queue, first, issue, complete : ndarray of int64
-        ns; ``first`` is the first issue and ``issue`` the last.
-    sector : ndarray of int64
-    nbytes : ndarray of int64
-    op : ndarray of int8
-    cgroup : ndarray of uint64
-    """
-
-    queue: NDArray[np.int64]
-    first: NDArray[np.int64]
-    issue: NDArray[np.int64]
-    complete: NDArray[np.int64]
-    sector: NDArray[np.int64]
-    nbytes: NDArray[np.int64]
-    op: NDArray[np.int8]
-    cgroup: NDArray[np.uint64]
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self.queue)
-
-    def take(self, index: Any) -> "Seen":
-        """Return some of them."""
-        return Seen(
-            **{name: getattr(self, name)[index] for name in self.__struct_fields__}
-        )
-
-
 def identify(
     batches: Iterable[pa.RecordBatch],
     devices: Sequence[int],
@@ -141,7 +102,7 @@ def identify(
     list of (Disk or None)
         One for each; None where too few requests completed.
     """
-    seen = _read(batches, devices, until_ns)
+    seen = read_requests(batches, devices, until_ns)
     return [
         identify_one(device, requests) if len(requests) >= FEWEST else None
         for device, requests in zip(devices, seen, strict=True)
@@ -191,72 +152,6 @@ def identify_one(device: int, seen: Seen) -> Disk:
         overtaken=overtaken,
         explained=1.0 - error,
     )
-
-
-# -- reading --------------------------------------------------------------------------
-
-
-def _read(
-    batches: Iterable[pa.RecordBatch], devices: Sequence[int], until_ns: int | None
-) -> list[Seen]:
-    """Read the first requests of each device."""
-    found: list[list[dict[str, NDArray[Any]]]] = [[] for _ in devices]
-    n_found = [0] * len(devices)
-    for batch in batches:
-        if all(n >= MOST_REQUESTS for n in n_found):
-            break
-        for at, device in enumerate(devices):
-            if n_found[at] < MOST_REQUESTS:
-                rows = _of_device(batch, device, until_ns)
-                n_found[at] += len(rows["queue"])
-                found[at].append(rows)
-    return [_joined(parts) for parts in found]
-
-
-def _of_device(
-    batch: pa.RecordBatch, device: int, until_ns: int | None
-) -> dict[str, NDArray[Any]]:
-    """Return the requests of a batch that a device was seen to complete."""
-    wanted = pc.equal(batch.column("device"), device)
-    for name in ("queue_ns", "issue_ns", "complete_ns"):
-        wanted = pc.and_(wanted, pc.is_valid(batch.column(name)))
-    if until_ns is not None:
-        wanted = pc.and_(wanted, pc.less(batch.column("complete_ns"), until_ns))
-    rows = batch.filter(pc.fill_null(wanted, False))
-    issue = rows.column("issue_ns")
-    last = issue
-    if "last_issue_ns" in batch.schema.names:
-        last = pc.coalesce(rows.column("last_issue_ns"), issue)
-    op = rows.column("op")
-    if pa.types.is_dictionary(op.type):
-        op = op.indices
-    return {
-        "queue": rows.column("queue_ns").to_numpy(zero_copy_only=False),
-        "first": issue.to_numpy(zero_copy_only=False),
-        "issue": last.to_numpy(zero_copy_only=False),
-        "complete": rows.column("complete_ns").to_numpy(zero_copy_only=False),
-        "sector": rows.column("sector").to_numpy(zero_copy_only=False),
-        "nbytes": rows.column("nbytes").to_numpy(zero_copy_only=False),
-        "op": op.to_numpy(zero_copy_only=False),
-        "cgroup": rows.column("cgroup").to_numpy(zero_copy_only=False),
-    }
-
-
-def _joined(parts: list[dict[str, NDArray[Any]]]) -> Seen:
-    """Put a device's requests behind one another, by queue time."""
-    types = {"op": np.int8, "cgroup": np.uint64}
-    columns = {
-        name: np.concatenate([np.zeros(0), *(part[name] for part in parts)]).astype(
-            types.get(name, np.int64)
-        )
-        if name not in ("cgroup",)
-        else np.concatenate(
-            [np.zeros(0, np.uint64), *(part[name].astype(np.uint64) for part in parts)]
-        )
-        for name in Seen.__struct_fields__
-    }
-    seen = Seen(**columns)
-    return seen.take(np.argsort(seen.queue, kind="stable"))
 
 
 # -- the pipe -------------------------------------------------------------------------

@@ -4,21 +4,20 @@ Per-record code is in the ``.pxd`` files; here are construction, growth between 
 calls of the loop, and the way of the results out.
 """
 
-from cpython.buffer cimport (
-    PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-)
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals, PyErr_Occurred
-from libc.stdint cimport (
-    int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-)
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from replay.trace.pairing.layers cimport layers_shown
 from replay.trace.pairing.columns cimport Columns, N_COLUMNS as C_N_COLUMNS
 from replay.trace.blktrace._decode cimport Decode, decode_first_ns, decode_rows, decode_run
-from replay.trace.blktrace._event_rows cimport EventFields, TEXT_BYTES
+from replay.trace.blktrace._event_rows cimport EventFields
+from replay.trace.blktrace._held cimport (
+    Held, N_FIELDS, event_bytes, held_drop, held_take, row_bytes
+)
 from replay.trace.pairing.facts cimport (
     CgroupTally, Facts, MAX_CGROUPS, MAX_DEVICES, MAX_ERRNO, MAX_TRACKED, MessageNote,
     NAME_BYTES, NameNote, ProcessTally,
@@ -38,25 +37,9 @@ from replay.common.errors import TraceError
 
 N_COLUMNS = C_N_COLUMNS
 
-#: Bytes a row takes in each column, in the order of ``Columns``.
-cdef size_t[14] ITEM_BYTES = [8, 8, 8, 8, 4, 8, 4, 4, 1, 2, 8, 4, 2, 4]
-
-cdef size_t[15] EVENT_BYTES = [8, 1, 4, 8, 4, 1, 2, 8, 4, 2, 4, 4, 8, 4, 4]
-
 cdef enum:
-    #: Pointers in ``EventFields``.
-    N_FIELDS = 19
     #: Records between two looks at signals: some 10 ms.
     CHUNK_RECORDS = 0x40000
-
-
-cdef size_t field_bytes(int field, size_t n_rows) noexcept:
-    """Bytes that ``n_rows`` rows take in a field of ``EventFields``."""
-    if field >= 16:
-        return (n_rows + 7) // 8
-    if field == 15:
-        return TEXT_BYTES
-    return EVENT_BYTES[field] * (n_rows + (field == 14))
 
 
 cdef class Decoder:
@@ -249,39 +232,16 @@ cdef class Decoder:
         TraceError
             More ids than any machine has.
         """
-        cdef Py_buffer[14] held
-        cdef int n_held = 0
-        cdef Columns* target = &self.decode.columns
-        cdef size_t n_bytes
-        if len(columns) != C_N_COLUMNS:
-            raise ValueError(f"{len(columns)} columns, need {C_N_COLUMNS}")
+        cdef Held held
+        cdef Columns *target = &self.decode.columns
         memset(target, 0, sizeof(Columns))
         try:
-            for column in columns:
-                PyObject_GetBuffer(column, &held[n_held], PyBUF_WRITABLE)
-                n_held += 1
-                n_bytes = <size_t>capacity * ITEM_BYTES[n_held - 1]
-                if <size_t>held[n_held - 1].len < n_bytes:
-                    raise ValueError(f"column {n_held - 1}: below {n_bytes} bytes")
-            target.queue_ns = <int64_t*>held[0].buf
-            target.issue_ns = <int64_t*>held[1].buf
-            target.complete_ns = <int64_t*>held[2].buf
-            target.last_issue_ns = <int64_t*>held[3].buf
-            target.device = <uint32_t*>held[4].buf
-            target.sector = <uint64_t*>held[5].buf
-            target.nbytes = <uint32_t*>held[6].buf
-            target.n_bios = <uint32_t*>held[7].buf
-            target.op = <int8_t*>held[8].buf
-            target.flags = <uint16_t*>held[9].buf
-            target.cgroup = <uint64_t*>held[10].buf
-            target.pid = <int32_t*>held[11].buf
-            target.cpu = <uint16_t*>held[12].buf
-            target.error = <int32_t*>held[13].buf
+            held_take(&held, columns, C_N_COLUMNS, capacity, row_bytes)
+            memcpy(target, held.starts, C_N_COLUMNS * sizeof(void*))
             target.capacity = capacity
             self.run()
         finally:
-            for index in range(n_held):
-                PyBuffer_Release(&held[index])
+            held_drop(&held)
             target.capacity = 0
         nulls = target.n_null_queue, target.n_null_issue, target.n_null_complete
         return (target.n_rows, *nulls, target.n_null_last_issue)
@@ -308,25 +268,16 @@ cdef class Decoder:
         TraceError
             More ids than any machine has.
         """
-        cdef Py_buffer[19] held
-        cdef void* starts[19]
-        cdef int n_held = 0
+        cdef Held held
         cdef int stop = STOP_NONE
         cdef EventFields to
         cdef size_t n_rows = capacity
         cdef size_t text_bytes
-        if len(columns) != N_FIELDS:
-            raise ValueError(f"{len(columns)} columns, need {N_FIELDS}")
         self.decode.columns.n_rows = 0
         try:
-            for column in columns:
-                PyObject_GetBuffer(column, &held[n_held], PyBUF_WRITABLE)
-                starts[n_held] = held[n_held].buf
-                n_held += 1
-                if <size_t>held[n_held - 1].len < field_bytes(n_held - 1, capacity):
-                    raise ValueError(f"column {n_held - 1}: too few bytes")
-            text_bytes = <size_t>held[15].len
-            memcpy(&to, starts, sizeof(to))
+            held_take(&held, columns, N_FIELDS, n_rows, event_bytes)
+            text_bytes = <size_t>held.buffers[15].len
+            memcpy(&to, held.starts, sizeof(to))
             to.text_ends[0] = 0
             if self.decode.n_records == 0:
                 self.first_ns = decode_first_ns(&self.decode.merge, self.n_sources)
@@ -341,8 +292,7 @@ cdef class Decoder:
                 self.make_room()
             PyErr_CheckSignals()
         finally:
-            for index in range(n_held):
-                PyBuffer_Release(&held[index])
+            held_drop(&held)
         return self.decode.columns.n_rows
 
     cdef int run(self) except -1:

@@ -17,6 +17,7 @@ cdef enum:
 
 
 ctypedef struct Columns:
+    #: The columns come first, in their order.
     int64_t* queue_ns
     int64_t* issue_ns
     int64_t* complete_ns

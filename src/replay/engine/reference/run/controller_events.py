@@ -25,8 +25,8 @@ from replay.trace.file.schema import OP_CODES
 FLUSH = OP_CODES["flush"]
 
 
-class Stages(Protocol):
-    """The next stages of requests that go on: methods of `Reference`."""
+class NextStages(Protocol):
+    """The next stages of requests that go on: methods of `Stages`."""
 
     device_is_on: bool
 
@@ -58,7 +58,7 @@ class Controllers:
     def __init__(
         self,
         run: Run,
-        stages: Stages,
+        stages: NextStages,
         streams: Dependents,
         out: Tables,
         interference: Interference,

@@ -82,6 +82,6 @@ class Request:
     holds_worker: bool = False
     #: What it was above, while it is on a loop device below a loop device.
     outer: Outer | None = None
-    # the shared lock's own, see queues.SharedLock
+    # the shared lock's own, see `queues.shared_lock`
     lock_enter_ns: int = -1
     lock_place: int = 0

@@ -14,7 +14,7 @@ import pytest
 import replay
 from support.datasets import TRACES, assert_clean, assert_equal
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 BATCH = "from replay.cli.main import main; main()"
 PATHS = {"PYTHONPATH": f"{Path(replay.__file__).parents[1]}{os.pathsep}{TESTS}"}
 
