@@ -8,7 +8,6 @@ pickle of ``(function, argument)``; ``(number, value, error)`` back.
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
 from multiprocessing.connection import Connection
@@ -66,8 +65,9 @@ def _watch(parent: int) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(128 + number)
+    # at once: an exception may come where nothing can be raised, as in a finalizer
+    remove_all()
+    os._exit(128 + number)
 
 
 def _one_thread() -> None:

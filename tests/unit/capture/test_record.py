@@ -266,7 +266,7 @@ def test_blktrace_that_does_not_stop_is_killed_and_its_trace_ended(
     fake: FakeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.blktrace("deaf")
-    monkeypatch.setattr(tracer.Tracer.stop, "__defaults__", (0.4,))
+    monkeypatch.setattr(tracer.Tracer.stop, "__defaults__", (1.5,))
     with pytest.raises(CaptureError, match="stopped by itself"):
         record(["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine)
     assert fake.journal()[-3:] == [
