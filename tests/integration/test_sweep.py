@@ -187,7 +187,6 @@ def test_the_command_writes_table_and_plot_and_says_the_answer(
     seed: Path, tmp_path: Path
 ) -> None:
     table, plot = tmp_path / "table.parquet", tmp_path / "plot.png"
-    pytest.importorskip("altair")
     pytest.importorskip("vl_convert")
     done = call(seed, "-s", BASE, "--vary", VARY, "-o", table, "--plot", plot)
     assert done.exit_code == 0, done.output
@@ -210,26 +209,28 @@ def test_json_has_points_and_knees(seed: Path) -> None:
     assert found["points"][0]["values"] == {LIMIT: "64M"}
 
 
-def test_a_plot_of_words_is_bars(seed: Path) -> None:
-    alt = pytest.importorskip("altair")
-    from replay.report.plot import sweep_chart
+def test_a_page_comes_of_the_same_command(seed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("vl_convert")
+    page = tmp_path / "page.html"
+    done = call(seed, "-s", BASE, "--vary", VARY, "--report", page)
+    assert done.exit_code == 0, done.output
+    text = page.read_text("utf-8")
+    assert f"<h1>The smallest {LIMIT} with kills=0 is 263764K</h1>" in text
+    # an output that is there is refused before any work is done
+    again = call(seed, "-s", BASE, "--vary", VARY, "--report", page)
+    assert (again.exit_code, "exists already" in again.stderr) == (1, True)
 
-    found = replay.sweep(seed, vary=["driver.policy=root,per-cgroup"])
-    chart = sweep_chart(found)
-    assert isinstance(chart, alt.VConcatChart)
-    assert {one["mark"]["type"] for one in chart.to_dict()["vconcat"]} == {"bar"}
 
-
-def test_without_altair_the_extra_is_named(
+def test_without_what_draws_the_extra_is_named(
     seed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absent(name: str) -> None:
         raise ImportError(name=name)
 
-    monkeypatch.setattr("replay.report.plot.import_module", absent)
+    monkeypatch.setattr("replay.report.html.bundle.import_module", absent)
     done = call(seed, "--vary", VARY, "--plot", tmp_path / "plot.png")
     assert done.exit_code == 1
-    assert "altair is not installed" in done.stderr
+    assert "vl_convert is not installed" in done.stderr
     assert "pip install 'cgroup-replay[plots]'" in done.stderr
     done = call(seed, "--vary", VARY, "--plot", tmp_path / "plot.pdf")
     assert "ends in .png, .svg, .html" in done.stderr

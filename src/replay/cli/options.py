@@ -52,6 +52,12 @@ batch_rows = click.option(
     show_default=True,
     help="Rows handled at a time; the result is the same.",
 )
+report = click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Make a page to look at and to hand on, too (needs cgroup-replay[plots]).",
+)
 set_key = click.option(
     "--set",
     "overrides",

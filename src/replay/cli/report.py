@@ -54,7 +54,9 @@ def report(
         raise click.UsageError("give -o FILE.html or --pictures DIR, not both.")
     import replay
     from replay.common.text import path_text
+    from replay.report.html.anonymous import without_names
     from replay.report.html.page import check_report
+    from replay.report.html.pictures import pictures as result_pictures
     from replay.report.html.static import write_pictures
 
     target = output or Path(f"{Path(outdirs[0]).resolve().name}.html")
@@ -68,7 +70,8 @@ def report(
         for name, outdir in zip(names, outdirs, strict=True)
     }
     if pictures is not None:
-        n = write_pictures(results, pictures, anonymous=anonymous, overwrite=overwrite)
+        shown = without_names(results) if anonymous else results
+        n = write_pictures(result_pictures(shown), pictures, overwrite=overwrite)
         message(f"{n} pictures in {pictures}", quiet=quiet)
         return
     replay.write_report(results, target, anonymous=anonymous, overwrite=overwrite)

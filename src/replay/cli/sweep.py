@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Draw it: .png, .svg or .html (needs cgroup-replay[plots]).",
 )
+@options.report
 @options.overwrite
 @options.input_format
 @options.filters
@@ -77,6 +78,7 @@ def sweep(
     overrides: tuple[str, ...],
     output: Path | None,
     plot: Path | None,
+    report: Path | None,
     overwrite: bool,
     format: "FormatOptions",
     filters: "Filters | None",
@@ -92,11 +94,13 @@ def sweep(
     the outcome changes: the smallest memory.max without a kill, the largest io.max of
     a neighbour under which a percentile is kept.
     """
-    if overwrite and output is None and plot is None:
-        raise click.UsageError("--overwrite needs an output: give -o or --plot.")
+    if overwrite and output is None and plot is None and report is None:
+        raise click.UsageError("--overwrite needs an output: give -o or --report.")
     import replay
     from replay.common.output import check_target, place_of
-    from replay.report.plot import check_plot, sweep_plot
+    from replay.report.html.page import check_report, write_page
+    from replay.report.html.static import check_plot, write_chart
+    from replay.report.html.sweep import sweep_content
     from replay.results.conditions import ConditionError, parse_condition
 
     try:
@@ -108,6 +112,8 @@ def sweep(
     # refused before the work is done
     if plot is not None:
         check_plot(plot)
+    if report is not None:
+        check_report(report, overwrite=overwrite)
     for target in (output, plot):
         if target is not None:
             check_target(place_of(target), target, overwrite=overwrite)
@@ -130,7 +136,14 @@ def sweep(
     if output is not None:
         found.write(output, overwrite=overwrite)
     if plot is not None:
-        sweep_plot(found, plot, overwrite=overwrite)
+        content = sweep_content(found)
+        if plot.suffix.lower() == ".html":
+            write_page(content, plot, overwrite=overwrite)
+        else:
+            write_chart(content.pictures, plot, overwrite=overwrite)
+    if report is not None:
+        write_page(sweep_content(found), report, overwrite=overwrite)
+        message(f"wrote {report}", quiet=quiet)
     if as_json:
         click.echo(found.to_json())
     else:

@@ -54,6 +54,33 @@ def sweep_page(found: Sweep) -> RenderableType:
     return Group(*parts)
 
 
+def answer_text(found: Sweep) -> str:
+    """Say in one sentence where the outcome changes.
+
+    Parameters
+    ----------
+    found : Sweep
+
+    Returns
+    -------
+    str
+    """
+    for knee in found.knees:
+        if knee.holds is not None and knee.breaks is not None:
+            kept = " and ".join(knee.conditions)
+            which = "smallest" if knee.smallest else "largest"
+            where = "".join(f", {key} = {value}" for key, value in knee.others.items())
+            return f"The {which} {knee.key} with {kept} is {knee.holds}{where}"
+    if found.knees:
+        kept = " and ".join(found.knees[0].conditions)
+        held = found.knees[0].looked_at[0][1]
+        return (
+            f"{kept} holds at {'every' if held else 'no'} value of {found.knees[0].key}"
+        )
+    keys = " and ".join(axis.key for axis in found.axes)
+    return f"What {count_text(len(found.points), 'value')} of {keys} come to"
+
+
 def _errors(found: Sweep, knee: Knee) -> set[int]:
     """Return how many requests failed, along a key."""
     return {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from replay.common.errors import ReplayError, ScenarioError
 from replay.common.shown import Shown
 from replay.common.temporary import temporary_directory
+from replay.common.text import path_text
 from replay.parallel.jobs import Runner
 from replay.parallel.pool import Pool
 from replay.results.conditions import Condition, parse_condition
@@ -44,11 +45,15 @@ class Sweep(Shown):
         Of the grid in its order, then those that were added to find knees.
     knees : list of Knee
         One for each combination of the other keys' values, if anything is to be kept.
+    trace, scenario : str
+        What they are called; empty where they have no name.
     """
 
     axes: tuple[Axis, ...]
     points: list[Point]
     knees: list[Knee]
+    trace: str = ""
+    scenario: str = ""
 
     def table(self) -> "pa.Table":
         """Return all measures as one table: see `replay.sweeps.table`."""
@@ -137,6 +142,7 @@ def sweep(
     if not axes:
         raise ScenarioError("nothing to vary: give --vary KEY=VALUES")
     grid = points(axes, in_step=in_step)
+    named = {"trace": _name(trace), "scenario": _name(scenario)}
     axis = _searched(axes, along, bool(keep), in_step)
     kept = list(keep) or ([NO_KILLS] if axis is not None and axis.is_limit else [])
     conditions = tuple(parse_condition(text) for text in kept)
@@ -152,9 +158,18 @@ def sweep(
         )
         _check_cgroups(conditions, done)
         if axis is None or not conditions:
-            return Sweep(axes=axes, points=done, knees=[])
+            return Sweep(axes=axes, points=done, knees=[], **named)
         knees, added = _knees(axes, axis, conditions, done, base, work)
-    return Sweep(axes=axes, points=[*done, *added], knees=knees)
+    return Sweep(axes=axes, points=[*done, *added], knees=knees, **named)
+
+
+def _name(given: Any) -> str:
+    """Return what a trace or a scenario is called, if it is given by its path."""
+    if isinstance(given, str | Path):
+        return path_text(given)
+    if isinstance(given, Sequence):
+        return ", ".join(path_text(one) for one in given)
+    return ""
 
 
 def _check_axes(

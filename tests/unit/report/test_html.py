@@ -13,8 +13,8 @@ from replay.common.intervals import AUTO_INTERVALS, auto_interval
 from replay.report.html import rows
 from replay.report.html.anonymous import without_names
 from replay.report.html.colours import GREY, PALETTE, colours
-from replay.report.html.page import report_html
 from replay.report.html.pictures import pictures
+from replay.report.html.results import report_html
 
 pytest.importorskip("vl_convert")
 

@@ -34,6 +34,9 @@ SIGNALS: Final = [
     {"name": "to_s", "value": None},
 ]
 _HEIGHT: Final = 220
+#: Format of numbers on an axis: without a power of ten where it can be.
+NUMBER: Final = ",.6~g"
+SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
 
 
 class Picture(Struct, frozen=True, kw_only=True):
@@ -60,15 +63,65 @@ class Picture(Struct, frozen=True, kw_only=True):
     table: str
 
 
-class Drawing:
-    """The pictures of one page: they share cgroups, colours and signals."""
+class Canvas:
+    """Pictures of one page: they share cgroups, colours and signals.
 
-    def __init__(self, results: Mapping[str, Result], shown: Shown) -> None:
-        self.results = results
+    Parameters
+    ----------
+    shown : Shown
+        The cgroups that are told apart.
+    """
+
+    def __init__(self, shown: Shown) -> None:
         self.shown = shown
-        self.several = len(results) > 1
         self.colours = colours([*shown.names, OTHERS])
         self.colours[OTHERS] = GREY
+
+    def colour(self, field: str = "cgroup", title: str = "cgroup") -> Spec:
+        """Colour by cgroup, the same one in every picture."""
+        return {
+            "field": field,
+            "type": "nominal",
+            "title": title,
+            "scale": {
+                "domain": list(self.colours),
+                "range": list(self.colours.values()),
+            },
+            "legend": None,
+        }
+
+    def fits(self, *fields: str, time: str | None = None) -> list[Spec]:
+        """Filter by what was picked on the page."""
+        test = " || ".join(f"datum['{field}'] === picked" for field in fields)
+        filters = [{"filter": f"picked === null || {test}"}]
+        if time is not None:
+            filters.append(
+                {
+                    "filter": f"from_s === null || (datum['{time}'] >= from_s "
+                    f"&& datum['{time}'] <= to_s)"
+                }
+            )
+        return filters
+
+    def spec(self, values: Sequence[Row], **rest: Any) -> Spec:
+        """Make a specification."""
+        return {
+            "$schema": SCHEMA,
+            "params": SIGNALS,
+            "data": {"values": list(values)},
+            "width": "container",
+            "height": _HEIGHT,
+            **rest,
+        }
+
+
+class Drawing(Canvas):
+    """The pictures of one result, or of several beside each other."""
+
+    def __init__(self, results: Mapping[str, Result], shown: Shown) -> None:
+        super().__init__(shown)
+        self.results = results
+        self.several = len(results) > 1
         self._over_time: dict[str, tuple[list[Row], list[Row]]] = {}
 
     def stages(self, name: str) -> list[Row]:
@@ -92,19 +145,6 @@ class Drawing:
             for name, result in self.results.items()
             for row in make(result, self.shown)
         ]
-
-    def colour(self, field: str = "cgroup", title: str = "cgroup") -> Spec:
-        """Colour by cgroup, the same one in every picture."""
-        return {
-            "field": field,
-            "type": "nominal",
-            "title": title,
-            "scale": {
-                "domain": list(self.colours),
-                "range": list(self.colours.values()),
-            },
-            "legend": None,
-        }
 
     def by_result(self) -> Spec:
         """Draw a line for each result; that of the first, the base, is dashed."""
@@ -133,29 +173,9 @@ class Drawing:
             "legend": {"orient": "top", "title": None, "columns": 5},
         }
 
-    def fits(self, *fields: str, time: str | None = None) -> list[Spec]:
-        """Filter by what was picked on the page."""
-        test = " || ".join(f"datum['{field}'] === picked" for field in fields)
-        filters = [{"filter": f"picked === null || {test}"}]
-        if time is not None:
-            filters.append(
-                {
-                    "filter": f"from_s === null || (datum['{time}'] >= from_s "
-                    f"&& datum['{time}'] <= to_s)"
-                }
-            )
-        return filters
-
     def spec(self, values: Sequence[Row], **rest: Any) -> Spec:
         """Make a specification; several results stand below each other."""
-        spec: Spec = {
-            "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-            "params": SIGNALS,
-            "data": {"values": list(values)},
-            "width": "container",
-            "height": _HEIGHT,
-            **rest,
-        }
+        spec = super().spec(values, **rest)
         if self.several and "layer" not in spec:
             spec["encoding"] = {
                 **spec["encoding"],

@@ -48,10 +48,10 @@ def by_io(result: Result) -> list[str]:
 
 
 class Shown:
-    """The cgroups that pictures tell apart."""
+    """The cgroups that pictures tell apart, the first ones."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = list(names[:MOST_CGROUPS])
+    def __init__(self, names: Sequence[str], most: int | None = None) -> None:
+        self.names = list(names[: MOST_CGROUPS if most is None else most])
         self.n_more = len(names) - len(self.names)
         self._known = set(self.names)
 

@@ -2,7 +2,7 @@
 
 from replay.common.text import share_text, time_text
 from replay.report.html import rows
-from replay.report.html.drawing import SIGNALS, Drawing, Picture, Spec
+from replay.report.html.drawing import NUMBER, SCHEMA, SIGNALS, Drawing, Picture, Spec
 
 
 def waits(drawing: Drawing) -> Picture | None:
@@ -77,7 +77,7 @@ def waits(drawing: Drawing) -> Picture | None:
         title=title,
         note=drawing.shown.cut,
         spec={
-            "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+            "$schema": SCHEMA,
             "params": SIGNALS,
             "data": {"values": values},
             "transform": drawing.fits("waiting", "blocking"),
@@ -117,14 +117,14 @@ def latency(drawing: Drawing) -> Picture | None:
         "type": "quantitative",
         "title": "time from arrival to completion (ms)",
         "scale": {"type": "log", "nice": False},
-        "axis": {"format": "~g"},
+        "axis": {"format": NUMBER},
     }
     y = {
         "field": "longer",
         "type": "quantitative",
         "title": "share of requests that take longer",
         "scale": {"type": "log", "domainMax": 1},
-        "axis": {"format": "~g"},
+        "axis": {"format": NUMBER},
     }
     line: Spec = {
         "mark": {"type": "line", "interpolate": "step-after", "tooltip": True},

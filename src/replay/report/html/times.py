@@ -1,7 +1,7 @@
 """Pictures over time: memory, waits, requests, throughput."""
 
 from replay.report.html import rows
-from replay.report.html.drawing import SIGNALS, Drawing, Picture
+from replay.report.html.drawing import NUMBER, SIGNALS, Drawing, Picture
 
 
 def memory(drawing: Drawing) -> Picture | None:
@@ -145,7 +145,7 @@ def requests(drawing: Drawing) -> Picture | None:
     y = {
         "type": "quantitative",
         "title": "latency (ms)",
-        "axis": {"format": "~g"},
+        "axis": {"format": NUMBER},
     }
     if cells:
         return Picture(
