@@ -24,7 +24,7 @@ SECONDS ?= 600
 
 export REPLAY_SHARED ?= $(abspath ../shared)
 
-.PHONY: all demo test slow lint format types debug sanitize mutants fuzz coverage bench record fidelity dist clean
+.PHONY: all demo test test-oldest slow lint format types debug sanitize mutants fuzz coverage bench record fidelity man dist release-check clean
 all: test
 
 # the same writer twice, charged to itself under its limit and charged to the root, as
@@ -121,6 +121,10 @@ record: $(VENV)/built
 # every recording replayed beside what the kernel counted: docs/fidelity.md
 fidelity: $(VENV)/built
 	cd tests && $(CURDIR)/$(BIN)/python -m fidelity --write
+
+# man pages and completions, made of the commands: docs/man, docs/completions
+man: $(VENV)/built
+	cd tests && $(CURDIR)/$(BIN)/python -m support.manuals
 
 bench: $(VENV)/built $(VENV)/peers
 	$(BIN)/python -m $(BENCHMARKS) $(ARGUMENTS)
