@@ -63,11 +63,11 @@ def test_record_says_what_is_missing_one_line_each(
     fake = make_machine(tmp_path / "machine")
     Path(fake.machine.blktrace).unlink()
     monkeypatch.setattr(record, "Machine", lambda: fake.machine)
-    done = runner.invoke(cli, ["record", "loop0", "sda", "-o", str(tmp_path / "out")])
+    done = runner.invoke(cli, ["record", "loop0", "sda", "--with", "blktrace"])
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
         f"Error: {fake.machine.blktrace}: not installed: the package blktrace of the "
-        "distribution has it\n"
+        "distribution has it; without --with nothing needs to be installed\n"
         f"Error: sda: no such device: {fake.machine.dev / 'sda'} is not there\n"
     )
 

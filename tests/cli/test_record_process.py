@@ -1,5 +1,6 @@
 """`replay record` as a process of its own that is interrupted or killed."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from replay.cli import main, record
 machine = machines.make_machine(Path({top!r}))
 machine.blktrace({how!r})
 record.Machine = lambda: machine.machine
-sys.argv = ["replay", "record", "loop0", "-o", {out!r}]
+sys.argv = ["replay", "record", "loop0", "-o", {out!r}, "--with", {recorder!r}]
 main.main()
 """
 
@@ -30,14 +31,18 @@ main.main()
 @pytest.fixture
 def recorder(
     tmp_path: Path,
-) -> Callable[[str], "subprocess.Popen[str]"]:
+) -> Callable[..., "subprocess.Popen[str]"]:
     """Starts `replay record` in a process of its own, and waits until it records."""
 
-    def start(how: str) -> "subprocess.Popen[str]":
+    def start(how: str, recorder: str = "blktrace") -> "subprocess.Popen[str]":
         (tmp_path / "machine").mkdir()
         path = [str(Path(__file__).parents[1]), *sys.path]
         code = PROGRAM.format(
-            path=path, top=str(tmp_path / "machine"), how=how, out=str(tmp_path / "out")
+            path=path,
+            top=str(tmp_path / "machine"),
+            how=how,
+            recorder=recorder,
+            out=str(tmp_path / "out"),
         )
         child = subprocess.Popen(
             [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
@@ -51,7 +56,7 @@ def recorder(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_the_command_as_its_end_would(
-    recorder: Callable[[str], "subprocess.Popen[str]"], tmp_path: Path, number: int
+    recorder: Callable[..., "subprocess.Popen[str]"], tmp_path: Path, number: int
 ) -> None:
     child = recorder("slow to stop")
     option = tmp_path / "machine" / "tracing" / "options" / "blk_cgroup"
@@ -74,7 +79,7 @@ def test_signal_ends_the_command_as_its_end_would(
 
 
 def test_command_that_is_killed_takes_blktrace_and_the_option_with_it(
-    recorder: Callable[[str], "subprocess.Popen[str]"], tmp_path: Path
+    recorder: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
     # WHEN nothing can be done any more
     child = recorder("good")
@@ -92,3 +97,23 @@ def test_command_that_is_killed_takes_blktrace_and_the_option_with_it(
     assert option.read_text() == "0"
     # AND what there was at the begin is named
     assert "/p/b" in (tmp_path / "out" / "ids").read_text()
+
+
+def test_what_is_killed_while_the_kernel_records_is_undone_by_its_guard(
+    recorder: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    child = recorder("good", recorder="kernel")
+    machine = tmp_path / "machine"
+    claim, option = machine / "run" / "loop0", machine / "tracing/options/blk_cgroup"
+    assert json.loads(claim.read_text()) == {"pid": child.pid}
+    assert option.read_text() == "1"
+    child.kill()
+    child.communicate()
+    # THEN the claim is gone, which is undone last, and the option is what it was
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and (claim.exists() or option.read_text() != "0"):
+        time.sleep(0.05)
+    assert not claim.exists()
+    assert option.read_text() == "0"
+    # AND no guard is left
+    assert children(str(claim)) == []

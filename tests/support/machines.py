@@ -6,6 +6,7 @@ without root and without a kernel that traces. And an S3 server and a Dask clust
 loopback.
 """
 
+import errno
 import json
 import os
 import secrets
@@ -22,6 +23,7 @@ from pathlib import Path
 import pytest
 
 import replay
+from replay.capture.interface import SetUp, TraceInterface
 from replay.capture.machine import Machine
 from replay.dataset import places
 from support.blktrace import writes
@@ -73,12 +75,73 @@ while True:
 """
 
 
+class FakeInterface(TraceInterface):
+    """A kernel that traces devices that are files, into files of a debugfs.
+
+    Attributes
+    ----------
+    version : int
+        Of its records.
+    on : set of str
+        Names of the devices that are traced.
+    refuses : int
+        An errno that each set-up fails with; 0 is none.
+    """
+
+    def __init__(self, debugfs: Path) -> None:
+        self.version = 8
+        self.on: set[str] = set()
+        self.asked: list[str] = []
+        self.refuses = 0
+        self.cpus = 2
+        self._debugfs = debugfs
+
+    def _name(self, descriptor: int) -> str:
+        return Path(f"/proc/self/fd/{descriptor}").readlink().name
+
+    def set_up(self, descriptor: int, buffer_bytes: int, n_buffers: int) -> SetUp:
+        name = self._name(descriptor)
+        self.asked.append(f"set up {name} {buffer_bytes} {n_buffers}")
+        if self.refuses:
+            raise OSError(self.refuses, os.strerror(self.refuses))
+        if name in self.on:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        self.on.add(name)
+        place = self._debugfs / "block" / name
+        place.mkdir(exist_ok=True)
+        for cpu in range(self.cpus):
+            (place / f"trace{cpu}").write_bytes(b"")
+        (place / "dropped").write_text("1\n")
+        return SetUp(name, self.version)
+
+    def start(self, descriptor: int) -> None:
+        name = self._name(descriptor)
+        self.asked.append(f"start {name}")
+        place = self._debugfs / "block" / name / "trace0"
+        place.write_bytes(writes(10, cgroup=23))
+
+    def stop(self, descriptor: int) -> None:
+        self.asked.append(f"stop {self._name(descriptor)}")
+
+    def tear_down(self, descriptor: int) -> None:
+        name = self._name(descriptor)
+        self.asked.append(f"tear down {name}")
+        if name not in self.on:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self.on.remove(name)
+
+
 @dataclass(frozen=True)
 class FakeMachine:
     """The files, and the `Machine` that finds them."""
 
     top: Path
     machine: Machine
+
+    @property
+    def kernel(self) -> FakeInterface:
+        assert isinstance(self.machine.interface, FakeInterface)
+        return self.machine.interface
 
     @property
     def cgroups(self) -> Path:
@@ -155,6 +218,8 @@ def make_machine(top: Path) -> FakeMachine:
         proc=top / "proc",
         sys=top / "sys",
         dev=top / "dev",
+        claims=top / "run",
+        interface=FakeInterface(top / "debug"),
         blktrace=str(top / "bin" / "blktrace"),
         user=lambda: 0,
         is_block_device=is_block_device,

@@ -31,11 +31,12 @@ def top_of(directory: Path) -> Path:
 
 
 class Mount(NamedTuple):
-    """A mount: ``MAJOR:MINOR``, where, and the file system's type."""
+    """A mount: ``MAJOR:MINOR``, where, and the file system's type and options."""
 
     device: str
     point: Path
     type: str
+    options: str = ""
 
 
 def mounts(proc: Path = PROC) -> list[Mount]:
@@ -62,7 +63,8 @@ def mounts(proc: Path = PROC) -> list[Mount]:
         words = before.split(" ")
         if len(words) >= 5:
             point = Path(_unescape(words[4]))
-            found.append(Mount(words[2], point, after.split(" ")[0]))
+            kind, _, options = after.partition(" ")
+            found.append(Mount(words[2], point, kind, options.partition(" ")[2]))
     return found
 
 
@@ -126,8 +128,8 @@ def read_live(
     top, live = top_of(directory), is_mounted(directory, proc)
     found: Tree = {}
     try:
-        for place in _places(top, directory.resolve()):
-            path = _path(place, top)
+        for place in places_below(top, directory.resolve()):
+            path = tree_path(place, top)
             try:
                 number = place.stat().st_ino if live else None
                 texts = dict(_texts(place, (MARK, *files), None if live else top))
@@ -135,7 +137,7 @@ def read_live(
                 continue
             # one that is gone has no files any more
             if MARK in texts:
-                here = _tasks(place, proc) if tasks and live else ()
+                here = tasks_of(place, proc) if tasks and live else ()
                 found[path] = FoundCgroup(path=path, id=number, files=texts, tasks=here)
     except OSError as error:
         raise unreadable(directory, error) from error
@@ -155,9 +157,9 @@ def read_ids(top: Path) -> dict[int, str]:
     dict of int to str
     """
     found = {}
-    for place in _places(top, top):
+    for place in places_below(top, top):
         try:
-            found[place.stat().st_ino] = _path(place, top)
+            found[place.stat().st_ino] = tree_path(place, top)
         except OSError:
             continue
     return found
@@ -168,7 +170,7 @@ def unreadable(path: Path, error: OSError) -> CaptureError:
     return CaptureError(f"{path}: cannot be read: {error.strerror or error}")
 
 
-def _places(top: Path, directory: Path) -> Iterator[Path]:
+def places_below(top: Path, directory: Path) -> Iterator[Path]:
     """List the directories from the top to one, and all below it."""
     above = [place for place in directory.parents if place.is_relative_to(top)]
     yield from reversed(above)
@@ -177,7 +179,8 @@ def _places(top: Path, directory: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _path(place: Path, top: Path) -> str:
+def tree_path(place: Path, top: Path) -> str:
+    """Return a cgroup's path, of its directory and the tree's root."""
     relative = place.relative_to(top).as_posix()
     if relative == ".":
         return ROOT
@@ -202,7 +205,8 @@ def _texts(
                 return
 
 
-def _tasks(place: Path, proc: Path) -> tuple[FoundTask, ...]:
+def tasks_of(place: Path, proc: Path) -> tuple[FoundTask, ...]:
+    """Return the processes in a cgroup, by pid."""
     texts = dict(_texts(place, ("cgroup.procs",)))
     found = []
     for word in texts.get("cgroup.procs", "").split():

@@ -4,17 +4,47 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from replay.capture.live import CGROUPS, PROC
-from replay.scenario.writing.found_tree import MARK
+from replay.capture.interface import TraceInterface
+from replay.capture.live import CGROUPS, PROC, mounts, read_ids, read_live
+from replay.capture.version1 import read_version1
+from replay.scenario.writing.found_tree import MARK, Tree
 
 #: Where administrators' programs are that another user's PATH may lack.
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+#: What can record: the kernel by itself, or a program that is installed.
+KERNEL: Final = "kernel"
+BLKTRACE: Final = "blktrace"
+BPF: Final = "bpf"
+RECORDERS: Final = (KERNEL, BLKTRACE, BPF)
 #: Where root's programs are, and nobody else's.
 SYSTEM_PATH: Final = f"{_SBIN}:/usr/local/bin:/usr/bin:/bin"
+
+
+class IoTree(NamedTuple):
+    """The hierarchy of cgroups whose ids a trace of block I/O carries.
+
+    ``version`` is 1 or 2, ``top`` its root's directory, ``number`` the hierarchy's
+    (version 2's is 0), ``memory`` the root of version 1's memory hierarchy.
+    """
+
+    version: int
+    top: Path
+    number: int = 0
+    memory: Path | None = None
+
+    def read(self, proc: Path, files: Sequence[str]) -> Tree:
+        """Read all cgroups, with some interface files of each."""
+        if self.version == 2:
+            return read_live(self.top, proc=proc, files=files)
+        return read_version1(self.top, self.memory or self.top, proc=proc)
+
+    def ids(self) -> dict[int, str]:
+        """Return the id and path of every cgroup."""
+        return read_ids(self.top)
 
 
 def _is_block_device(path: Path) -> bool:
@@ -32,8 +62,12 @@ class Machine:
     tracefs : tuple of Path
         Where tracefs may be mounted; the first that is, counts.
     debugfs, proc, sys, dev : Path
-    blktrace : str
-        Name or path of the program.
+    claims : Path
+        Where recordings say which devices they trace.
+    interface : TraceInterface
+        The kernel's, to trace block devices.
+    blktrace, bpftrace : str
+        Names or paths of the programs.
     user : callable
         Returns the effective user id.
     is_block_device : callable
@@ -49,7 +83,10 @@ class Machine:
     proc: Path = PROC
     sys: Path = Path("/sys")
     dev: Path = Path("/dev")
+    claims: Path = Path("/run/replay")
+    interface: TraceInterface = field(default_factory=TraceInterface)
     blktrace: str = "blktrace"
+    bpftrace: str = "bpftrace"
     user: Callable[[], int] = os.geteuid
     is_block_device: Callable[[Path], bool] = _is_block_device
 
@@ -69,42 +106,86 @@ class Machine:
         # joining with an absolute path leaves that
         return Path(os.path.realpath(self.dev / name))
 
-    def program(self) -> str | None:
-        """Find blktrace."""
+    def number(self, device: Path) -> int:
+        """Return a device's number as the kernel has it."""
+        number = device.stat().st_rdev
+        return os.major(number) << 20 | os.minor(number)
+
+    def program(self, name: str) -> str | None:
+        """Find a program; None if it is not installed."""
         if self.user() == 0:
             # whoever became root may have kept a PATH that others can write to
-            return shutil.which(self.blktrace, path=SYSTEM_PATH)
+            return shutil.which(name, path=SYSTEM_PATH)
         path = os.environ.get("PATH", os.defpath)
-        return shutil.which(self.blktrace, path=f"{path}:{_SBIN}")
+        return shutil.which(name, path=f"{path}:{_SBIN}")
+
+    def io_tree(self, how: str = KERNEL) -> IoTree | None:
+        """Find the cgroups whose ids a trace carries; None if none are mounted.
+
+        Parameters
+        ----------
+        how : str
+            What records: bpftrace knows version 2's ids only.
+        """
+        unified = self.cgroups / "unified"
+        if (self.cgroups / MARK).is_file():
+            return IoTree(2, self.cgroups)
+        if (unified / MARK).is_file() and (
+            how == BPF or "io" in _line(unified / MARK).split()
+        ):
+            return IoTree(2, unified)
+        old = {
+            name: mount.point
+            for mount in mounts(self.proc)
+            if mount.type == "cgroup"
+            for name in mount.options.split(",")
+        }
+        blkio = old.get("blkio")
+        if blkio is None or not blkio.is_dir():
+            return None
+        return IoTree(1, blkio, self._hierarchy("blkio"), old.get("memory"))
+
+    def _hierarchy(self, controller: str) -> int:
+        """Return the number of a controller's hierarchy of version 1."""
+        # NUMBER:CONTROLLERS:PATH
+        for line in _line(self.proc / "self" / "cgroup").splitlines():
+            number, names, _ = (*line.split(":", 2), "", "")[:3]
+            if controller in names.split(",") and number.isdecimal():
+                return int(number)
+        return 0
 
     def option(self) -> Path:
         """Return the file of the tracing option that adds cgroup ids."""
-        return self._tracefs() / "options" / "blk_cgroup"
+        return self.tracing() / "options" / "blk_cgroup"
 
-    def _tracefs(self) -> Path:
+    def tracing(self) -> Path:
+        """Return where tracefs is."""
         for place in self.tracefs:
             if _there(place / "options"):
                 return place
         return self.tracefs[0]
 
-    def missing(self, devices: Sequence[str]) -> list[str]:
+    def missing(self, devices: Sequence[str], how: str = KERNEL) -> list[str]:
         """List what is missing.
 
         Parameters
         ----------
         devices : sequence of str
             As the user named them.
+        how : str
+            What records: one of `RECORDERS`.
 
         Returns
         -------
         list of str
             One line each: what, and what to do. Empty if a recording can start.
         """
+        program = {BLKTRACE: self.blktrace, BPF: self.bpftrace}.get(how)
         return [
             *self._root(),
-            *self._blktrace(),
-            *self._tracing(),
-            *self._cgroups(),
+            *(self._installed(program) if program else ()),
+            *(self._tracing(debugfs=how != BPF)),
+            *self._cgroups(how),
             *(line for name in devices for line in self._device(name)),
         ]
 
@@ -113,21 +194,24 @@ class Machine:
             return []
         return ["root: only root may trace block devices: use sudo"]
 
-    def _blktrace(self) -> list[str]:
-        if self.program() is not None:
+    def _installed(self, program: str) -> list[str]:
+        if self.program(program) is not None:
             return []
+        name = Path(program).name
         return [
-            f"{self.blktrace}: not installed: the package blktrace of the distribution "
-            "has it"
+            f"{program}: not installed: the package {name} of the distribution has "
+            "it; without --with nothing needs to be installed"
         ]
 
-    def _tracing(self) -> list[str]:
-        tracefs = self._tracefs()
+    def _tracing(self, *, debugfs: bool) -> list[str]:
+        tracefs = self.tracing()
         lines = []
         if not _there(tracefs / "options"):
             lines.append(
                 f"tracefs: not mounted: mount -t tracefs tracefs {self.tracefs[0]}"
             )
+        elif not debugfs:
+            return lines
         elif not _there(self.option()):
             lines.append(
                 f"tracefs: {self.option()} is not there: the kernel must be 4.14 or "
@@ -138,28 +222,18 @@ class Machine:
                 "tracefs: the tracer blk is on, which keeps events from blktrace: "
                 f"echo nop > {tracefs / 'current_tracer'}"
             )
-        if not _there(self.debugfs / "block"):
+        if debugfs and not _there(self.debugfs / "block"):
             lines.append(
                 f"debugfs: {self.debugfs / 'block'} is not there: "
                 f"mount -t debugfs debugfs {self.debugfs}"
             )
         return lines
 
-    def _cgroups(self) -> list[str]:
-        if (self.cgroups / MARK).is_file():
+    def _cgroups(self, how: str) -> list[str]:
+        tree = self.io_tree(how)
+        if tree is not None and (tree.version == 2 or how != BPF):
             return []
-        if (self.cgroups / "unified" / MARK).is_file():
-            why = "is of version 1 for block I/O, and of version 2 in unified/ only"
-        elif any((self.cgroups / name).is_dir() for name in ("blkio", "memory")):
-            why = "is of version 1"
-        else:
-            return [
-                f"cgroup v2: not mounted: mount -t cgroup2 none {self.cgroups}",
-            ]
-        return [
-            f"cgroup v2: {self.cgroups} {why}: boot with "
-            "systemd.unified_cgroup_hierarchy=1 and cgroup_no_v1=all"
-        ]
+        return [f"cgroups: not mounted: mount -t cgroup2 none {self.cgroups}"]
 
     def _device(self, name: str) -> list[str]:
         path = self.device(name)
@@ -172,7 +246,9 @@ class Machine:
             return [f"{name}: {error.strerror or error}"]
         return [f"{name}: is not a block device"]
 
-    def doubts(self, devices: Sequence[str], output: Path) -> list[str]:
+    def doubts(
+        self, devices: Sequence[str], output: Path, how: str = KERNEL
+    ) -> list[str]:
         """List what makes a recording say less, or more, than it could.
 
         Parameters
@@ -181,6 +257,8 @@ class Machine:
             That are there.
         output : Path
             Where the recording goes.
+        how : str
+            What records.
 
         Returns
         -------
@@ -188,7 +266,7 @@ class Machine:
             One line each.
         """
         return [
-            *self._doubts_of_ids(),
+            *self._doubts_of_ids(how),
             *(
                 f"{output} lies on {name} itself: writing the trace is in the trace"
                 for name in devices
@@ -196,17 +274,33 @@ class Machine:
             ),
         ]
 
-    def _doubts_of_ids(self) -> list[str]:
-        if "io" not in _line(self.cgroups / MARK).split():
+    def _doubts_of_ids(self, how: str) -> list[str]:
+        tree = self.io_tree(how)
+        if tree is None:
+            return []
+        if how == BPF:
             return [
-                f"the io controller is not among those of {self.cgroups}: the trace's "
+                "bpftrace tells the cgroup of who runs, which is the request's while "
+                "it does its own I/O: what a kernel thread writes for a cgroup is the "
+                "thread's"
+            ]
+        if tree.version == 1:
+            return [
+                "cgroups of version 1 control block I/O here: ids and paths are those "
+                f"of {tree.top}, limits of its and the memory hierarchy; a replay "
+                "takes them for version 2, where writes of the page cache and a loop "
+                "device's pages are their cgroup's, not the root's"
+            ]
+        if "io" not in _line(tree.top / MARK).split():
+            return [
+                f"the io controller is not among those of {tree.top}: the trace's "
                 "ids are not of this tree (cgroup_no_v1=all at boot gives it to v2)"
             ]
-        if "io" not in _line(self.cgroups / "cgroup.subtree_control").split():
+        if "io" not in _line(tree.top / "cgroup.subtree_control").split():
             return [
                 "the io controller is enabled for no cgroup, so that every request "
                 "will carry the root's id: "
-                f"echo +io > {self.cgroups / 'cgroup.subtree_control'}"
+                f"echo +io > {tree.top / 'cgroup.subtree_control'}"
             ]
         return []
 

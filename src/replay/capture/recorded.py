@@ -3,12 +3,11 @@
 import tomllib
 from pathlib import Path
 
-from replay.capture.saved import BEGIN, END, read_tree
+from replay.capture.saved import BEGIN, END, SCENARIO, read_tree
 from replay.common.bounded import SMALL_BYTES, check_within, read_bounded
 from replay.scenario.keys.load import Scenario
 from replay.scenario.writing.cgroups import machine_toml, scenario_toml
 
-SCENARIO = "scenario.toml"
 KERNEL = "kernel"
 
 

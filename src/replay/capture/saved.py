@@ -34,6 +34,11 @@ from replay.scenario.writing.found_tree import (
 IDS: Final = "ids"
 BEGIN: Final = "begin"
 END: Final = "end"
+#: Beside them: the cgroups as a scenario, and which process was moved when.
+SCENARIO: Final = "scenario.toml"
+MOVES: Final = "moves"
+#: In each of the two: what the machine was.
+MACHINE: Final = "machine.toml"
 #: Holds a cgroup's path, where its directory's name does not tell.
 PATH: Final = "path"
 #: Holds a line for each process: pid, threads, bytes of rss, oom_score_adj, name.

@@ -3,26 +3,44 @@
 import shlex
 import time
 from pathlib import Path
+from typing import Final
 
 import click
 
-from replay.capture.machine import Machine
-from replay.capture.record import SCENARIO
+from replay.capture.machine import KERNEL, RECORDERS, Machine
 from replay.capture.record import record as record_devices
+from replay.capture.saved import SCENARIO
 from replay.capture.tracer import stop_on_signals
 from replay.cli import options
 from replay.cli.progress import message
 from replay.common.errors import CaptureError
 from replay.common.text import count_text, plain, size_text
 
+#: Where a context keeps the words behind ``--``.
+_COMMAND: Final = f"{__name__}.command"
+
+
+class _WithCommand(click.Command):
+    """Takes what stands behind ``--`` as a command to run."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Set the command aside, and read the rest."""
+        if "--" in args:
+            where = args.index("--")
+            context.meta[_COMMAND] = args[where + 1 :]
+            args = args[:where]
+        return super().parse_args(context, args)
+
 
 @click.command(
+    cls=_WithCommand,
     epilog=options.examples(
         "record loop0 --seconds 60 -o capture",
         "record loop0 sda -o capture",
-    )
+        "record vda -o capture -- fio job.fio",
+    ),
 )
-@click.argument("devices", nargs=-1, required=True, metavar="DEV...")
+@click.argument("devices", nargs=-1, required=True, metavar="DEV... [-- COMMAND]")
 @click.option(
     "-o",
     "--output",
@@ -35,6 +53,14 @@ from replay.common.text import count_text, plain, size_text
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
     help="Stop after that time.  [default: at Ctrl-C]",
+)
+@click.option(
+    "--with",
+    "how",
+    type=click.Choice(RECORDERS),
+    default=KERNEL,
+    show_default=True,
+    help="What records: the kernel by itself, or the installed blktrace or bpftrace.",
 )
 @click.option(
     "--buffer-kib",
@@ -55,27 +81,38 @@ def record(
     devices: tuple[str, ...],
     output: Path | None,
     seconds: float | None,
+    how: str,
     buffer_kib: int,
     buffers: int,
     quiet: bool,
 ) -> None:
     """Record block devices with the cgroup of every request.
 
-    DEV is a block device, such as loop0 or /dev/loop0. Ctrl-C ends the recording. It is
-    made by the installed blktrace; beside its files DIR gets the ids, limits and
-    counters of all cgroups at begin and end, and a scenario of them.
+    DEV is a block device, such as loop0 or /dev/loop0. Ctrl-C ends the recording, or
+    the end of COMMAND, whose exit code is then this one's. Nothing needs to be
+    installed. Beside the trace DIR gets the ids, limits and counters of all cgroups at
+    begin and end, what the machine was, and a scenario of the cgroups.
 
     DIR is for 'replay convert', 'replay info' and 'replay run'.
     """
     machine = Machine()
+    command = click.get_current_context().meta.get(_COMMAND, [])
     directory = output or Path(time.strftime("replay-%Y%m%d-%H%M%S"))
 
     def started() -> None:
-        for line in machine.doubts(devices, directory):
+        for line in machine.doubts(devices, directory, how):
             message(f"Note: {line}", quiet=quiet)
         until = "Ctrl-C stops" if seconds is None else f"for {seconds:g} s"
+        if command:
+            until = f"while {plain(shlex.join(command))} runs"
         message(
             f"Recording {', '.join(devices)} into {directory}: {until}", quiet=quiet
+        )
+
+    def left(name: str) -> None:
+        message(
+            f"Note: {name}: ended the trace that a killed recording had left on",
+            quiet=quiet,
         )
 
     with stop_on_signals() as stop:
@@ -84,11 +121,14 @@ def record(
                 devices,
                 directory,
                 seconds=seconds,
+                command=command,
+                how=how,
                 buffer_kib=buffer_kib,
                 n_buffers=buffers,
                 machine=machine,
                 stop=stop,
                 on_start=started,
+                on_left=left,
             )
         except CaptureError as error:
             for line in error.lines[:-1]:
@@ -111,3 +151,6 @@ def record(
         message(
             f"Next: replay info {name}; replay run {name} -s {scenario}", quiet=quiet
         )
+    if found.command_code:
+        message(f"COMMAND ended with exit code {found.command_code}", quiet=quiet)
+        raise click.exceptions.Exit(found.command_code)

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 import replay
-from replay.capture import record as recording
-from replay.capture import tracer
-from replay.capture.machine import Machine
+from replay.capture import seen_cgroups, tracer
+from replay.capture.machine import BLKTRACE, Machine
 from replay.capture.record import record
 from replay.capture.saved import read_tree, save_tree
 from replay.capture.tracer import Stop, option_on, stop_on_signals
@@ -54,6 +53,7 @@ def test_recording_holds_traces_ids_trees_and_a_scenario(
         buffer_kib=64,
         n_buffers=4,
         machine=fake.machine,
+        how=BLKTRACE,
         on_start=change,
     )
     # THEN blktrace was asked for each device once, with the option on, and stopped
@@ -85,7 +85,7 @@ def test_recording_replays_under_its_own_scenario(
     fake: FakeMachine, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    record(["loop0"], out, seconds=0.1, machine=fake.machine)
+    record(["loop0"], out, seconds=0.1, machine=fake.machine, how=BLKTRACE)
     # GIVEN the id that the pretended blktrace writes is /a's
     (out / "ids").write_text("23 /a\n")
     with replay.open_or_convert(out) as trace:
@@ -101,7 +101,7 @@ def test_recording_replays_under_its_own_scenario(
 def test_cgroup_that_comes_and_goes_meanwhile_is_named(
     fake: FakeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "_SEARCH_S", 0.05)
+    monkeypatch.setattr(seen_cgroups, "_SEARCH_S", 0.05)
     ids = []
 
     def come_and_go() -> None:
@@ -110,14 +110,21 @@ def test_cgroup_that_comes_and_goes_meanwhile_is_named(
         timer.start()
 
     out = tmp_path / "out"
-    record(["loop0"], out, seconds=1, machine=fake.machine, on_start=come_and_go)
+    record(
+        ["loop0"],
+        out,
+        seconds=1,
+        machine=fake.machine,
+        how=BLKTRACE,
+        on_start=come_and_go,
+    )
     assert f"{ids[0]} /short\n" in (out / "ids").read_text()
     assert not (out / "end" / "short").exists()
 
 
 def test_option_that_was_on_stays_on(fake: FakeMachine, tmp_path: Path) -> None:
     fake.option.write_text("1\n")
-    record(["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine)
+    record(["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine, how=BLKTRACE)
     assert untouched(fake, "1")
 
 
@@ -135,7 +142,13 @@ def test_loop_devices_are_described_in_the_scenario(
     with (fake.machine.proc / "self" / "mountinfo").open("a") as mountinfo:
         major, minor = os.major(number), os.minor(number)
         mountinfo.write(f"9 1 {major}:{minor} / /x rw - xfs /dev/sdb rw\n")
-    record(["loop0", "loop1"], tmp_path / "out", seconds=0.1, machine=fake.machine)
+    record(
+        ["loop0", "loop1"],
+        tmp_path / "out",
+        seconds=0.1,
+        machine=fake.machine,
+        how=BLKTRACE,
+    )
     text = (tmp_path / "out" / "scenario.toml").read_text()
     assert f"# loop0: {file} on xfs, direct\n" in text
     assert "\n[driver]\nkernel = " in text
@@ -158,18 +171,19 @@ def test_everything_that_is_missing_is_told_at_once(
             tracefs=(top / "tracing",),
             debugfs=top / "debug",
             dev=top / "dev",
+            proc=top / "proc",
             blktrace="blktrace-that-is-nowhere",
             user=lambda: 1000,
         )
     with pytest.raises(CaptureError) as caught:
-        record(["loop0"], tmp_path / "out", machine=machine)
+        record(["loop0"], tmp_path / "out", machine=machine, how=BLKTRACE)
     lines = caught.value.lines
     subjects = [line.partition(":")[0] for line in lines]
     assert (
         subjects
         == [
             *("root", "blktrace-that-is-nowhere", "tracefs", "debugfs"),
-            *("cgroup v2", "loop0"),
+            *("cgroups", "loop0"),
         ][:n_missing]
     )
     assert not any("\n" in line for line in lines)
@@ -184,13 +198,8 @@ def spoilt(fake: FakeMachine, how: str) -> str:
         (tracing / "options" / "blk_cgroup").unlink()
     elif how == "tracer":
         (tracing / "current_tracer").write_text("blk\n")
-    elif how == "v1":
+    elif how == "cgroups":
         shutil.rmtree(fake.cgroups)
-        (fake.cgroups / "blkio").mkdir(parents=True)
-    elif how == "hybrid":
-        (fake.cgroups / "cgroup.controllers").rename(fake.top / "aside")
-        (fake.cgroups / "unified").mkdir()
-        (fake.top / "aside").rename(fake.cgroups / "unified" / "cgroup.controllers")
     elif how == "device":
         (fake.machine.dev / "null").touch()
     name = "null" if how == "device" else "loop0"
@@ -203,8 +212,7 @@ def spoilt(fake: FakeMachine, how: str) -> str:
     [
         ("option", "CONFIG_BLK_CGROUP"),
         ("tracer", "echo nop >"),
-        ("v1", "is of version 1: boot with"),
-        ("hybrid", "of version 2 in unified/ only: boot with"),
+        ("cgroups", "cgroups: not mounted: mount -t cgroup2"),
         ("device", "null: is not a block device"),
     ],
 )
@@ -233,7 +241,7 @@ def test_device_that_is_traced_already_is_refused_and_nothing_is_left(
     kept.mkdir()
     for out in (tmp_path / "out", kept):
         with pytest.raises(CaptureError, match=r"already; blktrace -k"):
-            record(["loop0"], out, machine=fake.machine)
+            record(["loop0"], out, machine=fake.machine, how=BLKTRACE)
     assert untouched(fake)
     assert not (tmp_path / "out").exists()
     assert list(kept.iterdir()) == []
@@ -244,9 +252,9 @@ def test_program_that_cannot_be_started_is_refused(
 ) -> None:
     Path(fake.machine.blktrace).write_bytes(b"\x7fELF")
     with pytest.raises(CaptureError, match="blktrace: cannot be started: Exec format"):
-        record(["loop0"], tmp_path / "out", machine=fake.machine)
+        record(["loop0"], tmp_path / "out", machine=fake.machine, how=BLKTRACE)
     assert untouched(fake)
-    assert (tmp_path / "out" / "ids").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_blktrace_that_stops_by_itself_is_told_and_its_files_kept(
@@ -255,7 +263,7 @@ def test_blktrace_that_stops_by_itself_is_told_and_its_files_kept(
     fake.blktrace("dies")
     out = tmp_path / "out"
     with pytest.raises(CaptureError, match="stopped by itself: no space left; what"):
-        record(["loop0"], out, machine=fake.machine)
+        record(["loop0"], out, machine=fake.machine, how=BLKTRACE)
     assert untouched(fake)
     assert (out / "loop0.blktrace.0").stat().st_size
     assert (out / "end" / "a").is_dir()
@@ -268,7 +276,9 @@ def test_blktrace_that_does_not_stop_is_killed_and_its_trace_ended(
     fake.blktrace("deaf")
     monkeypatch.setattr(tracer.Tracer.stop, "__defaults__", (1.5,))
     with pytest.raises(CaptureError, match="stopped by itself"):
-        record(["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine)
+        record(
+            ["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine, how=BLKTRACE
+        )
     assert fake.journal()[-3:] == [
         f"signal {signal.SIGINT:d}",
         f"signal {signal.SIGTERM:d}",
@@ -282,7 +292,9 @@ def test_blktrace_that_opens_no_file_for_long_is_waited_for_in_vain(
 ) -> None:
     fake.blktrace("slow")
     monkeypatch.setattr(tracer.Tracer.wait_until_started, "__defaults__", (0.3,))
-    found = record(["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine)
+    found = record(
+        ["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine, how=BLKTRACE
+    )
     assert found.n_files == 0
     assert untouched(fake)
 
@@ -299,9 +311,11 @@ def test_disk_that_is_full_ends_the_recording_cleanly(
             raise OSError(28, "No space left on device")
         save_tree(tree, place)
 
-    monkeypatch.setattr(recording, "save_tree", full)
+    monkeypatch.setattr(seen_cgroups, "save_tree", full)
     with pytest.raises(OutputError, match="No space left on device; what is there"):
-        record(["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine)
+        record(
+            ["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine, how=BLKTRACE
+        )
     assert untouched(fake)
     assert any(path.name.startswith("loop0") for path in tmp_path.rglob("*")) or (
         part == "begin"
@@ -317,7 +331,13 @@ def test_exception_in_the_midst_stops_blktrace_and_restores_the_option(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        record(["loop0"], tmp_path / "out", machine=fake.machine, on_start=interrupt)
+        record(
+            ["loop0"],
+            tmp_path / "out",
+            machine=fake.machine,
+            how=BLKTRACE,
+            on_start=interrupt,
+        )
     assert untouched(fake)
     assert fake.journal()[-1] == f"signal {signal.SIGINT:d}"
 
@@ -333,7 +353,7 @@ def test_directory_that_is_not_empty_or_cannot_be_made_is_refused(
         (tmp_path / "no" / "such", "cannot be made: No such file"),
     ]:
         with pytest.raises(OutputError, match=words):
-            record(["loop0"], out, machine=fake.machine)
+            record(["loop0"], out, machine=fake.machine, how=BLKTRACE)
     assert fake.journal() == []
 
 
@@ -363,6 +383,8 @@ def test_stop_before_the_start_is_a_short_recording(
 ) -> None:
     stop = Stop()
     stop.requested = True
-    found = record(["loop0"], tmp_path / "out", machine=fake.machine, stop=stop)
+    found = record(
+        ["loop0"], tmp_path / "out", machine=fake.machine, how=BLKTRACE, stop=stop
+    )
     assert found.n_cgroups == 4
     assert untouched(fake)

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+#: What `replay record --with bpf` makes in place of such a set: events as text.
+EVENTS_FILE: Final = "events.txt"
 MAX_CPU: Final = (1 << 16) - 1
 PER_CPU: Final = re.compile(
     r"(?P<name>.+)\.blktrace\.(?P<cpu>[0-9]+)(\.(gz|bz2|zst|xz))?", re.DOTALL

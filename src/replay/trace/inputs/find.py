@@ -21,7 +21,7 @@ from replay.common.errors import TraceError
 from replay.common.huge import say_huge
 from replay.common.text import size_text
 from replay.trace.file.metadata import SourceFile
-from replay.trace.file.per_cpu import PER_CPU, is_per_cpu
+from replay.trace.file.per_cpu import EVENTS_FILE, PER_CPU, is_per_cpu
 from replay.trace.inputs.spool import Spool, is_stdin
 
 #: The lab writes its "id path" lines beside the traces under this name.
@@ -97,7 +97,11 @@ def find_inputs(
         found = _find_traces(name, spool)
         if Path(name).is_dir():
             beside.append(Path(name) / CGROUPS_FILE)
-        kernels += {path.parent / KERNEL_FILE for path in found if is_per_cpu(path)}
+        kernels += {
+            path.parent / KERNEL_FILE
+            for path in found
+            if is_per_cpu(path) or path.name == EVENTS_FILE
+        }
         members = spool and len(found) == 1 and spool.members(found[0])
         if members:
             beside += [path for path in members if path.name == CGROUPS_FILE]
@@ -299,6 +303,9 @@ def _find_traces(name: str | Path, spool: Spool | None) -> list[Path]:
 
 def _find_in_directory(directory: Path) -> list[Path]:
     found = _per_cpu_files(directory)
+    if not found and (directory / EVENTS_FILE).is_file():
+        check_within(directory / EVENTS_FILE, directory)
+        found = [directory / EVENTS_FILE]
     if not found:
         below = sorted(
             str(child)
