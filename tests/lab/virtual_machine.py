@@ -32,7 +32,9 @@ PACKAGES: Final = (
     "e2fsprogs",
 )
 MODULES: Final = ("virtio_pci", "virtio_blk", "loop", "ext4", "bfq", "null_blk")
-PROGRAMS: Final = ("blktrace", "fio", "mkfs.ext4", "losetup")
+PROGRAMS: Final = ("blktrace", "fio", "mkfs.ext4", "losetup", "blkdiscard")
+#: Other tracers, taken along where the host has them.
+TRACERS: Final = ("bpftrace", "perf", "trace-cmd")
 UNUSED: Final = ("test", "tests", "idlelib", "tkinter", "site-packages", "ensurepip")
 #: What `replay` imports, and what of it the guest needs not.
 LIBRARIES: Final = ("click", "msgspec", "numpy", "pyarrow")
@@ -134,13 +136,14 @@ class VirtualMachine:
     def build(cls, directory: Path, *, kernel: str = "6.1") -> "VirtualMachine":
         """Install what is missing, unpack the kernel, make initrd and root image.
 
-        The kernel is the newest of a release that the package index has.
+        The kernel is the newest of a release that the package index has; of another
+        release, what somebody unpacked in ``build/lab/RELEASE/kernel``.
         """
         wanted = ("qemu-system-x86_64", "busybox", "cpio", "modprobe", *PROGRAMS)
         if any(which(program) is None for program in wanted):
             run("apt-get", "install", "-y", "--no-install-recommends", *PACKAGES)
         unpacked = _kernel(TOP / "build" / "lab" / kernel, kernel)
-        (image,) = (unpacked / "boot").glob("vmlinuz-*")
+        (image,) = {path.resolve() for path in unpacked.rglob("vmlinuz*")}
         initrd = _initrd(unpacked, directory)
         return cls(image, initrd, _root(directory))
 
@@ -221,7 +224,10 @@ def _initrd(unpacked: Path, directory: Path) -> Path:
     for name in ("bin", "dev", "proc", "guest", "modules"):
         (tree / name).mkdir(parents=True)
     _busybox(tree / "bin")
-    (release,) = (path.name for path in (unpacked / "lib" / "modules").iterdir())
+    (release,) = {path.parent.name for path in unpacked.rglob("modules.order")}
+    if not (unpacked / "lib").exists():
+        # packages of merged /usr
+        (unpacked / "lib").symlink_to("usr/lib")
     run("depmod", "-b", unpacked, release)
     order: dict[str, None] = {}
     for module in MODULES:
@@ -262,6 +268,7 @@ def _root(directory: Path) -> Path:
     _busybox(tree / "bin", but=PROGRAMS)
     python = Path(os.path.realpath(sys.executable))
     programs = [path for name in PROGRAMS if (path := which(name)) is not None]
+    programs += [path for name in TRACERS if (path := which(name)) is not None]
     for program in programs:
         shutil.copy(program, tree / "usr" / "bin" / program.name)
     # one program, several names

@@ -75,6 +75,7 @@ def machine_facts(devices: Sequence[Path], *, sys: Path, proc: Path) -> str:
                 "direct_io": "1" if loop.direct_io else "0",
                 "filesystem": loop.filesystem,
                 "device": loop.device,
+                "size": None if loop.size is None else str(loop.size),
                 "offset": _text(place / "offset"),
                 "sizelimit": _text(place / "sizelimit"),
             },

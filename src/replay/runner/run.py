@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from replay.capture.facts import recorded_facts
 from replay.common.intervals import parse_interval
 from replay.results.directory import OutputDirectory
 from replay.runner.decode_ahead import Reading, decoded
@@ -41,7 +42,9 @@ def run(
     Parameters
     ----------
     trace : Trace, path or sequence of paths
-        An opened trace, a trace file, or anything that `convert` reads.
+        An opened trace, a trace file, or anything that `convert` reads. What lies in
+        a directory of `replay record` are facts: they hold where the scenario says
+        nothing, and limits that held are not applied again.
     scenario : Scenario, mapping, path or None
         None is the driver of Linux 5.14 without limits.
     overrides : sequence of str
@@ -92,7 +95,8 @@ def run(
         raise ValueError("batch_rows and threads must be positive")
     interval_ns = 0 if interval is None else parse_interval(interval)
     started = time.perf_counter()
-    wanted = _scenario(scenario, overrides, assign)
+    facts = {} if isinstance(trace, Trace) else recorded_facts(trace)
+    wanted = _scenario(scenario, overrides, assign, facts)
     target = None if output is None else Path(output)
     if target is not None:
         OutputDirectory(target, overwrite=overwrite).check()
@@ -144,13 +148,16 @@ def _scenario(
     scenario: Scenario | Mapping[str, Any] | str | Path | None,
     overrides: Sequence[str],
     assign: str | Path | None,
+    facts: Mapping[str, Any],
 ) -> Scenario:
     if isinstance(scenario, (str, Path)):
-        return Scenario.load(scenario, overrides=overrides, assign=assign)
+        return Scenario.load(scenario, overrides=overrides, assign=assign, facts=facts)
     if isinstance(scenario, Scenario):
         if overrides or assign is not None:
             raise ValueError(
                 "overrides and assign are for a scenario that is not made yet"
             )
         return scenario
-    return Scenario.from_dict(scenario or {}, overrides=overrides, assign=assign)
+    return Scenario.from_dict(
+        scenario or {}, overrides=overrides, assign=assign, facts=facts
+    )

@@ -65,6 +65,7 @@ class Scenario:
         *,
         overrides: Sequence[str] = (),
         assign: str | Path | None = None,
+        facts: Mapping[str, object] | None = None,
     ) -> Self:
         """Read a scenario file.
 
@@ -78,6 +79,8 @@ class Scenario:
         assign : str, Path or None
             TOML with nothing but ``[[assign]]``: rules that stand before the
             scenario's own.
+        facts : mapping or None
+            What the recording says of itself: holds where the scenario says nothing.
 
         Returns
         -------
@@ -90,9 +93,13 @@ class Scenario:
             valid.
         """
         if path is None:
-            return cls.from_dict({}, overrides=overrides, assign=assign)
+            return cls.from_dict({}, overrides=overrides, assign=assign, facts=facts)
         return cls.from_dict(
-            read_toml(path), source=str(path), overrides=overrides, assign=assign
+            read_toml(path),
+            source=str(path),
+            overrides=overrides,
+            assign=assign,
+            facts=facts,
         )
 
     @classmethod
@@ -103,6 +110,7 @@ class Scenario:
         source: str = "scenario",
         overrides: Sequence[str] = (),
         assign: str | Path | None = None,
+        facts: Mapping[str, object] | None = None,
     ) -> Self:
         """Check a scenario that is a mapping already.
 
@@ -115,6 +123,8 @@ class Scenario:
         overrides : sequence of str
         assign : str, Path or None
             As in `load`.
+        facts : mapping or None
+            What the recording says of itself: holds where the scenario says nothing.
 
         Returns
         -------
@@ -126,6 +136,7 @@ class Scenario:
             A key is not known or a value not valid.
         """
         given = GivenScenario()
+        given.add(facts or {}, Origin("the recording"))
         given.add(mapping, Origin(source))
         for argument in overrides:
             given.set(argument)

@@ -1,10 +1,14 @@
 """Notes on what recorded times hold, and on whose I/O a limit holds besides."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from replay.scenario.keys.load import Scenario
 from replay.trace.file.metadata import Summary
 from replay.trace.file.processes import is_kernel_thread
+
+#: Limits that a note names.
+_SHOWN: Final = 5
 
 
 def recorded_notes(scenario: Scenario) -> list[str]:
@@ -19,9 +23,9 @@ def recorded_notes(scenario: Scenario) -> list[str]:
     -------
     list of str
     """
+    notes = _facts(scenario)
     if scenario.service.model == "linear" or scenario.trace.direct_io:
-        return []
-    notes = []
+        return notes
     for cgroup in scenario.cgroups:
         if cgroup.recorded_memory_high is not None:
             same = cgroup.memory_high == cgroup.recorded_memory_high
@@ -36,6 +40,28 @@ def recorded_notes(scenario: Scenario) -> list[str]:
                 "task's memory lies in the recorded times"
             )
     return notes
+
+
+def _facts(scenario: Scenario) -> list[str]:
+    """Name the limits that held when the trace was taken and are not applied now."""
+    held = [
+        f"{cgroup.path} {name}"
+        for cgroup in scenario.cgroups
+        for name, recorded, applied in (
+            ("memory.max", cgroup.recorded_memory_max, cgroup.memory_max),
+            ("memory.high", cgroup.recorded_memory_high, cgroup.memory_high),
+            ("io.max", cgroup.recorded_io_max or None, cgroup.io_max or None),
+        )
+        if recorded is not None and applied is None
+    ]
+    if not held:
+        return []
+    more = f" and {len(held) - _SHOWN} more" if len(held) > _SHOWN else ""
+    return [
+        f"facts of the recording: {', '.join(held[:_SHOWN])}{more}: what they did is "
+        "in the recorded times, and they are not applied again (a scenario that names "
+        "a limit applies that)"
+    ]
 
 
 def kernel_io_notes(

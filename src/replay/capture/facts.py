@@ -1,0 +1,149 @@
+"""What a recording's directory says of itself, as facts that a replay begins with.
+
+Limits that held are given as ``recorded.memory.max`` and so on: they explain recorded
+waits and are not applied again. Everything can be replaced by a scenario.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from replay.capture.saved import BEGIN, END, MACHINE, SCENARIO, read_saved
+from replay.common.bounded import SMALL_BYTES, read_bounded
+from replay.scenario.keys.table import SECTION_KEYS
+from replay.scenario.writing.cgroups import machine_toml, scenario_toml
+from replay.scenario.writing.found_loops import Loop
+from replay.scenario.writing.found_tree import Tree, merged
+
+#: Limits whose effect lies in the recorded times.
+_LIMITS: Final = ("memory.max", "memory.high", "io.max")
+#: Sections of what `record` wrote that are facts of the machine.
+_SECTIONS: Final = ("trace", "driver", "backing")
+
+
+def recorded_facts(inputs: object) -> dict[str, Any]:
+    """Find what was saved beside a trace, in the form of a scenario.
+
+    Parameters
+    ----------
+    inputs : object
+        What `replay.run` is given as a trace: only a path, or a list of one, to a
+        directory of `replay record`, or to a file or base name in one, says more.
+
+    Returns
+    -------
+    dict
+        Empty if there is nothing.
+
+    Raises
+    ------
+    CaptureError
+        A file there is not what it should be.
+    """
+    place = _place(inputs)
+    if place is None or not any((place / part).is_dir() for part in (BEGIN, END)):
+        return {}
+    machine = _toml(place / BEGIN / MACHINE, place)
+    facts = _of_loops(machine) if machine else _of_scenario(place)
+    # a version is told of by the trace itself
+    for section in ("trace", "driver"):
+        facts.get(section, {}).pop("kernel", None)
+    settings = _of_machine(machine)
+    if settings:
+        facts["machine"] = settings
+    begin, end = (read_saved(place / part) for part in (BEGIN, END))
+    facts["cgroups"] = _of_cgroups(merged(begin, end))
+    return {name: table for name, table in facts.items() if table}
+
+
+def _place(inputs: object) -> Path | None:
+    """Return the directory that the only input is, or lies in."""
+    if isinstance(inputs, (str, os.PathLike)):
+        path = Path(inputs)
+    elif isinstance(inputs, Sequence) and len(inputs) == 1:
+        path = Path(inputs[0])
+    else:
+        return None
+    return path if path.is_dir() else path.parent
+
+
+def _toml(path: Path, within: Path) -> dict[str, Any]:
+    """Read a file that `record` wrote; empty if it is not there, or not understood."""
+    try:
+        text = read_bounded(path, SMALL_BYTES, within=within).decode("utf-8")
+        return tomllib.loads(text)
+    except (OSError, ValueError):
+        return {}
+
+
+def _of_loops(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the loop devices that were recorded have in common."""
+    loops = [
+        Loop(
+            name=name,
+            file=str(one.get("file", "")),
+            direct_io=one.get("direct_io") == 1,
+            filesystem=one.get("filesystem"),
+            device=one.get("device"),
+            size=one.get("size"),
+        )
+        for name, one in _table(machine, "loops").items()
+        if isinstance(one, Mapping)
+    ]
+    lines = machine_toml(loops, str(machine.get("kernel", "")))
+    return tomllib.loads("\n".join(lines))
+
+
+def _of_scenario(place: Path) -> dict[str, Any]:
+    """Return the machine's sections of ``scenario.toml``, of older recordings."""
+    found = _toml(place / SCENARIO, place)
+    return {name: dict(_table(found, name)) for name in _SECTIONS if name in found}
+
+
+def _of_machine(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the machine's settings that a scenario has keys for."""
+    given = {"hz": machine.get("hz"), "cpus": machine.get("cpus")}
+    given |= _table(machine, "dirty")
+    settings = {}
+    for name, value in given.items():
+        key = SECTION_KEYS.get(f"machine.{name}")
+        if key is None or value is None:
+            continue
+        try:
+            key.kind.parse(value)
+        except ValueError:
+            # of a machine beyond what the model takes
+            continue
+        settings[name] = value
+    return settings
+
+
+def _of_cgroups(tree: Tree) -> dict[str, Any]:
+    """Return each cgroup's controllers, and the limits that held."""
+    cgroups: dict[str, dict[str, Any]] = {}
+    text = scenario_toml(tree, "") if tree else ""
+    for path, given in tomllib.loads(text).get("cgroups", {}).items():
+        flat = dict(_flat(given))
+        kept = {f"recorded.{name}": flat[name] for name in _LIMITS if name in flat}
+        if "controllers" in flat:
+            kept["controllers"] = flat["controllers"]
+        cgroups[path] = kept
+    return cgroups
+
+
+def _flat(table: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    """Give nested tables the dotted names of their values."""
+    found = []
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{above}{name}.")
+        else:
+            found.append((above + name, value))
+    return found
+
+
+def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}

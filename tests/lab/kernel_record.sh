@@ -1,0 +1,72 @@
+# `replay record` by the kernel itself in the guest: what it records, how it ends.
+# NAME.err holds what it said, NAME.after: exit code, option, whether loop0 is traced.
+OPTION=/sys/kernel/tracing/options/blk_cgroup
+TRACED=/sys/kernel/debug/block/loop0/trace0
+until_recording() { # NAME
+  for i in $(seq 600); do grep -q ^Recording $1.err && return; sleep 0.1; done
+  echo "$1 never recorded"
+}
+after() { # NAME EXIT
+  echo "$2 $(cat $OPTION) $(ls $TRACED 2> /dev/null | wc -l)" > $1.after
+}
+start() { # NAME DEV...
+  name=$1; shift; replay record "$@" -o $name 2> $name.err & RECORDER=$!
+  until_recording $name
+}
+write() { # CGROUP DEVICE MIB FROM_MIB
+  in_cgroup $1 dd if=/dev/zero of=/dev/$2 bs=64k count=$(($3 * 16)) seek=$(($4 * 16)) oflag=direct
+}
+
+mkdir -p $CG/a $CG/p/b; echo "+memory +io" > $CG/p/cgroup.subtree_control
+echo 64M > $CG/p/memory.max; echo "7:0 wbps=104857600" > $CG/p/b/io.max
+tmpfs_loop 64M
+
+# Ctrl-C; cgroups that are there for one write
+start short loop0
+write a loop0 8 0; write p/b loop0 4 8
+for i in 1 2 3 4 5; do mkdir $CG/s$i; write s$i loop0 1 12; rmdir $CG/s$i; done
+kill -INT $RECORDER; wait $RECORDER; after short $?
+
+# killed: its guard ends the trace
+start killed loop0
+write a loop0 1 0; kill -KILL $RECORDER; wait $RECORDER; sleep 5; after killed $?
+
+# killed together with the guard: the next one ends the trace
+start both loop0
+write a loop0 1 0
+kill -KILL $RECORDER $(ps -o pid,args | grep '[i]mport fcntl, json' | awk '{print $1}')
+wait $RECORDER; sleep 2; after both $?
+replay record loop0 -o again --seconds 1 2> again.err; after again $?
+
+# somebody else traces the device
+blktrace -d /dev/loop0 -D other > other.log 2>&1 & OTHER=$!; sleep 3
+replay record loop0 -o busy 2> busy.err; after busy $?; kill -INT $OTHER; wait $OTHER
+
+# a command; FUA writes and write-zeroes, which version 7 does not have
+replay record vdc -o zeroes -- sh -c 'blkdiscard -f -z -l 1M /dev/vdc; fio --name=w --filename=/dev/vdc --rw=write --bs=4k --size=64k --offset=8M --direct=1 --sync=1 --output=/dev/null; exit 5' 2> zeroes.err
+echo $? > zeroes.after
+
+# as fast as it can, with default buffers
+replay record nullb0 -o fast -- fio --name=r --filename=/dev/nullb0 --rw=randread --bs=4k --direct=1 --ioengine=libaio --iodepth=32 --numjobs=2 --time_based --runtime=4 --group_reporting --output=fast.fio 2> fast.err
+echo "$? $(awk '{print $1}' /sys/block/nullb0/stat)" > fast.after
+du -k fast > fast.size; replay info fast --json > fast.json 2> fast.info.err
+rm -f fast/*.blktrace.*
+
+# by bpftrace
+if [ -x /usr/bin/bpftrace ]; then
+  replay record loop0 --with bpf -o bpf -- sh -c "echo \$\$ > $CG/a/cgroup.procs; dd if=/dev/zero of=/dev/loop0 bs=64k count=16 oflag=direct" 2> bpf.err
+  echo $? > bpf.after
+fi
+
+# hybrid: block I/O by version 1
+sleep 1; rmdir $CG/p/b $CG/p $CG/a; umount /sys/fs/cgroup; mount -t tmpfs none /sys/fs/cgroup
+mkdir -p $CG/blkio $CG/memory $CG/unified
+mount -t cgroup -o blkio none $CG/blkio && mount -t cgroup -o memory none $CG/memory
+mount -t cgroup2 none $CG/unified
+mkdir -p $CG/blkio/v/w $CG/memory/v/w
+echo 32M > $CG/memory/v/w/memory.limit_in_bytes
+echo "7:0 104857600" > $CG/blkio/v/w/blkio.throttle.write_bps_device
+start hybrid loop0
+write blkio/v/w loop0 2 0
+mkdir $CG/blkio/late; write blkio/late loop0 1 4; rmdir $CG/blkio/late
+kill -INT $RECORDER; wait $RECORDER; after hybrid $?
