@@ -3,7 +3,7 @@
 OPTION=/sys/kernel/tracing/options/blk_cgroup
 TRACED=/sys/kernel/debug/block/loop0/trace0
 until_recording() { # NAME
-  for i in $(seq 600); do grep -q ^Recording $1.err && return; sleep 0.1; done
+  for i in $(seq 300); do grep -q ^Recording $1.err && return; sleep 0.1; done
   echo "$1 never recorded"
 }
 after() { # NAME EXIT
@@ -57,16 +57,3 @@ if [ -x /usr/bin/bpftrace ]; then
   replay record loop0 --with bpf -o bpf -- sh -c "echo \$\$ > $CG/a/cgroup.procs; dd if=/dev/zero of=/dev/loop0 bs=64k count=16 oflag=direct" 2> bpf.err
   echo $? > bpf.after
 fi
-
-# hybrid: block I/O by version 1
-sleep 1; rmdir $CG/p/b $CG/p $CG/a; umount /sys/fs/cgroup; mount -t tmpfs none /sys/fs/cgroup
-mkdir -p $CG/blkio $CG/memory $CG/unified
-mount -t cgroup -o blkio none $CG/blkio && mount -t cgroup -o memory none $CG/memory
-mount -t cgroup2 none $CG/unified
-mkdir -p $CG/blkio/v/w $CG/memory/v/w
-echo 32M > $CG/memory/v/w/memory.limit_in_bytes
-echo "7:0 104857600" > $CG/blkio/v/w/blkio.throttle.write_bps_device
-start hybrid loop0
-write blkio/v/w loop0 2 0
-mkdir $CG/blkio/late; write blkio/late loop0 1 4; rmdir $CG/blkio/late
-kill -INT $RECORDER; wait $RECORDER; after hybrid $?

@@ -58,6 +58,7 @@ START: Final = """\
 export PATH=/bin:/usr/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys
 mkdir -p /dev/shm; mount -t tmpfs tmpfs /dev/shm; mount -t tmpfs tmpfs /tmp
+mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /mnt; mkdir /tmp/out
 mount -t debugfs debugfs /sys/kernel/debug
 mount -t tracefs tracefs /sys/kernel/tracing
@@ -262,7 +263,7 @@ def _initrd(unpacked: Path, directory: Path) -> Path:
 def _root(directory: Path) -> Path:
     """Make the guest's root: programs, Python, and the package as it is."""
     tree = directory / "root"
-    mounts = ("dev", "proc", "sys", "tmp", "mnt", "bin", "usr/bin")
+    mounts = ("dev", "proc", "sys", "tmp", "mnt", "run", "bin", "usr/bin")
     for name in (*mounts, "replay", "etc"):
         (tree / name).mkdir(parents=True)
     _busybox(tree / "bin", but=PROGRAMS)

@@ -10,7 +10,7 @@ from replay.common.errors import OutputError
 
 
 def make(directory: Path) -> bool:
-    """Make the directory, or take one that is empty; tell whether it was not there."""
+    """Make the directory, or take an empty one; return True if it was not there."""
     try:
         directory.mkdir()
     except FileExistsError:
@@ -32,7 +32,7 @@ def make(directory: Path) -> bool:
 
 
 def _is_anothers(directory: Path) -> bool:
-    """Tell whether somebody but root may put links into a directory, or turned it."""
+    """Return True if somebody but root may put links into a directory, or made it."""
     found = directory.lstat()
     return stat.S_ISLNK(found.st_mode) or found.st_uid != 0
 

@@ -197,7 +197,7 @@ class KernelTrace:
             self._error = error
 
     def _copy(self) -> bool:
-        """Copy once what each CPU has; tell whether there was anything."""
+        """Copy once what each CPU has; return True if there was anything."""
         found = False
         for source, target in self._streams:
             while True:

@@ -82,18 +82,16 @@ class Claims:
         Raises
         ------
         CaptureError
-            Another recording traces one of them, or claims cannot be written.
+            Another recording traces one of them.
         """
         claims = cls(list(devices))
         try:
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for device in devices:
-                claims._claim(interface, device, place / device.name)
+            # where nothing can be written the guard alone must do
+            with suppress(OSError):
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for device in devices:
+                    claims._claim(interface, device, place / device.name)
             claims._start_guard()
-        except OSError as error:
-            claims.release()
-            reason = error.strerror or error
-            raise CaptureError(f"{place}: cannot be written: {reason}") from error
         except BaseException:
             claims.release()
             raise

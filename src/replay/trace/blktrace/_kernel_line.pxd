@@ -195,7 +195,7 @@ cdef inline const uint8_t* find_word(
 
 
 cdef inline int line_lost(const Cursor* line, TextEvent* event) noexcept nogil:
-    """Read ``CPU:3 [LOST 12 EVENTS]``, or perf's ``PERF_RECORD_LOST lost 12``."""
+    """Read ``CPU:3 [LOST 12 EVENTS]``, and what others print in its place."""
     cdef Cursor cursor
     cdef uint64_t value = 0
     cdef const uint8_t* at = find_word(line, b"[LOST ", 6)
@@ -225,6 +225,13 @@ cdef inline int line_lost(const Cursor* line, TextEvent* event) noexcept nogil:
             cursor.at = at + 4
             if take_number(&cursor, 0xffff, &value):
                 event.cpu = <uint32_t>value
+        return LINE_LOST
+    if line.end - line.at > 5 and memcmp(line.at, b"Lost ", 5) == 0:
+        # bpftrace's
+        cursor.at = line.at + 5
+        if not take_number(&cursor, 0xffffffff, &value):
+            return LINE_BAD
+        event.count = <uint32_t>value
         return LINE_LOST
     at = find_word(line, b"PERF_RECORD_LOST", 16)
     if at == NULL:
