@@ -43,7 +43,7 @@ blktrace -d /dev/loop0 -D other > other.log 2>&1 & OTHER=$!; sleep 3
 replay record loop0 -o busy 2> busy.err; after busy $?; kill -INT $OTHER; wait $OTHER
 
 # a command; FUA writes and write-zeroes, which version 7 does not have
-replay record vdc -o zeroes -- sh -c 'blkdiscard -f -z -l 1M /dev/vdc; fio --name=w --filename=/dev/vdc --rw=write --bs=4k --size=64k --offset=8M --direct=1 --sync=1 --output=/dev/null; exit 5' 2> zeroes.err
+replay record vdc -o zeroes -- sh -c '/usr/bin/blkdiscard -f -z -l 1M /dev/vdc; fio --name=w --filename=/dev/vdc --rw=write --bs=4k --size=64k --offset=8M --direct=1 --sync=1 --output=/dev/null; exit 5' 2> zeroes.err
 echo $? > zeroes.after
 
 # as fast as it can, with default buffers
