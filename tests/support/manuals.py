@@ -55,7 +55,7 @@ def completions() -> Iterator[tuple[str, str]]:
             text=True,
             check=True,
         )
-        yield name, done.stdout
+        yield name, done.stdout.rstrip() + "\n"
 
 
 def main() -> None:

@@ -44,7 +44,8 @@ def integers(
     Array
         May share memory with ``values``.
     """
-    data = np.ascontiguousarray(values, type_.to_pandas_dtype())
+    # not type_.to_pandas_dtype(), for which pyarrow 20 imports pandas
+    data = np.ascontiguousarray(values, str(type_))
     seen, n_absent = None, 0
     if absent is not None and (n_absent := int(np.count_nonzero(absent))):
         seen = pa.py_buffer(np.packbits(~absent, bitorder="little"))

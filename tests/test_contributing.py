@@ -1,0 +1,66 @@
+"""CONTRIBUTING's lists: their places exist, and what is there stands in all of them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from replay.cli.main import COMMANDS
+from replay.scenario.keys.table import KEYS
+from replay.trace.formats.registry import FORMATS
+from support.samples import SAMPLES, UNTOLD
+
+TOP = Path(__file__).parents[1]
+TEXT = (TOP / "CONTRIBUTING.md").read_text("utf-8")
+ROOMS = "src|tests|docs|benchmarks|traces"
+#: Options and the like are no paths.
+PATH = re.compile(rf"`((?:{ROOMS})/[\w./*-]*|[A-Z]+\.md|README\.md)`")
+
+
+def section(title: str) -> str:
+    """Return the text below a heading."""
+    return TEXT.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_every_place_that_is_named_exists() -> None:
+    named = PATH.findall(TEXT)
+    assert len(named) > 30
+    assert [name for name in named if not (TOP / name).exists()] == []
+
+
+def test_every_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"`make ([a-z-]+)", TEXT))
+    made = set(re.findall(r"^([a-z-]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
+    assert targets >= {"test", "debug", "sanitize", "mutants", "fidelity"}
+    assert targets - made == set()
+
+
+@pytest.mark.parametrize("one", FORMATS, ids=lambda one: one.name)
+def test_every_format_stands_where_the_list_says(one: object) -> None:
+    assert "registry.py" in section("Add an input format")
+    name = getattr(one, "name")  # noqa: B009
+    assert name in SAMPLES | UNTOLD
+    assert f"`{name}`" in (TOP / "docs" / "formats.md").read_text("utf-8")
+    folder = TOP / "src" / "replay" / "trace" / "formats"
+    assert [p.name for p in folder.glob("*.py") if f'name="{name}"' in p.read_text()]
+
+
+def test_every_key_stands_where_the_list_says() -> None:
+    assert "docs/scenario.md" in section("Add a key of a scenario")
+    shown = (TOP / "docs" / "scenario.md").read_text("utf-8")
+    values = (TOP / "src/replay/scenario/keys/values.py").read_text("utf-8")
+    for key in KEYS:
+        assert f"`{key.name}`" in shown or key.name.partition(".")[2] in shown, key.path
+        field = key.name.rpartition(".")[2]
+        assert field in values, key.path
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_stands_where_the_list_says(name: str) -> None:
+    assert "docs/man/" in section("Add a command")
+    assert (TOP / "src" / "replay" / "cli" / f"{name}.py").is_file()
+    assert (TOP / "docs" / "man" / f"replay-{name}.1").is_file()
+    tests = "".join(path.read_text() for path in (TOP / "tests/cli").glob("test_*.py"))
+    assert re.search(rf'"{name}"', tests), "no test in tests/cli calls it"
+    pages = [TOP / "README.md", *(TOP / "docs").glob("*.md")]
+    assert any(f"replay {name}" in page.read_text("utf-8") for page in pages)
