@@ -45,6 +45,15 @@ test: export REPLAY_MAX_SKIPS ?= 150
 test: $(VENV)/built
 	$(PYTEST) -m 'not slow'
 
+# with the oldest libraries that pyproject.toml admits
+test-oldest: $(VENV)/built
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python -m pip --quiet install --upgrade 'pip>=25.1'
+	build/oldest/bin/python -m pip --quiet install --group dev -c tests/oldest.txt \
+	    click msgspec numpy pyarrow rich
+	PYTHONPATH=$(CURDIR)/src build/oldest/bin/python -m pytest -n $(JOBS) -m 'not slow' \
+	    tests/cli tests/unit tests/integration
+
 # builds the wheel and tests it installed; with REPLAY_LAB=1 as root, on Debian, also
 # records in a virtual machine
 slow: $(VENV)/built
@@ -133,6 +142,12 @@ bench: $(VENV)/built $(VENV)/peers
 dist: $(VENV)/ready
 	rm -rf dist
 	REPLAY_BUILD=release $(BIN)/python -m build
+
+# all of a release but publishing it
+release-check: lint types test debug sanitize dist
+	REPLAY_WHEEL="$$(echo $(CURDIR)/dist/*.whl)" $(MAKE) slow
+	$(BIN)/python -m auditwheel show dist/*.whl
+	cd tests && $(CURDIR)/$(BIN)/python -m support.release
 
 clean:
 	rm -rf build dist .venv

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, ExecError, LinkError, PlatformError
 
 PROFILES = ("release", "debug", "coverage", "sanitize")
 PROFILE = os.environ.get("REPLAY_BUILD", "release")
@@ -57,7 +59,24 @@ extensions = [
     for source in sorted((ROOT / "src").rglob(MODULES))
 ]
 
+
+class BuildExt(build_ext):
+    """Says in one line what is missing where nothing can be compiled."""
+
+    def run(self) -> None:
+        """Compile the modules."""
+        try:
+            super().run()
+        except (CompileError, ExecError, LinkError, PlatformError):
+            raise SystemExit(
+                "cgroup-replay: what it compiles could not be built, see above: it "
+                "needs a C compiler and Python's headers (Debian, Ubuntu: apt install "
+                "gcc python3-dev)"
+            ) from None
+
+
 setup(
+    cmdclass={"build_ext": BuildExt},
     # a compiler for each processor: installing is mostly waiting for them
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(

@@ -1,0 +1,50 @@
+"""What `make release-check` looks at: a wheel with what it should not have is found."""
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from support.release import IN_A_WHEEL, wrong
+
+VERSION = "0.9.9"
+GOOD = {
+    "replay/__init__.py": "",
+    **dict.fromkeys(IN_A_WHEEL, ""),
+    "cgroup_replay-0.9.9.dist-info/METADATA": f"Name: x\nVersion: {VERSION}\n",
+}
+
+
+def make(dist: Path, files: dict[str, str]) -> Path:
+    dist.mkdir()
+    wheel = dist / f"cgroup_replay-{VERSION}-cp311-cp311-linux_x86_64.whl"
+    with zipfile.ZipFile(wheel, "w") as out:
+        for name, text in files.items():
+            out.writestr(name, text)
+    sdist = dist / f"cgroup_replay-{VERSION}.tar.gz"
+    with tarfile.open(sdist, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("x/src/a.pyx"), io.BytesIO())
+    return dist
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, []),
+        ({"replay/engine/a.pxd": ""}, ["replay/engine/a.pxd: in the wheel"]),
+        ({"replay/py.typed": None}, ["replay/py.typed: not in the wheel"]),
+        (
+            {"cgroup_replay-0.9.9.dist-info/METADATA": "Version: 0.1\n"},
+            ["METADATA: version 0.1"],
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_wheel(
+    tmp_path: Path, change: dict[str, str | None], told: list[str]
+) -> None:
+    files = {name: text for name, text in (GOOD | change).items() if text is not None}
+    found = [*wrong(make(tmp_path / "dist", files), VERSION)]
+    # of a version that is no real one CHANGELOG knows nothing
+    assert found == [*told, "CHANGELOG.md: no heading '## 0.9.9 (YYYY-MM-DD)'"]
