@@ -266,7 +266,7 @@ class Machine:
             One line each.
         """
         return [
-            *self._doubts_of_ids(how),
+            *self.doubts_of_ids(how),
             *(
                 f"{output} lies on {name} itself: writing the trace is in the trace"
                 for name in devices
@@ -274,7 +274,19 @@ class Machine:
             ),
         ]
 
-    def _doubts_of_ids(self, how: str) -> list[str]:
+    def doubts_of_ids(self, how: str = KERNEL) -> list[str]:
+        """List what makes the cgroup ids of a trace say less than they could.
+
+        Parameters
+        ----------
+        how : str
+            What records.
+
+        Returns
+        -------
+        list of str
+            One line each.
+        """
         tree = self.io_tree(how)
         if tree is None:
             return []

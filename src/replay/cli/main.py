@@ -72,6 +72,10 @@ COMMANDS: Final = {
         "replay.cli.record",
         "Record block devices with the cgroup of each request.",
     ),
+    "doctor": (
+        "replay.cli.doctor",
+        "Say what this machine can record, and what it lacks for it.",
+    ),
     "cgroups": ("replay.cli.cgroups", "Write a cgroup tree as a scenario."),
 }
 INTERRUPTED: Final = 128 + signal.SIGINT
