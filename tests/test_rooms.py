@@ -129,8 +129,7 @@ NO_TWIN = {
     "parts of a longer file: page_cache, tmpfs, server, controller_events, loop": {
         *("charging/buffered_read", "charging/buffered_write", "charging/page_add"),
         *("charging/huge", "charging/page_put"),
-        *("pages/cache", "queues/shared_lock", "controllers/backcharge"),
-        *("controllers/splits", "run/stages"),
+        *("pages/cache", "controllers/backcharge", "controllers/splits"),
     },
 }
 
