@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from replay.dataset.batch import batch
     from replay.dataset.outcome import BatchReport
     from replay.dataset.read import Dataset, open_dataset
-    from replay.report.html.results import write_report
+    from replay.report.html.contents import write_report
     from replay.results.compare import compare
     from replay.results.merge import merge
     from replay.results.read import open_results
@@ -96,7 +96,7 @@ _MODULES = {
     "run": "replay.runner.run",
     "sweep": "replay.sweeps.sweep",
     "write_parquet": "replay.trace.file.parquet",
-    "write_report": "replay.report.html.results",
+    "write_report": "replay.report.html.contents",
 }
 
 

@@ -97,6 +97,73 @@ def complaints(browser: Any) -> list[str]:
     ]
 
 
+KINDS = (
+    *("sweep", "grid", "curve", "calibration", "comparison", "dataset", "trace"),
+    *("hundred", "empty", "losses"),
+)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of each kind of thing."""
+    place = tmp_path_factory.mktemp("pages")
+    seed, toml = TRACES / "seed-unlimited", TRACES / "seed-unlimited.toml"
+    root = TRACES / "workers-root"
+    limit = "/test.slice/memory.high=64M,512M"
+    replay.batch(seed, toml, policies=["root", "enospc"], output=place / "d", jobs=1)
+    dataset = replay.open_dataset(place / "d")
+    names = [row["scenario"] for row in dataset.runs.to_pylist()]
+    lines = ["t,at,n,rw,who"]
+    lines += [f"{i * 100},{i * 8},4096,W,/c{i % 100}" for i in range(1000)]
+    (place / "many.csv").write_text("\n".join(lines) + "\n")
+    hundred = replay.FormatOptions(
+        name="csv", columns="time=t:us,offset=at:sectors,size=n:B,op=rw,cgroup=who"
+    )
+    (place / "torn").write_bytes(next(seed.glob("*blktrace*")).read_bytes()[:-20])
+    things = {
+        "sweep": replay.sweep(seed, toml, vary=[limit], jobs=1),
+        "grid": replay.sweep(
+            seed, toml, vary=[limit, "driver.policy=naive,enospc"], jobs=1
+        ),
+        "curve": replay.curve(seed),
+        "calibration": replay.calibrate(root),
+        "comparison": dataset.compare(*names),
+        "dataset": dataset,
+        "trace": replay.convert(TRACES / "fs-on-loop", place / "t.arrow"),
+        "hundred": replay.run(place / "many.csv", format=hundred, interval="auto"),
+        "empty": replay.run(seed, filters=replay.Filters(ops=("discard",))),
+        "losses": replay.run(place / "torn", interval="auto"),
+    }
+    for name in KINDS:
+        replay.write_report(things[name], place / f"{name}.html")
+    return place
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pages_of_all_kinds_are_drawn(browser: Any, pages: Path, kind: str) -> None:
+    opened(browser, pages / f"{kind}.html")
+    found = marks(browser)
+    assert [name for name, n in found.items() if not n] == []
+    assert bool(found) == (kind != "empty")
+    assert complaints(browser) == []
+    text = browser.find_element("css selector", "main").text
+    if kind == "hundred":
+        assert "12 of 100 cgroups" in text
+    if kind == "losses":
+        assert "truncated_bytes" in browser.page_source
+
+
+def test_a_click_on_a_pair_picks_its_trace(browser: Any, pages: Path) -> None:
+    opened(browser, pages / "dataset.html")
+    (chip,) = browser.find_elements("css selector", ".chip")
+    browser.execute_script(
+        "document.querySelector('#picture-pairs .mark-rect path')"
+        ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    browser.execute_async_script("setTimeout(arguments[0], 300)")
+    assert chip.get_attribute("aria-pressed") == "true"
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_picture_has_marks_and_nothing_is_wrong(
     browser: Any, page: Path, width: int

@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     metavar="ADDRESS",
     help="Let the Dask cluster of this scheduler do it, such as tcp://10.0.0.1:8786.",
 )
+@options.report
+@options.overwrite
 @options.json
 @options.quiet
 def batch(
@@ -78,6 +80,8 @@ def batch(
     cgroups: str | None,
     jobs: int | None,
     cluster: str | None,
+    report: Path | None,
+    overwrite: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -99,11 +103,18 @@ def batch(
     if jobs is not None and cluster is not None:
         raise click.UsageError("--jobs is for this machine; a cluster has its workers.")
 
+    if overwrite and report is None:
+        raise click.UsageError("--overwrite needs a file: give --report FILE.html.")
+
     import replay
 
+    if report is not None:
+        from replay.report.html.page import check_report
+
+        check_report(report, overwrite=overwrite)
     try:
         with progress_bar("Replaying", quiet=quiet) as progress:
-            report = replay.batch(
+            done = replay.batch(
                 inputs,
                 scenarios,
                 output=output,
@@ -125,9 +136,12 @@ def batch(
         )
         sys.exit(130)
     if as_json:
-        click.echo(report.to_json())
+        click.echo(done.to_json())
     else:
-        click.echo(report.summary())
-    message(f"took {report.seconds:.2f} s", quiet=quiet)
-    if report.failed:
+        click.echo(done.summary())
+    if report is not None:
+        replay.write_report(replay.open_dataset(output), report, overwrite=overwrite)
+        message(f"wrote {report}", quiet=quiet)
+    message(f"took {done.seconds:.2f} s", quiet=quiet)
+    if done.failed:
         sys.exit(1)

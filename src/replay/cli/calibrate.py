@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli import options
-from replay.cli.progress import progress_bar
+from replay.cli.progress import message, progress_bar
 
 if TYPE_CHECKING:
     from replay.trace.formats.options import FormatOptions
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     metavar="MAJ:MIN",
     help="The device to fit. [default: the trace's, if it has but one]",
 )
+@options.report
+@options.overwrite
 @options.json
 @options.quiet
 def calibrate(
@@ -34,6 +36,8 @@ def calibrate(
     overrides: tuple[str, ...],
     format: "FormatOptions",
     device: str | None,
+    report: Path | None,
+    overwrite: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -44,11 +48,16 @@ def calibrate(
     fits, and the same as the kernel's io.cost.model. With it the trace's own device
     queues are replayed too, where recorded times would keep the waits in them.
     """
+    if overwrite and report is None:
+        raise click.UsageError("--overwrite needs a file: give --report FILE.html.")
     import msgspec
 
     import replay
     from replay.calibration.toml import calibration_toml
+    from replay.report.html.page import check_report
 
+    if report is not None:
+        check_report(report, overwrite=overwrite)
     with progress_bar("Reading", quiet=quiet) as progress:
         found = replay.calibrate(
             inputs[0] if len(inputs) == 1 else list(inputs),
@@ -58,6 +67,9 @@ def calibrate(
             progress=progress,
             format=format,
         )
+    if report is not None:
+        replay.write_report(found, report, overwrite=overwrite)
+        message(f"wrote {report}", quiet=quiet)
     if as_json:
         facts = msgspec.to_builtins(found) | {"iocost": found.iocost}
         click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())

@@ -61,6 +61,7 @@ DIFFERS = 3
     metavar="FILE.parquet",
     help="Write the differences as one table.",
 )
+@options.report
 @options.overwrite
 @options.json
 def compare(
@@ -69,6 +70,7 @@ def compare(
     traces: tuple[str, ...],
     changes: tuple[str, ...],
     output: Path | None,
+    report: Path | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -79,7 +81,7 @@ def compare(
     first.
     """
     _check_sides(outdirs, scenarios, traces)
-    if overwrite and output is None:
+    if overwrite and output is None and report is None:
         raise click.UsageError("--overwrite needs a file: give -o FILE.parquet.")
     from replay.report.compare import breach_text, passed_text
     from replay.results.conditions import ConditionError, parse_change
@@ -89,10 +91,16 @@ def compare(
         conditions = [parse_change(change) for change in changes]
     except ConditionError as error:
         raise click.UsageError(f"--fail-if {error}.") from error
+    if report is not None:
+        from replay.report.html.page import check_report
+
+        check_report(report, overwrite=overwrite)
     found = _compared(outdirs, scenarios, traces)
     breaches = [comparison.breaches(conditions) for comparison in found]
     if output is not None:
         write_comparisons(found, output, overwrite=overwrite)
+    if report is not None:
+        _report(found, () if scenarios else outdirs, report, overwrite=overwrite)
     if as_json:
         parts = [
             comparison.to_json(failed)
@@ -111,6 +119,22 @@ def compare(
             click.echo(f"{comparison.names[1]}: {passed}", err=True)
     if any(breaches):
         click.get_current_context().exit(DIFFERS)
+
+
+def _report(
+    found: "list[Comparison]",
+    outdirs: Sequence[str],
+    path: Path,
+    *,
+    overwrite: bool,
+) -> None:
+    """Write a page of comparisons, with the pictures of the results themselves."""
+    from replay.report.html.page import write_page
+    from replay.report.html.subjects.comparison import comparison_content
+    from replay.results.read import open_results
+
+    results = {outdir: open_results(outdir) for outdir in outdirs}
+    write_page(comparison_content(found, results), path, overwrite=overwrite)
 
 
 def _check_sides(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli import options
-from replay.cli.progress import progress_bar
+from replay.cli.progress import message, progress_bar
 from replay.cli.show import show
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     metavar="TABLE.parquet",
     help="Write a row for each cgroup and limit.",
 )
+@options.report
 @options.overwrite
 @options.input_format
 @options.filters
@@ -64,6 +65,7 @@ def curve(
     sample: float,
     every: bool,
     output: Path | None,
+    report: Path | None,
     overwrite: bool,
     format: "FormatOptions",
     filters: "Filters | None",
@@ -77,14 +79,17 @@ def curve(
     Of a file on tmpfs: where it would be stopped. Of a page cache (backing.filesystem =
     ext4): which share of its hits would be lost, and how much read again.
     """
-    if overwrite and output is None:
+    if overwrite and output is None and report is None:
         raise click.UsageError("--overwrite needs a file: give -o TABLE.parquet.")
     import json
 
     import replay
     from replay.report.curve import curve_page
+    from replay.report.html.page import check_report
     from replay.sweeps.axes import parse_sizes
 
+    if report is not None:
+        check_report(report, overwrite=overwrite)
     shown: list[int] = []
     if limits is not None:
         shown = parse_sizes("--limits", limits)
@@ -103,6 +108,9 @@ def curve(
         )
     if output is not None:
         found.write(output, overwrite=overwrite)
+    if report is not None:
+        replay.write_report(found, report, overwrite=overwrite)
+        message(f"wrote {report}", quiet=quiet)
     if as_json:
         told = {"tmpfs": found.tmpfs, "notes": found.notes}
         click.echo(json.dumps({**told, "limits": found.table().to_pylist()}))

@@ -6,7 +6,7 @@ import click
 
 from replay.cli import options
 from replay.cli.hints import tell_rest_of_set
-from replay.cli.progress import progress_bar
+from replay.cli.progress import message, progress_bar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 @click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
 @options.input_format
 @options.cgroups
+@options.report
+@options.overwrite
 @options.json
 @options.quiet
 def info(
     inputs: tuple[str, ...],
     format: "FormatOptions",
     cgroups: "Path | None",
+    report: "Path | None",
+    overwrite: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -37,6 +41,8 @@ def info(
     TRACE is a trace file or anything that 'replay convert' reads: a blktrace file, the
     base name of a per-CPU set, a directory, or a file of another format.
     """
+    if overwrite and report is None:
+        raise click.UsageError("--overwrite needs a file: give --report FILE.html.")
     import msgspec
 
     from replay.capture.gap import gap_notes
@@ -46,6 +52,10 @@ def info(
     from replay.trace.convert import open_or_convert
     from replay.trace.file.info import trace_info
 
+    if report is not None:
+        from replay.report.html.page import check_report
+
+        check_report(report, overwrite=overwrite)
     with (
         progress_bar("Reading", quiet=quiet) as progress,
         open_or_convert(
@@ -55,6 +65,12 @@ def info(
         more = [*lost_notes(trace.metadata, None), *gap_notes(trace)]
         facts = trace_info(trace)
         facts = msgspec.structs.replace(facts, notes=[*facts.notes, *more])
+        if report is not None:
+            from replay.report.html.page import write_page
+            from replay.report.html.subjects.trace import trace_content
+
+            write_page(trace_content(trace, facts), report, overwrite=overwrite)
+            message(f"wrote {report}", quiet=quiet)
     tell_rest_of_set(inputs, quiet=quiet)
     if as_json:
         text = msgspec.json.format(msgspec.json.encode(facts), indent=2).decode()

@@ -60,6 +60,10 @@ COMMANDS: Final = {
         "Say why requests were slow and tasks were killed.",
     ),
     "report": ("replay.cli.report", "Make a page of results, to look at and hand on."),
+    "export": (
+        "replay.cli.export",
+        "Write a result for another program to look at: Perfetto.",
+    ),
     "verify": (
         "replay.cli.verify",
         "Hold a replay against what the kernel counted meanwhile.",

@@ -1,11 +1,16 @@
 """``replay report``."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from replay.cli import options
 from replay.cli.progress import message
+
+if TYPE_CHECKING:
+    from replay.dataset.read import Dataset
+    from replay.trace.file.read import Trace
 
 
 @click.command(
@@ -46,8 +51,9 @@ def report(
 ) -> None:
     """Make a page to look at and to hand on.
 
-    OUTDIR is a directory written by 'replay run -o'. Several are shown beside each
-    other, the first one as the base. The page is one file of HTML that loads nothing.
+    OUTDIR is a directory written by 'replay run -o', or the dataset of 'replay batch',
+    or a trace file of 'replay convert'. Several results are shown beside each other,
+    the first one as the base. The page is one file of HTML that loads nothing.
     Give 'replay run' --interval auto and --requests to see when it happened, too.
     """
     if pictures is not None and output is not None:
@@ -55,6 +61,7 @@ def report(
     import replay
     from replay.common.text import path_text
     from replay.report.html.anonymous import without_names
+    from replay.report.html.contents import pictures_of
     from replay.report.html.page import check_report
     from replay.report.html.pictures import pictures as result_pictures
     from replay.report.html.static import write_pictures
@@ -62,6 +69,16 @@ def report(
     target = output or Path(f"{Path(outdirs[0]).resolve().name}.html")
     if pictures is None:
         check_report(target, overwrite=overwrite)
+    if len(outdirs) == 1 and (what := _no_result(outdirs[0])) is not None:
+        if anonymous:
+            raise click.UsageError("--anonymous is for directories of results.")
+        if pictures is not None:
+            n = write_pictures(pictures_of(what), pictures, overwrite=overwrite)
+            message(f"{n} pictures in {pictures}", quiet=quiet)
+            return
+        replay.write_report(what, target, overwrite=overwrite)
+        message(f"wrote {target}", quiet=quiet)
+        return
     names = [path_text(Path(outdir).resolve().name) for outdir in outdirs]
     if len(set(names)) < len(names):
         names = [path_text(outdir) for outdir in outdirs]
@@ -76,3 +93,16 @@ def report(
         return
     replay.write_report(results, target, anonymous=anonymous, overwrite=overwrite)
     message(f"wrote {target}", quiet=quiet)
+
+
+def _no_result(place: str) -> "Dataset | Trace | None":
+    """Open what is a dataset or a trace file; None for all else."""
+    from replay.dataset.layout import INTERNAL
+    from replay.dataset.read import open_dataset
+    from replay.trace.file.read import is_arrow, open_trace
+
+    if is_arrow(place):
+        return open_trace(place)
+    if "://" in place or (Path(place) / INTERNAL).is_dir():
+        return open_dataset(place)
+    return None

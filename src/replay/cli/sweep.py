@@ -100,7 +100,7 @@ def sweep(
     from replay.common.output import check_target, place_of
     from replay.report.html.page import check_report, write_page
     from replay.report.html.static import check_plot, write_chart
-    from replay.report.html.sweep import sweep_content
+    from replay.report.html.subjects.sweep import sweep_content
     from replay.results.conditions import ConditionError, parse_condition
 
     try:

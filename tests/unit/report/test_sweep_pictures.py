@@ -10,7 +10,7 @@ import replay
 from replay.report.html.page import page_html
 from replay.report.html.rows import MOST_CGROUPS
 from replay.report.html.static import titled
-from replay.report.html.sweep import sweep_content, sweep_pictures
+from replay.report.html.subjects.sweep import sweep_content, sweep_pictures
 from replay.results.measures import SCHEMA
 from replay.sweeps.axes import parse_axis
 from replay.sweeps.points import Point

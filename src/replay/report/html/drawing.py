@@ -63,6 +63,11 @@ class Picture(Struct, frozen=True, kw_only=True):
     table: str
 
 
+def number_text(value: float) -> str:
+    """Write a number for a title: three digits at least, no power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
+
+
 class Canvas:
     """Pictures of one page: they share cgroups, colours and signals.
 

@@ -1,7 +1,6 @@
 """The page of one result, or of several beside each other."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from replay.report.html.anonymous import without_names
@@ -11,9 +10,7 @@ from replay.report.html.page import (
     Content,
     PageTable,
     Told,
-    check_report,
     page_html,
-    write_page,
 )
 from replay.report.html.pictures import pictures
 from replay.report.html.rows import by_io
@@ -28,38 +25,15 @@ _TABLES: Final = (
 )
 
 
-def write_report(
-    results: Mapping[str, Result],
-    path: str | Path,
-    *,
-    anonymous: bool = False,
-    overwrite: bool = False,
-) -> None:
-    """Write a page of one result or of several beside each other.
+def report_html(results: Mapping[str, Result], *, anonymous: bool = False) -> str:
+    """Make the page.
 
     Parameters
     ----------
     results : mapping of str to Result
         By the name that the page gives them; the first is the base.
-    path : str or Path
-        The HTML file. Everything it needs is in it; it loads nothing.
     anonymous : bool
         Replace the names of cgroups, files and processes.
-    overwrite : bool
-        Replace the file that is there.
-
-    Raises
-    ------
-    OutputError
-        What draws is not installed, or the file cannot be written.
-    """
-    path = Path(path)
-    check_report(path, overwrite=overwrite)
-    write_page(results_content(results, anonymous=anonymous), path, overwrite=overwrite)
-
-
-def report_html(results: Mapping[str, Result], *, anonymous: bool = False) -> str:
-    """Make the page; see `write_report`.
 
     Returns
     -------
@@ -77,7 +51,7 @@ def results_content(
     Parameters
     ----------
     results, anonymous
-        As `write_report`.
+        As of `report_html`.
 
     Returns
     -------

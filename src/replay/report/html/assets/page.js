@@ -62,7 +62,7 @@
     views[name] = shown.view;
     shown.view.addEventListener("click", (event, item) => {
       const row = item && item.datum;
-      const cgroup = row && (row.cgroup ?? row.waiting ?? row.issuer);
+      const cgroup = row && (row.cgroup ?? row.waiting ?? row.issuer ?? row.trace);
       if (typeof cgroup === "string") pick(cgroup);
     });
     if (name === "time") {

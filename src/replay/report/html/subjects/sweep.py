@@ -5,30 +5,21 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from replay.common.text import count_text, size_text
-from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec
+from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec, number_text
 from replay.report.html.page import Content, PageTable, Told
 from replay.report.html.rows import MOST_CGROUPS, Row, Shown
+from replay.report.html.subjects.grid import heat_map
+from replay.report.html.subjects.measured import PANELS, SHORT, UNITS, named
 from replay.report.sweep import answer_text, sweep_page
 from replay.report.text import render_text
-from replay.results.conditions import parse_condition
-from replay.results.measures import BYTES, COUNT, MEASURES, NS
+from replay.results.measures import COUNT, MEASURES, NS
 
 if TYPE_CHECKING:
     from replay.sweeps.axes import Axis
     from replay.sweeps.sweep import Sweep
 
-#: Measures that have a picture, if any cgroup has some of them.
-PANELS: Final = ("kills", "errors", "p99_ns", "charged_bytes", "wait_others_ns")
-_UNITS: Final = {NS: ("ms", 1e6), BYTES: ("MiB", 2**20), COUNT: ("", 1)}
 #: Values further apart than this factor are drawn on a logarithmic axis.
 _WIDE: Final = 8
-_SHORT: Final = {
-    "kills": "tasks killed",
-    "errors": "requests that failed",
-    "p99_ns": "p99 of the requests' time",
-    "charged_bytes": "memory charged",
-    "wait_others_ns": "waited behind others, all requests",
-}
 
 
 def sweep_content(found: "Sweep") -> Content:
@@ -107,7 +98,7 @@ def _pictures(found: "Sweep") -> tuple[list[Picture], Canvas]:
         pictures = [
             picture
             for name in by_panel
-            for picture in _heat_map(found, name, by_panel[name], canvas)
+            for picture in heat_map(found, name, by_panel[name], canvas)
         ]
     else:
         pictures = [
@@ -141,7 +132,7 @@ def _is_grid(found: "Sweep") -> bool:
 def _rows(found: "Sweep", axis: "Axis", name: str) -> Iterator[Row]:
     """Lay one measure out, in the units of the picture's axes."""
     place = found.axes.index(axis)
-    factor = _UNITS[MEASURES[name].unit][1]
+    factor = UNITS[MEASURES[name].unit][1]
     for point in found.points:
         number = point.numbers[place] if axis.numbers else None
         others = ", ".join(
@@ -196,11 +187,11 @@ def _axis_title(axis: "Axis") -> str:
 def _y(name: str, values: Sequence[Row]) -> Spec:
     """Describe a measure's axis: whole numbers of counts, a logarithm of times."""
     measure = MEASURES[name]
-    unit, _ = _UNITS[measure.unit]
+    unit, _ = UNITS[measure.unit]
     y: Spec = {
         "field": "value",
         "type": "quantitative",
-        "title": f"{_SHORT[name]} ({unit})" if unit else _SHORT[name],
+        "title": f"{SHORT[name]} ({unit})" if unit else SHORT[name],
     }
     found = [row["value"] for row in values]
     if measure.unit == COUNT:
@@ -220,7 +211,7 @@ def _y(name: str, values: Sequence[Row]) -> Spec:
 
 def _title(found: "Sweep", axis: "Axis", name: str, values: Sequence[Row]) -> str:
     """Say what the picture shows, with its least and most."""
-    unit, _ = _UNITS[MEASURES[name].unit]
+    unit, _ = UNITS[MEASURES[name].unit]
     sums: Counter[str] = Counter()
     for row in values:
         sums[f"{row['at']}\n{row['others']}"] += row["value"]
@@ -230,13 +221,8 @@ def _title(found: "Sweep", axis: "Axis", name: str, values: Sequence[Row]) -> st
         spread = f"{low:,.0f} to {high:,.0f}" if low != high else f"{low:,.0f}"
     else:
         low, high = min(shown), max(shown)
-        spread = f"{low:,.3g} to {high:,.3g} {unit}"
-    return f"{_named(name)}, by {axis.label or axis.key}: {spread}"
-
-
-def _named(name: str) -> str:
-    text = _SHORT[name]
-    return text if text.startswith("p99") else text[0].upper() + text[1:]
+        spread = f"{number_text(low)} to {number_text(high)} {unit}"
+    return f"{named(name)}, by {axis.label or axis.key}: {spread}"
 
 
 def _steps(
@@ -274,7 +260,7 @@ def _steps(
     tooltip = [
         {"field": "at", "title": axis.key},
         {"field": "cgroup"},
-        {"field": "value", "title": _SHORT[name]},
+        {"field": "value", "title": SHORT[name]},
         *([{"field": "others"}] if several else []),
     ]
     line: Spec = {
@@ -387,7 +373,7 @@ def _words(
         "tooltip": [
             {"field": "at", "title": axis.key},
             {"field": "cgroup"},
-            {"field": "value", "title": _SHORT[name]},
+            {"field": "value", "title": SHORT[name]},
             {"field": "others"},
         ],
     }
@@ -400,7 +386,7 @@ def _words(
         }
     return Picture(
         name=name.removesuffix("_ns").removesuffix("_bytes"),
-        title=f"{_named(name)}, by {axis.key}",
+        title=f"{named(name)}, by {axis.key}",
         note=_cut(len(top)),
         spec=canvas.spec(
             drawn,
@@ -410,111 +396,3 @@ def _words(
         ),
         table="points",
     )
-
-
-def _heat_map(
-    found: "Sweep", name: str, values: Sequence[Row], canvas: Canvas
-) -> Iterator[Picture]:
-    """Draw two keys: sums of counts, the worst of times; an outline where it holds."""
-    one, other = found.axes
-    worst: dict[tuple[str, ...], Row] = {}
-    times = MEASURES[name].unit == NS and name != "wait_others_ns"
-    for row in values:
-        known = worst.get(row["values"])
-        if known is None:
-            worst[row["values"]] = dict(row)
-        elif times and row["value"] > known["value"]:
-            known |= {"value": row["value"], "cgroup": row["cgroup"]}
-        elif not times:
-            known["value"] += row["value"]
-            known["cgroup"] = "all"
-    kept = _kept(found)
-    cells = [
-        {
-            "x": point.values[0],
-            "y": point.values[1],
-            "value": worst[point.values]["value"],
-            "of": worst[point.values]["cgroup"],
-            "holds": kept.get(point.values),
-        }
-        for point in found.points
-        if point.values in worst and not point.refined
-    ]
-    if not cells:
-        return
-    unit, _ = _UNITS[MEASURES[name].unit]
-    place = {"type": "ordinal", "axis": {"labelAngle": 0, "labelLimit": 140}}
-    base: Spec = {
-        "x": {"field": "x", "title": one.key, "sort": list(one.values), **place},
-        "y": {
-            "field": "y",
-            "title": other.key,
-            "sort": list(reversed(other.values))
-            if other.numbers
-            else list(other.values),
-            **place,
-        },
-    }
-    largest = max(cell["value"] for cell in cells) or 1
-    layers: list[Spec] = [
-        {
-            "mark": {"type": "rect", "tooltip": True},
-            "encoding": {
-                **base,
-                "color": {
-                    "field": "value",
-                    "type": "quantitative",
-                    "title": unit or None,
-                    "scale": {"scheme": "oranges", "type": "sqrt", "domainMin": 0},
-                },
-            },
-        },
-        {
-            "mark": {"type": "text"},
-            "encoding": {
-                **base,
-                "text": {"field": "value", "type": "quantitative", "format": ",.4~r"},
-                "color": {
-                    "condition": {
-                        "test": f"datum.value > {0.45 * largest}",
-                        "value": "white",
-                    },
-                    "value": "#222",
-                },
-            },
-        },
-    ]
-    note = "sums over the cgroups" if not times else "of the slowest cgroup"
-    if any(cell["holds"] for cell in cells) and not all(
-        cell["holds"] for cell in cells
-    ):
-        conditions = " and ".join(found.knees[0].conditions)
-        note += f"; outlined: {conditions} holds, so the frontier is the outline's edge"
-        layers.insert(
-            1,
-            {
-                "transform": [{"filter": "datum.holds"}],
-                "mark": {
-                    "type": "rect",
-                    "filled": False,
-                    "stroke": "#0072B2",
-                    "strokeWidth": 3,
-                },
-                "encoding": base,
-            },
-        )
-    yield Picture(
-        name=name.removesuffix("_ns").removesuffix("_bytes"),
-        title=f"{_named(name)}{f' ({unit})' if unit else ''}, by two keys",
-        note=note,
-        spec=canvas.spec(cells, layer=layers, height={"step": 34}),
-        table="points",
-    )
-
-
-def _kept(found: "Sweep") -> dict[tuple[str, ...], bool]:
-    """Tell of each point whether it keeps the conditions."""
-    if not found.knees:
-        return {}
-    conditions = [parse_condition(text) for text in found.knees[0].conditions]
-    return {point.values: not point.broken(conditions) for point in found.points}

@@ -1,0 +1,1 @@
+"""Pages of what is no single result: sweeps, curves, datasets, traces."""

@@ -1,0 +1,161 @@
+"""The page of a calibration: what was recorded beside what the model says."""
+
+from replay.calibration.disk import FEWEST, MOST_OFF, DiskCalibration
+from replay.calibration.model import Calibration
+from replay.calibration.times import MEASURES
+from replay.calibration.toml import calibration_toml
+from replay.common.text import size_text, time_text
+from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec
+from replay.report.html.page import Content, Told
+from replay.report.html.rows import Row, Shown
+from replay.report.html.subjects.sides import times_picture
+
+_SIDES = ("recorded", "predicted")
+
+
+def calibration_content(found: Calibration | DiskCalibration) -> Content:
+    """Gather what the page of a calibration holds.
+
+    Parameters
+    ----------
+    found : Calibration or DiskCalibration
+
+    Returns
+    -------
+    Content
+    """
+    pictures, canvas = _pictures(found)
+    return Content(
+        title=_answer(found),
+        told=[
+            Told(
+                text=f"{found.device} in {found.trace}",
+                words=calibration_toml(found),
+            )
+        ],
+        pictures=pictures,
+        tables=[],
+        colours={name: canvas.colours[name] for name in canvas.shown.names},
+        provenance={"io.cost.model": found.iocost},
+    )
+
+
+def calibration_pictures(found: Calibration | DiskCalibration) -> list[Picture]:
+    """Draw a calibration.
+
+    Returns
+    -------
+    list of Picture
+    """
+    return _pictures(found)[0]
+
+
+def _compared(
+    found: Calibration | DiskCalibration,
+) -> dict[str, tuple[dict[str, int], dict[str, int]]]:
+    """Return what was recorded and replayed, by cgroup or operation."""
+    fits = found.predictions if isinstance(found, DiskCalibration) else found.fits
+    return {name: (one.recorded, one.replayed) for name, one in fits.items()}
+
+
+def _answer(found: Calibration | DiskCalibration) -> str:
+    worst: tuple[float, str] = (1.0, "")
+    for name, (recorded, replayed) in _compared(found).items():
+        for measure in MEASURES:
+            one, other = max(1, recorded[measure]), max(1, replayed[measure])
+            text = (
+                f"{measure.removesuffix('_ns')} of {name}: recorded {time_text(one)}, "
+                f"predicted {time_text(other)}"
+            )
+            worst = max(worst, (max(one / other, other / one), text))
+    if not worst[1]:
+        return f"Every time of {found.device} is predicted as it was recorded"
+    doubt = "Do not trust it: " if worst[0] > MOST_OFF else "At worst off by "
+    if worst[0] > MOST_OFF:
+        return f"{doubt}{worst[1]}"
+    return f"{doubt}{worst[0]:.2f} times: {worst[1]}"
+
+
+def _pictures(
+    found: Calibration | DiskCalibration,
+) -> tuple[list[Picture], Canvas]:
+    compared = _compared(found)
+    canvas = Canvas(Shown(list(compared)))
+    values: list[Row] = [
+        {
+            "cgroup": name,
+            "side": side,
+            "quantile": measure.removesuffix("_ns"),
+            "ms": times[measure] / 1e6,
+        }
+        for name, both in compared.items()
+        if name in canvas.shown.names
+        for side, times in zip(_SIDES, both, strict=True)
+        for measure in MEASURES
+        if times[measure] > 0
+    ]
+    drawn = []
+    if values:
+        note = ""
+        if isinstance(found, DiskCalibration):
+            note = (
+                "of the part of the trace that the disk was not identified from; "
+                f"cgroups with fewer than {FEWEST} requests there are left out"
+            )
+        drawn.append(
+            times_picture(
+                canvas,
+                values,
+                title=_answer(found),
+                note=note,
+                table="",
+                sides=_SIDES,
+            )
+        )
+    if isinstance(found, Calibration) and found.lines:
+        drawn.append(_lines(found, canvas))
+    return drawn, canvas
+
+
+def _lines(found: Calibration, canvas: Canvas) -> Picture:
+    """Draw the fitted lines: size and service time."""
+    values = []
+    for op, line in found.lines.items():
+        for n_bytes in (line.least_bytes, line.most_bytes):
+            time_ns = line.base_ns + line.ns_per_byte * n_bytes
+            values.append(
+                {"cgroup": op, "kib": n_bytes / 1024, "us": float(time_ns) / 1e3}
+            )
+    x: Spec = {
+        "field": "kib",
+        "type": "quantitative",
+        "title": "length (KiB), over those that were seen",
+        "axis": {"format": NUMBER},
+    }
+    said = ", ".join(
+        f"{op}: {time_text(round(line.base_ns))} and "
+        f"{size_text(round(1e9 / max(float(line.ns_per_byte), 1e-9)))}/s"
+        for op, line in found.lines.items()
+    )
+    shares = ", ".join(f"{line.r2:.0%} of {op}s" for op, line in found.lines.items())
+    return Picture(
+        name="lines",
+        title=f"Service by length: {said}",
+        note=f"the lines explain this share of the variance: {shares}",
+        spec=canvas.spec(
+            values,
+            transform=canvas.fits("cgroup"),
+            mark={"type": "line", "point": True, "tooltip": True},
+            encoding={
+                "x": x,
+                "y": {
+                    "field": "us",
+                    "type": "quantitative",
+                    "title": "service (us)",
+                    "axis": {"format": NUMBER},
+                },
+                "color": canvas.colour("cgroup", "operation"),
+            },
+        ),
+        table="",
+    )

@@ -1,0 +1,109 @@
+"""Pages of sweeps, curves, datasets, comparisons, calibrations and traces."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import replay
+from replay.report.html.contents import content_of, write_report
+from replay.report.html.page import page_html
+from replay.report.html.static import titled
+from replay.report.html.subjects.dataset import dataset_pictures
+from replay.report.html.subjects.trace import trace_pictures
+
+vl_convert = pytest.importorskip("vl_convert")
+
+TRACES = Path(__file__).parents[3] / "traces"
+
+
+@pytest.fixture(scope="module")
+def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    place = tmp_path_factory.mktemp("things")
+    for name in ("seed-unlimited", "workers-root"):
+        replay.batch(
+            TRACES / name,
+            TRACES / f"{name}.toml",
+            policies=["per-cgroup", "root"],
+            output=place / "fleet",
+            jobs=1,
+        )
+    dataset = replay.open_dataset(place / "fleet")
+    first, other = sorted(
+        row["scenario"]
+        for row in dataset.runs.to_pylist()
+        if row["trace"].endswith("workers-root")
+    )
+    return {
+        "dataset": dataset,
+        "comparison": dataset.compare(first, other),
+        "tmpfs": replay.curve(TRACES / "seed-unlimited"),
+        "cache": replay.curve(
+            TRACES / "fs-on-loop", overrides=["backing.filesystem=ext4"]
+        ),
+        "calibration": replay.calibrate(TRACES / "workers-root"),
+        "trace": replay.convert(TRACES / "fs-on-loop", place / "t.arrow"),
+    }
+
+
+NAMES = ("dataset", "comparison", "tmpfs", "cache", "calibration", "trace")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_has_a_page_whose_pictures_can_be_drawn(
+    things: dict[str, Any], name: str, tmp_path: Path
+) -> None:
+    content = content_of(things[name])
+    assert content.pictures
+    assert content.title
+    for one in content.pictures:
+        assert one.title
+        assert vl_convert.vegalite_to_svg(titled(one, 400)).startswith("<svg")
+    write_report(things[name], tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < 5_000_000
+    assert "http-equiv" in page_html(content)
+
+
+def test_a_dataset_is_a_map_of_its_pairs(things: dict[str, Any]) -> None:
+    cells = dataset_pictures(things["dataset"])[0].spec["data"]["values"]
+    told = {(c["trace"], c["scenario"]): (c["kills"], c["failed"]) for c in cells}
+    assert told == {
+        (row["trace"], row["policy"]): (row["kills"], row["failed"])
+        for row in things["dataset"].runs.to_pylist()
+    }
+    assert (1, 1) in told.values()
+    base = cells[0]["scenario"]
+    for cell in cells:
+        if cell["scenario"] == base and cell["ratio"] is not None:
+            assert cell["ratio"] == 1
+
+
+def test_a_trace_s_cells_count_its_requests(things: dict[str, Any]) -> None:
+    drawn = {one.name: one for one in trace_pictures(things["trace"])}
+    rows = things["trace"].table().to_pylist()
+    cells = drawn["latency"].spec["data"]["values"]
+    assert sum(cell["count"] for cell in cells) == sum(
+        row["complete_ns"] is not None for row in rows
+    )
+    cells = drawn["where"].spec["data"]["values"]
+    assert sum(cell["count"] for cell in cells) == sum(
+        row["nbytes"] > 0 for row in rows
+    )
+
+
+def test_a_curve_is_what_its_table_says(things: dict[str, Any]) -> None:
+    (picture,) = content_of(things["cache"]).pictures
+    by_name = {one.cgroup: one for one in things["cache"].cgroups}
+    values = picture.spec["data"]["values"]
+    assert values
+    for row in values[:: max(1, len(values) // 20)]:
+        curve = by_name[row["cgroup"]]
+        limit = round(row["limit_mib"] * 2**20)
+        assert row["lost"] == pytest.approx(curve.lost(limit) / max(curve.uses, 1))
+
+
+def test_what_has_no_page_is_refused(tmp_path: Path, things: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="int has no page"):
+        write_report(3, tmp_path / "page.html")
+    with pytest.raises(ValueError, match="anonymous is for results"):
+        write_report(things["trace"], tmp_path / "page.html", anonymous=True)
