@@ -225,16 +225,20 @@ def _initrd(unpacked: Path, directory: Path) -> Path:
     for name in ("bin", "dev", "proc", "guest", "modules"):
         (tree / name).mkdir(parents=True)
     _busybox(tree / "bin")
-    (release,) = {path.parent.name for path in unpacked.rglob("modules.order")}
+    (release,) = {path.parent.name for path in unpacked.rglob("modules/*/kernel")}
     if not (unpacked / "lib").exists():
         # packages of merged /usr
         (unpacked / "lib").symlink_to("usr/lib")
     run("depmod", "-b", unpacked, release)
     order: dict[str, None] = {}
     for module in MODULES:
-        shown = run(
-            *("modprobe", "-d", unpacked, "-S", release, "--show-depends", module)
-        )
+        try:
+            shown = run(
+                *("modprobe", "-d", unpacked, "-S", release, "--show-depends", module)
+            )
+        except RuntimeError:
+            # built in, or not in this kernel
+            continue
         for line in shown.splitlines():
             if line.startswith("insmod"):
                 path = Path(line.split()[1])
