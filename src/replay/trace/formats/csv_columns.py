@@ -32,7 +32,7 @@ LENGTHS: Final = ("response", "wait")
 REQUIRED: Final = ("time", "offset", "size", "op")
 OPTIONAL: Final = (
     *("response", "wait", "issue", "end"),
-    *("cgroup", "device", "pid", "process"),
+    *("cgroup", "device", "pid", "process", "event", "id"),
 )
 DELIMITERS: Final = (",", ";", "|", "\t", " ")
 EXAMPLE: Final = '--columns "time=ts:us,offset=off:B,size=len:B,op=rw,cgroup=tenant"'
@@ -85,7 +85,7 @@ def parse_columns(text: str, head: bytes = b"") -> dict[str, Column]:
             units = [one for one in TIME_UNITS if one != "date"]
         elif field in ("offset", "size"):
             units = list(SIZE_UNITS)
-        elif field != "op" and unit:
+        elif field not in ("op", "event") and unit:
             raise TraceError(f"--columns: {field} has no unit: leave out {unit!r}")
         if units and unit not in units:
             raise TraceError(
@@ -109,6 +109,13 @@ def _check(columns: Mapping[str, Column], text: str, head: bytes) -> None:
         raise TraceError(
             f"--columns: {' and '.join(missing)} missing: for example {example}"
         )
+    if "event" in columns and {"response", "end", "issue", "wait"} & columns.keys():
+        raise TraceError(
+            "--columns: event says that issue and completion are rows of their own: "
+            "leave out response, wait, issue and end"
+        )
+    if "id" in columns and "event" not in columns:
+        raise TraceError("--columns: id is for rows of events: name event, too")
     if not {"time", "issue", "response"} & columns.keys():
         raise TraceError(
             "--columns: end says when a request was done: name the column of its "

@@ -46,7 +46,7 @@ _DECODED: Final = (
     _Described(
         KERNEL,
         "the kernel's trace: ftrace (`trace`, `trace_pipe`), its tracer blk, "
-        "`trace-cmd report`, `perf script`",
+        "`trace-cmd report`, `perf script`, `replay record --with bpf`",
         "of the events block:* device, flags, bytes, sector, number of sectors, "
         "process or error; CPU, pid and time before them",
         "the tracer blk with the option blk_cgroup, or `perf script -F +cgroup`",
@@ -149,6 +149,12 @@ was issued. The unit `date` is for dates (UTC, unless they have a zone) and time
 day, which go on behind midnight. A column of cgroups may hold paths (`/a/b`, `/a/b/`,
 `0::/a/b`; `/` is the root, nothing is none), other names, or with `--cgroups IDS` the
 kernel's ids.
+
+Where issue and completion are rows of their own, `event` is the column that says which
+a row is: `event=ev`, with words of your own `event=ev:S=issue/E=complete/X=skip`. A
+completion belongs to the earliest issue of its device, sector and operation that is
+open, or of its `id`, where a column has one. A completion without an issue is left out
+and noted; an issue without a completion is a request that was not done.
 """
 
 

@@ -71,12 +71,20 @@ class TableRows:
         """Say how a field's column is to be read."""
         if field in (*MOMENTS, *LENGTHS):
             return TEXT
-        if field in ("offset", "size", "pid"):
+        if field in ("offset", "size", "pid", "id"):
             return INTEGER
         return WORD
 
     def rows(self, part: Part) -> Rows:
         """Make a part's rows; those that are no I/O are left out and counted."""
+        rows, skip = self.all_rows(part)
+        if skip.any():
+            self._reading.n_skipped += int(np.count_nonzero(skip))
+            rows = rows[~skip]
+        return rows
+
+    def all_rows(self, part: Part) -> tuple[Rows, NDArray[np.bool_]]:
+        """Make a part's rows, and a mask of those that are no I/O."""
         rows = new_rows(len(part))
         blank = self._fill_times(part, rows)
         skip = self._fill_operations(part, rows)
@@ -85,10 +93,7 @@ class TableRows:
         part.reading.require(
             part.first_row, ~blank | skip, "the time is blank, and no other tells it"
         )
-        if skip.any():
-            self._reading.n_skipped += int(np.count_nonzero(skip))
-            rows = rows[~skip]
-        return rows
+        return rows, skip
 
     # --- times ------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from replay.common.errors import TraceError
@@ -25,6 +26,7 @@ from replay.trace.formats.csv_columns import (
     parse_columns,
     parse_operations,
 )
+from replay.trace.formats.event_pairs import OTHER, EventPairs
 from replay.trace.formats.guess import fields_of, read_sample, suggest_columns
 from replay.trace.formats.row_dtype import Rows
 from replay.trace.formats.table_rows import TableRows
@@ -182,6 +184,10 @@ def read(reading: Reading) -> Iterator[Rows]:
             # a process's name may hold blanks, a device's may be one
             delimiter, prepare = "\t", _by_blanks(layout.names, columns)
     table = TableRows(reading, columns, operations)
+    pairs: EventPairs | None = None
+    if "event" in columns:
+        id_source = columns["id"].source if "id" in columns else None
+        pairs = EventPairs(reading, columns["event"], id_source)
     for part in read_table(
         reading,
         types,
@@ -190,7 +196,15 @@ def read(reading: Reading) -> Iterator[Rows]:
         skip_lines=layout.skip_lines,
         quote='"' if delimiter != "\t" else False,
     ):
-        yield table.rows(part)
+        if pairs is None:
+            yield table.rows(part)
+            continue
+        rows, skip = table.all_rows(part)
+        kinds = np.where(skip, OTHER, pairs.kinds(part))
+        reading.n_skipped += int(np.count_nonzero(kinds == OTHER))
+        yield pairs.take(rows, kinds, pairs.ids(part))
+    if pairs is not None:
+        yield pairs.finish()
 
 
 def nowhere(lines: bytes) -> bytes:
@@ -221,7 +235,8 @@ FORMAT: Final = Format(
     name="csv",
     text="any other CSV: `--columns` names its columns and units",
     columns=f"time, issue and end (unit {', '.join(TIME_UNITS)}), response and wait, "
-    f"offset and size ({', '.join(SIZE_UNITS)}), op, cgroup, device, pid, process",
+    f"offset and size ({', '.join(SIZE_UNITS)}), op, cgroup, device, pid, process; "
+    "event and id, where issue and completion are rows of their own",
     cgroup="any column: paths, names, or the kernel's ids with `--cgroups`",
     lacks="what no column says",
     read=read,
