@@ -2,7 +2,9 @@
 
 import errno
 import os
+import select
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -13,9 +15,11 @@ from replay.capture.saved import new_file
 from replay.capture.tracer import Stop
 from replay.common.errors import CaptureError
 
-#: Read at a time; and the pause when there was nothing.
+#: Read at a time.
 _CHUNK: Final = 1 << 20
+#: How often buffers that are full are looked for, and how often all are emptied.
 _PAUSE_S: Final = 0.02
+_SWEEP_S: Final = 1.0
 #: Tests have a disk that is full.
 _write = os.write
 
@@ -23,6 +27,7 @@ _write = os.write
 class _Stream(NamedTuple):
     """A CPU's events: where the kernel gives them, and where they go."""
 
+    cpu: int
     source: int
     target: int
 
@@ -122,7 +127,7 @@ class KernelTrace:
             self._files.callback(os.close, source)
             target = self._directory / f"{device.name}.blktrace.{cpu}"
             file = self._files.enter_context(new_file(target))
-            self._streams.append(_Stream(source, file.fileno()))
+            self._streams.append(_Stream(cpu, source, file.fileno()))
 
     def _ask(self, device: Path, descriptor: int) -> SetUp:
         """Set up a trace; say what keeps it from being."""
@@ -185,21 +190,38 @@ class KernelTrace:
     def _read(self) -> None:
         """Copy what the kernel has recorded until it is to stop, then the rest."""
         try:
-            while not self._stopping.is_set():
-                if not self._copy():
-                    self._stopping.wait(_PAUSE_S)
+            sweep_at = time.monotonic() + _SWEEP_S
+            while not self._stopping.wait(_PAUSE_S):
+                if time.monotonic() < sweep_at:
+                    self._copy(self._full())
+                else:
+                    self._copy(self._streams)
+                    sweep_at = time.monotonic() + _SWEEP_S
             for descriptor in self._open:
                 with suppress(OSError):
                     self._interface.stop(descriptor)
-            while self._copy():
-                pass
+            self._copy(self._streams)
         except OSError as error:
             self._error = error
 
-    def _copy(self) -> bool:
-        """Copy once what each CPU has; return True if there was anything."""
-        found = False
-        for source, target in self._streams:
+    def _full(self) -> list[_Stream]:
+        """Return the streams that have a whole buffer to read."""
+        waiter = select.poll()
+        for stream in self._streams:
+            waiter.register(stream.source, select.POLLIN)
+        ready = {descriptor for descriptor, _ in waiter.poll(0)}
+        return [stream for stream in self._streams if stream.source in ready]
+
+    def _copy(self, streams: Sequence[_Stream]) -> None:
+        """Copy what there is, on each stream's own CPU.
+
+        The kernel makes room for an event before it fills it in, with interrupts off:
+        whoever reads on another CPU may get what is not written yet.
+        """
+        for cpu, source, target in sorted(streams):
+            # one that is off, or not ours to run on, has no choice
+            with suppress(OSError):
+                os.sched_setaffinity(0, {cpu})
             while True:
                 try:
                     data = os.read(source, _CHUNK)
@@ -207,11 +229,9 @@ class KernelTrace:
                     break
                 if not data:
                     break
-                found = True
                 rest = memoryview(data)
                 while rest:
                     rest = rest[_write(target, rest) :]
-        return found
 
     def _end(self) -> None:
         """End all traces and close all files."""
