@@ -3,9 +3,9 @@
     python -m fidelity [--write] [--recordings DIR]
 
 Prints predicted, kernel's and error as Markdown; with --write to docs/fidelity.md. Exit
-code 1 if a number is out of its bounds. Recordings are those of 6.1 that are packed in
-``traces/packed``; or they lie in DIR, each in a folder of its own. Predictions are made
-of those that have the names of the lab's.
+code 1 if a number is out of its bounds. Recordings are those that are packed in
+``traces/packed``, of kernels from 5.10 to 7.3; or they lie in DIR, each in a folder of
+its own. Predictions are made of those that have the names of the lab's.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fidelity.page import block, cache, cost, memory, own, predicted
+from fidelity.page import block, cache, cost, kernels, memory, own, predicted
 from fidelity.page.lab import Lab
 from fidelity.page.layout import page
 from replay.verify.bounds import Row
@@ -30,14 +30,18 @@ SECTIONS = {
     "The disk below, and loop on loop": block.rows,
 }
 OWN = "Replayed under the driver of the recording"
+KERNELS = ("5.10", "6.12", "7.3")
 
 
-def report(lab: Lab) -> dict[str, list[Row]]:
+def report(lab: Lab, packed: Path | None = None) -> dict[str, list[Row]]:
     """Replay all of it.
 
     Parameters
     ----------
     lab : Lab
+        Recordings of 6.1.
+    packed : Path or None
+        Where those of other kernels are unpacked; None leaves them out.
 
     Returns
     -------
@@ -46,6 +50,10 @@ def report(lab: Lab) -> dict[str, list[Row]]:
     found = {title: list(rows(lab)) for title, rows in SECTIONS.items()}
     names = [name for name in lab.names() if name not in block.NAMES]
     found[OWN] = [row for name in names for row in own.rows(lab, name)]
+    if packed is not None:
+        for kernel in KERNELS:
+            title = f"Linux {kernel}, by its own rules"
+            found[title] = list(kernels.rows(kernel, packed))
     return {title: rows for title, rows in found.items() if rows}
 
 
@@ -63,11 +71,12 @@ def main() -> None:
         raise SystemExit("--write: the page is of the recordings that are kept here")
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        folder = chosen.recordings
+        folder, others = chosen.recordings, None
         if folder is None:
-            packed = [unpacked(one, place / "packed") for one in packed_names("6.1")]
-            folder = packed[0].parent
-        sections = report(Lab(folder, place))
+            others = place / "packed"
+            for one in packed_names("6.1"):
+                folder = unpacked(one, others).parent
+        sections = report(Lab(folder, place), others)
     text = page(sections)
     if chosen.write:
         PAGE.write_text(text)

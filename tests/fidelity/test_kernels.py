@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import replay
+from fidelity.page.cost import TENTH, completions
 from replay.verify.counters import read_counters
 from replay.verify.tables import means, only
 
@@ -175,6 +177,37 @@ def test_one_trace_on_seven_kernels(
     assert memory(result, "/a")["high"] == high
     slept = [row for row in result.latency.to_pylist() if row["stage"] == "memory"]
     assert sum(row["sum_ns"] for row in slept) / 1e9 == pytest.approx(slept_s, abs=0.05)
+
+
+def test_shares_of_io_cost_are_predicted_with_a_period_of_50_ms(
+    recording: Find,
+) -> None:
+    # GIVEN three readers recorded without io.cost, on 7.3
+    rates = "bps=1000000000 {0}seqiops=1600 {0}randiops=1600"
+    model = " ".join(f"{one}{rates.format(one)}" for one in "rw")
+    qos = "enable=1 ctrl=user rpct=0 rlat=25000 wpct=0 wlat=25000 min=100 max=100"
+    weights = {"/gold": 400, "/silver": 200, "/tin": 100}
+    root = {
+        "io.cost.model": f"254:32 ctrl=user model=linear {model}",
+        "io.cost.qos": f"254:32 {qos}",
+    }
+    scenario = {
+        "backing": {"filesystem": "ext4", "device": "254:32"},
+        "driver": {"direct_io": True},
+        "cgroups": {"/": root, **{at: {"io.weight": n} for at, n in weights.items()}},
+    }
+    # WHEN 1,600 reads a second are shared 400 : 200 : 100
+    result = replay.run(recording("7.3/cost-base"), scenario, requests=True)
+    # THEN the cost is the kernel's to the microsecond
+    usage = {path: below(result, path)["cost_usage_us"] for path in weights}
+    assert usage == {"/gold": 1_250_000, "/silver": 937_500, "/tin": 500_000}
+    # AND so are completions in the median 100 ms while all three run
+    done = {path: completions(result, path) for path in weights}
+    start = max(begin for _, begin in done.values()) + 2 * TENTH
+    tenths = np.arange(start, min(ends.max() for ends, _ in done.values()), TENTH)
+    for path, counted in {"/gold": 91, "/silver": 46, "/tin": 23}.items():
+        found = np.median(np.histogram(done[path][0], tenths)[0])
+        assert found == pytest.approx(counted, rel=0.05), path
 
 
 # -- the page cache

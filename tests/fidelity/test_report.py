@@ -9,9 +9,11 @@ from replay.verify.bounds import Bound, Row, around, exact, factor, off_by, with
 
 
 @pytest.fixture(scope="module")
-def sections(lab: Lab) -> dict[str, list[Row]]:
+def sections(
+    lab: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Row]]:
     """The whole report."""
-    return report(lab)
+    return report(lab, tmp_path_factory.mktemp("packed"))
 
 
 def test_every_number_is_within_its_bound(sections: dict[str, list[Row]]) -> None:

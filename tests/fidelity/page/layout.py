@@ -2,19 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 
+from fidelity.page.kernels import LEFT_OUT
 from replay.verify.bounds import Row
+
+
+def left_out() -> str:
+    """Say which recordings of other kernels stand in no table, and why."""
+    told = [f"  - {name}: {why}" for name, why in LEFT_OUT.items()]
+    return "\n".join(
+        ["- Recordings of other kernels that stand above in no table:", *told]
+    )
+
 
 _HEAD = """\
 # Fidelity
 
 <!-- Made by `make fidelity`; do not edit. -->
 
-How far replays are from the kernel: recorded traces are replayed (Linux 6.1.192, two
-CPUs, software emulation; `traces/README.md`), and what comes out stands beside what the
-kernel itself counted. Where another recording is the one *counted in*, the replay
-predicts a run under a limit or a driver that its own trace has not seen; else it gives
-the counters of the run that was recorded. The bounds follow from the rules and stand in
-tests (`tests/fidelity`).
+How far replays are from the kernel: recorded traces are replayed (Linux 6.1.192 unless
+a heading names another; two CPUs, software emulation; `traces/README.md`), and what
+comes out stands beside what the kernel itself counted. Where another recording is the
+one *counted in*, the replay predicts a run under a limit or a driver that its own trace
+has not seen; else it gives the counters of the run that was recorded. The bounds follow
+from the rules and stand in tests (`tests/fidelity`).
 """
 _LAST = "What is not modelled"
 _TAIL = f"""\
@@ -35,6 +45,7 @@ _TAIL = f"""\
   did. The emulated disk took 11.8 ms while both cgroups wrote, 8.3 ms once /a was
   alone, so /b is 8 % too fast; 2 % are fio's own, outside of the trace, and 3 % come of
   bfq's turns of up to 125 ms.
+{left_out()}
 - Other differences stand beside the rules, in [model.md](model.md).
 """
 
