@@ -1,13 +1,16 @@
 """The share of the kernel's own count of I/O that a recording holds."""
 
+import tomllib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from replay.capture.saved import BEGIN, END, read_saved
+from replay.capture.saved import BEGIN, END, MACHINE, read_saved
+from replay.common.bounded import SMALL_BYTES, read_bounded
 from replay.common.errors import CaptureError
 from replay.common.text import size_text
 from replay.trace.file.schema import device_number, device_text
@@ -19,7 +22,36 @@ if TYPE_CHECKING:
 
 #: A smaller part of the bytes is no gap: what was in flight at the ends.
 _LEAST_GAP: Final = 0.0005
+#: Sectors read, written and discarded, in a disk's ``stat``.
+_SECTORS: Final = (2, 6, 13)
+_SECTOR: Final = 512
 _BYTES: Final = ("rbytes", "wbytes", "dbytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Bytes of a device that a trace holds, and those that the kernel counted.
+
+    ``counter`` is what counted them: ``io.stat``, or the disk's own ``stat``.
+    """
+
+    device: int
+    held: int
+    counted: int
+    counter: str
+
+    @property
+    def part(self) -> float:
+        """The part that the trace holds; more than 1 if it holds more."""
+        return self.held / self.counted
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        return (
+            f"{device_text(self.device)}: the trace holds {self.part:.1%} of the bytes "
+            f"that {self.counter} counted ({size_text(self.held)} of "
+            f"{size_text(self.counted)})"
+        )
 
 
 def gap_notes(rows: "Rows") -> list[str]:
@@ -35,8 +67,32 @@ def gap_notes(rows: "Rows") -> list[str]:
     list of str
         One for each device of which the trace does not hold all bytes, or more.
     """
-    counted = _counted(rows.metadata)
-    if not counted:
+    return [str(one) for one in shares(rows) if abs(one.part - 1) >= _LEAST_GAP]
+
+
+def shares(rows: "Rows") -> list[Share]:
+    """Hold a recording's bytes against the kernel's own count of them.
+
+    Parameters
+    ----------
+    rows : Rows
+        With metadata, whose sources say where it was recorded.
+
+    Returns
+    -------
+    list of Share
+        Of each traced device for which something was counted beside the trace.
+    """
+    place = _place(rows.metadata)
+    if place is None:
+        return []
+    counted = _differences(place, _of_cgroups)
+    disks = {
+        device: nbytes
+        for device, nbytes in _differences(place, _of_disks).items()
+        if device not in counted
+    }
+    if not counted and not disks:
         return []
     held: dict[int, int] = defaultdict(int)
     for batch in rows.batches():
@@ -45,33 +101,51 @@ def gap_notes(rows: "Rows") -> list[str]:
         for one in np.unique(device).tolist():
             held[one] += int(nbytes[device == one].sum())
     traced = {one.device for one in rows.metadata.summary.devices}
-    notes = []
-    for device, nbytes in counted.items():
-        if device not in traced or not nbytes:
-            continue
-        part = held[device] / nbytes
-        if abs(part - 1) >= _LEAST_GAP:
-            notes.append(
-                f"{device_text(device)}: the trace holds {part:.1%} of the bytes that "
-                f"io.stat counted ({size_text(held[device])} of {size_text(nbytes)})"
-            )
-    return notes
+    return [
+        Share(device=device, held=held[device], counted=nbytes, counter=counter)
+        for counter, found in (("io.stat", counted), ("the disk's stat", disks))
+        for device, nbytes in found.items()
+        if device in traced and nbytes > 0
+    ]
 
 
-def _counted(metadata: "Metadata") -> dict[int, int]:
-    """Return the bytes that io.stat counted by device, from begin to end."""
+def _place(metadata: "Metadata") -> Path | None:
+    """Return the directory of a recording with counters."""
     traces = (source for source in metadata.sources if source.role == "trace")
     places = {Path(source.path).parent for source in traces}
     if len(places) != 1:
-        return {}
+        return None
     (place,) = places
-    if not (place / END).is_dir():
-        return {}
+    return place if (place / END).is_dir() else None
+
+
+def _differences(
+    place: Path, count: Callable[[Path], dict[int, int]]
+) -> dict[int, int]:
+    """Return the bytes that were counted by device, from begin to end."""
     try:
-        begin, end = (_total(read_saved(place / part)) for part in (BEGIN, END))
-    except (OSError, CaptureError):
+        begin, end = (count(place / part) for part in (BEGIN, END))
+    except (OSError, ValueError, CaptureError):
         return {}
     return {device: nbytes - begin.get(device, 0) for device, nbytes in end.items()}
+
+
+def _of_cgroups(place: Path) -> dict[int, int]:
+    return _total(read_saved(place))
+
+
+def _of_disks(place: Path) -> dict[int, int]:
+    """Return the bytes that the recorded disks' own counters tell."""
+    if not (place / MACHINE).is_file():
+        return {}
+    data = read_bounded(place / MACHINE, SMALL_BYTES, within=place.parent)
+    disks = tomllib.loads(data.decode("utf-8")).get("disks", {})
+    return {
+        device_number(disk["dev"]): _SECTOR
+        * sum(int(disk["stat"].split()[field]) for field in _SECTORS)
+        for disk in disks.values()
+        if len(str(disk.get("stat", "")).split()) > max(_SECTORS)
+    }
 
 
 def _total(tree: "Tree") -> dict[int, int]:

@@ -80,9 +80,10 @@ def machine_facts(devices: Sequence[Path], *, sys: Path, proc: Path) -> str:
                 "sizelimit": _text(place / "sizelimit"),
             },
         )
-    for mount in mounts(proc):
-        if mount.type == "tmpfs":
-            lines += _table(f"tmpfs.{value_toml(str(mount.point))}", _options_of(mount))
+    # of mounts on one point the last hides the others
+    tmpfs = {str(one.point): one for one in mounts(proc) if one.type == "tmpfs"}
+    for point, mount in tmpfs.items():
+        lines += _table(f"tmpfs.{value_toml(point)}", _options_of(mount))
     return "\n".join(lines) + "\n"
 
 

@@ -148,11 +148,12 @@ def record(
     child = Command(command)
     try:
         with ExitStack() as undo:
-            claims = Claims.of(machine.interface, paths, machine.claims)
-            undo.enter_context(claims)
-            for name in claims.ended:
-                on_left(name)
+            # whoever wants to may read tracepoints; a trace has one reader
             if how != BPF:
+                claims = Claims.of(machine.interface, paths, machine.claims)
+                undo.enter_context(claims)
+                for name in claims.ended:
+                    on_left(name)
                 undo.enter_context(option_on(machine.option()))
             undo.enter_context(cgroups)
             cgroups.save(BEGIN)

@@ -13,9 +13,11 @@ from replay.capture.saved import SCENARIO
 from replay.capture.tracer import stop_on_signals
 from replay.cli import options
 from replay.cli.progress import message
-from replay.common.errors import CaptureError
+from replay.common.errors import CaptureError, TraceError
 from replay.common.text import count_text, plain, size_text
 
+#: A larger trace is not read at once; `replay info` does.
+_MOST_READ: Final = 1 << 28
 #: Where a context keeps the words behind ``--``.
 _COMMAND: Final = f"{__name__}.command"
 
@@ -146,6 +148,7 @@ def record(
             f"{count_text(found.n_cgroups, 'cgroup')}",
             quiet=quiet,
         )
+        _tell_shares(directory, found.nbytes, quiet=quiet)
         name = shlex.quote(str(directory))
         scenario = shlex.quote(str(directory / SCENARIO))
         message(
@@ -154,3 +157,20 @@ def record(
     if found.command_code:
         message(f"COMMAND ended with exit code {found.command_code}", quiet=quiet)
         raise click.exceptions.Exit(found.command_code)
+
+
+def _tell_shares(directory: Path, nbytes: int, *, quiet: bool) -> None:
+    """Say what part of the kernel's own count of bytes the trace holds."""
+    if quiet or nbytes > _MOST_READ:
+        return
+    # not before: what is to be recorded may not wait for libraries
+    from replay.capture.gap import shares
+    from replay.trace.convert import open_or_convert
+
+    try:
+        with open_or_convert(str(directory)) as rows:
+            for share in shares(rows):
+                message(str(share), quiet=quiet)
+    except TraceError:
+        # nothing was recorded; `replay info` says more
+        return

@@ -11,6 +11,7 @@ import pytest
 import replay
 from replay.capture.bpf import program_text
 from replay.capture.cgroup_events import CgroupEvents, Move
+from replay.capture.gap import shares
 from replay.capture.host import machine_facts, ticks_per_second
 from replay.capture.machine import BPF, IoTree
 from replay.capture.record import record
@@ -173,6 +174,7 @@ def test_machine_is_described_by_what_can_be_read(fake: FakeMachine) -> None:
     (proc / "sys" / "vm" / "dirty_ratio").write_text("20\n")
     (proc / "meminfo").write_text("MemTotal:   1024 kB\n")
     with (proc / "self" / "mountinfo").open("a") as file:
+        file.write("4 1 0:39 / /mnt/a\\040b rw - tmpfs tmpfs rw,size=1k\n")
         file.write("5 1 0:40 / /mnt/a\\040b rw - tmpfs tmpfs rw,size=64k,huge=always\n")
     text = machine_facts([fake.machine.device("loop0")], sys=sys, proc=proc)
     found = tomllib.loads(text)
@@ -273,3 +275,26 @@ def test_recording_by_bpftrace_is_read_as_the_tracer_blk_prints(
         assert row["issue_ns"] - row["queue_ns"] == 2001 - 1
         # AND what was lost is told
         assert trace.metadata.summary.quality.lost == {"0": 12}
+
+
+def test_share_of_what_the_kernel_counted(fake: FakeMachine, tmp_path: Path) -> None:
+    # GIVEN counters of a recording of ten writes of 4 KiB, by io.stat and by the disk
+    out = tmp_path / "out"
+    record(["loop0"], out, seconds=0.05, machine=fake.machine)
+    for part, nbytes in (("begin", 8192), ("end", 8192 + 40960)):
+        text = f'[disks."loop0"]\ndev = "7:0"\nstat = "0 0 0 0 1 0 {nbytes // 512} '
+        (out / part / "machine.toml").write_text(text + '0 0 0 0 0 0 0 0 0 0"\n')
+    with replay.open_or_convert(out) as rows:
+        (share,) = shares(rows)
+    assert (share.device, share.part, share.counter) == (7 << 20, 1, "the disk's stat")
+    # io.stat, where it is there, is of cgroups
+    for part, nbytes in (("begin", 0), ("end", 81920)):
+        (out / part / "a" / "io.stat").write_text(
+            f"7:0 rbytes=0 wbytes={nbytes} rios=0 wios=1 dbytes=0 dios=0\n"
+        )
+    with replay.open_or_convert(out) as rows:
+        (share,) = shares(rows)
+    assert str(share) == (
+        "7:0: the trace holds 50.0% of the bytes that io.stat counted (40.0 KiB of "
+        "80.0 KiB)"
+    )
