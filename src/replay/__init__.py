@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from replay.trace.events import convert_events
     from replay.trace.file.filters import Filters
     from replay.trace.file.parquet import write_parquet
-    from replay.trace.file.read import Trace, open_trace
+    from replay.trace.file.read import Trace
     from replay.trace.formats.options import FormatOptions
+    from replay.trace.opened import open_trace
 
 __all__ = [
     "BatchReport",
@@ -92,7 +93,7 @@ _MODULES = {
     "open_dataset": "replay.dataset.read",
     "open_or_convert": "replay.trace.convert",
     "open_results": "replay.results.read",
-    "open_trace": "replay.trace.file.read",
+    "open_trace": "replay.trace.opened",
     "run": "replay.runner.run",
     "sweep": "replay.sweeps.sweep",
     "write_parquet": "replay.trace.file.parquet",
@@ -101,8 +102,8 @@ _MODULES = {
 
 
 def __dir__() -> list[str]:
-    """List what can be asked for, imported yet or not."""
-    return sorted({*globals(), *__all__})
+    """List what can be asked for, imported yet or not; nothing else."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
 def __getattr__(name: str) -> Any:

@@ -25,7 +25,7 @@ INSIDE = {
     ),
     "trace": (
         *("rows", "file", "pairing", "inputs", "blktrace", "formats", "recording"),
-        *("convert", "events"),
+        *("convert", "opened", "events"),
     ),
 }
 #: Folders of the engine's headers, likewise.

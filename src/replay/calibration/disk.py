@@ -11,6 +11,7 @@ from msgspec import structs
 
 from replay.calibration.times import MEASURES
 from replay.common.errors import ScenarioError
+from replay.common.shown import Drawn
 from replay.common.temporary import temporary_directory
 from replay.common.text import count_text, plain, time_text
 from replay.results.merge import merge_latency
@@ -54,7 +55,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DiskCalibration:
+class DiskCalibration(Drawn):
     """A disk that was identified, and how well it predicts.
 
     Attributes
@@ -78,6 +79,10 @@ class DiskCalibration:
     values: DiskValues
     from_ns: int
     predictions: dict[str, Prediction]
+
+    def __repr__(self) -> str:
+        n = len(self.predictions)
+        return f"<DiskCalibration of {self.device} by {self.trace}: {n} cgroups>"
 
     @property
     def iocost(self) -> str:

@@ -15,6 +15,7 @@ from replay.calibration.fit import Line, LineFit, iocost_terms
 from replay.calibration.samples import OPS, Piece, Samples, take_samples
 from replay.calibration.times import MEASURES, Times
 from replay.common.errors import ScenarioError
+from replay.common.shown import Drawn
 from replay.results.merge import merge_latency
 from replay.runner.run import run
 from replay.scenario.bind import bind
@@ -43,7 +44,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
+class Calibration(Drawn):
     """A device model, and how well it fits.
 
     Attributes
@@ -64,6 +65,11 @@ class Calibration:
     parallel: int | None
     lines: dict[str, Line]
     fits: dict[str, Fit]
+
+    def __repr__(self) -> str:
+        return (
+            f"<Calibration of {self.device} by {self.trace}: {', '.join(self.lines)}>"
+        )
 
     @property
     def iocost(self) -> str:

@@ -106,6 +106,10 @@ class Curve(Shown):
     notes: list[str]
     limits: list[int]
 
+    def __repr__(self) -> str:
+        kind = "tmpfs" if self.tmpfs else "page cache"
+        return f"<Curve of {len(self.cgroups)} cgroups, {kind}>"
+
     def table(self) -> pa.Table:
         """Return a row for each cgroup and limit."""
         rows = [

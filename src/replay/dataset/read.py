@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from pyarrow import dataset as ds
 
 from replay.common.errors import OutputError
+from replay.common.shown import Drawn
 from replay.dataset.check import check_names, check_table, damaged, missing_tables
 from replay.dataset.damage import intact
 from replay.dataset.generation import Pairs
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from replay.results.compare import Comparison
 
 
-class Dataset:
+class Dataset(Drawn):
     """Tables of many pairs of a trace and a scenario.
 
     Each table is what ``docs/tables.md`` describes, behind the columns ``trace`` and

@@ -1,7 +1,7 @@
 """Which page each thing that is shown has."""
 
 from importlib import import_module
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from rich.console import RenderableType
 
@@ -43,3 +43,33 @@ def page_of(shown: Shown) -> RenderableType:
 def text_of(shown: Shown) -> str:
     """Return the page of an object as plain text, 80 columns."""
     return render_text(page_of(shown))
+
+
+def plots_of(what: object) -> Any:
+    """Draw anything that has pictures.
+
+    Parameters
+    ----------
+    what : object
+
+    Returns
+    -------
+    replay.report.html.plots.Plots
+    """
+    return import_module("replay.report.html.plots").plots_of(what)
+
+
+def notebook_of(what: object) -> str:
+    """Show a thing in a notebook.
+
+    Parameters
+    ----------
+    what : object
+
+    Returns
+    -------
+    str
+        HTML without scripts.
+    """
+    page = import_module("replay.report.html.plots").notebook_html(what)
+    return cast(str, page)

@@ -119,6 +119,9 @@ class Comparison(Shown):
     notes: tuple[str, ...] = ()
     told: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.names[1]} with {self.names[0]}>"
+
     def breaches(self, conditions: Iterable[Condition]) -> list[Breach]:
         """Find the changes that conditions ask for.
 

@@ -126,4 +126,8 @@ class Result(Shown):
         return json_text({"run": self.info, "tables": tables})
 
     def __repr__(self) -> str:
-        return f"<Result of {self.info['trace']['path']}: {', '.join(self.tables)}>"
+        counts = self.info["counts"]
+        return (
+            f"<Result of {self.info['trace']['path']}: {counts['requests']:,} "
+            f"requests, {self.kills.num_rows} kills>"
+        )

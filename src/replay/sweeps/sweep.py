@@ -21,7 +21,8 @@ from replay.sweeps.knee import Knee, Search
 from replay.sweeps.points import Job, Point, run_point
 from replay.trace.convert import convert, open_or_convert
 from replay.trace.file.filters import Filters
-from replay.trace.file.read import Progress, is_arrow
+from replay.trace.file.read import Progress, Trace, is_arrow
+from replay.trace.file.write import write_copy
 from replay.trace.formats.options import FormatOptions
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class Sweep(Shown):
     trace: str = ""
     scenario: str = ""
 
+    def __repr__(self) -> str:
+        keys = ", ".join(axis.key for axis in self.axes)
+        return f"<Sweep of {keys}: {len(self.points)} points, {len(self.knees)} knees>"
+
     def table(self) -> "pa.Table":
         """Return all measures as one table: see `replay.sweeps.table`."""
         from replay.sweeps.table import long_table
@@ -81,7 +86,7 @@ class Sweep(Shown):
 
 
 def sweep(
-    trace: str | Path | Sequence[str | Path],
+    trace: Trace | str | Path | Sequence[str | Path],
     scenario: Mapping[str, Any] | str | Path | None = None,
     *,
     vary: Sequence[str],
@@ -100,8 +105,9 @@ def sweep(
 
     Parameters
     ----------
-    trace : path or sequence of paths
-        A trace file, or anything that `convert` reads: it is converted once.
+    trace : Trace, path or sequence of paths
+        An opened trace, a trace file, or anything that `convert` reads: it is converted
+        once.
     scenario : mapping, path or None
         The base.
     vary : sequence of str
@@ -165,6 +171,8 @@ def sweep(
 
 def _name(given: Any) -> str:
     """Return what a trace or a scenario is called, if it is given by its path."""
+    if isinstance(given, Trace):
+        given = given.path
     if isinstance(given, str | Path):
         return path_text(given)
     if isinstance(given, Sequence):
@@ -406,12 +414,17 @@ def _check_cgroups(conditions: Sequence[Condition], done: Sequence[Point]) -> No
 
 def _trace_file(
     stack: ExitStack,
-    trace: str | Path | Sequence[str | Path],
+    trace: Trace | str | Path | Sequence[str | Path],
     cgroups: str | Path | None,
     format: str | FormatOptions | None,
     filters: Filters | None,
 ) -> tuple[str, str | None]:
     """Return a file that workers can map, and the names of its cgroups if beside it."""
+    if isinstance(trace, Trace):
+        # it may be of a recording, and its file without a name
+        place = stack.enter_context(temporary_directory()).path / "trace.arrow"
+        write_copy(trace, place)
+        trace = place
     inputs = [trace] if isinstance(trace, (str, Path)) else list(trace)
     if len(inputs) == 1 and is_arrow(inputs[0]) and not filters:
         return str(inputs[0]), None if cgroups is None else str(cgroups)

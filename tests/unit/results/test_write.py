@@ -67,7 +67,7 @@ def test_every_table_is_an_attribute_and_the_repr_names_them(place: Path) -> Non
     for name, table in opened.tables.items():
         assert getattr(opened, name) is table
     assert set(opened.tables) == TABLES.keys() - {"timeline"}
-    assert repr(opened).startswith("<Result of seed.arrow: charges, io_stat, memory")
+    assert repr(opened).startswith("<Result of seed.arrow: 4 requests, 1 kills")
 
 
 def test_every_file_names_its_scenario_its_trace_and_its_estimates(place: Path) -> None:

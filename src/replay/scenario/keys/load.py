@@ -35,6 +35,9 @@ from replay.scenario.keys.values import (
 class Scenario:
     """Everything that the trace does not say; frozen and valid once it exists.
 
+    ``Scenario()`` is the default one; `load` reads a file, `from_dict` takes the same
+    as a mapping.
+
     Attributes
     ----------
     source : str
@@ -47,16 +50,16 @@ class Scenario:
         In order of their paths.
     """
 
-    source: str = field(compare=False)
-    trace: TraceValues
-    driver: DriverValues
-    arrivals: ArrivalsValues
-    backing: BackingValues
-    service: ServiceValues
-    disk: DiskValues
-    machine: MachineValues
-    assign: tuple[AssignValues, ...]
-    cgroups: tuple[CgroupValues, ...]
+    source: str = field(default="", compare=False)
+    trace: TraceValues = field(default_factory=lambda: Scenario.load().trace)
+    driver: DriverValues = field(default_factory=lambda: Scenario.load().driver)
+    arrivals: ArrivalsValues = field(default_factory=lambda: Scenario.load().arrivals)
+    backing: BackingValues = field(default_factory=lambda: Scenario.load().backing)
+    service: ServiceValues = field(default_factory=lambda: Scenario.load().service)
+    disk: DiskValues = field(default_factory=lambda: Scenario.load().disk)
+    machine: MachineValues = field(default_factory=lambda: Scenario.load().machine)
+    assign: tuple[AssignValues, ...] = ()
+    cgroups: tuple[CgroupValues, ...] = ()
 
     @classmethod
     def load(

@@ -25,6 +25,7 @@ from replay.common._mapped import Watched
 from replay.common.closing import Closing
 from replay.common.errors import TraceError
 from replay.common.lookup import Lookup
+from replay.common.shown import Drawn
 from replay.trace.file.metadata import Metadata, Summary
 from replay.trace.file.old import OLD_SCHEMAS, as_now, updated
 from replay.trace.file.schema import (
@@ -48,7 +49,7 @@ class _Version(msgspec.Struct):
     schema_version: int
 
 
-class Trace(Closing):
+class Trace(Closing, Drawn):
     """A trace file, mapped into memory.
 
     Parameters

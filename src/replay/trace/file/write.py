@@ -6,7 +6,7 @@ The rows come first and what the file says about itself last, when it is known: 
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -17,7 +17,7 @@ from pyarrow import ipc
 
 from replay.common.output import replacing
 from replay.trace.file.metadata import Metadata, Summary
-from replay.trace.file.read import METADATA_KEY
+from replay.trace.file.read import METADATA_KEY, Trace
 from replay.trace.file.schema import OPS, TRACE_SCHEMA
 from replay.trace.rows import RowStream
 
@@ -84,6 +84,40 @@ def write_trace(
             last = _empty_batch()
         text = msgspec.json.encode(describe(rows.summary))
         queue.call(writer.write_batch, last, {METADATA_KEY: text})
+
+
+def write_copy(trace: Trace, output: str | Path) -> None:
+    """Write an opened trace as a file of its own.
+
+    Parameters
+    ----------
+    trace : Trace
+        Its own file may have no name any more.
+    output : str or Path
+        The file to make.
+
+    Raises
+    ------
+    OutputError
+        The output exists or cannot be written.
+    """
+    write_trace(output, _Again(trace), lambda _: trace.metadata)
+
+
+class _Again(RowStream):
+    """The rows of a trace, once more."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        yield from self._trace.batches()
+        self._summary = self._trace.metadata.summary
+
+    @property
+    def bytes_read(self) -> int:
+        """Nothing that is decoded."""
+        return 0
 
 
 class _ToDisk:
