@@ -149,9 +149,9 @@ def ahead_of(result: Result, requests: Sequence[Row]) -> list[dict[str, list[Ahe
     -------
     list of dict
         For each, by stage: cgroups, the one that took longest first. ``dispatch`` has
-        those whose commands its worker served meanwhile; ``queue`` and ``tag`` those
-        that were in the device when it began to wait; ``lock`` those that were at the
-        file meanwhile.
+        those whose commands its worker served meanwhile; ``tag`` those that had one when
+        it began to wait; ``queue`` those that the device had or was given meanwhile;
+        ``lock`` those that were at the file meanwhile.
     """
     found = [_Wait(row) for row in requests]
     for part in _parts(result, _COLUMNS):
@@ -213,9 +213,9 @@ class _Wait:
         for stage, counts in self._held.items():
             began = self._began[stage]
             until = began
-            if stage == "lock":
-                # writers pass it to each other, page by page
-                until += self._row["lock_ns"] - 1
+            if stage in ("lock", "queue"):
+                # others get it meanwhile: writers page by page, by the scheduler's turns
+                until += self._row[f"{stage}_ns"] - 1
             holds = on_device & (part.end > began) & (part.start >= 0)
             holds &= part.stage(_HELD_FROM[stage]) <= until
             holds &= part.row != self._row["row"]

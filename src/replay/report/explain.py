@@ -309,7 +309,10 @@ def _ahead_text(stage: str, ahead: Sequence[Ahead]) -> str:
             f"{time_text(one.wait_ns or 0)}"
             for one in ahead
         )
-    which = "at the file meanwhile" if stage == "lock" else "in the device then"
+    which = {
+        "lock": "at the file meanwhile",
+        "queue": "in the device meanwhile",
+    }.get(stage, "in the device then")
     return (
         ", ".join(
             f"{count_text(one.n_requests, noun)} of {one.cgroup}" for one in ahead
