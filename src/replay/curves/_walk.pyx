@@ -1,5 +1,6 @@
 """Goes through rows: whose pages they use, and which of these stand on the disk."""
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int8_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
@@ -17,6 +18,8 @@ cdef enum:
     SECTORS = 8             # of a page
     PAGE_BYTES = 4096
     DEVICE_SHIFT = 52
+    # pages between two looks at signals: some 20 ms
+    PAGES_AT_ONCE = 1 << 17
 
 # what a row does, as the caller says for each operation
 cdef enum:
@@ -103,34 +106,40 @@ cdef class Walk:
         Raises
         ------
         MemoryError
+        BaseException
+            What the handler of a signal raised; the walk is not to be gone on with.
         """
         cdef Py_ssize_t n = device.shape[0]
-        cdef Py_ssize_t row
+        cdef Py_ssize_t row = 0
+        cdef uint64_t n_pages
         cdef uint8_t kind
         cdef bint fits = True
         if not n == op.shape[0] == sector.shape[0] == nbytes.shape[0]:
             raise ValueError("columns differ in length")
         if issuer.shape[0] != n:
             raise ValueError("columns differ in length")
-        with nogil:
-            for row in range(n):
-                if device[row] == NOT_REPLAYED or nbytes[row] == 0 or op[row] < 0:
-                    continue
-                kind = self.kinds[op[row]]
-                if kind == FREES:
-                    fits = self._free(device[row], sector[row], nbytes[row])
-                elif kind != 0:
-                    fits = self._use(
-                        device[row],
-                        sector[row],
-                        nbytes[row],
-                        self.css[issuer[row]],
-                        kind == READS,
-                    )
-                if not fits:
-                    break
-        if not fits:
-            raise MemoryError("the stacks of pages cannot grow")
+        while row < n:
+            n_pages = 0
+            with nogil:
+                while row < n and n_pages < PAGES_AT_ONCE and fits:
+                    kind = 0
+                    if device[row] != NOT_REPLAYED and nbytes[row] and op[row] >= 0:
+                        kind = self.kinds[op[row]]
+                    if kind == FREES:
+                        fits = self._free(device[row], sector[row], nbytes[row])
+                    elif kind != 0:
+                        fits = self._use(
+                            device[row],
+                            sector[row],
+                            nbytes[row],
+                            self.css[issuer[row]],
+                            kind == READS,
+                        )
+                    n_pages += 1 + nbytes[row] // PAGE_BYTES
+                    row += 1
+            if not fits:
+                raise MemoryError("the stacks of pages cannot grow")
+            PyErr_CheckSignals()
 
     cdef bint _free(
         self, uint16_t device, uint64_t sector, uint32_t nbytes
