@@ -167,6 +167,8 @@ def test_waits_behind_others_sum_to_the_waits(run: Run) -> None:
     waited: Counter[tuple[int, int]] = Counter()
     for request in records(raw, "requests"):
         issuer = request["issuer"]
+        # of a loop device, which has no queue, in the recording
+        waited[issuer, Resource.QUEUE] += request["queue_ns"]
         waited[issuer, Resource.TAG] += request["tag_ns"]
         if request["completion_ns"] < 0:
             # what was recorded counts with the latency, which is not known
@@ -180,6 +182,8 @@ def test_waits_behind_others_sum_to_the_waits(run: Run) -> None:
         if setup.service == ServiceModel.LINEAR or setup.is_disk(request["device"]):
             # what is not service is the wait for a place in the device
             service_ns = services[request["row"]]
+            if setup.is_disk(request["device"]):
+                service_ns += int(setup.disk_delay_ns[request["device"]])
             waited[issuer, Resource.DEVICE] += request["device_ns"] - service_ns
     # THEN interference says behind whom for every ns of it, and no more
     blamed: Counter[tuple[int, int]] = Counter()

@@ -25,6 +25,7 @@ from replay.engine.run.fill cimport groups_fill, tasks_fill
 from replay.engine.run.loop cimport run_rows, run_some
 from replay.engine.run.open_close cimport sim_close, sim_open
 from replay.engine.shortcuts.bulk cimport bulk_open, bulk_settle
+from replay.engine.shortcuts.flats cimport flats_open
 from replay.engine.shortcuts.lean cimport lean_open, lean_rows
 from replay.engine.state.failed cimport run_failed
 from replay.engine.state.pages cimport PageLists
@@ -126,7 +127,7 @@ cdef class Engine:
         disks_open(sim, setup)
         iocost_open(sim, setup)
         iolatency_open(sim, setup)
-        if not bulk_open(sim):
+        if not bulk_open(sim) or not flats_open(sim):
             raise MemoryError
         lean_open(sim)
 

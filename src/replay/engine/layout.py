@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.common.unique import numbered
-from replay.engine.own_waits import add_own_waits
 from replay.engine.raw import (
     COUNTS,
     IO_COLUMNS,
@@ -54,6 +53,7 @@ STRUCTS: Final = {
         ("first_charge", "u4"),
         ("first_payer", "u4"),
         ("unissued", "i8", len(IO_COLUMNS)),
+        *((name, "i8") for name in ("replayed_ns", "replayed", "own_ns", "own")),
     ),
     "BackingIo": _struct(("io", "i8", len(IO_COLUMNS))),
     "Bucket": _struct(
@@ -236,7 +236,6 @@ def raw_tables(setup: Setup, structs: dict[str, bytes], counts: dict[str, int]) 
     raw["latency"] = table("latency", _fields(_by_account(taken("Latency"))))
     raw["histograms"] = table("histograms", _fields(_by_account(taken("Bucket"))))
     raw["interference"] = sorted_by(table("interference", _fields(taken("Wait"))), 3)
-    add_own_waits(setup, raw)
     worker = taken("Worker")
     if setup.policy == Policy.PASS_THROUGH:
         worker = worker[:0]  # what the engine keeps is a queue that never holds anybody

@@ -223,6 +223,10 @@ cdef inline void count_stages(
         return
     sample_add(sim, request.account, request.op, STAGE_DEVICE_WAITED, device_ns)
     stages_above(sim, request, stage_ns)
+    if sim.set.as_queued and request.dispatch_ns > request.tag_ns:
+        # all else in this stage was recorded, see `own_waits_tell`
+        account_at(sim, request.account).replayed_ns += request.dispatch_ns - request.tag_ns
+        account_at(sim, request.account).replayed += 1
     for stage in range(STAGE_THROTTLE, STAGE_TAG + 1):
         count_stage(sim, request, stage, stage_ns[stage])
     count_stage(sim, request, STAGE_DISPATCH, request.start_ns - request.dispatch_ns)

@@ -14,6 +14,7 @@ from replay.engine.pages.owners cimport file_close, file_open
 from replay.engine.queues.server cimport server_open
 from replay.engine.queues.shared_lock cimport shared_close, shared_open
 from replay.engine.shortcuts.bulk cimport bulk_close
+from replay.engine.shortcuts.flats cimport flats_close
 from replay.engine.state.counts cimport Failure, Kill
 from replay.engine.state.disk cimport Place
 from replay.engine.state.iocost cimport RequestControls
@@ -202,6 +203,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     arena_close(&sim.request_controls)
     timeline_close(sim)
     lean_close(&sim.lean)
+    flats_close(sim)
     keymap_close(&sim.wait_map)
     free(sim.wait_cells)
     free(sim.wait_rows)

@@ -18,10 +18,17 @@ them.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from replay.engine.driver.workers cimport has_own_worker
-from replay.engine.shortcuts.lean_rows cimport time_add
+from replay.engine.shortcuts.flats cimport flats_of, flats_tell, time_add
 from replay.engine.shortcuts.prefetch_rows cimport PREFETCH_ACCOUNTS
 from replay.engine.state.bulk cimport Bulk, BulkRow, Tally
 from replay.engine.state.entries cimport account_at, block_at, charge_at, worker_at
+from replay.engine.state.flats cimport (
+    FLAT_ACCOUNTS,
+    FLAT_DEVICE,
+    FLAT_NO_WAIT,
+    FLAT_PRIOR,
+    FLAT_TOTAL,
+)
 from replay.engine.state.row_checks cimport row_is_plain
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport (
@@ -45,6 +52,7 @@ from replay.engine.state.sim cimport (
     Worker,
 )
 from replay.engine.structures.arena cimport arena_add, arena_close, arena_open, index_in
+from replay.engine.structures.flat_histogram cimport Flat, flat_add
 from replay.engine.structures.histogram cimport (
     NEAR,
     SUB,
@@ -144,6 +152,17 @@ cdef inline void rows_prefetch(
     prefetch(&tallies[rows[TALLY_AHEAD].account])
 
 
+cdef inline void row_flat(Sim *sim, const BulkRow *row) noexcept nogil:
+    """Count the times of a request of one of few accounts."""
+    cdef Flat *flats = flats_of(sim, row.account, row.op)
+    if row.prior_ns == 0:
+        flat_add(&flats[FLAT_NO_WAIT], row.service_ns)
+        return
+    flat_add(&flats[FLAT_DEVICE], row.service_ns)
+    flat_add(&flats[FLAT_PRIOR], row.prior_ns)
+    flat_add(&flats[FLAT_TOTAL], <int64_t> row.prior_ns + row.service_ns)
+
+
 cdef inline void rows_count(Sim *sim, const BulkRow *rows, uint32_t n) noexcept nogil:
     """Count requests in their accounts' tallies and histograms."""
     cdef Tally *tallies = <Tally *> sim.bulk.tallies.data
@@ -163,6 +182,9 @@ cdef inline void rows_count(Sim *sim, const BulkRow *rows, uint32_t n) noexcept 
         tally.n_requests[row.op] += 1
         tally.last_ns = row.start_ns
         block = block_of(sim, tally, row)
+        if row.account < FLAT_ACCOUNTS:
+            row_flat(sim, row)
+            continue
         if row.prior_ns == 0:
             time_add(sim, &places, block, STAGE_DEVICE, row.service_ns)
             continue
@@ -201,11 +223,19 @@ cdef inline void tally_tell(Sim *sim, uint32_t index) noexcept nogil:
         worker.idle_since_ns = max(worker.idle_since_ns, tally.last_ns)
     for op in range(OP_READ, OP_WRITE + 1):
         worker.commands += tally.n_requests[op]
-        block_at(sim, account.latency[op]).count += (
-            tally.n_requests[op]
-        )
+        if index >= FLAT_ACCOUNTS:      # else `flats_tell` counts them
+            block_at(sim, account.latency[op]).count += tally.n_requests[op]
         tally.nbytes[op] = tally.n_bios[op] = 0
         tally.n_requests[op] = 0
+
+
+cdef inline void bulk_tell(Sim *sim) noexcept nogil:
+    """Tell all that tallies and flat histograms hold."""
+    cdef uint32_t i
+    for i in range(1, sim.bulk.tallies.length):
+        tally_tell(sim, i)
+    flats_tell(sim)
+    sim.bulk.n_told = 0
 
 
 cdef inline void rows_fold(Sim *sim) noexcept nogil:
@@ -213,11 +243,8 @@ cdef inline void rows_fold(Sim *sim) noexcept nogil:
     cdef Bulk *bulk = &sim.bulk
     cdef const BulkRow *rows = <const BulkRow *> bulk.rows.items
     cdef uint32_t length = bulk.rows.length
-    cdef uint32_t i
     if bulk.n_told + length > sim.max_told:
-        for i in range(1, bulk.tallies.length):
-            tally_tell(sim, i)
-        bulk.n_told = 0
+        bulk_tell(sim)
     if length >= MIN_SORTED:
         rows = <const BulkRow *> log_ordered(
             &bulk.rows,
@@ -233,13 +260,10 @@ cdef inline void rows_fold(Sim *sim) noexcept nogil:
 
 cdef inline void bulk_settle(Sim *sim) noexcept nogil:
     """Bring all counters up to date."""
-    cdef uint32_t i
     if sim.set.shortcut != SHORTCUT_BULK:
         return
     rows_fold(sim)
-    for i in range(1, sim.bulk.tallies.length):
-        tally_tell(sim, i)
-    sim.bulk.n_told = 0
+    bulk_tell(sim)
 
 
 cdef inline void bulk_settle_device(Sim *sim, uint32_t device) noexcept nogil:

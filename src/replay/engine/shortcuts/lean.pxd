@@ -19,6 +19,7 @@ from replay.engine.counting.charges cimport (
     count_unissued,
 )
 from replay.engine.driver.workers cimport io_payer_of, memory_payer_of
+from replay.engine.shortcuts.flats cimport flats_tell
 from replay.engine.shortcuts.lean_pages cimport (
     prefetch_pages,
     row_settles,
@@ -27,7 +28,7 @@ from replay.engine.shortcuts.lean_pages cimport (
     settled_reopen,
     touches_run,
 )
-from replay.engine.shortcuts.lean_rows cimport MIN_ROWS, flats_tell, row_hold, rows_fold
+from replay.engine.shortcuts.lean_rows cimport MIN_ROWS, row_hold, rows_fold
 from replay.engine.shortcuts.lean_workers cimport (
     FIRST_ENDS,
     lean_at,
@@ -43,8 +44,6 @@ from replay.engine.state.events cimport max_event_ns
 from replay.engine.state.failed cimport run_failed
 from replay.engine.state.halting cimport ROW_WORK, goes_on
 from replay.engine.state.lean cimport (
-    FLAT_ACCOUNTS,
-    N_FLATS,
     Lean,
     LeanCommand,
     LeanDevice,
@@ -69,7 +68,6 @@ from replay.engine.state.sim cimport (
     Sim,
 )
 from replay.engine.structures.arena cimport arena_add, arena_open
-from replay.engine.structures.flat_histogram cimport Flat
 from replay.engine.structures.heap cimport heap_open
 from replay.engine.structures.log cimport log_open
 
@@ -84,13 +82,11 @@ cdef inline int lean_open(Sim *sim) except -1:
     arena_open(&lean.ends, sizeof(int64_t), &sim.failed)
     arena_open(&lean.touches, sizeof(LeanTouch), &sim.failed)
     heap_open(&lean.order, &sim.failed)
-    lean.flats = <Flat *> calloc(FLAT_ACCOUNTS * 2 * N_FLATS, sizeof(Flat))
     lean.timer_ns = max_event_ns()
     lean.devices = <LeanDevice *> calloc(sim.n_devices, sizeof(LeanDevice))
     lean.n_issuers = <uint32_t *> calloc(sim.n_cgroups, sizeof(uint32_t))
     if (
         lean.devices == NULL
-        or lean.flats == NULL
         or lean.n_issuers == NULL
         or not log_open(&lean.rows, MIN_ROWS, sizeof(LeanRow))
         or sim.failed.no_memory

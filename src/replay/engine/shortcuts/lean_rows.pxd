@@ -7,25 +7,22 @@ together. Sums, extremes and buckets are those of `count_charged` and `count_com
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from replay.engine.shortcuts.flats cimport flats_of, flats_tell, time_add
 from replay.engine.shortcuts.prefetch_rows cimport PREFETCH_ACCOUNTS
 from replay.engine.state.entries cimport account_at, block_at, charge_at
-from replay.engine.state.lean cimport (
+from replay.engine.state.flats cimport (
     FLAT_ACCOUNTS,
-    FLAT_NO_WAIT,
     FLAT_DEVICE,
     FLAT_DISPATCH,
+    FLAT_NO_WAIT,
     FLAT_PRIOR,
     FLAT_TOTAL,
-    N_FLATS,
-    Lean,
-    LeanRow,
 )
+from replay.engine.state.lean cimport Lean, LeanRow
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport (
     IO_RBYTES,
     IO_RIOS,
-    OP_READ,
-    OP_WRITE,
     SIM_SUM_RANGE,
     STAGE_DEVICE,
     STAGE_DEVICE_WAITED,
@@ -37,13 +34,8 @@ from replay.engine.state.sim cimport (
     Sim,
 )
 from replay.engine.structures.arena cimport index_in
-from replay.engine.structures.flat_histogram cimport Flat, flat_add, flat_tell
-from replay.engine.structures.histogram cimport (
-    Places,
-    histogram_add,
-    histogram_count,
-    places_of,
-)
+from replay.engine.structures.flat_histogram cimport Flat, flat_add
+from replay.engine.structures.histogram cimport Places, places_of
 from replay.engine.structures.log cimport log_grow, log_ordered
 from replay.engine.structures.prefetch cimport prefetch
 
@@ -54,55 +46,6 @@ cdef enum:
     CHARGE_AHEAD = 64
     BLOCK_AHEAD = 40
     HISTOGRAM_AHEAD = 20
-
-
-cdef inline Flat *flats_of(const Lean *lean, uint32_t account, int op) noexcept nogil:
-    """Return the flat histograms of an account's reads or writes."""
-    return lean.flats + (account * 2 + <uint32_t> op) * N_FLATS
-
-
-cdef inline void flats_tell(Sim *sim) noexcept nogil:
-    """Add all flat histograms to the accounts' own."""
-    cdef Account *account
-    cdef LatencyBlock *block
-    cdef Flat *flats
-    cdef uint32_t i
-    cdef int op
-    for i in range(1, min(<uint32_t> FLAT_ACCOUNTS, sim.accounts.length)):
-        account = account_at(sim, i)
-        for op in range(OP_READ, OP_WRITE + 1):
-            if account.latency[op] == 0:
-                continue
-            block = block_at(sim, account.latency[op])
-            flats = flats_of(&sim.lean, i, op)
-            block.count += flat_tell(
-                &flats[FLAT_NO_WAIT], &sim.histograms, &block.stages[STAGE_DEVICE]
-            )
-            block.count += flat_tell(
-                &flats[FLAT_DEVICE],
-                &sim.histograms,
-                &block.stages[STAGE_DEVICE_WAITED],
-            )
-            flat_tell(
-                &flats[FLAT_PRIOR],
-                &sim.histograms,
-                &block.stages[sim.devices[account.device].prior_stage],
-            )
-            flat_tell(
-                &flats[FLAT_DISPATCH], &sim.histograms, &block.stages[STAGE_DISPATCH]
-            )
-            flat_tell(&flats[FLAT_TOTAL], &sim.histograms, &block.stages[STAGE_TOTAL])
-
-
-cdef inline void time_add(
-    Sim *sim, Places *places, LatencyBlock *block, int stage, int64_t value_ns
-) noexcept nogil:
-    """Count a stage's time; zeros follow from the number of requests."""
-    # what is not there yet has index 0, and there is no place in the scratch entry
-    if value_ns == 0 or histogram_count(places, block.stages[stage], value_ns):
-        return
-    histogram_add(&sim.histograms, &block.stages[stage], value_ns)
-    places[0] = places_of(&sim.histograms)
 
 
 cdef inline void row_spread(Sim *sim, Places *places, const LeanRow *row) noexcept nogil:
@@ -178,7 +121,7 @@ cdef inline void rows_count(Sim *sim, const LeanRow *rows, uint32_t n) noexcept 
         if row.account >= FLAT_ACCOUNTS:
             row_spread(sim, &places, row)
             continue
-        flats = flats_of(&sim.lean, row.account, row.op)
+        flats = flats_of(sim, row.account, row.op)
         if (row.wait_ns | row.prior_ns) == 0:
             flat_add(&flats[FLAT_NO_WAIT], took_ns)
             continue

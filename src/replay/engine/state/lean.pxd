@@ -4,20 +4,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
 from replay.engine.structures.arena cimport Arena, arena_close
-from replay.engine.structures.flat_histogram cimport Flat
 from replay.engine.structures.heap cimport Heap, heap_close
 from replay.engine.structures.log cimport Log, log_close
-
-cdef enum:
-    # the service of requests that did not wait; three stages of those that did
-    FLAT_NO_WAIT = 0
-    FLAT_DEVICE = 1
-    FLAT_PRIOR = 2
-    FLAT_DISPATCH = 3
-    FLAT_TOTAL = 4
-    N_FLATS = 5
-    # accounts that have such histograms, for reads and for writes
-    FLAT_ACCOUNTS = 64
 
 cdef struct LeanWorker:
     # beside the Worker of the same index; what it counts is added there at the end.
@@ -79,7 +67,6 @@ cdef struct Lean:
     int64_t timer_ns        # of the first timer
     uint32_t *n_issuers     # of each cgroup's worker
     Log rows                # LeanRow
-    Flat *flats             # N_FLATS for each op of each account
     int64_t n_told          # rows that they hold at most
     Arena touches
     uint32_t free_touch
@@ -101,6 +88,5 @@ cdef inline void lean_close(Lean *lean) noexcept nogil:
     heap_close(&lean.order)
     free(lean.devices)
     free(lean.n_issuers)
-    free(lean.flats)
     log_close(&lean.rows)
     free(lean.settled_ns)

@@ -31,6 +31,7 @@ from replay.engine.state.iocost cimport IocostDevice
 from replay.engine.state.iolatency cimport IolatencyDevice
 from replay.engine.state.iomax cimport IomaxGroup, QueueNode
 from replay.engine.state.lean cimport Lean
+from replay.engine.structures.flat_histogram cimport Flat
 from replay.engine.state.pages cimport DirtySettings, File, PageLists, Protection
 from replay.engine.state.queues cimport Server, SharedLock, WaitCell
 from replay.engine.state.rows cimport Columns
@@ -270,6 +271,12 @@ cdef struct Account:
     uint32_t first_charge       # the others stand in Sim.charge_map
     uint32_t first_payer
     int64_t unissued[N_IO]      # what the driver never saw; the rest stands in charges
+    # replayed waits for tags, in the stage beside recorded ones, of AS_QUEUED
+    int64_t replayed_ns
+    int64_t replayed
+    # recorded waits for tags that are told as waits behind the own cgroup
+    int64_t own_ns
+    int64_t own
 
 cdef struct Charge:
     uint16_t device
@@ -475,7 +482,7 @@ cdef struct Sim:
     uint32_t *account_table
     uint32_t *worker_table
     Bulk bulk
-    int64_t max_told        # requests that counts of 32 bits may hold, there and in Lean
+    int64_t max_told        # requests that counts of 32 bits may hold, there and in flats
     Arena charges
     KeyMap charge_map
     Log samples             # Sample
@@ -487,6 +494,7 @@ cdef struct Sim:
     Arena done
     Heap heap
     Lean lean
+    Flat *flats             # N_FLATS for each op of each account, of LEAN and BULK
     int64_t pending         # events that a request waits for
     int64_t changes         # counts what may change how much is dirty
     int64_t next_row_ns     # when the next row arrives, if the batch holds one

@@ -2,11 +2,12 @@
 
 from collections import Counter, defaultdict
 
+from replay.engine.reference.counting.waits import Interference
 from replay.engine.reference.state.nested import is_outer
 from replay.engine.reference.state.requests import Request
 from replay.engine.reference.state.split_counts import ios_below
 from replay.engine.reference.structures.histogram import Histogram
-from replay.engine.setup import Setup, Stage
+from replay.engine.setup import Resource, Setup, Stage
 from replay.trace.file.schema import OP_CODES
 
 READ, DISCARD = OP_CODES["read"], OP_CODES["discard"]
@@ -25,8 +26,9 @@ def io_columns(op: int) -> tuple[str, str]:
 class Tables:
     """Counters by key; `raw` sorts them into columns."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, interference: Interference) -> None:
         self.setup = setup
+        self.interference = interference
         self.counts: Counter[str] = Counter()
         self.io: defaultdict[tuple[int, int], Counter[str]] = defaultdict(Counter)
         self.backing: defaultdict[tuple[int], Counter[str]] = defaultdict(Counter)
@@ -74,6 +76,7 @@ class Tables:
             for stage, wait_ns in stages.items():
                 key = (request.issuer, request.device, request.op, int(stage))
                 self.latency[key].add(wait_ns)
+            self.waited_as_recorded(request)
         self.requests.append(
             (
                 request.row,
@@ -88,6 +91,13 @@ class Tables:
                 *(stages[stage] for stage in Stage if stage != Stage.TOTAL),
             )
         )
+
+    def waited_as_recorded(self, request: Request) -> None:
+        """Count a recorded wait for a tag behind the own cgroup: no other is known."""
+        if self.setup.prior_stages[request.device] == Stage.TAG:
+            self.interference.add(
+                *(request.issuer, request.issuer, Resource.TAG, request.prior_ns, 1)
+            )
 
 
 def add_io(counter: Counter[str], request: Request) -> None:

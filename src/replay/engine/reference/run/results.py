@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from replay.engine.own_waits import add_own_waits
 from replay.engine.raw import COUNTS, IO_COLUMNS, PERCENTILES, RAW_COLUMNS, Raw
 from replay.engine.reference.charging.tmpfs import Memory
 from replay.engine.reference.controllers.iocost import Iocost
@@ -89,7 +88,6 @@ def raw_tables(
         ),
         "requests": columns("requests", out.requests),
     }
-    add_own_waits(run.setup, raw)
     if run.setup.interval_ns:
         raw["timeline"] = columns("timeline", timeline.rows)
     raw["counts"] = {name: np.array([out.counts[name]], np.int64) for name in COUNTS}

@@ -40,7 +40,7 @@ class Stages:
         self.interference = Interference()
         self.dispatcher = Dispatcher(setup, self.interference)
         self.memory = Memory(setup)
-        self.out = tables.Tables(setup)
+        self.out = tables.Tables(setup, self.interference)
         self.streams = Dependents(self.run)
         self.controllers = Controllers(
             self.run, self, self.streams, self.out, self.interference
