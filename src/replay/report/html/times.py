@@ -1,5 +1,7 @@
 """Pictures over time: memory, waits, requests, throughput."""
 
+from typing import Any
+
 from replay.report.html import rows
 from replay.report.html.drawing import NUMBER, SIGNALS, Drawing, Picture
 
@@ -142,7 +144,7 @@ def requests(drawing: Drawing) -> Picture | None:
         "type": "quantitative",
         "title": "arrival, since the trace's start (s)",
     }
-    y = {
+    y: dict[str, Any] = {
         "type": "quantitative",
         "title": "latency (ms)",
         "axis": {"format": NUMBER},
@@ -178,6 +180,11 @@ def requests(drawing: Drawing) -> Picture | None:
             ),
             table="requests",
         )
+    scale: dict[str, Any] = {"type": "log"}
+    if any(row["ms"] <= 0 for row in points):
+        # 0 has a place of its own, below all others
+        scale = {"type": "symlog", "constant": 0.001}
+        y["axis"] = {"format": NUMBER, "values": [0, *(10.0**n for n in range(-3, 8))]}
     return Picture(
         name="requests",
         title="Each request's latency",
@@ -188,11 +195,7 @@ def requests(drawing: Drawing) -> Picture | None:
             mark={"type": "point", "filled": True, "size": 9, "opacity": 0.5},
             encoding={
                 "x": {"field": "at_s", **x},
-                "y": {
-                    "field": "ms",
-                    "scale": {"type": "symlog", "constant": 0.001},
-                    **y,
-                },
+                "y": {"field": "ms", "scale": scale, **y},
                 "color": drawing.colour(),
                 "tooltip": [
                     {"field": "cgroup"},
