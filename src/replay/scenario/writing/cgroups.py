@@ -17,6 +17,7 @@ from replay.scenario.writing.found_tree import (
     in_order,
     parent,
 )
+from replay.scenario.writing.named import who_runs
 from replay.scenario.writing.toml import (
     inline_table,
     literal_pattern,
@@ -114,7 +115,9 @@ def scenario_toml(tree: Tree, title: str, head: Iterable[str] = ()) -> str:
             above = enabled.get(parent(path), _nearest(enabled, path))
             # a tree that changes while it is read may say what cannot be
             enabled[path] = cgroup.controllers() & above
-        lines += ["", f"[cgroups.{value_toml(path)}]"]
+        who = who_runs(path)
+        note = "" if who is None else f"  # {one_line(who)}"
+        lines += ["", f"[cgroups.{value_toml(path)}]{note}"]
         lines += _cgroup(cgroup, enabled[path], above, ids)
     return "\n".join(lines) + "\n"
 
