@@ -306,6 +306,40 @@ cdef int64_t days_of(int64_t year, int64_t month, int64_t day) noexcept nogil:
     return 146097 * era + 365 * of_era + of_era // 4 - of_era // 100 + of_year - 719468
 
 
+cdef bint two_digits(Cursor* cursor, int64_t* value) noexcept nogil:
+    """Read exactly two digits, whatever follows: 02 of 0200."""
+    if cursor.end - cursor.at < 2:
+        return False
+    if not (c"0" <= cursor.at[0] <= c"9" and c"0" <= cursor.at[1] <= c"9"):
+        return False
+    value[0] = 10 * (cursor.at[0] - c"0") + (cursor.at[1] - c"0")
+    cursor.at += 2
+    return True
+
+
+cdef bint is_word(const uint8_t* at, const char* word, Py_ssize_t n) noexcept nogil:
+    """Compare with a word in lower case; no harm is done to what is no letter."""
+    cdef Py_ssize_t place
+    for place in range(n):
+        if at[place] | 0x20 != <uint8_t>word[place]:
+            return False
+    return True
+
+
+cdef bint says_nothing(const uint8_t* at, const uint8_t* end) noexcept nogil:
+    """Return True if a field is blank, or one of the words that stand for that."""
+    cdef Py_ssize_t n = end - at
+    if n == 1:
+        return at[0] == c"-"
+    if n == 2:
+        return is_word(at, b"na", n)
+    if n == 3:
+        return is_word(at, b"nan", n) or is_word(at, b"n/a", n)
+    if n == 4:
+        return is_word(at, b"null", n) or is_word(at, b"none", n)
+    return n == 0
+
+
 cdef bint date_ns(Cursor* cursor, int64_t* ns) noexcept nogil:
     """Read 2024-01-15, and a time of day with a zone where it has them (else UTC)."""
     cdef int64_t year = 0
@@ -347,13 +381,19 @@ cdef bint date_ns(Cursor* cursor, int64_t* ns) noexcept nogil:
     cursor.at += 1
     if mark == c"Z":
         return True
+    if cursor.end - cursor.at == 2 and (
+        (mark == c"U" and cursor.at[0] == c"T" and cursor.at[1] == c"C")
+        or (mark == c"G" and cursor.at[0] == c"M" and cursor.at[1] == c"T")
+    ):
+        cursor.at += 2
+        return True
     if mark != c"+" and mark != c"-":
         return False
-    if take_int(cursor, 2, &hours) != 2:
+    if not two_digits(cursor, &hours):
         return False
     if cursor.at != cursor.end and cursor.at[0] == c":":
         cursor.at += 1
-    if cursor.at != cursor.end and take_int(cursor, 2, &minutes) != 2:
+    if cursor.at != cursor.end and not two_digits(cursor, &minutes):
         return False
     clock = (3600 * hours + 60 * minutes) * <int64_t>NS_OF_SECOND
     ns[0] += clock if mark == c"-" else -clock
@@ -428,7 +468,7 @@ def parse_times(
                 cursor.at += 1
             while cursor.at != cursor.end and (cursor.end - 1)[0] == c" ":
                 cursor.end -= 1
-            if cursor.at == cursor.end:
+            if says_nothing(cursor.at, cursor.end):
                 ns[row] = INT64_MIN
                 continue
             kind = time_kind(cursor.at, cursor.end)

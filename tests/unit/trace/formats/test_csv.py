@@ -250,3 +250,38 @@ def test_blanks_in_quotes_are_kept_where_columns_stand_under_each_other(
     columns = "time=at:s,offset=from:B,size=size:B,op=op,cgroup=who"
     rows, summary = read(path, "csv", columns=columns)
     assert paths(rows, summary) == ["/a  b", "/a b"]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "2024-01-03 10:20:30.5+0200",
+        "2024-01-03T10:20:30.5+02:00",
+        "2024-01-03 10:20:30.5 +02",
+        "2024/1/3 08:20:30,5 UTC",
+        "2024-01-03 08:20:30.5 GMT",
+        "2024-01-03T08:20:30.500000Z",
+    ],
+)
+def test_dates_of_one_moment_are_the_same(tmp_path: Path, moment: str) -> None:
+    path = write(
+        tmp_path, f"ts;off;len;rw\n2024-01-03 08:20:30;2;3;r\n{moment};2;3;r\n"
+    )
+    rows, _ = read(path, columns="time=ts:date,offset=off:B,size=len:B,op=rw")
+    assert [row["queue_ns"] for row in rows] == [0, 500_000_000]
+
+
+@pytest.mark.parametrize("zone", ["+2", "+02:0", "UTCx", "+0200x", "CET"])
+def test_zones_that_are_none_are_refused(tmp_path: Path, zone: str) -> None:
+    path = write(tmp_path, f"ts;off;len;rw\n2024-01-03 08:20:30 {zone};2;3;r\n")
+    with pytest.raises(TraceError, match="is no date and no time of day"):
+        read(path, columns="time=ts:date,offset=off:B,size=len:B,op=rw")
+
+
+@pytest.mark.parametrize("word", ["", "-", "NaN", "NA", "n/a", "NULL", "None"])
+def test_words_for_nothing_are_no_response(tmp_path: Path, word: str) -> None:
+    path = write(tmp_path, f"ts;off;len;rw;lat\n1;2;3;r;{word}\n2;2;3;r;7\n")
+    rows, _ = read(
+        path, columns="time=ts:us,offset=off:B,size=len:B,op=rw,response=lat:us"
+    )
+    assert [row["complete_ns"] for row in rows] == [None, 8000]
