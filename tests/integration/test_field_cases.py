@@ -3,6 +3,7 @@
 Each is rebuilt from a public report, with numbers of its own.
 """
 
+import statistics
 from pathlib import Path
 
 import pytest
@@ -283,3 +284,32 @@ def test_ftrace_and_blktrace_of_one_recording_agree() -> None:
     for letter in "QGMIDC":
         events = of_text.quality.events[letter]
         assert events == of_records.quality.events[letter]
+
+
+def test_one_recording_by_four_tracers_is_the_same() -> None:
+    # GIVEN direct writes of /a and reads of /b on null_blk, Linux 6.1 under emulation,
+    # recorded at once by the kernel's interface, bpftrace, ftrace and perf
+    place = CASES / "four-tracers-6.1"
+    cgroups = {"/a": 100 * 4096, "/b": 16 * 65536}
+    found = {}
+    for name in ("kernel", "bpf.txt.gz", "ftrace.txt.gz", "perf.txt.gz"):
+        with open_or_convert(place / name, cgroups=place / "kernel" / "ids") as trace:
+            rows, summary = trace.table().to_pylist(), trace.metadata.summary
+        assert (summary.quality.lost, summary.quality.unmatched) == ({}, {})
+        # THEN those that say whose a request is say the same
+        if name in ("kernel", "bpf.txt.gz"):
+            assert {one.path: one.nbytes for one in summary.cgroups} == cgroups
+        found[name] = sorted(rows, key=lambda row: (row["sector"], row["queue_ns"]))
+    # AND each request is the same, and took as long: an event's probes run one after
+    # the other, which is most of a microsecond here
+    same = ("sector", "nbytes", "op", "flags", "n_bios", "pid", "error")
+    right = found.pop("kernel")
+    assert len(right) == 116
+    took = [row["complete_ns"] - row["issue_ns"] for row in right]
+    for rows in found.values():
+        assert brief(rows, *same) == brief(right, *same)
+        off = [
+            abs(row["complete_ns"] - row["issue_ns"] - ns)
+            for row, ns in zip(rows, took, strict=True)
+        ]
+        assert statistics.median(off) < 2 * US
