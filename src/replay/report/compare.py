@@ -1,6 +1,7 @@
 """Two results side by side: the largest differences, answers first."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from replay.report.facts import TOP_CGROUPS, Row
 from replay.results.compare import Breach, Comparison
 from replay.results.conditions import Condition
 from replay.results.measures import BYTES, NS, Measure
+from replay.scenario.keys.load import Scenario
 
 
 def comparison(found: Comparison) -> RenderableType:
@@ -117,8 +119,34 @@ def _scenario(found: Comparison) -> Iterable[RenderableType]:
     if not found.scenario:
         return
     yield _heading("Scenario")
+    n_defaults = 0
     for key, (base, other) in found.scenario.items():
+        # a cgroup of one of them only: what it has by default changes nothing
+        if None in (base, other) and _is_default(key, other if base is None else base):
+            n_defaults += 1
+            continue
         yield _line(f"{key}: {_value(base)} -> {_value(other)}")
+    if n_defaults:
+        keys = count_text(n_defaults, "key")
+        yield _line(f"and {keys} of cgroups that one has only, by default the same")
+
+
+def _is_default(key: str, value: Any) -> bool:
+    """Return True if a cgroup's key has the value that it has if nothing is said."""
+    if not key.startswith("cgroups."):
+        return False
+    # "recorded.memory.max" is no "memory.max"
+    for name in sorted(_cgroup_defaults(), key=len, reverse=True):
+        if key.endswith(f".{name}"):
+            return bool(value == _cgroup_defaults()[name])
+    return False
+
+
+@lru_cache(maxsize=1)
+def _cgroup_defaults() -> dict[str, Any]:
+    """Return what a scenario says of a cgroup of which nothing is said."""
+    told: Any = Scenario.from_dict({"cgroups": {"/a": {}}}).effective()["cgroups"]
+    return dict(told["/a"])
 
 
 def _value(value: Any) -> str:

@@ -40,6 +40,13 @@ def curve_page(found: Curve, *, every: bool = False) -> RenderableType:
     for one in cgroups[:shown]:
         what = "holds all of it" if found.tmpfs else "loses nothing"
         need = f"{size_text(one.need_bytes)} ({one.need_bytes:,} B) {what}"
+        if not (found.limits or default_limits(one.need_bytes)):
+            # nothing but writes, or pages that are read once: no limit loses a hit
+            text = f"{one.cgroup}: reads no page twice, so no memory.max loses a hit"
+            if found.tmpfs:
+                text = f"{one.cgroup}: is charged for no page"
+            parts.append(Text(f"{plain(text)}\n", style="bold"))
+            continue
         parts.append(Text(plain(f"{one.cgroup}: {need}"), style="bold"))
         names = (
             ["stopped at", "request"] if found.tmpfs else ["hits lost", "read again"]

@@ -1,5 +1,6 @@
 """A sweep for a person: the answer first, then the points."""
 
+import re
 from collections.abc import Collection, Iterable
 
 from rich.console import Group, RenderableType
@@ -16,6 +17,11 @@ from replay.sweeps.sweep import Sweep
 
 #: Points that are listed; all of them are in the table that -o writes.
 TOP_POINTS = 40
+#: What a smallest memory.max is of.
+LEFT_OUT = (
+    "of the pages that the trace's I/O charges and the rss that the scenario gives: "
+    "what else the service holds, and the page cache above the loop device, come on top"
+)
 #: What stands beside each point.
 _COLUMNS = "Sums over all cgroups, and the p99 of the slowest"
 
@@ -47,11 +53,43 @@ def sweep_page(found: Sweep) -> RenderableType:
         parts += [
             _line(f"{', '.join(point.values)}: {point.error}") for point in refused
         ]
-    notes = dict.fromkeys(note for point in found.points for note in point.notes)
+    notes = point_notes(found)
     if notes:
         parts.append(Text("\nEstimates and losses", style="bold"))
         parts += [_line(note) for note in notes]
     return Group(*parts)
+
+
+def point_notes(found: Sweep) -> list[str]:
+    """Return what the points told of themselves, each with how many of them did.
+
+    Parameters
+    ----------
+    found : Sweep
+
+    Returns
+    -------
+    list of str
+        Of a key of words the values are named: what holds for one does not for another.
+    """
+    told: dict[str, list[Point]] = {}
+    for point in found.points:
+        for note in dict.fromkeys(point.notes):
+            told.setdefault(note, []).append(point)
+    done = [point for point in found.points if point.error is None]
+    return [
+        note if len(points) == len(done) else f"{note} ({_which(found, points)})"
+        for note, points in told.items()
+    ]
+
+
+def _which(found: Sweep, points: list[Point]) -> str:
+    said = f"{len(points):,} of {count_text(len(found.points), 'point')}"
+    for at, axis in enumerate(found.axes):
+        values = list(dict.fromkeys(point.values[at] for point in points))
+        if not axis.numbers and len(values) < len(axis.values):
+            said += f": {axis.key} = {', '.join(values[:4])}"
+    return said
 
 
 def answer_text(found: Sweep) -> str:
@@ -110,14 +148,26 @@ def _knee(knee: Knee, errors: Collection[int]) -> Iterable[RenderableType]:
             )
         return
     which = "smallest" if knee.smallest else "largest"
-    yield _bold(f"{head}{which} {knee.key} with {kept}: {knee.holds}")
+    yield _bold(f"{head}{which} {knee.key} with {kept}: {knee.holds}{_plainly(knee)}")
     broken = ", ".join(_broken(*one) for one in knee.broken[:3])
     more = f" and {len(knee.broken) - 3} more" if len(knee.broken) > 3 else ""
     yield _line(f"{knee.breaks}: {broken}{more}")
+    if knee.key.endswith("memory.max"):
+        yield _line(LEFT_OUT)
     if not knee.monotonic:
         yield _line("The outcome changes more than once:")
         for value, outcome in knee.looked_at:
             yield _line(f"  {value}: {'holds' if outcome else 'does not hold'}")
+
+
+def _plainly(knee: Knee) -> str:
+    """Say a number of bytes as people do, where it is a long one."""
+    number = re.search(r"(\d{4,})([KMG]?)$", knee.holds or "")
+    if number is None or not knee.key.endswith(("bps", "memory.max", "memory.high")):
+        return ""
+    scale = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}[number[2]]
+    each = "/s" if knee.key.endswith("bps") else ""
+    return f" ({size_text(int(number[1]) * scale)}{each})"
 
 
 def _some(values: list[str]) -> str:

@@ -98,8 +98,17 @@ def test_first_listed_task_that_fits_takes_a_process() -> None:
 def test_listed_task_without_requests_is_noted() -> None:
     binding = bound(make_trace(), {"/test.slice": {"tasks": [{"comm": "java"}]}})
     (note,) = binding.notes
-    assert note.startswith("/test.slice: no request of the trace is of task java")
+    assert note.startswith("no request of the trace is of task java of /test.slice")
     assert tasks_of(binding) == [("java", "/test.slice", 0, 0)]
+
+
+def test_many_listed_tasks_without_requests_are_one_note() -> None:
+    listed = [{"comm": f"idle-{n}"} for n in range(300)]
+    binding = bound(make_trace(), {"/test.slice": {"tasks": listed}})
+    (note,) = binding.notes
+    assert note.startswith(
+        "no request of the trace is of 300 tasks, such as task idle-0 of /test.slice"
+    )
 
 
 def test_process_below_a_limit_that_is_not_listed_is_a_task_of_no_memory() -> None:

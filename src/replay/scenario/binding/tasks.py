@@ -262,13 +262,24 @@ def _listed_name(values: TaskValues, processes: ProcessTable) -> str:
     return f"{names[-1]} ({values.pid})" if names else f"pid {values.pid}"
 
 
-def _notes(tasks: Mapping[Place, Task], tree: Tree) -> list[str]:
-    idle = [
-        f"{tree.names[task.cgroup]}: no request of the trace is of task {task.name}: "
-        "it never lives and its rss is not charged"
-        for task in tasks.values()
-        if not task.n_requests
+def _idle(tasks: Sequence[Task], tree: Tree) -> list[str]:
+    """Tell of tasks that have no request, in one line: a capture may list hundreds."""
+    if not tasks:
+        return []
+    first = f"task {tasks[0].name} of {tree.names[tasks[0].cgroup]}"
+    if len(tasks) == 1:
+        return [
+            f"no request of the trace is of {first}: it never lives and its rss is not "
+            "charged"
+        ]
+    return [
+        f"no request of the trace is of {len(tasks):,} tasks, such as {first}: they "
+        "never live and their rss is not charged"
     ]
+
+
+def _notes(tasks: Mapping[Place, Task], tree: Tree) -> list[str]:
+    idle = _idle([task for task in tasks.values() if not task.n_requests], tree)
     unlisted: dict[int, list[str]] = {}
     for (cgroup, rank, _), task in tasks.items():
         if rank == _OWN:
@@ -281,6 +292,6 @@ def _notes(tasks: Mapping[Place, Task], tree: Tree) -> list[str]:
             "given: taken as 0"
         )
     return [
-        *capped(idle, "more tasks have no request of the trace"),
+        *idle,
         *capped(assumed, "more cgroups: rss of their tasks is taken as 0"),
     ]

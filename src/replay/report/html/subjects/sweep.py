@@ -10,7 +10,7 @@ from replay.report.html.page import Content, PageTable, Told
 from replay.report.html.rows import MOST_CGROUPS, Row, Shown
 from replay.report.html.subjects.grid import heat_map
 from replay.report.html.subjects.measured import PANELS, SHORT, UNITS, named
-from replay.report.sweep import answer_text, sweep_page
+from replay.report.sweep import answer_text, point_notes, sweep_page
 from replay.report.text import render_text
 from replay.results.measures import COUNT, MEASURES, NS
 
@@ -34,7 +34,6 @@ def sweep_content(found: "Sweep") -> Content:
     Content
     """
     drawn, canvas = _pictures(found)
-    notes = dict.fromkeys(note for point in found.points for note in point.notes)
     keys = ", ".join(axis.key for axis in found.axes)
     told = f"{count_text(len(found.points), 'point')} of {keys}"
     if found.trace:
@@ -44,7 +43,7 @@ def sweep_content(found: "Sweep") -> Content:
         told=[
             Told(
                 text=told,
-                notes=list(notes),
+                notes=point_notes(found),
                 words=render_text(sweep_page(found), width=100),
             )
         ],
