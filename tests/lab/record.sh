@@ -1,4 +1,4 @@
-# `replay record` in the guest: what it records, how it ends, what it refuses.
+# `replay record --with blktrace` in the guest: what it records, how it ends, what it refuses.
 # NAME.err holds what it said, NAME.after: exit code, option, blktraces that still run.
 OPTION=/sys/kernel/tracing/options/blk_cgroup
 until_recording() { # NAME
@@ -9,7 +9,7 @@ after() { # NAME EXIT
   echo "$2 $(cat $OPTION) $(ps | grep -c '[b]lktrace -b')" > $1.after
 }
 start() { # NAME DEV...
-  name=$1; shift; replay record "$@" -o $name 2> $name.err & RECORDER=$!
+  name=$1; shift; replay record "$@" --with blktrace -o $name 2> $name.err & RECORDER=$!
   until_recording $name
 }
 write() { # CGROUP DEVICE MIB FROM_MIB
@@ -42,10 +42,10 @@ replay record loop0 -o again --seconds 1 2> again.err; after again $?
 
 # somebody else traces the device
 blktrace -d /dev/loop0 -D other > other.log 2>&1 & OTHER=$!; sleep 2
-replay record loop0 -o busy 2> busy.err; after busy $?; kill -INT $OTHER; wait $OTHER
+replay record loop0 --with blktrace -o busy 2> busy.err; after busy $?; kill -INT $OTHER; wait $OTHER
 
 # what is missing
 umount /sys/kernel/tracing; umount /sys/kernel/debug; umount /sys/fs/cgroup
-PATH=/bin /usr/bin/replay record loop9 /dev/null -o missing 2> missing.err
+PATH=/bin /usr/bin/replay record loop9 /dev/null --with blktrace -o missing 2> missing.err
 echo $? > missing.after
 kill $SLEEPER

@@ -9,7 +9,6 @@ import click
 
 from replay.capture.machine import KERNEL, RECORDERS, Machine
 from replay.capture.record import record as record_devices
-from replay.capture.saved import SCENARIO
 from replay.capture.tracer import stop_on_signals
 from replay.cli import options
 from replay.cli.progress import message
@@ -150,10 +149,7 @@ def record(
         )
         _tell_shares(directory, found.nbytes, quiet=quiet)
         name = shlex.quote(str(directory))
-        scenario = shlex.quote(str(directory / SCENARIO))
-        message(
-            f"Next: replay info {name}; replay run {name} -s {scenario}", quiet=quiet
-        )
+        message(f"Next: replay info {name}; replay run {name}", quiet=quiet)
     if found.command_code:
         message(f"COMMAND ended with exit code {found.command_code}", quiet=quiet)
         raise click.exceptions.Exit(found.command_code)
