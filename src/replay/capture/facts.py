@@ -8,10 +8,11 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from replay.capture.saved import BEGIN, END, MACHINE, SCENARIO, read_saved
 from replay.common.bounded import SMALL_BYTES, read_bounded
+from replay.scenario.keys.paths import check_path
 from replay.scenario.keys.table import SECTION_KEYS
 from replay.scenario.writing.cgroups import machine_toml, scenario_toml
 from replay.scenario.writing.found_loops import Loop
@@ -19,6 +20,7 @@ from replay.scenario.writing.found_tree import Tree, merged
 
 #: Limits whose effect lies in the recorded times.
 _LIMITS: Final = ("memory.max", "memory.high", "io.max")
+_Known = TypeVar("_Known", str, int)
 #: Sections of what `record` wrote that are facts of the machine.
 _SECTIONS: Final = ("trace", "driver", "backing")
 
@@ -85,9 +87,9 @@ def _of_loops(machine: Mapping[str, Any]) -> dict[str, Any]:
             name=name,
             file=str(one.get("file", "")),
             direct_io=one.get("direct_io") == 1,
-            filesystem=one.get("filesystem"),
-            device=one.get("device"),
-            size=one.get("size"),
+            filesystem=_known(one.get("filesystem"), str),
+            device=_known(one.get("device"), str),
+            size=_known(one.get("size"), int),
         )
         for name, one in _table(machine, "loops").items()
         if isinstance(one, Mapping)
@@ -125,6 +127,11 @@ def _of_cgroups(tree: Tree) -> dict[str, Any]:
     cgroups: dict[str, dict[str, Any]] = {}
     text = scenario_toml(tree, "") if tree else ""
     for path, given in tomllib.loads(text).get("cgroups", {}).items():
+        try:
+            check_path(path)
+        except ValueError:
+            # a name with a line break in it, for example
+            continue
         flat = dict(_flat(given))
         kept = {f"recorded.{name}": flat[name] for name in _LIMITS if name in flat}
         if "controllers" in flat:
@@ -142,6 +149,10 @@ def _flat(table: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
         else:
             found.append((above + name, value))
     return found
+
+
+def _known(value: object, kind: type[_Known]) -> _Known | None:
+    return value if isinstance(value, kind) else None
 
 
 def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

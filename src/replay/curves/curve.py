@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from replay.capture.facts import recorded_facts
 from replay.common.errors import ScenarioError
 from replay.common.output import replacing
 from replay.common.shown import Shown
@@ -174,10 +175,13 @@ def curve(
         if not 0 <= limit < 1 << 63:
             raise ScenarioError(f"limits: {limit} is not from 0 to 2**63 - 1 bytes")
     given = scenario
+    facts = {} if isinstance(trace, Trace) else recorded_facts(trace)
     if given is None or isinstance(given, (str, Path)):
-        wanted = Scenario.load(given, overrides=overrides, assign=assign)
+        wanted = Scenario.load(given, overrides=overrides, assign=assign, facts=facts)
     else:
-        wanted = Scenario.from_dict(given, overrides=overrides, assign=assign)
+        wanted = Scenario.from_dict(
+            given, overrides=overrides, assign=assign, facts=facts
+        )
     if isinstance(trace, Trace):
         return _curve(trace, wanted, list(limits), sample, progress)
     with open_or_convert(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from replay.capture.facts import recorded_facts
 from replay.common.errors import ReplayError, ScenarioError
 from replay.common.shown import Shown
 from replay.common.temporary import temporary_directory
@@ -152,7 +153,8 @@ def sweep(
     axis = _searched(axes, along, bool(keep), in_step)
     kept = list(keep) or ([NO_KILLS] if axis is not None and axis.is_limit else [])
     conditions = tuple(parse_condition(text) for text in kept)
-    base = _Base(scenario, tuple(overrides), assign)
+    facts = {} if isinstance(trace, Trace) else recorded_facts(trace)
+    base = _Base(scenario, tuple(overrides), assign, facts)
     scenarios = {values: base.at(axes, values) for values in grid}
     with ExitStack() as stack:
         path, ids = _trace_file(stack, trace, cgroups, format, filters)
@@ -201,10 +203,12 @@ class _Base:
         scenario: Mapping[str, Any] | str | Path | None,
         overrides: tuple[str, ...],
         assign: str | Path | None,
+        facts: Mapping[str, Any],
     ) -> None:
         self._scenario = scenario
         self._overrides = overrides
         self._assign = assign
+        self._facts = facts
 
     def at(self, axes: Sequence[Axis], values: Sequence[str]) -> Scenario:
         """Make the scenario of a point."""
@@ -212,8 +216,12 @@ class _Base:
         overrides = [*self._overrides, *mine]
         given = self._scenario
         if given is None or isinstance(given, (str, Path)):
-            return Scenario.load(given, overrides=overrides, assign=self._assign)
-        return Scenario.from_dict(given, overrides=overrides, assign=self._assign)
+            return Scenario.load(
+                given, overrides=overrides, assign=self._assign, facts=self._facts
+            )
+        return Scenario.from_dict(
+            given, overrides=overrides, assign=self._assign, facts=self._facts
+        )
 
 
 class _Work:

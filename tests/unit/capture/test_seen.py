@@ -16,6 +16,7 @@ from replay.capture.host import machine_facts, ticks_per_second
 from replay.capture.machine import BPF, IoTree
 from replay.capture.record import record
 from replay.capture.saved import read_tree
+from replay.common.errors import ScenarioError
 from replay.scenario.keys.load import Scenario
 from support.machines import FakeMachine, make_machine
 
@@ -298,3 +299,52 @@ def test_share_of_what_the_kernel_counted(fake: FakeMachine, tmp_path: Path) -> 
         "7:0: the trace holds 50.0% of the bytes that io.stat counted (40.0 KiB of "
         "80.0 KiB)"
     )
+
+
+def test_sweeps_and_curves_begin_with_the_same_facts(
+    fake: FakeMachine, tmp_path: Path
+) -> None:
+    # GIVEN a recording of a loop device that is direct, and on a disk
+    file = tmp_path / "backing"
+    file.touch()
+    place = fake.machine.sys / "block" / "loop0" / "loop"
+    place.mkdir(parents=True)
+    (place / "backing_file").write_text(f"{file}\n")
+    (place / "dio").write_text("1\n")
+    number = file.stat().st_dev
+    with (fake.machine.proc / "self" / "mountinfo").open("a") as mountinfo:
+        device = f"{os.major(number)}:{os.minor(number)}"
+        mountinfo.write(f"9 1 {device} / /x rw - xfs /dev/sdb rw\n")
+    out = tmp_path / "out"
+    record(["loop0"], out, seconds=0.05, machine=fake.machine)
+    (out / "ids").write_text("23 /a\n")
+    # THEN there are no pages to charge for, unless a scenario says so
+    with pytest.raises(ScenarioError, match="direct"):
+        replay.curve(out)
+    assert replay.curve(out, overrides=["driver.direct_io=false"])
+    found = replay.sweep(out, vary=["service.parallel=1,2"], jobs=1)
+    assert len(found.points) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'hz = "x"\ncpus = -1\n[loops]\na = 1\n[dirty]\ndirty_ratio = 9e9\n',
+        "loops = 3\ndirty = []\n",
+        '[loops."l"]\nfile = "a\\u001b[2Jb"\ndirect_io = 1\nfilesystem = 7\n',
+        "\x00",
+    ],
+)
+def test_facts_that_are_none_say_nothing(
+    fake: FakeMachine, tmp_path: Path, text: str
+) -> None:
+    out = tmp_path / "out"
+    record(["loop0"], out, seconds=0.05, machine=fake.machine)
+    (out / "begin" / "machine.toml").write_text(text)
+    (out / "begin" / "odd").mkdir()
+    (out / "begin" / "odd" / "path").write_text("/a/../b\n")
+    (out / "begin" / "odd" / "memory.max").write_text("4096\n")
+    scenario = replay.run(out).info["scenario"]
+    assert scenario["machine"]["hz"] == 250
+    assert "/a/../b" not in scenario["cgroups"]
+    assert scenario["cgroups"]["/a"]["recorded.memory.max"] == "64M"
