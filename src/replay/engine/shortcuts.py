@@ -122,7 +122,13 @@ _ALL: Final = {
     ),
 }
 
+_DISK: Final = (
+    *("disk_scheduler", "disk_pipe", "disk_descriptors"),
+    *("disk_requeue_ns", "disk_delay_ns", "disk_together"),
+)
+
 _EARLY: Final = _ALL | {
+    **_known("requests of a plain disk go by their events", *_DISK),
     "direct_io": Known(
         "its end frees no place that anybody waits for", lambda setup: setup.direct_io
     ),
@@ -173,6 +179,15 @@ KNOWS: Final[dict[Shortcut, dict[str, Known]]] = {
             "likewise", lambda setup: not len(setup.alloc_fail_rows)
         ),
         **_known("who touches a page first is found in their order", "tmpfs"),
+        **_known(
+            "only queue events hold buffered I/O above the driver, nothing does below",
+            *("iomax_cgroup", "iomax_device"),
+            *("iomax_rbps", "iomax_wbps", "iomax_riops", "iomax_wiops"),
+            *("iocost_device", "iocost_coefficients", "iocost_qos", "iocost_weight"),
+            *("iolatency_device", "iolatency_target"),
+            *("iolatency_requests", "iolatency_rotates"),
+        ),
+        **_known("no device is a plain disk with buffered I/O", *_DISK),
     },
     Shortcut.EARLY: _EARLY,
     Shortcut.BULK: {
