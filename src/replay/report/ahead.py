@@ -149,8 +149,8 @@ def ahead_of(result: Result, requests: Sequence[Row]) -> list[dict[str, list[Ahe
     -------
     list of dict
         For each, by stage: cgroups, the one that took longest first. ``dispatch`` has
-        those whose commands its worker served meanwhile; ``tag`` those that had one when
-        it began to wait; ``queue`` those that the device had or was given meanwhile;
+        those whose commands its worker served meanwhile; ``tag`` those that had one
+        when it began to wait; ``queue`` those that the device had or was given meanwhile;
         ``lock`` those that were at the file meanwhile.
     """
     found = [_Wait(row) for row in requests]
@@ -214,7 +214,7 @@ class _Wait:
             began = self._began[stage]
             until = began
             if stage in ("lock", "queue"):
-                # others get it meanwhile: writers page by page, by the scheduler's turns
+                # others get it meanwhile: page by page, by the scheduler's turns
                 until += self._row[f"{stage}_ns"] - 1
             holds = on_device & (part.end > began) & (part.start >= 0)
             holds &= part.stage(_HELD_FROM[stage]) <= until
