@@ -57,6 +57,11 @@ if TYPE_CHECKING:
 @options.filters
 @options.assign
 @options.cgroups
+@click.option(
+    "--interval",
+    metavar="TIME",
+    help="Make a timeline of each pair, as 'replay run' does (1s, 100ms, auto).",
+)
 @options.jobs
 @click.option(
     "--cluster",
@@ -78,6 +83,7 @@ def batch(
     filters: "Filters | None",
     assign: Path | None,
     cgroups: str | None,
+    interval: str | None,
     jobs: int | None,
     cluster: str | None,
     report: Path | None,
@@ -125,6 +131,7 @@ def batch(
                 cgroups=cgroups,
                 format=format,
                 filters=filters,
+                interval=interval,
                 jobs=jobs,
                 cluster=cluster,
                 progress=progress,

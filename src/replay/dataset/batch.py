@@ -8,6 +8,7 @@ from pathlib import Path
 
 from replay.common.addresses import without_secrets
 from replay.common.errors import OutputError
+from replay.common.intervals import parse_interval
 from replay.dataset.layout import Layout, check_target
 from replay.dataset.lock import locked
 from replay.dataset.outcome import BatchReport
@@ -36,6 +37,7 @@ def batch(
     cgroups: str | Path | None = None,
     format: str | FormatOptions | None = None,
     filters: Filters | None = None,
+    interval: str | None = None,
     jobs: int | None = None,
     cluster: str | None = None,
     progress: Progress | None = None,
@@ -62,6 +64,8 @@ def batch(
         ``KEY=VALUE``, for every scenario.
     assign, cgroups, format, filters
         As for `replay.run`, for every trace.
+    interval : str or None
+        Make a timeline of each pair, of intervals this long (``"1s"``, ``"auto"``).
     jobs : int or None
         Worker processes; by default one for each processor.
     cluster : str or None
@@ -86,12 +90,14 @@ def batch(
     began = time.perf_counter()
     if jobs is not None and jobs < 1:
         raise ValueError("jobs must be positive")
+    if interval is not None:
+        parse_interval(interval)
     plan = Plan(Wanted(overrides=overrides, policies=policies, assign=assign))
     plan.cross(_texts(inputs), _texts(scenarios))
     for path in _texts(pairs):
         plan.listed(path)
     conversion = Conversion.of(
-        None if format is None else format_options(format), filters, cgroups
+        None if format is None else format_options(format), filters, cgroups, interval
     )
     layout = Layout(Place.of(output))
     output = without_secrets(str(output))

@@ -46,7 +46,7 @@ _COPIED: Final = re.compile(r"/\S*/replay-[0-9a-f]{16}\.tmp(?=/)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """Options with which inputs become traces.
+    """Options with which inputs become traces, and traces results.
 
     Attributes
     ----------
@@ -54,6 +54,8 @@ class Conversion:
     filters : Filters or None
     cgroups : Place or None
         File of "id path" lines.
+    interval : str or None
+        Length of the timeline's intervals; None makes no timeline.
     sha256 : str
         Of all this, the file's bytes included.
     """
@@ -61,6 +63,7 @@ class Conversion:
     format: FormatOptions | None
     filters: Filters | None
     cgroups: Place | None
+    interval: str | None = None
     sha256: str
 
     @classmethod
@@ -69,6 +72,7 @@ class Conversion:
         format: FormatOptions | None,
         filters: Filters | None,
         cgroups: str | Path | None,
+        interval: str | None = None,
     ) -> "Conversion":
         """Make one of what the user said.
 
@@ -93,7 +97,15 @@ class Conversion:
             repr(filters or None),
             names,
         ]
-        return cls(format=format, filters=filters, cgroups=place, sha256=identity(said))
+        if interval is not None:
+            said.append(interval)
+        return cls(
+            format=format,
+            filters=filters,
+            cgroups=place,
+            interval=interval,
+            sha256=identity(said),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +189,7 @@ class Item:
     trace: ReadyTrace
     scenario: Scenario
     state: State
+    interval: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +248,7 @@ def replay_pairs(job: ReplayJob) -> tuple[bytes, float]:
     done: list[tuple[State, Result | str]] = []
     for item in job.items:
         try:
-            result = run(_OPEN.get(item.trace), item.scenario)
+            result = run(_OPEN.get(item.trace), item.scenario, interval=item.interval)
             done.append((replace(item.state, status=OK), result))
         except Exception as error:
             done.append((replace(item.state, status=FAILED), _told(error)))

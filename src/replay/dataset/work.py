@@ -269,7 +269,12 @@ class Work:
         assert made.trace is not None
         assert scenario.scenario is not None
         state = self._state(trace.name, scenario, made)
-        item = Item(trace=made.trace, scenario=scenario.scenario, state=state)
+        item = Item(
+            trace=made.trace,
+            scenario=scenario.scenario,
+            state=state,
+            interval=self._conversion.interval,
+        )
         self._items.append(item)
 
     def _take_pairs(self, items: Sequence[Item], outcome: Outcome) -> None:

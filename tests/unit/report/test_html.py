@@ -55,8 +55,8 @@ def names_of(drawn: list[Any]) -> list[str]:
 def test_a_run_with_waits_shows_them_first(waited: replay.Result) -> None:
     drawn = pictures({"one": waited})
     assert names_of(drawn) == [
-        *("waits", "latency", "stages", "memory", "time", "requests", "throughput"),
-        "payers",
+        *("waits", "latency", "stages", "memory", "why", "time", "requests"),
+        *("throughput", "payers"),
     ]
     # the title is the answer, and the marks add up to the table
     assert re.fullmatch(r"/a waits .* behind /b, for the \w+", drawn[0].title)
@@ -262,3 +262,24 @@ def _renamed(table: Any, old: str, new: str) -> Any:
 def _values(spec: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = spec["data"]["values"]
     return found
+
+
+def test_the_slowest_requests_are_bars_of_their_stages(waited: replay.Result) -> None:
+    (why,) = [one for one in pictures({"one": waited}) if one.name == "why"]
+    assert re.fullmatch(
+        r"The slowest request of /b takes 17\.0 ms, 13\.3 ms of it behind .*"
+        r" 7 commands of /b in 13\.3 ms, .*",
+        why.title,
+    )
+    assert waited.requests is not None
+    rows = {row["row"]: row for row in waited.requests.to_pylist()}
+    by_request: dict[str, list[Any]] = {}
+    for bar in _values(why.spec):
+        by_request.setdefault(bar["request"], []).append(bar)
+    assert sorted(name.split()[0] for name in by_request) == ["/a", "/b"]
+    for name, bars in by_request.items():
+        row = rows[int(name.split()[-1])]
+        for bar in bars:
+            assert bar["time_ms"] * 1e6 == pytest.approx(row[f"{bar['stage']}_ns"])
+        took = row["completion_ns"] - row["arrival_ns"]
+        assert bars[-1]["to_ms"] * 1e6 == pytest.approx(took)

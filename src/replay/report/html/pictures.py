@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from replay.report.html import rows, sums, times
+from replay.report.html import explained, rows, sums, times
 from replay.report.html.drawing import Drawing, Picture
 from replay.results.result import Result
 
 _PICTURES: Final[tuple[Callable[[Drawing], Picture | None], ...]] = (
-    *(sums.waits, sums.latency, sums.stages, times.memory),
+    *(sums.waits, sums.latency, sums.stages, times.memory, explained.slowest),
     *(times.over_time, times.requests, times.throughput, sums.payers),
 )
 

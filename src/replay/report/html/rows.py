@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from replay.common.text import time_text
 from replay.engine.setup import Stage
 from replay.results.result import Result
 from replay.results.stored import parts_of
@@ -81,6 +82,7 @@ def waits(result: Result, shown: Shown) -> list[Row]:
             "blocking": blocking,
             "resource": resource,
             "wait_s": wait_ns / 1e9,
+            "took": time_text(wait_ns),
             "count": count,
         }
         for (waiting, blocking, resource), (wait_ns, count) in sums.items()

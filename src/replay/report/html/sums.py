@@ -51,7 +51,7 @@ def waits(drawing: Drawing) -> Picture | None:
         "mark": {"type": "text", "fontSize": 12},
         "encoding": {
             **base,
-            "text": {"field": "wait_s", "type": "quantitative", "format": ".3~s"},
+            "text": {"field": "took"},
             "color": {
                 "condition": {
                     "test": f"datum.wait_s > {0.45 * largest}",

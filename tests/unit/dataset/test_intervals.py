@@ -1,0 +1,35 @@
+"""Timelines of a dataset: of its pairs, made anew when another is asked for."""
+
+from pathlib import Path
+
+import pytest
+
+import replay
+from replay.common.errors import ModelError
+
+TRACES = Path(__file__).parents[3] / "traces"
+SEED, TOML = TRACES / "seed-unlimited", TRACES / "seed-unlimited.toml"
+
+
+def test_a_pair_has_the_timeline_of_its_run(tmp_path: Path) -> None:
+    # GIVEN a dataset without timelines
+    replay.batch(SEED, TOML, output=tmp_path / "d", jobs=1)
+    assert replay.open_dataset(tmp_path / "d").table("timeline").num_rows == 0
+    # WHEN the same batch asks for them
+    report = replay.batch(SEED, TOML, output=tmp_path / "d", interval="100ms", jobs=1)
+    # THEN the pair is replayed again, and has what its run has
+    assert (report.replayed, report.kept) == (1, 0)
+    dataset = replay.open_dataset(tmp_path / "d")
+    run = replay.run(SEED, TOML, interval="100ms").timeline
+    assert run is not None
+    found = dataset.table("timeline").select(run.column_names)
+    assert found.to_pylist() == run.to_pylist()
+    # and once more is nothing to do
+    report = replay.batch(SEED, TOML, output=tmp_path / "d", interval="100ms", jobs=1)
+    assert (report.replayed, report.kept) == (0, 1)
+
+
+def test_what_is_no_time_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="interval"):
+        replay.batch(SEED, TOML, output=tmp_path / "d", interval="soon", jobs=1)
+    assert not (tmp_path / "d").exists()
