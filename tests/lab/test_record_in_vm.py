@@ -81,7 +81,7 @@ def test_device_that_is_traced_already_is_refused(recorded: Path) -> None:
 def test_what_is_missing_is_told_one_line_each(recorded: Path) -> None:
     assert after(recorded, "missing") == [1]
     assert [line.split(": ")[1] for line in said(recorded, "missing")] == [
-        *("blktrace", "tracefs", "debugfs", "cgroups", "loop9", "/dev/null"),
+        *("tracefs", "debugfs", "cgroups", "loop9", "/dev/null"),
     ]
 
 
@@ -98,7 +98,8 @@ def test_live_tree_and_recording_give_the_same_cgroups(recorded: Path) -> None:
         assert [task.comm for task in b.tasks] == ["sleep"]
     assert "oom_score_adj = 500" in (recorded / "live.toml").read_text()
     # what the machine was, too
-    assert (found.trace.policy, str(found.trace.kernel)) == ("per-cgroup", "6.1")
+    assert found.trace.policy == "per-cgroup"
+    assert str(found.trace.kernel).startswith("6.1.")
     assert found.driver.direct_io is False
     assert (found.backing.filesystem, found.backing.size) == ("tmpfs", 64 * MIB)
 
