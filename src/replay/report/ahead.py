@@ -150,8 +150,8 @@ def ahead_of(result: Result, requests: Sequence[Row]) -> list[dict[str, list[Ahe
     list of dict
         For each, by stage: cgroups, the one that took longest first. ``dispatch`` has
         those whose commands its worker served meanwhile; ``tag`` those that had one
-        when it began to wait; ``queue`` those that the device had or was given meanwhile;
-        ``lock`` those that were at the file meanwhile.
+        when it began to wait; ``queue`` those that the device had or was given
+        meanwhile; ``lock`` those that were at the file meanwhile.
     """
     found = [_Wait(row) for row in requests]
     for part in _parts(result, _COLUMNS):
