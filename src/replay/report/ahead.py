@@ -29,6 +29,7 @@ _COLUMNS: Final = (
     *("row", "device", "issuer", "worker", "arrival_ns", "start_ns", "completion_ns"),
     *(f"{stage}_ns" for stage in STAGE_NAMES),
 )
+_WHOSE: Final = ("arrival_ns", "completion_ns", "issuer")
 _LATER: Final = np.iinfo(np.int64).max
 
 
@@ -63,18 +64,26 @@ def slowest_of_each(result: Result, n: int) -> list[Row]:
     list of dict
         As `slowest`.
     """
-    best: dict[str, Row] = {}
-    for part in _parts(result, None):
+    # time, part and place in it: few columns are read of all, all columns of few
+    best: dict[str, tuple[int, int, int]] = {}
+    for number, part in enumerate(_parts(result, _WHOSE)):
         took = _took(part)
         issuers = coded(part["issuer"])
-        order = np.argsort(-took, kind="stable")
-        _, first = np.unique(issuers.codes[order], return_index=True)
-        places = order[first]
-        for row in _rows(part, places[took[places] >= 0]):
-            known = best.get(row["issuer"])
-            if known is None or row["total_ns"] > known["total_ns"]:
-                best[row["issuer"]] = row
-    return sorted(best.values(), key=_longest_first)[:n]
+        most = np.full(len(issuers.words), -1)
+        np.maximum.at(most, issuers.codes, took)
+        for code, longest in enumerate(most.tolist()):
+            name = issuers.words[code]
+            if longest > best.get(name, (-1, 0, 0))[0]:
+                mine = (issuers.codes == code) & (took == longest)
+                best[name] = longest, number, int(mine.argmax())
+    wanted: dict[int, list[int]] = {}
+    for _, number, place in sorted(best.values(), key=lambda one: -one[0])[:n]:
+        wanted.setdefault(number, []).append(place)
+    found: list[Row] = []
+    numbers = sorted(wanted)
+    for number, part in zip(numbers, _parts(result, None, numbers), strict=True):
+        found += _rows(part, np.array(wanted[number], np.intp))
+    return sorted(found, key=_longest_first)
 
 
 def slowest(result: Result, n: int, cgroup: str) -> list[Row]:
@@ -141,7 +150,7 @@ def ahead_of(result: Result, requests: Sequence[Row]) -> list[dict[str, list[Ahe
     Parameters
     ----------
     result : Result
-        With its requests, which are gone through once.
+        With its requests, of which those are read that were there at the same time.
     requests : sequence of dict
         From `slowest`.
 
@@ -154,11 +163,28 @@ def ahead_of(result: Result, requests: Sequence[Row]) -> list[dict[str, list[Ahe
         meanwhile; ``lock`` those that were at the file meanwhile.
     """
     found = [_Wait(row) for row in requests]
-    for part in _parts(result, _COLUMNS):
+    for part in _parts(result, _COLUMNS, _meanwhile(result, requests)):
         table = _Part(part)
         for wait in found:
             wait.add(table)
     return [wait.ahead() for wait in found]
+
+
+def _meanwhile(result: Result, requests: Sequence[Row]) -> list[int]:
+    """Return which parts have requests that were there while some others were."""
+    spans = [
+        (row["arrival_ns"], _LATER if row["total_ns"] is None else row["completion_ns"])
+        for row in requests
+        if row["arrival_ns"] is not None
+    ]
+    found = []
+    for number, part in enumerate(_parts(result, ("arrival_ns", "completion_ns"))):
+        end = _column(part, "completion_ns", _LATER)
+        first = int(_column(part, "arrival_ns", 0).min(initial=_LATER))
+        last = int(end.max(initial=-1))
+        if any(first <= until and last >= began for began, until in spans):
+            found.append(number)
+    return found
 
 
 class _Part:
@@ -286,12 +312,13 @@ class _Wait:
                 )
 
 
-def _parts(result: Result, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+def _parts(
+    result: Result, columns: Sequence[str] | None, only: Sequence[int] | None = None
+) -> Iterator[pa.Table]:
     from replay.results.schema import TABLES
 
-    return parts_of(
-        result.tables, "requests", columns or TABLES["requests"].schema.names
-    )
+    names = columns or TABLES["requests"].schema.names
+    return parts_of(result.tables, "requests", names, only)
 
 
 def _column(table: pa.Table, name: str, none: int) -> NDArray[np.int64]:

@@ -56,19 +56,23 @@ class StoredTables(Mapping[str, pa.Table]):
             self._tables[name] = _read(self._file(name), name, self._info)
         return self._tables[name]
 
-    def parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def parts(
+        self, name: str, columns: Sequence[str], only: Sequence[int] | None = None
+    ) -> Iterator[pa.Table]:
         """Go through a few columns of a table, a row group at a time if it is stored.
 
         Texts that are stored come as dictionaries.
         """
         if name in self._tables:
-            yield self._tables[name].select(columns)
+            if only is None or 0 in only:
+                yield self._tables[name].select(columns)
             return
         schema = TABLES[name].schema
         texts = [key for key in columns if pa.types.is_string(schema.field(key).type)]
         path = self._file(name)
         with _opened(path, name, self._info, dictionaries=texts) as file:
-            for group in range(file.num_row_groups):
+            groups = range(file.num_row_groups) if only is None else only
+            for group in groups:
                 yield file.read_row_group(group, columns, use_threads=False)
 
     def _file(self, name: str) -> Path:
@@ -102,7 +106,10 @@ def _written(directory: Path) -> tuple[int, int] | None:
 
 
 def parts_of(
-    tables: Mapping[str, pa.Table], name: str, columns: Sequence[str]
+    tables: Mapping[str, pa.Table],
+    name: str,
+    columns: Sequence[str],
+    only: Sequence[int] | None = None,
 ) -> Iterator[pa.Table]:
     """Go through a few columns of a table that need not be in memory as a whole.
 
@@ -113,6 +120,8 @@ def parts_of(
     name : str
         A table that it has.
     columns : sequence of str
+    only : sequence of int or None
+        Numbers of the parts to go through, ascending; None: all of them.
 
     Yields
     ------
@@ -125,8 +134,8 @@ def parts_of(
         It is stored and cannot be read.
     """
     if isinstance(tables, StoredTables):
-        return tables.parts(name, columns)
-    return iter([tables[name].select(columns)])
+        return tables.parts(name, columns, only)
+    return iter([tables[name].select(columns)] if only is None or 0 in only else [])
 
 
 @contextmanager

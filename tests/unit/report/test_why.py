@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import replay
@@ -9,6 +10,8 @@ from replay.report.ahead import Ahead, ahead_of, slowest, slowest_of_each
 from replay.report.explain import explain
 from replay.report.text import render_text
 from replay.report.why import NO_REQUESTS, why_page
+from replay.results import write
+from replay.results.stored import StoredTables
 from support.results import result as made_result
 
 TRACES = Path(__file__).parents[3] / "traces"
@@ -132,13 +135,21 @@ def test_a_kill_is_told_with_what_met_the_limit(
 
 
 def test_parts_change_nothing(
-    tmp_path: Path, results: dict[str, replay.Result]
+    tmp_path: Path, results: dict[str, replay.Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # GIVEN the same result, stored, and read in row groups
+    monkeypatch.setattr(write, "ROW_GROUP", 64)
     kept = results["workers-root"]
     kept.write(tmp_path / "out")
     stored = replay.open_results(tmp_path / "out")
+    with pq.ParquetFile(tmp_path / "out" / "requests.parquet") as file:
+        assert file.num_row_groups == 63
+    # THEN what is told of it is the same, of each cgroup and of one
     assert explain(stored, most=3) == explain(kept, most=3)
+    assert explain(stored, cgroup="/b") == explain(kept, cgroup="/b")
+    # AND the table as a whole was not read for it
+    assert isinstance(stored.tables, StoredTables)
+    assert "requests" not in stored.tables._tables
 
 
 def test_without_rows_the_sums_are_told() -> None:

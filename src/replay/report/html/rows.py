@@ -323,11 +323,15 @@ def request_points(result: Result, shown: Shown) -> tuple[list[Row], list[Row]]:
     cells : list of dict
         ``from_s``, ``to_s``, ``low_ms``, ``high_ms``, ``cgroup``, ``count``.
     """
-    table = result.requests
-    if table is None or not table.num_rows:
+    if "requests" not in result.tables:
         return [], []
-    if table.num_rows > MOST_POINTS:
-        return [], list(_cells(result, shown))
+    # a table that is stored may be larger than memory
+    n_rows = 0
+    for part in parts_of(result.tables, "requests", ["row"]):
+        n_rows += part.num_rows
+        if n_rows > MOST_POINTS:
+            return [], list(_cells(result, shown))
+    table = result.tables["requests"]
     rows = []
     for row in table.to_pylist():
         if row["completion_ns"] is None:
