@@ -124,7 +124,7 @@ NO_TWIN = {
     "faster ways, which the reference must not have": {
         *("shortcuts/bulk", "shortcuts/lean", "shortcuts/lean_pages"),
         *("shortcuts/lean_rows", "shortcuts/lean_workers", "shortcuts/prefetch_rows"),
-        *("state/bulk", "state/lean"),
+        *("state/bulk", "state/lean", "shortcuts/flats", "state/flats"),
     },
     "parts of a longer file: page_cache, tmpfs, server, controller_events, loop": {
         *("charging/buffered_read", "charging/buffered_write", "charging/page_add"),
