@@ -43,7 +43,7 @@ class Entity:
 
 
 @dataclass
-class Group:
+class BfqGroup:
     """A cgroup on the disk: its requests, and what shares its service."""
 
     own: Entity
@@ -68,7 +68,7 @@ class BfqServer(Server):
         super().__init__(setup.parallel, Resource.DEVICE, others, interference)
         self.stamps = 0
         self.groups = [
-            Group(Entity(OWN_WEIGHT), Entity(int(weight)), int(parent))
+            BfqGroup(Entity(OWN_WEIGHT), Entity(int(weight)), int(parent))
             for parent, weight in zip(setup.parent, setup.bfq_weight, strict=True)
         ]
         for cgroup, group in enumerate(self.groups[1:], 1):
@@ -117,13 +117,13 @@ class BfqServer(Server):
         self.stamps += 1
         entity.stamp = self.stamps
 
-    def waiting_at(self, schedule: Group) -> list[tuple[Entity, int]]:
+    def waiting_at(self, schedule: BfqGroup) -> list[tuple[Entity, int]]:
         """Return what waits at a cgroup, with the child that it is, -1 for its own."""
         found = [(self.groups[child].group, child) for child in schedule.children]
         found.append((schedule.own, -1))
         return [(entity, child) for entity, child in found if entity.waits]
 
-    def select(self, schedule: Group) -> tuple[Entity, int]:
+    def select(self, schedule: BfqGroup) -> tuple[Entity, int]:
         """Return whose turn it is at a cgroup; time jumps to who starts first."""
         waiting = self.waiting_at(schedule)
         first = min(entity.start for entity, _ in waiting)
@@ -149,7 +149,7 @@ class BfqServer(Server):
         return request
 
     def serve(
-        self, schedule: Group, entity: Entity, sectors: int, left: int | None
+        self, schedule: BfqGroup, entity: Entity, sectors: int, left: int | None
     ) -> None:
         """Count sectors for one and for all at its cgroup; what is left waits on."""
         service = sectors << SERVICE_SHIFT

@@ -27,7 +27,7 @@ MOST_DELAY_NS = 250 * NS_PER_MS
 
 
 @dataclass
-class Samples:
+class LatencySamples:
     """Iolatency of a window: how many, how many late, their sum."""
 
     total: int = 0
@@ -48,8 +48,8 @@ class IolatencyGroup:
     depth: int = NO_DEPTH
     in_flight: int = 0
     waiting: deque[Request] = field(default_factory=deque)
-    now: Samples = field(default_factory=Samples)
-    kept: Samples = field(default_factory=Samples)
+    now: LatencySamples = field(default_factory=LatencySamples)
+    kept: LatencySamples = field(default_factory=LatencySamples)
     samples: int = 0
     # what the children of this group share
     child_cookie: int = DEFAULT_COOKIE
@@ -254,7 +254,9 @@ def record(group: IolatencyGroup, took_ns: int, meta: bool, now: int) -> None:
     group.now.sum_ns += took_ns
 
 
-def is_ok(device: IolatencyDevice, group: IolatencyGroup, samples: Samples) -> bool:
+def is_ok(
+    device: IolatencyDevice, group: IolatencyGroup, samples: LatencySamples
+) -> bool:
     """Return True if a target was met: by the mean on a rotating disk, else by 90 %."""
     if not device.rotates:
         return samples.missed < max(samples.total // 10, 1)
@@ -263,7 +265,7 @@ def is_ok(device: IolatencyDevice, group: IolatencyGroup, samples: Samples) -> b
 
 def iolatency_check(device: IolatencyDevice, group: IolatencyGroup, now: int) -> None:
     """Look at a window that is over, and scale the siblings if need be."""
-    stat, group.now = group.now, Samples()
+    stat, group.now = group.now, LatencySamples()
     above = group.parent
     assert above is not None
     good = is_ok(device, group, stat)
@@ -289,7 +291,7 @@ def iolatency_check(device: IolatencyDevice, group: IolatencyGroup, now: int) ->
             above.child_target = group.target_ns
             above.child_owner = group
         change_cookie(device, above, False)
-    group.kept = Samples()
+    group.kept = LatencySamples()
 
 
 def scale_delay(group: IolatencyGroup, now: int) -> None:

@@ -30,7 +30,7 @@ DISCARD_BYTES = 512
 
 
 @dataclass
-class Source:
+class IomaxSource:
     """Bios that one group queued: those that wait for I/Os alone go first.
 
     With one queue all stand in the second.
@@ -59,7 +59,7 @@ class Direction:
     #: Parts of split bios that are counted when it is looked at next.
     late: int = 0
     #: Queues by where they come from, in the order of their turn.
-    queues: dict[int, Source] = field(default_factory=dict)
+    queues: dict[int, IomaxSource] = field(default_factory=dict)
 
     def queued(self) -> bool:
         """Return True if anything waits."""
@@ -71,7 +71,7 @@ class Direction:
 
     def add(self, source: int, request: Request, *, ios: bool) -> None:
         """Append a request to the queue of its source; a new queue is the last."""
-        queues = self.queues.setdefault(source, Source())
+        queues = self.queues.setdefault(source, IomaxSource())
         (queues.ios if ios else queues.bytes).append(request)
 
     def peek(self) -> Request | None:
@@ -89,7 +89,7 @@ class Direction:
 
 
 @dataclass
-class Group:
+class IomaxGroup:
     """A cgroup with an ``io.max`` line for a device."""
 
     cgroup: int
@@ -109,7 +109,7 @@ class Iomax:
         self.changed: list[int] = []  # groups to be looked at at another time
         self.slice = setup.hz // 10
         self.meta_debt = setup.iomax_meta_debt
-        self.groups: list[Group] = []
+        self.groups: list[IomaxGroup] = []
         limits = [
             [int(one) for one in column]
             for column in (
@@ -126,7 +126,7 @@ class Iomax:
                 Direction(limits[d][i], limits[2 + d][i], bios) for d in (0, 1)
             )
             parent = self.find(above, int(device)) if above >= 0 else -1
-            self.groups.append(Group(int(cgroup), parent, (read, write)))
+            self.groups.append(IomaxGroup(int(cgroup), parent, (read, write)))
 
     def find(self, cgroup: int, device: int) -> int:
         """Return the nearest group with a limit on a device, -1 for none."""

@@ -22,7 +22,7 @@ EXPIRE_NS = (500_000_000, 5_000_000_000)
 READS, WRITES = 0, 1
 
 
-class Side:
+class Waiting:
     """The waiting requests of one direction."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Deadline:
     """The scheduler of one disk."""
 
     def __init__(self) -> None:
-        self.sides = (Side(), Side())
+        self.sides = (Waiting(), Waiting())
         self.side = READS
         self.batched = 0
         self.starved = 0
