@@ -4,39 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 import pytest
-from numpy.typing import NDArray
 
 import replay
+from replay.results.merge import merge_latency
+from replay.trace.file.filters import Filters
+from replay.verify.tables import only
+from support.real_disk import A, B, replayed
+from support.recordings import real_disk_names
 
-A, B = "/rd_a", "/rd_b"
 Find = Callable[[str], Path]
-Times = NDArray[np.int64]
-
-
-def replayed(
-    recording: Find, name: str, *keys: str, out: Path
-) -> tuple[Times, float, replay.Result]:
-    """Return what a's requests took while b's ran, us, and b's bytes a second."""
-    ids = recording(f"real-disk/{name}") / "ids"
-    result = replay.run(
-        ids.parent,
-        overrides=keys,
-        cgroups=ids if ids.exists() else None,
-        output=out,
-        requests=True,
-    )
-    rows = pq.read_table(out / "requests.parquet").to_pandas()
-    trace = replay.convert(ids.parent, out / "trace.arrow", cgroups=ids)
-    nbytes = np.concatenate([b.column("nbytes").to_numpy() for b in trace.batches()])
-    rows = rows[rows["completion_ns"].notna()]
-    rows["begin"] = rows["arrival_ns"] + rows["throttle_ns"]
-    of_b = rows[rows["issuer"] == B]
-    first, last = of_b["begin"].min(), of_b["completion_ns"].max()
-    of_a = rows[(rows["issuer"] == A) & rows["begin"].between(first, last)]
-    took = (of_a["completion_ns"] - of_a["begin"]).to_numpy() / 1000
-    return took, nbytes[of_b["row"]].sum() / ((last - first) / 1e9), result
 
 
 def within(value: float, wanted: float, share: float) -> bool:
@@ -45,7 +23,7 @@ def within(value: float, wanted: float, share: float) -> bool:
 
 def test_a_recording_is_shown_as_it_was(recording: Find, tmp_path: Path) -> None:
     # GIVEN a reader beside a writer
-    took, rate, result = replayed(recording, "p1-both", out=tmp_path / "out")
+    took, rate, result = replayed(recording("real-disk/p1-both"), out=tmp_path / "out")
     # THEN its requests took what the recording says, while both ran
     assert within(took.mean(), 5557, 0.01)
     assert within(float(np.quantile(took, 0.5)), 4680, 0.01)
@@ -58,6 +36,56 @@ def test_a_recording_is_shown_as_it_was(recording: Find, tmp_path: Path) -> None
     }
     mine = sum(ns for (waiting, *_), ns in waits.items() if waiting == A)
     assert waits[A, B, "queue"] > 0.9 * mine
+
+
+def test_a_part_of_a_recording_is_that_part(recording: Find, tmp_path: Path) -> None:
+    # GIVEN the time in which both run, which ends 0.36 s before the reader does
+    folder = recording("real-disk/p1-both")
+    found = replay.run(
+        folder,
+        cgroups=folder / "ids",
+        filters=Filters(begin="1.255713", end="2.267756"),
+    )
+    # THEN the reader's times there are told, without those in which it was alone
+    row = only(found.latency, cgroup=A, stage="total")
+    assert within(row["mean_ns"], 5_557_000, 0.01)
+    assert within(row["p50_ns"], 4_700_000, 0.01)
+    assert within(row["p99_ns"], 16_000_000, 0.05)
+    # AND over the whole recording: nearly all before the disk had accepted the request
+    found = replay.run(folder, cgroups=folder / "ids")
+    total, queue = (
+        only(found.latency, cgroup=A, stage=stage)["sum_ns"] / 683
+        for stage in ("total", "queue")
+    )
+    assert within(total, 1_421_700, 0.001)
+    assert within(queue, 1_344_500, 0.001)
+
+
+@pytest.mark.parametrize("name", real_disk_names())
+def test_what_was_recorded_is_what_is_shown(
+    recording: Find, tmp_path: Path, name: str
+) -> None:
+    # GIVEN any of the recordings, WHEN it is run as it is
+    folder = recording(name)
+    trace = replay.convert(folder, tmp_path / "trace.arrow", cgroups=folder / "ids")
+    found = replay.run(trace)
+    paths = {one.id: one.path for one in trace.metadata.summary.cgroups}
+    rows = trace.table().to_pandas()
+    rows = rows[rows["complete_ns"].notna() & rows["queue_ns"].notna()]
+    rows["took"] = rows["complete_ns"] - rows["queue_ns"]
+    # THEN every cgroup's mean and quantiles are those of Q to C
+    merged = merge_latency(
+        found.latency.filter(pc.field("stage") == "total"),
+        found.histograms.filter(pc.field("stage") == "total"),
+        by=["cgroup"],
+    )
+    shown = {row["cgroup"]: row for row in merged.to_pylist()}
+    for cgroup, mine in rows.groupby("cgroup"):
+        row, took = shown[paths[cgroup]], np.sort(mine["took"].to_numpy())
+        assert (row["count"], row["sum_ns"]) == (len(took), took.sum())
+        for name_, rank in (("p50_ns", 0.5), ("p90_ns", 0.9), ("p99_ns", 0.99)):
+            exact = took[int(np.ceil(rank * len(took))) - 1]
+            assert within(row[name_], exact, 0.008)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +101,9 @@ def test_a_limit_on_the_neighbour_gives_the_readers_latency(
 ) -> None:
     # GIVEN a recording of both, WHEN b is held to a rate
     took, found, _ = replayed(
-        recording, name, f"{B}/io.max=254:0 {limit}", out=tmp_path / "out"
+        recording(f"real-disk/{name}"),
+        f"{B}/io.max=254:0 {limit}",
+        out=tmp_path / "out",
     )
     # THEN a's requests take what they did in a recording with that limit
     assert within(took.mean(), mean, 0.25)
@@ -92,7 +122,9 @@ def test_a_pair_is_predicted_from_itself(
     recording: Find, tmp_path: Path, name: str, mean: float, p50: float, p99: float
 ) -> None:
     # GIVEN a recording of both, WHEN it is replayed in a closed loop by what was found
-    took, _, _ = replayed(recording, name, "service.model=device", out=tmp_path / "out")
+    took, _, _ = replayed(
+        recording(f"real-disk/{name}"), "service.model=device", out=tmp_path / "out"
+    )
     assert within(took.mean(), mean, 0.15)
     assert within(float(np.quantile(took, 0.5)), p50, 0.25)
     assert within(float(np.quantile(took, 0.99)), p99, 0.25)

@@ -61,11 +61,27 @@ def find(name: str, shared: Path | None, place: Path) -> Path | None:
     name = full_name(name)
     if shared is not None and (shared / "ground-truth" / name / "ids").is_file():
         return shared / "ground-truth" / name
-    return unpacked(name, place) if name in packed_names() else None
+    archives = [PACKED / f"{name}{SUFFIX}"]
+    if shared is not None:
+        archives.append(shared / f"{name}{SUFFIX}")
+    return next((unpacked(name, place, one) for one in archives if one.is_file()), None)
 
 
-def unpacked(name: str, place: Path) -> Path:
-    """Unpack a recording, unless another process did."""
+def real_disk_names() -> list[str]:
+    """Return the names of the recordings of a real disk, packed here and shared."""
+    folders = [PACKED / "real-disk"]
+    if "REPLAY_SHARED" in os.environ:
+        folders.append(Path(os.environ["REPLAY_SHARED"]) / "real-disk")
+    names = {
+        path.name[: -len(SUFFIX)]
+        for folder in folders
+        for path in folder.glob(f"*{SUFFIX}")
+    }
+    return [f"real-disk/{name}" for name in sorted(names)]
+
+
+def unpacked(name: str, place: Path, archive: Path | None = None) -> Path:
+    """Unpack a recording, unless another process did; by default one packed here."""
     folder = place / full_name(name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (place / "lock").open("w") as lock:
@@ -73,7 +89,7 @@ def unpacked(name: str, place: Path) -> Path:
         if not folder.is_dir():
             half = place / "half"
             shutil.rmtree(half, ignore_errors=True)
-            archive = PACKED / f"{full_name(name)}{SUFFIX}"
+            archive = archive or PACKED / f"{full_name(name)}{SUFFIX}"
             with (
                 pa.CompressedInputStream(pa.OSFile(os.fspath(archive)), "zstd") as raw,
                 tarfile.open(fileobj=raw, mode="r|") as tar,

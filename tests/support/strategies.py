@@ -25,6 +25,12 @@ from replay.trace.file.schema import FLAGS
 
 READ, WRITE, DISCARD, FLUSH, WRITE_ZEROES = range(5)
 SECTORS_PER_PAGE = 8
+#: Loop devices, and a disk beside one or before it.
+DEVICES = (
+    (7 << 20, 7 << 20 | 1),
+    (7 << 20, 8 << 20),
+    (8 << 20, 7 << 20),
+)
 #: Where requests fall: the first pages, an edge of a tree node, of a leaf, far away.
 PLACES = (0, 1, 60, 63, 64, 500, 512, 4090, 1 << 20, (1 << 55) - 1)
 #: How long recorded requests take: most of them less than 1 us, some as long as an idle
@@ -122,7 +128,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "recursive_protection": draw(st.booleans()),
         "oom_group": np.array(draw(flags), np.bool_),
         "short_writes": draw(st.sampled_from([False, False, True])),
-        "devices": np.array([7 << 20, 7 << 20 | 1][:n_devices], np.uint32),
+        "devices": np.array(draw(st.sampled_from(DEVICES))[:n_devices], np.uint32),
         "policy": draw(st.sampled_from(Policy)),
         "trace_policy": draw(st.sampled_from(Policy)),
         "instance_cgroup": np.array(

@@ -54,6 +54,7 @@ cdef struct ServiceSettings:
     bint by_thread              # or served in the caller's thread
     bint trace_pass_through     # nothing waited in the traced driver
     bint pass_through           # an empty flush bio is what the replayed device sees
+    const unsigned char *loops  # whether each device is one: no other's driver waits
     # what writers waited for the file's lock is taken out, too: they had it by turns,
     # page by page, or one after the other
     bint lock_shared
@@ -298,8 +299,8 @@ cdef inline void recorded_row(
 ) noexcept nogil:
     """Take a row in; what is not known is -1.
 
-    A direct read or write is settled at once: the worker was busy for its submission
-    only, so it took from its issue to its completion.
+    A direct read or write, and all of what is no loop device, is settled at once: the
+    worker was busy for its submission only, so it took from its issue to its completion.
     """
     cdef int64_t issue = columns.issue_ns[i]
     cdef int64_t complete = columns.complete_ns[i]
@@ -309,7 +310,10 @@ cdef inline void recorded_row(
     if complete < 0:
         out[0] = -1
     elif service.set.trace_direct_io and (
-        op == OP_READ or op == OP_WRITE or service.set.trace_pass_through
+        op == OP_READ
+        or op == OP_WRITE
+        or service.set.trace_pass_through
+        or not service.set.loops[columns.device[i]]
     ):
         out[0] = max(0, complete - issue)
     else:

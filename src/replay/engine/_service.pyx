@@ -30,6 +30,7 @@ cdef class Services:
 
     cdef Service service
     cdef const int8_t[::1] scheduler
+    cdef bytes loops
     cdef const int64_t[:, ::1] pipe
     cdef list outs
 
@@ -53,6 +54,8 @@ cdef class Services:
         set.write_base_ns = setup.write_base_ns
         set.write_ns_per_byte = setup.write_ns_per_byte
         set.write_random_ns = setup.write_random_ns
+        self.loops = bytes(setup.are_loops) + b"\0"
+        set.loops = self.loops
         self.scheduler = setup.disk_scheduler
         self.pipe = setup.disk_pipe
         if len(self.scheduler) != len(self.pipe) or self.pipe.shape[1] != N_PIPE:

@@ -503,10 +503,12 @@ class Setup(Struct, frozen=True, kw_only=True):
 
         A loop device has no scheduler and is never full: what waits has no tag.
         """
-        return [
-            Stage.TAG if device >> 20 == LOOP_MAJOR else Stage.QUEUE
-            for device in self.devices.tolist()
-        ]
+        return [Stage.TAG if loop else Stage.QUEUE for loop in self.are_loops]
+
+    @property
+    def are_loops(self) -> list[bool]:
+        """Whether each device is a loop device; no other has workers that wait."""
+        return [device >> 20 == LOOP_MAJOR for device in self.devices.tolist()]
 
     @property
     def same_driver(self) -> bool:

@@ -42,13 +42,14 @@ cdef inline int devices_load(Sim *sim, object setup) except -1:
     cdef bint binds = sim.set.policy == POLICY_INSTANCE
     cdef bint limits = sim.set.policy == POLICY_PER_CGROUP and len(most) > 0
     cdef uint32_t i
-    stages = setup.prior_stages
+    stages, loops = setup.prior_stages, setup.are_loops
     if binds and len(bound) != sim.n_devices:
         raise ValueError("setup: a cgroup for each device is wanted")
     if limits and len(most) != sim.n_devices:
         raise ValueError("setup: a limit of workers for each device is wanted")
     for i in range(sim.n_devices):
         sim.devices[i].prior_stage = stages[i]
+        sim.devices[i].is_loop = loops[i]
         if binds:
             if bound[i] >= sim.n_cgroups:
                 raise ValueError("setup: a device bound to a cgroup beyond the last")

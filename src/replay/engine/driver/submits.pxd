@@ -3,14 +3,19 @@
 from replay.engine.state.sim cimport OP_READ, OP_WRITE, Request, Sim
 
 
-cdef inline bint is_asynchronous(const Sim *sim, unsigned int op) noexcept nogil:
+cdef inline bint is_asynchronous(
+    const Sim *sim, unsigned int op, unsigned int device
+) noexcept nogil:
     """Return True if the worker only submits: a read or write with direct I/O.
 
     Source: drivers/block/loop.c:loop_queue_rq(), v6.1. A bio-based device passes all
-    on: drivers/md/dm.c:dm_submit_bio(), v6.1.
+    on: drivers/md/dm.c:dm_submit_bio(), v6.1. Other drivers wait for nothing.
     """
     return sim.set.direct_io and (
-        op == OP_READ or op == OP_WRITE or sim.set.pass_through
+        op == OP_READ
+        or op == OP_WRITE
+        or sim.set.pass_through
+        or not sim.devices[device].is_loop
     )
 
 
@@ -33,4 +38,6 @@ cdef inline bint only_submits(const Sim *sim, const Request *request) noexcept n
         return (
             request.op == OP_READ or request.op == OP_WRITE or sim.set.pass_through
         )
-    return is_asynchronous(sim, request.op) or is_disk(sim, request.device)
+    return is_asynchronous(sim, request.op, request.device) or is_disk(
+        sim, request.device
+    )

@@ -94,7 +94,8 @@ class RecordedService:
             self.out.append(UNKNOWN)
             return
         policy = self.setup.trace_policy
-        if is_asynchronous(op, self.setup.trace_direct_io, policy):
+        is_loop = self.setup.are_loops[device]
+        if is_asynchronous(op, self.setup.trace_direct_io, policy, is_loop):
             self.out.append(max(0, complete_ns - issue_ns))
             return
         self.now = max(self.now, issue_ns)

@@ -84,6 +84,8 @@ from replay.engine.state.sim cimport (
     FLAG_FAILED,
     FLAG_META,
     NO_TASK,
+    OP_READ,
+    OP_WRITE,
     RESOURCE_MEMORY,
     RESOURCE_THROTTLE,
     SHORTCUT_BULK,
@@ -262,7 +264,8 @@ cdef inline void queue_row(
     request.counts_early = (
         sim.set.shortcut >= SHORTCUT_EARLY
         and task == NO_TASK
-        and is_asynchronous(sim, columns.op[i])
+        and (request.op == OP_READ or request.op == OP_WRITE)
+        and is_asynchronous(sim, request.op, request.device)
     )
     request.stream = stream
     request.starts = starts_of(sim, stream) if stream >= 0 else 1

@@ -252,6 +252,7 @@ cdef struct Device:
     uint32_t n_workers
     uint32_t workers        # first worker that lives
     uint8_t prior_stage     # that Request.prior_ns counts for
+    bint is_loop            # its driver has workers, which wait for a flush
     int64_t timer_ns        # -1: not armed
 
 cdef struct LatencyBlock:

@@ -5,6 +5,7 @@ loop_free_idle_workers(), v6.1.
 """
 
 from replay.engine.reference.counting.waits import Interference
+from replay.engine.reference.driver.submits import is_asynchronous
 from replay.engine.reference.queues.server import Server
 from replay.engine.reference.state.nested import is_outer
 from replay.engine.reference.state.requests import Request
@@ -155,9 +156,13 @@ class Dispatcher:
         device = self.devices[request.device]
         policy = self.setup.policy
         blkcg = int(self.setup.blkcg[request.issuer])
-        direct_io = self.setup.direct_io or is_outer(self.setup, request)
-        asynchronous = direct_io and request.op in (0, 1)
-        asynchronous |= self.setup.is_disk(request.device)
+        outer = is_outer(self.setup, request)
+        asynchronous = self.setup.is_disk(request.device) or is_asynchronous(
+            request.op,
+            self.setup.direct_io or outer,
+            policy,
+            outer or self.setup.are_loops[request.device],
+        )
         if request.op == FLUSH:
             blkcg = 0  # built by the flush machinery without a bio: no css at all
         request.io_payer = blkcg

@@ -73,8 +73,13 @@ class Stages:
         """Return True if the worker is free again once it has submitted a request."""
         if self.disks[request.device] is not None:
             return True
-        direct_io = self.setup.direct_io or is_outer(self.setup, request)
-        return is_asynchronous(request.op, direct_io, self.setup.policy)
+        outer = is_outer(self.setup, request)
+        return is_asynchronous(
+            request.op,
+            self.setup.direct_io or outer,
+            self.setup.policy,
+            outer or self.setup.are_loops[request.device],
+        )
 
     def waits_above(self, request: Request) -> bool:
         """Return True if the device's own limits and tags are replayed."""
