@@ -128,3 +128,31 @@ def test_a_pair_is_predicted_from_itself(
     assert within(took.mean(), mean, 0.15)
     assert within(float(np.quantile(took, 0.5)), p50, 0.25)
     assert within(float(np.quantile(took, 0.99)), p99, 0.25)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("disk.scheduler=bfq", "/rd_a/io.bfq.weight=1000", "/rd_b/io.bfq.weight=10"),
+        (
+            *("/rd_a/io.weight=1000", "/rd_b/io.weight=10"),
+            "/io.cost.qos=254:0 enable=1 ctrl=user min=100 max=100",
+            "/io.cost.model=254:0 ctrl=user model=linear rbps=4000000000 "
+            "rseqiops=25000 rrandiops=25000 wbps=2800000000 wseqiops=19000 "
+            "wrandiops=19000",
+        ),
+    ],
+    ids=["bfq", "iocost"],
+)
+def test_weights_on_the_disk_help_the_reader(
+    recording: Find, tmp_path: Path, keys: tuple[str, ...]
+) -> None:
+    # GIVEN a reader beside a writer, and weights on the disk itself
+    folder = recording("real-disk/p1-both")
+    took, _, found = replayed(
+        folder, "service.model=device", *keys, out=tmp_path / "out"
+    )
+    # THEN the reader's requests are served before most of the writer's, and no note
+    # says that a weight had no effect
+    assert took.mean() < 5557 / 4
+    assert not [note for note in found.info["notes"] if "no effect" in note]

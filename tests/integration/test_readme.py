@@ -13,7 +13,7 @@ PAGES = (
     README,
     *(
         TOP / "docs" / f"{name}.md"
-        for name in ("compare", "sweep", "curve", "calibrate")
+        for name in ("compare", "sweep", "curve", "calibrate", "disk")
     ),
 )
 

@@ -18,6 +18,8 @@ def bfq_notes(scenario: Scenario) -> list[str]:
     list of str
     """
     backing = scenario.backing
+    if scenario.disk.scheduler == "bfq" and scenario.service.model != "recorded":
+        return []  # the plain disk's own
     if backing.scheduler == "bfq":
         if backing.filesystem == "tmpfs":
             why = "a tmpfs has no disk below"
