@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from support.real_disk import B, replayed
+from fidelity.page.real_disk import B, replayed
 from support.recordings import find
 
 #: What each shape leaves out of what is identified.

@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 import pytest
 
 import replay
+from fidelity.page.real_disk import A, B, replayed
 from replay.results.merge import merge_latency
 from replay.trace.file.filters import Filters
 from replay.verify.tables import only
-from support.real_disk import A, B, replayed
 from support.recordings import real_disk_names
 
 Find = Callable[[str], Path]
