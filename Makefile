@@ -14,10 +14,13 @@ COMPILED := $(shell find src -name '*.pyx' -o -name '*.pxd')
 DEMO_TRACE := traces/seed-unlimited
 DEMO_SCENARIO := traces/seed-unlimited.toml
 DEMO_OPTIONS := --interval auto --requests --overwrite
-# What runs under the sanitizers: all that drives compiled code.
-SANITIZED := $(wildcard tests/fuzz tests/property/test_engine_*.py tests/property/test_pair*.py \
-	tests/unit/trace/blktrace tests/unit/engine/structures tests/unit/engine/shortcuts \
-	tests/integration/test_scenarios_of_traces.py)
+# What drives compiled code: it runs on the build with checks, and a part of it under the
+# sanitizers, which take ten times as long.
+CHECKED := tests/property tests/unit/engine tests/unit/trace tests/unit/curves tests/fidelity \
+	tests/fuzz/test_decode_mutations.py tests/integration/test_scenarios_of_traces.py
+SANITIZED := $(wildcard tests/property/test_engine_*.py tests/property/test_pair*.py \
+	tests/unit/trace/blktrace tests/unit/engine/structures \
+	tests/unit/engine/shortcuts tests/fuzz/test_decode_mutations.py)
 BENCHMARKS := benchmarks.rates
 # how long `make fuzz` looks for trouble
 SECONDS ?= 600
@@ -73,11 +76,10 @@ types: $(VENV)/built
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_sourcecode.py -k stubs
 
-# bounds, initialisation and the engine's own checks (structures/arena.pxd); the tests of
-# the source run in `test`
+# bounds, initialisation and the engine's own checks (structures/arena.pxd)
 debug: build/debug/lib
 	PYTHONPATH=$(CURDIR)/$< HYPOTHESIS_PROFILE=checked \
-	$(PYTEST) -m 'not slow' --ignore=tests/test_sourcecode.py
+	$(PYTEST) -m 'not slow' $(CHECKED)
 
 # LD_PRELOAD: the interpreter itself is not sanitized. libstdc++ goes with it, or the
 # first C++ exception of another library ends the run. Leaks are the interpreter's own.
@@ -86,7 +88,7 @@ sanitize: build/sanitize/lib
 	PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
-	$(BIN)/python -m pytest -m 'not slow' --capture=sys -p no:cacheprovider $(SANITIZED)
+	$(PYTEST) -m 'not slow' --capture=sys -p no:cacheprovider $(SANITIZED)
 
 # removes each condition of the engine's shortcuts in turn: a test must notice
 mutants: $(VENV)/built

@@ -40,7 +40,7 @@ BLOCKS: Final = (
 )
 #: Conditions within a line.
 LINES: Final = (
-    ("shortcuts/lean.pxd", "begin - now <= <int64_t> 0xFFFFFFFF"),
+    ("shortcuts/lean.pxd", "max(begin - now, prior_ns) <= <int64_t> 0xFFFFFFFF"),
     ("run/stages.pxd", "done_ns < max_event_ns()"),
 )
 SWITCH: Final = '''

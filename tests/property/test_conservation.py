@@ -167,12 +167,15 @@ def test_waits_behind_others_sum_to_the_waits(run: Run) -> None:
     waited: Counter[tuple[int, int]] = Counter()
     for request in records(raw, "requests"):
         issuer = request["issuer"]
-        # of a loop device, which has no queue, in the recording
         waited[issuer, Resource.QUEUE] += request["queue_ns"]
         waited[issuer, Resource.TAG] += request["tag_ns"]
-        if request["completion_ns"] < 0:
+        prior_ns = prior_of(setup, columns, request["row"])
+        if not setup.are_loops[request["device"]]:
+            # behind whom it was recorded `replay.runner.ahead` finds in the trace
+            waited[issuer, Resource.QUEUE] -= prior_ns
+        elif request["completion_ns"] < 0:
             # what was recorded counts with the latency, which is not known
-            waited[issuer, Resource.TAG] -= prior_of(setup, columns, request["row"])
+            waited[issuer, Resource.TAG] -= prior_ns
         waited[issuer, Resource.WORKER] += request["dispatch_ns"]
         waited[issuer, Resource.LOCK] += request["lock_ns"]
         waited[issuer, Resource.MEMORY] += request["memory_ns"]

@@ -5,7 +5,6 @@ waits and are not applied again. Everything can be replaced by a scenario.
 """
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -60,6 +59,14 @@ def recorded_facts(inputs: object) -> dict[str, Any]:
     return {name: table for name, table in facts.items() if table}
 
 
+def _parsed(text: str) -> dict[str, Any]:
+    """Read TOML."""
+    # most runs read none
+    import tomllib
+
+    return tomllib.loads(text)
+
+
 def _place(inputs: object) -> Path | None:
     """Return the directory that the only input is, or lies in."""
     if isinstance(inputs, (str, os.PathLike)):
@@ -75,7 +82,7 @@ def _toml(path: Path, within: Path) -> dict[str, Any]:
     """Read a file that `record` wrote; empty if it is not there, or not understood."""
     try:
         text = read_bounded(path, SMALL_BYTES, within=within).decode("utf-8")
-        return tomllib.loads(text)
+        return _parsed(text)
     except (OSError, ValueError):
         return {}
 
@@ -95,7 +102,7 @@ def _of_loops(machine: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(one, Mapping)
     ]
     lines = machine_toml(loops, str(machine.get("kernel", "")))
-    return tomllib.loads("\n".join(lines))
+    return _parsed("\n".join(lines))
 
 
 def _of_scenario(place: Path) -> dict[str, Any]:
@@ -126,7 +133,7 @@ def _of_cgroups(tree: Tree) -> dict[str, Any]:
     """Return each cgroup's controllers, and the limits that held."""
     cgroups: dict[str, dict[str, Any]] = {}
     text = scenario_toml(tree, "") if tree else ""
-    for path, given in tomllib.loads(text).get("cgroups", {}).items():
+    for path, given in _parsed(text).get("cgroups", {}).items():
         try:
             check_path(path)
         except ValueError:

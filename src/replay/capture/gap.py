@@ -1,6 +1,5 @@
 """The share of the kernel's own count of I/O that a recording holds."""
 
-import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -139,6 +138,9 @@ def _of_disks(place: Path) -> dict[int, int]:
     if not (place / MACHINE).is_file():
         return {}
     data = read_bounded(place / MACHINE, SMALL_BYTES, within=place.parent)
+    # most runs read none
+    import tomllib
+
     disks = tomllib.loads(data.decode("utf-8")).get("disks", {})
     return {
         device_number(disk["dev"]): _SECTOR

@@ -212,6 +212,8 @@ cdef class Engine:
     cdef int _check(self) except -1:
         """Turn a status into its exception."""
         cdef int64_t row = self.sim.error_row
+        # what was refused behind a check that does not hold is no reason
+        run_failed(&self.sim)
         if self.sim.status == SIM_OK:
             return 0
         if self.sim.status == SIM_CHECK:

@@ -34,7 +34,14 @@ from replay.engine.state.sim cimport (
     Sim,
 )
 from replay.engine.state.split_counts cimport ios_below
-from replay.engine.structures.arena cimport arena_add, index_in, keymap_get, keymap_set
+from replay.engine.structures.arena cimport (
+    CHECKS,
+    arena_add,
+    check,
+    index_in,
+    keymap_get,
+    keymap_set,
+)
 
 
 cdef inline void io_add(
@@ -65,6 +72,9 @@ cdef inline uint32_t account_find(
     const Sim *sim, uint32_t issuer, unsigned int device
 ) noexcept nogil:
     """Return the account of an issuer on a device, 0 if there is none yet."""
+    check(sim.accounts.failed, issuer < sim.n_cgroups and device < sim.n_devices)
+    if CHECKS and not (issuer < sim.n_cgroups and device < sim.n_devices):
+        return 0
     if sim.account_table != NULL:
         return sim.account_table[<size_t> device * sim.n_cgroups + issuer] // 2
     return keymap_get(&sim.account_map, account_key(issuer, device))

@@ -21,7 +21,6 @@ from replay.engine.counting.waits cimport wait_add
 from replay.engine.disk.disk cimport disk_completed, disk_served
 from replay.engine.driver.nested cimport is_inside, nested_begin, surface
 from replay.engine.driver.submits cimport (
-    is_asynchronous,
     is_disk,
     is_outer,
     only_submits,
@@ -265,7 +264,6 @@ cdef inline void queue_row(
         sim.set.shortcut >= SHORTCUT_EARLY
         and task == NO_TASK
         and (request.op == OP_READ or request.op == OP_WRITE)
-        and is_asynchronous(sim, request.op, request.device)
     )
     request.stream = stream
     request.starts = starts_of(sim, stream) if stream >= 0 else 1

@@ -102,14 +102,14 @@ cdef inline bint row_is_plain(
     """Return True if a row is a read or write that was seen from its issue to its end.
 
     Shortcuts take no other; what is odd about a row, or to be refused, is left to the
-    stages. A shortcut writes it down in fields of 32 and 16 bits.
+    stages. A shortcut writes it down in fields of 32 and 16 bits. Of a row that was not
+    issued no service is known.
     """
     return (
         columns.device[i] < sim.n_devices
         and columns.issuer[i] < sim.n_cgroups
         and <uint8_t> columns.op[i] <= OP_WRITE
         and columns.task[i] == NO_TASK
-        and columns.issue_ns[i] == now
         and 0 <= columns.service_ns[i] <= <int64_t> 0xFFFFFFFF
         and columns.n_bios[i] <= 0xFFFF
         and columns.queue_ns[i] < max_time_ns()
