@@ -343,7 +343,7 @@ cdef inline bint bulk_row(
     cdef int64_t prior_ns = 0
     cdef uint32_t entry
     cdef BulkRow *row
-    if not row_is_plain(sim, columns, i, now):
+    if not row_is_plain(sim, columns, i):
         return False
     entry = sim.account_table[
         <size_t> columns.device[i] * sim.n_cgroups + columns.issuer[i]

@@ -115,7 +115,7 @@ cdef inline bint row_usual(
     cdef uint32_t issuer = columns.issuer[i]
     cdef uint32_t device = columns.device[i]
     cdef const Account *account
-    if not row_is_plain(sim, columns, i, now):
+    if not row_is_plain(sim, columns, i):
         return False
     command.account = account_find(sim, issuer, device)
     command.worker = usual_worker(sim, command.account, device)

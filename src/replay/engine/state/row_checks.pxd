@@ -97,13 +97,14 @@ cdef inline bint row_replayed(
 
 
 cdef inline bint row_is_plain(
-    const Sim *sim, const Columns *columns, int64_t i, int64_t now
+    const Sim *sim, const Columns *columns, int64_t i
 ) noexcept nogil:
     """Return True if a row is a read or write that was seen from its issue to its end.
 
     Shortcuts take no other; what is odd about a row, or to be refused, is left to the
     stages. A shortcut writes it down in fields of 32 and 16 bits. Of a row that was not
-    issued no service is known.
+    issued no service is known, and no shortcut goes through the page cache, which knows
+    of sectors that are none.
     """
     return (
         columns.device[i] < sim.n_devices
@@ -114,7 +115,6 @@ cdef inline bint row_is_plain(
         and columns.n_bios[i] <= 0xFFFF
         and columns.queue_ns[i] < max_time_ns()
         and columns.complete_ns[i] < max_time_ns()
-        and not beyond_files(sim, columns, i)
     )
 
 
