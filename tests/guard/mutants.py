@@ -35,7 +35,7 @@ BLOCKS: Final = (
     ("state/row_checks.pxd", "cdef inline bint row_is_plain("),
     ("shortcuts/bulk.pxd", "cdef inline bint is_usual("),
     ("shortcuts/bulk.pxd", "cdef inline bint is_sum("),
-    ("shortcuts/lean.pxd", "    # beyond the last are those memory ran out for"),
+    ("shortcuts/lean.pxd", "    # an account that has latencies has a worker"),
     ("run/loop.pxd", "    request.known = "),
 )
 #: Conditions within a line.

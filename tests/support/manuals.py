@@ -41,7 +41,9 @@ def manuals() -> Iterator[tuple[str, str]]:
 def page(context: click.Context) -> str:
     """Return the man page of a command, without white space at the ends of lines."""
     text = str(generate_man_page(context, VERSION, DATE))
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    # troff takes a line that begins with a quote for a command
+    lines = (rf"\&{line}" if line[:1] == "'" else line for line in text.splitlines())
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def completions() -> Iterator[tuple[str, str]]:

@@ -16,11 +16,13 @@ _EVENTS: Final = ("cgroup_mkdir", "cgroup_rename", "cgroup_attach_task")
 _BUFFER_KIB: Final = 1024
 _PREFIX: Final = "replay-"
 _CHUNK: Final = 1 << 16
+#: What stands before an event: who, where and when. No path is taken for it.
+_HEAD: Final = rb".{1,40}?-\d+ +(?:\([^)]*\) +)?\[\d+\] \S* *(\d+)\.(\d{6,9}): "
 _MADE: Final = re.compile(
-    rb"cgroup_(?:mkdir|rename): root=(\d+) id=(\d+) level=\d+ path=(/.*)"
+    _HEAD + rb"cgroup_(?:mkdir|rename): root=(\d+) id=(\d+) level=\d+ path=(/.*)"
 )
 _MOVED: Final = re.compile(
-    rb" (\d+)\.(\d{6,9}): cgroup_attach_task: dst_root=(\d+) dst_id=(\d+) "
+    _HEAD + rb"cgroup_attach_task: dst_root=(\d+) dst_id=(\d+) "
     rb"dst_level=\d+ dst_path=/.* pid=(\d+) comm=(.*)"
 )
 
@@ -110,11 +112,11 @@ class CgroupEvents:
                 self._take(line)
 
     def _take(self, line: bytes) -> None:
-        made = _MADE.search(line)
-        if made is not None and int(made[1]) == self._root:
-            self.ids[int(made[2])] = made[3].decode("utf-8", "backslashreplace")
+        made = _MADE.match(line)
+        if made is not None and int(made[3]) == self._root:
+            self.ids[int(made[4])] = made[5].decode("utf-8", "backslashreplace")
             return
-        moved = _MOVED.search(line)
+        moved = _MOVED.match(line)
         if moved is not None and int(moved[3]) == self._root:
             time_ns = int(moved[1]) * 10**9 + int(moved[2].ljust(9, b"0"))
             comm = moved[6].decode("utf-8", "backslashreplace")

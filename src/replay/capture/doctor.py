@@ -19,8 +19,7 @@ _COMMANDS: Final = {
 }
 #: Libraries that not everybody installs: their module, what for, the extra.
 _EXTRAS: Final = (
-    ("altair", "pages and pictures", "plots"),
-    ("vl_convert", "pictures as PNG and SVG", "plots"),
+    ("vl_convert", "pages and pictures", "plots"),
     ("distributed", "replay batch --cluster", "cluster"),
 )
 _LIBRARIES: Final = ("pyarrow", "numpy", "click", "msgspec")

@@ -83,7 +83,7 @@ def _toml(path: Path, within: Path) -> dict[str, Any]:
     try:
         text = read_bounded(path, SMALL_BYTES, within=within).decode("utf-8")
         return _parsed(text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 

@@ -83,7 +83,8 @@ def shares(rows: "Rows") -> list[Share]:
         Of each traced device for which something was counted beside the trace.
     """
     place = _place(rows.metadata)
-    if place is None:
+    # of a part of a trace nothing was counted
+    if place is None or rows.metadata.summary.quality.filtered:
         return []
     counted = _differences(place, _of_cgroups)
     disks = {
@@ -141,13 +142,19 @@ def _of_disks(place: Path) -> dict[int, int]:
     # most runs read none
     import tomllib
 
-    disks = tomllib.loads(data.decode("utf-8")).get("disks", {})
-    return {
-        device_number(disk["dev"]): _SECTOR
-        * sum(int(disk["stat"].split()[field]) for field in _SECTORS)
-        for disk in disks.values()
-        if len(str(disk.get("stat", "")).split()) > max(_SECTORS)
-    }
+    try:
+        disks = tomllib.loads(data.decode("utf-8")).get("disks")
+    except RecursionError:
+        return {}
+    found = {}
+    for disk in disks.values() if isinstance(disks, dict) else ():
+        if not isinstance(disk, dict):
+            continue
+        counts = str(disk.get("stat", "")).split()
+        if len(counts) > max(_SECTORS):
+            sectors = sum(int(counts[field]) for field in _SECTORS)
+            found[device_number(str(disk.get("dev", "")))] = _SECTOR * sectors
+    return found
 
 
 def _total(tree: "Tree") -> dict[int, int]:

@@ -3,6 +3,7 @@
 import errno
 import os
 import select
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from replay.common.errors import CaptureError
 
 #: Read at a time.
 _CHUNK: Final = 1 << 20
+_CHUNKS_AT_ONCE: Final = 64
 #: How often buffers that are full are looked for, and how often all are emptied.
 _PAUSE_S: Final = 0.02
 _SWEEP_S: Final = 1.0
@@ -200,7 +202,8 @@ class KernelTrace:
             for descriptor in self._open:
                 with suppress(OSError):
                     self._interface.stop(descriptor)
-            self._copy(self._streams)
+            # nothing comes any more
+            self._copy(self._streams, sys.maxsize)
         except OSError as error:
             self._error = error
 
@@ -212,8 +215,8 @@ class KernelTrace:
         ready = {descriptor for descriptor, _ in waiter.poll(0)}
         return [stream for stream in self._streams if stream.source in ready]
 
-    def _copy(self, streams: Sequence[_Stream]) -> None:
-        """Copy what there is, on each stream's own CPU.
+    def _copy(self, streams: Sequence[_Stream], most: int = _CHUNKS_AT_ONCE) -> None:
+        """Copy what there is, at most so many chunks of each, on each one's own CPU.
 
         The kernel makes room for an event before it fills it in, with interrupts off:
         whoever reads on another CPU may get what is not written yet.
@@ -222,7 +225,8 @@ class KernelTrace:
             # one that is off, or not ours to run on, has no choice
             with suppress(OSError):
                 os.sched_setaffinity(0, {cpu})
-            while True:
+            # so much at once: others fill meanwhile, and a trace may feed itself
+            for _ in range(most):
                 try:
                     data = os.read(source, _CHUNK)
                 except BlockingIOError:

@@ -14,7 +14,7 @@ from replay.capture.folder import make, unmake
 from replay.capture.kernel_trace import KernelTrace
 from replay.capture.loops import read_loops
 from replay.capture.machine import BLKTRACE, BPF, KERNEL, Machine
-from replay.capture.saved import BEGIN, END
+from replay.capture.saved import BEGIN, END, write_new
 from replay.capture.seen_cgroups import SeenCgroups
 from replay.capture.tracer import Stop, Tracer, option_on
 from replay.capture.traces_left import Claims
@@ -146,6 +146,7 @@ def record(
     cgroups = SeenCgroups(tree, machine, paths, directory)
     release = platform.release()
     child = Command(command)
+    started = False
     try:
         with ExitStack() as undo:
             # whoever wants to may read tracepoints; a trace has one reader
@@ -165,21 +166,25 @@ def record(
             loops = read_loops(paths, machine.sys, machine.proc)
             on_start()
             undo.enter_context(child)
+            started = True
             _wait(recorder, stop, seconds, cgroups, child)
             alone = not recorder.running
             child.end()
             cgroups.save(END)
             recorder.stop()
         cgroups.write_moves()
-        (directory / "kernel").write_text(release + "\n")
+        write_new(directory / "kernel", release + "\n")
         cgroups.write_scenario(machine_toml(loops, release))
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
             f"{directory}: recording failed: {reason}; what is there is kept"
         ) from error
-    except CaptureError:
-        # nothing was recorded
+    except CaptureError as error:
+        if started:
+            raise CaptureError(
+                f"{error}; what was recorded until then is in {directory}"
+            ) from error
         unmake(directory, made)
         raise
     if alone or recorder.failed:

@@ -179,10 +179,10 @@ def save_tree(tree: Tree, place: Path) -> None:
         taken.add(name)
         child = place / name
         child.mkdir()
-        _write(child / PATH, path + "\n")
+        write_new(child / PATH, path + "\n")
         for file, text in cgroup.files.items():
-            _write(child / file, text)
-        _write(child / TASKS, "".join(map(_task_line, cgroup.tasks)))
+            write_new(child / file, text)
+        write_new(child / TASKS, "".join(map(_task_line, cgroup.tasks)))
 
 
 def flat_name(path: str) -> str:
@@ -231,7 +231,7 @@ def write_ids_file(path: Path, ids: Mapping[int, str]) -> None:
     """Write lines of "id path", whole or not at all."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
-    _write(part, "".join(f"{number} {ids[number]}\n" for number in sorted(ids)))
+    write_new(part, "".join(f"{number} {ids[number]}\n" for number in sorted(ids)))
     part.replace(path)
 
 
@@ -290,6 +290,13 @@ def new_file(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, flags, 0o666), "wb")
 
 
-def _write(path: Path, text: str) -> None:
+def write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet; a link in its place is not followed.
+
+    Raises
+    ------
+    OSError
+        As `new_file`.
+    """
     with new_file(path) as file:
         file.write(os.fsencode(text))

@@ -1,6 +1,5 @@
 """Cgroups while a recording runs, and what is saved of them."""
 
-import os
 import platform
 import time
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from replay.capture.saved import (
     SCENARIO,
     save_tree,
     write_ids_file,
+    write_new,
 )
 from replay.scenario.writing.cgroups import scenario_toml
 from replay.scenario.writing.found_tree import COUNTERS, LIMITS, Tree, merged
@@ -91,7 +91,7 @@ class SeenCgroups:
         self.ids |= self._tree.ids() | self._events.ids
         save_tree(tree, place)
         facts = machine_facts(self._devices, sys=machine.sys, proc=machine.proc)
-        (place / MACHINE).write_bytes(os.fsencode(facts))
+        write_new(place / MACHINE, facts)
         # written at once: it is there even if there never is an end
         write_ids_file(self._directory / IDS, self.ids)
 
@@ -102,11 +102,11 @@ class SeenCgroups:
             f"{one.time_ns} {one.pid} {one.cgroup} {one.comm}\n" for one in moves
         )
         if lines:
-            (self._directory / MOVES).write_bytes(os.fsencode(lines))
+            write_new(self._directory / MOVES, lines)
 
     def write_scenario(self, head: Iterable[str]) -> None:
         """Write the cgroups of begin and end as a scenario, below some lines."""
         tree = merged(self._trees[BEGIN], self._trees[END])
         title = f"Cgroups of {platform.node() or 'this machine'} while it was recorded"
         text = scenario_toml(tree, title, head)
-        (self._directory / SCENARIO).write_bytes(os.fsencode(text))
+        write_new(self._directory / SCENARIO, text)

@@ -167,8 +167,9 @@ def cli() -> None:
     Begin with 'replay info TRACE', then 'replay run TRACE'. 'replay COMMAND --help'
     tells more.
 
-    Exit codes: 0 done; 1 refused or failed, one line says why; 2 wrong usage; 3
-    'compare --fail-if' found a change; 130 interrupted; 143 terminated; 129 hung up.
+    Exit codes: 0 done; 1 refused or failed, one line says why; 2 wrong usage;
+    3 'compare --fail-if' found a change, or 'verify' a number that is off;
+    130 interrupted; 143 terminated; 129 hung up.
     """
 
 

@@ -122,12 +122,10 @@ cdef inline bint row_usual(
     command.io_payer = io_payer_of(sim, sim.blkcg[issuer], False)
     command.memory_payer = memory_payer_of(sim, sim.blkcg[issuer])
     account = account_at(sim, command.account)
-    # what is not there yet has index 0;
-    # beyond the last are those memory ran out for
+    # an account that has latencies has a worker
     return (
-        command.worker - 1 < sim.lean.workers.length - 1
+        account.latency[columns.op[i]] != 0
         and lean_at(sim, command.worker).free_ns >= 0
-        and account.latency[columns.op[i]] != 0
         and account.charge_payer == command.io_payer
     )
 

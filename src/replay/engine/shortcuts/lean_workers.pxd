@@ -28,6 +28,7 @@ from replay.engine.state.sim cimport (
     EVENT_TIMER,
     OP_READ,
     RESOURCE_WORKER,
+    SIM_NO_MEMORY,
     WORKER_IDLES,
     Account,
     Device,
@@ -103,7 +104,9 @@ cdef inline uint32_t lean_pick(Sim *sim, Request *request, int64_t now) noexcept
         return index
     while sim.lean.workers.length <= index:
         if arena_add(&sim.lean.workers) == 0:
-            return 0        # the run stops soon
+            # at once: the next row would look for the worker
+            sim.status = SIM_NO_MEMORY
+            return 0
     worker = lean_at(sim, index)
     worker.free_ns = now
     # as the kernel's jiffies: that it wraps around must not wait for a long run

@@ -19,7 +19,7 @@ _QUANTILES: Final = (("p50", "p50_ns"), ("p99", "p99_ns"))
 _SUMS: Final = (
     ("kills", "kills", "tasks killed", 1),
     ("errors", "errors", "requests that failed", 1),
-    ("wait_others_ns", "waits", "seconds waited behind others", 10**9),
+    ("wait_others_ns", "waits_others", "seconds waited behind others", 10**9),
     ("charged_bytes", "charged", "MiB of memory charged", 2**20),
     ("io_bytes", "io", "MiB of I/O paid", 2**20),
 )

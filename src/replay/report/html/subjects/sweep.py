@@ -316,7 +316,7 @@ def _knees(found: "Sweep", axis: "Axis", x: Spec) -> list[Spec]:
         )
     if not bands:
         return []
-    text = [{"field": "text", "title": "holds from here on"}]
+    text = [{"field": "text", "title": "the condition holds to here, or from here"}]
     return [
         {
             "data": {"values": bands},
