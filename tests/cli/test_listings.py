@@ -1,3 +1,5 @@
+"""``replay policies`` and ``replay formats``: lists."""
+
 import json
 
 import pytest
@@ -5,6 +7,7 @@ from click.testing import CliRunner
 
 from replay.cli.main import cli
 from replay.scenario.keys.policies import POLICIES, VARIANTS
+from replay.trace.formats.registry import FORMATS
 
 
 def test_every_policy_is_listed_with_what_it_changes() -> None:
@@ -33,3 +36,10 @@ def test_json_holds_the_same(what: str) -> None:
     else:
         assert found[-1]["changes"] == []
         assert len(found[4]["changes"]) == 3
+
+
+def test_every_format_is_listed() -> None:
+    done = CliRunner().invoke(cli, ["formats"])
+    assert done.exit_code == 0
+    for one in FORMATS:
+        assert one.name in done.stdout
