@@ -1,5 +1,6 @@
 """Pages of sweeps, curves, datasets, comparisons, calibrations and traces."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,22 @@ def test_each_has_a_page_whose_pictures_can_be_drawn(
     write_report(things[name], tmp_path / "page.html")
     assert (tmp_path / "page.html").stat().st_size < 5_000_000
     assert "http-equiv" in page_html(content)
+
+
+def test_links_lead_to_tables_and_pictures_have_a_place_each(
+    things: dict[str, Any],
+) -> None:
+    # GIVEN pages of all kinds, and of a result with a timeline and its requests
+    result = replay.run(TRACES / "seed-unlimited", interval="100ms", requests=True)
+    for thing in (*things.values(), result):
+        content = content_of(thing)
+        text = page_html(content)
+        # THEN a link has a table, which the script makes by its id
+        ids = set(re.findall(r'"id": ?"(table-[^"]+)"', text))
+        assert set(re.findall(r'href="#(table-[^"]+)"', text)) <= ids
+        # AND no picture takes another's place
+        names = [one.name for one in content.pictures]
+        assert len(set(names)) == len(names)
 
 
 def test_a_dataset_is_a_map_of_its_pairs(things: dict[str, Any]) -> None:

@@ -146,7 +146,7 @@ def page_html(content: Content) -> str:
         f"{''.join(_told(one) for one in content.told)}</header>",
         f'<nav aria-label="cgroups">{chips}'
         '<button type="button" id="clear" hidden>show all (Esc)</button></nav>',
-        f"<main>{_figures(content.pictures)}</main>",
+        f"<main>{_figures(content.pictures, content.tables)}</main>",
         '<section id="tables"><h2>Tables</h2></section>',
         _provenance(content.provenance),
         f'<script type="application/json" id="data">{_json(data)}</script>',
@@ -172,13 +172,17 @@ def _told(one: Told) -> str:
     return found
 
 
-def _figures(pictures: Sequence[Picture]) -> str:
+def _figures(pictures: Sequence[Picture], tables: Sequence[PageTable]) -> str:
     """Make a place for each picture; the first are open."""
     found = []
+    # others are files of the result alone
+    there = {one.name for one in tables if one.table.num_rows}
     for i, one in enumerate(pictures):
         note = f"<p>{escape(plain(one.note))}</p>" if one.note else ""
         table = (
-            f'<a href="#table-{one.table}">table {one.table}</a>' if one.table else ""
+            f'<a href="#table-{one.table}">table {one.table}</a>'
+            if one.table in there
+            else ""
         )
         found.append(
             f'<details class="figure"{" open" if i < _OPEN else ""}>'
