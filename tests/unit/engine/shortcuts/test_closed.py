@@ -46,6 +46,18 @@ def high() -> tuple[Setup, Columns]:
     return setup, columns_of(rows)
 
 
+def no_workers() -> tuple[Setup, Columns]:
+    """Return writes at once of which some run on the root's worker: the lock shows."""
+    setup = opened(
+        Shortcut.LEAN, (-1, 0, 0), alloc_fail_rows=np.array([0, 3], np.int64)
+    )
+    rows = [
+        write(i * 1000, (A, B)[i % 2], page=i, complete_ns=i * 1000 + 5 * MS)
+        for i in range(6)
+    ]
+    return setup, columns_of(rows)
+
+
 def target(shortcut: Shortcut) -> tuple[Setup, Columns]:
     """Return reads of A that miss its target, so that B's depth is halved."""
     setup = opened(
@@ -98,6 +110,7 @@ def many() -> tuple[Setup, Columns]:
 
 CASES = {
     (Shortcut.LEAN, "memory_high"): high,
+    (Shortcut.LEAN, "alloc_fail_rows"): no_workers,
     (Shortcut.EARLY, "iolatency"): lambda: target(Shortcut.EARLY),
     (Shortcut.BULK, "iolatency"): lambda: target(Shortcut.BULK),
     (Shortcut.BULK, "max_active"): few_workers,
