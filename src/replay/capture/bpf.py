@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from replay.capture.machine import SYSTEM_PATH, Machine
 from replay.capture.saved import new_file
@@ -96,7 +96,7 @@ def program_text(devices: Sequence[int]) -> str:
 
 
 class BpfTrace:
-    """A running bpftrace; a context manager that stops it.
+    """A running bpftrace.
 
     Parameters
     ----------
@@ -133,14 +133,6 @@ class BpfTrace:
         except OSError as error:
             reason = error.strerror or error
             raise CaptureError(f"{program}: cannot be started: {reason}") from error
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        """Stop it, whatever happened."""
-        self.stop()
 
     @property
     def running(self) -> bool:

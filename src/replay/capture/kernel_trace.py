@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from replay.capture.interface import SetUp, TraceInterface
 from replay.capture.saved import new_file
@@ -35,7 +35,7 @@ class _Stream(NamedTuple):
 
 
 class KernelTrace:
-    """A trace of block devices by the kernel's own interface; a context manager.
+    """A trace of block devices by the kernel's own interface.
 
     Parameters
     ----------
@@ -149,14 +149,6 @@ class KernelTrace:
             raise CaptureError(
                 f"{device}: a trace cannot be set up: {error.strerror or error}"
             ) from error
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        """Stop it, whatever happened."""
-        self.stop()
 
     @property
     def running(self) -> bool:

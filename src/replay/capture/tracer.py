@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, Self
+from typing import Final
 
 from replay.capture.machine import SYSTEM_PATH
 from replay.capture.saved import new_file
@@ -108,7 +108,7 @@ def _refusing(option: Path, what: str) -> Iterator[None]:
 
 
 class Tracer:
-    """A running blktrace; a context manager that stops it.
+    """A running blktrace.
 
     Parameters
     ----------
@@ -159,14 +159,6 @@ class Tracer:
         except OSError as error:
             reason = error.strerror or error
             raise CaptureError(f"{program}: cannot be started: {reason}") from error
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        """Stop it, whatever happened."""
-        self.stop()
 
     @property
     def running(self) -> bool:

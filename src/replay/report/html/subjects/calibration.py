@@ -40,16 +40,6 @@ def calibration_content(found: Calibration | DiskCalibration) -> Content:
     )
 
 
-def calibration_pictures(found: Calibration | DiskCalibration) -> list[Picture]:
-    """Draw a calibration.
-
-    Returns
-    -------
-    list of Picture
-    """
-    return _pictures(found)[0]
-
-
 def _compared(
     found: Calibration | DiskCalibration,
 ) -> dict[str, tuple[dict[str, int], dict[str, int]]]:

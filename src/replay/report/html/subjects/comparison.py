@@ -76,16 +76,6 @@ def comparison_content(
     )
 
 
-def comparison_pictures(found: Comparison) -> list[Picture]:
-    """Draw one comparison.
-
-    Returns
-    -------
-    list of Picture
-    """
-    return _pictures([found])[0]
-
-
 def _pictures(found: Sequence[Comparison]) -> tuple[list[Picture], Canvas]:
     rows = [one.measures.to_pylist() for one in found]
     weight: dict[str, int] = {}

@@ -56,16 +56,6 @@ def curve_content(found: Curve) -> Content:
     )
 
 
-def curve_pictures(found: Curve) -> list[Picture]:
-    """Draw a curve.
-
-    Returns
-    -------
-    list of Picture
-    """
-    return _pictures(found, _canvas(found))
-
-
 def _canvas(found: Curve) -> Canvas:
     return Canvas(Shown([one.cgroup for one in found.cgroups]))
 

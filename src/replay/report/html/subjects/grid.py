@@ -121,7 +121,7 @@ def heat_map(
             },
         )
     yield Picture(
-        name=name.removesuffix("_ns").removesuffix("_bytes"),
+        name=MEASURES[name].name,
         title=f"{named(name)}{f' ({unit})' if unit else ''}, by two keys",
         note=note,
         spec=canvas.spec(cells, layer=layers, height={"step": 34}),

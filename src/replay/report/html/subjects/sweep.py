@@ -282,7 +282,7 @@ def _steps(
     if any(knee.holds is not None for knee in found.knees):
         notes.append("grey: between what breaks the condition and what keeps it")
     return Picture(
-        name=name.removesuffix("_ns").removesuffix("_bytes"),
+        name=MEASURES[name].name,
         title=_title(found, axis, name, values),
         note="; ".join(note for note in notes if note),
         spec=canvas.spec(drawn, layer=layers),
@@ -384,7 +384,7 @@ def _words(
             "legend": {"orient": "top", "columns": 1, "labelLimit": 400},
         }
     return Picture(
-        name=name.removesuffix("_ns").removesuffix("_bytes"),
+        name=MEASURES[name].name,
         title=f"{named(name)}, by {axis.key}",
         note=_cut(len(top)),
         spec=canvas.spec(
