@@ -1,0 +1,86 @@
+"""Questions of the review of 5.14's patches, with the commands that settle them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import replay
+from replay.cli.main import cli
+from replay.verify.tables import means, only
+
+S = 10**9
+
+
+def asked(top: Path, name: str, *keys: str, scenario: bool = True) -> replay.Result:
+    """Replay a recording of ``traces`` under its scenario, with some keys set."""
+    trace = top / "traces" / name
+    return replay.run(trace, f"{trace}.toml" if scenario else None, overrides=keys)
+
+
+def total_s(result: replay.Result, path: str) -> float:
+    found = only(result.latency, cgroup=path, stage="total")
+    return float(found["mean_ns"] * found["count"] / S)
+
+
+@pytest.mark.parametrize("name", ["high-unlimited", "tmpfs-high"])
+def test_the_shipped_scenario_predicts_how_long_b_waits_for_the_lock(
+    top: Path, name: str
+) -> None:
+    # GIVEN nothing but what ships, predicted or of the limited recording itself
+    result = asked(top, name)
+    # THEN a sleeps and b waits as long as the kernel's did, in all its runs
+    assert 15.2 * 0.88 <= total_s(result, "/a") <= 16.9 * 1.12
+    assert 14.2 * 0.88 <= total_s(result, "/b") <= 15.9 * 1.12
+    wait = only(result.interference, waiting="/b", blocking="/a", resource="lock")
+    assert wait["wait_ns"] >= 0.95 * total_s(result, "/b") * S
+
+
+def test_a_lone_writer_sleeps_as_long_as_the_kernels(top: Path) -> None:
+    assert total_s(asked(top, "high-alone"), "/a") == pytest.approx(35.54, rel=0.05)
+
+
+def test_a_waits_for_the_reaper_of_bs_task(top: Path) -> None:
+    result = asked(top, "workers-per-cgroup", "/b/memory.max=16M", scenario=False)
+    wait = only(result.interference, waiting="/a", blocking="/b", resource="lock")
+    # OOM_REAPER_DELAY
+    assert wait["wait_ns"] == pytest.approx(2 * S, rel=0.01)
+
+
+def test_synchronous_is_as_fast_as_a_worker_each(top: Path) -> None:
+    each = asked(top, "workers-per-cgroup", "driver.policy=per-cgroup")
+    each_s = means(each)["/a"]
+    found = asked(top, "workers-per-cgroup", "driver.policy=synchronous")
+    assert means(found)["/a"] == pytest.approx(each_s, rel=0.01)
+    assert only(found.latency, cgroup="/a", stage="total")["p50_ns"] > 10_000
+
+
+def test_where_no_worker_can_be_made_it_is_the_roots_one_queue(top: Path) -> None:
+    found: list[tuple[dict[str, Any], int]] = []
+    for key in ("driver.alloc_fail.probability=1", "driver.policy=root"):
+        result = asked(top, "workers-many", key)
+        found.append((means(result), result.info["counts"]["end_ns"]))
+    assert found[0] == found[1]
+    assert found[0][1] < 0.7 * S
+
+
+def test_a_writer_with_one_in_flight_loses_no_more_than_one(top: Path) -> None:
+    high = "/test.slice/memory.high=32M"
+    # GIVEN a limit that slows dd down, and its memory.max of 64M that kills it
+    result = asked(top, "seed-unlimited", high)
+    # THEN what was in flight fails, and the rest never comes
+    assert result.info["counts"]["failed"] == 1
+    assert result.info["counts"]["stopped"] == 193
+    assert len(result.kills) == 1
+    # AND who asks for recorded arrivals by name is told what they do
+    done = CliRunner().invoke(
+        cli,
+        [
+            *("run", str(top / "traces/seed-unlimited")),
+            *("-s", str(top / "traces/seed-unlimited.toml")),
+            *("--set", high, "--set", "arrivals.mode=recorded"),
+        ],
+    )
+    assert "194 failed" in done.output
+    assert "more of them fail than a process has in flight" in done.output
