@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from replay.engine.columns import Columns
-from replay.engine.setup import BACKING_DEVICE, Policy, ServiceModel, Setup
+from replay.engine.setup import (
+    BACKING_DEVICE,
+    NO_LIMIT,
+    ArrivalEvent,
+    Policy,
+    ServiceModel,
+    Setup,
+)
 from replay.engine.shortcuts import MAX_TABLE, Shortcut, closed_by
 from support.engines import (
     A,
@@ -43,6 +50,77 @@ def high() -> tuple[Setup, Columns]:
     """Return writes above ``memory.high``, whose worker sleeps."""
     setup = opened(Shortcut.LEAN, (-1, 0, 0), highs={A: 3})
     rows = [write(i * 1000, page=i * 700, nbytes=700 * 4096) for i in range(6)]
+    return setup, columns_of(rows)
+
+
+def full() -> tuple[Setup, Columns]:
+    """Return writes above ``memory.max``, which fail where there is nobody to kill."""
+    setup = opened(Shortcut.LEAN, (-1, 0, 0), limits={A: 3})
+    return setup, columns_of([write(i * 1000, page=i) for i in range(6)])
+
+
+def recorded_directly() -> tuple[Setup, Columns]:
+    """Return writes recorded side by side, which now wait for the file's lock."""
+    setup = opened(
+        Shortcut.LEAN,
+        (-1, 0, 0),
+        trace_policy=Policy.PER_CGROUP,
+        trace_direct_io=True,
+    )
+    rows = [
+        write(i * 1000, (A, B)[i % 2], page=i, complete_ns=i * 1000 + 5 * MS)
+        for i in range(6)
+    ]
+    return setup, columns_of(rows)
+
+
+def holes() -> tuple[Setup, Columns]:
+    """Return reads of holes on a kernel that allocates and charges their pages."""
+    setup = opened(Shortcut.LEAN, (-1, 0, 0), hole_reads_charge=True)
+    return setup, columns_of([request(i * 1000, page=i) for i in range(6)])
+
+
+def linear() -> tuple[Setup, Columns]:
+    """Return writes whose service is a model's, not the recorded one."""
+    setup = opened(
+        Shortcut.LEAN, (-1, 0, 0), service=ServiceModel.LINEAR, write_base_ns=5000
+    )
+    return setup, columns_of([write(i * 1000, (A, B)[i % 2], page=i) for i in range(6)])
+
+
+def nested(shortcut: Shortcut) -> tuple[Setup, Columns]:
+    """Return reads of a loop device on a loop device: they pass through both."""
+    setup = opened(
+        shortcut, (-1, 0, 0), nested=0, devices=np.array([7 << 20, 1], np.uint32)
+    )
+    rows = [request(i * 1000, (A, B)[i % 2], device=i % 2, page=i) for i in range(8)]
+    return setup, columns_of(rows)
+
+
+def limited() -> tuple[Setup, Columns]:
+    """Return reads that ``io.max`` of the backing device holds."""
+    setup = opened(
+        Shortcut.BULK,
+        (-1, 0, 0),
+        iomax_cgroup=np.array([A], np.uint32),
+        iomax_device=np.array([BACKING_DEVICE], np.int32),
+        iomax_rbps=np.array([1 << 20]),
+        **{
+            f"iomax_{kind}": np.array([NO_LIMIT]) for kind in ("wbps", "riops", "wiops")
+        },
+    )
+    return setup, columns_of(
+        [request(i * 1000, A, page=i * 4, pages=4) for i in range(8)]
+    )
+
+
+def few_tags() -> tuple[Setup, Columns]:
+    """Return reads that arrive when they were queued, and wait for the one tag."""
+    setup = opened(Shortcut.BULK, (-1, 0, 0), event=ArrivalEvent.QUEUE, tags=1)
+    rows = [
+        request(i * 1000, page=i, issue_ns=i * 1000 + MS, complete_ns=i * 1000 + 2 * MS)
+        for i in range(8)
+    ]
     return setup, columns_of(rows)
 
 
@@ -109,9 +187,17 @@ def many() -> tuple[Setup, Columns]:
 
 
 CASES = {
+    (Shortcut.LEAN, "memory_max"): full,
     (Shortcut.LEAN, "memory_high"): high,
+    (Shortcut.LEAN, "trace_direct_io"): recorded_directly,
+    (Shortcut.LEAN, "hole_reads_charge"): holes,
+    (Shortcut.LEAN, "service"): linear,
     (Shortcut.LEAN, "alloc_fail_rows"): no_workers,
     (Shortcut.EARLY, "iolatency"): lambda: target(Shortcut.EARLY),
+    (Shortcut.EARLY, "nested"): lambda: nested(Shortcut.EARLY),
+    (Shortcut.BULK, "nested"): lambda: nested(Shortcut.BULK),
+    (Shortcut.BULK, "iomax"): limited,
+    (Shortcut.BULK, "event"): few_tags,
     (Shortcut.BULK, "iolatency"): lambda: target(Shortcut.BULK),
     (Shortcut.BULK, "max_active"): few_workers,
     (Shortcut.BULK, "policy"): threads,
