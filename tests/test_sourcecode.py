@@ -102,6 +102,18 @@ def test_no_file_is_too_long_to_do_one_job() -> None:
     assert long == {}
 
 
+def test_a_class_has_a_name_of_its_own() -> None:
+    # the reference has the engine's names on purpose: it states the same rules
+    places: dict[str, list[str]] = {}
+    for path in sorted((TOP / "src").rglob("*.py")):
+        if "reference" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(TOP)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_no_path_of_one_machine_is_named() -> None:
     assert lines_with(MACHINE_PATH, project_texts()) == []
 

@@ -9,13 +9,15 @@ import replay
 from benchmarks.cases.registry import SIZES, Bench, Case
 from benchmarks.measure import Result, repeat, run
 from benchmarks.traces import trace_files
-from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile
 from replay.trace.inputs.find import map_file
 
 
 def _decode(name: str, bench: Bench, *, cgroups: int) -> Result:
     directory, events = bench.recording(cgroups=cgroups)
-    sources = [Source(str(path), map_file(path)) for path in trace_files(directory)]
+    sources = [
+        CaptureFile(str(path), map_file(path)) for path in trace_files(directory)
+    ]
 
     def work() -> None:
         for _ in BlktraceBatches(sources):

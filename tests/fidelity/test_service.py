@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 import replay
 from fidelity.page.lab import Lab
-from replay.verify.recording import Recording
+from replay.verify.recording import SavedCapture
 from replay.verify.tables import means
 from support.recordings import SLEPT, STEADY
 
@@ -39,7 +39,7 @@ def test_no_row_that_took_time_takes_none_under_any_driver(lab: Lab, name: str) 
 
 
 def test_one_worker_gives_a_the_distribution_that_the_kernel_showed(lab: Lab) -> None:
-    def times_of_a(taken: Recording, scenario: Any) -> NDArray[np.int64]:
+    def times_of_a(taken: SavedCapture, scenario: Any) -> NDArray[np.int64]:
         result = replay.run(taken.trace, scenario, requests=True)
         issuer, arrival, done = rows_of(result, "issuer", "arrival_ns", "completion_ns")
         return np.sort((done - arrival)[issuer == "/a"])

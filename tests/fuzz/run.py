@@ -32,7 +32,7 @@ sys.path[:0] = [str(TOP / "tests")]
 import replay  # noqa: E402
 from replay.common.errors import ReplayError  # noqa: E402
 from replay.trace.blktrace._scan import Scan  # noqa: E402
-from replay.trace.blktrace.batches import BlktraceBatches, Source  # noqa: E402
+from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile  # noqa: E402
 from replay.trace.file.metadata import Quality  # noqa: E402
 from replay.trace.formats.options import FormatOptions  # noqa: E402
 from support.blktrace import Event, cpu_files, event_bytes, note  # noqa: E402
@@ -132,7 +132,7 @@ def check_quality(quality: Quality, n_bytes: int) -> None:
 def check_requests(files: Sequence[bytes], window: int) -> None:
     """Read requests; rows and counts must fit."""
     rows = BlktraceBatches(
-        [Source(f"f{n}", data) for n, data in enumerate(files)],
+        [CaptureFile(f"f{n}", data) for n, data in enumerate(files)],
         batch_rows=100,
         window=window,
     )

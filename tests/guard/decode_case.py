@@ -3,13 +3,15 @@
 import sys
 from pathlib import Path
 
-from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile
 
 
 def main() -> None:
     """Print how many events were decoded."""
     paths = sorted(Path(sys.argv[1]).glob("*.blktrace.*"))
-    rows = BlktraceBatches([Source(path.name, path.read_bytes()) for path in paths])
+    rows = BlktraceBatches(
+        [CaptureFile(path.name, path.read_bytes()) for path in paths]
+    )
     for _ in rows:
         pass
     print(sum(rows.summary.quality.events.values()))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile
 from replay.trace.file.metadata import Summary
 
 Recording = Callable[[str], Path]
@@ -54,7 +54,7 @@ def pair_files(directory: Path, name: str) -> tuple[pa.Table, Summary]:
     for path in sorted(directory.glob(f"{name}.blktrace.[0-9]*")):
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        sources.append(Source(str(path), data))
+        sources.append(CaptureFile(str(path), data))
     batches = BlktraceBatches(sources)
     table = pa.Table.from_batches(list(batches))
     return table, batches.summary

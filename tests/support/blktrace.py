@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import pyarrow as pa
 
-from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile
 from replay.trace.file.metadata import Summary
 
 LOOP0 = 7 << 20
@@ -209,7 +209,7 @@ def decode(
 ) -> tuple[pa.Table, Summary]:
     """Decode files given as bytes; every batch is checked by Arrow."""
     batches = BlktraceBatches(
-        [Source(f"test.blktrace.{cpu}", data) for cpu, data in enumerate(files)],
+        [CaptureFile(f"test.blktrace.{cpu}", data) for cpu, data in enumerate(files)],
         batch_rows=batch_rows,
         window=window,
     )

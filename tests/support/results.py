@@ -16,7 +16,7 @@ from replay.engine.setup import Stage
 from replay.results.result import Result
 from replay.results.run_info import run_info
 from replay.results.sink import ResultSink
-from replay.results.tables import STAGE_NAMES, Names, Recorded
+from replay.results.tables import STAGE_NAMES, Names, RecordedRequests
 from replay.trace.file.metadata import Device, Metadata, Quality, SourceFile, Summary
 
 MS = 1_000_000
@@ -177,8 +177,8 @@ class Recording:
 
     processes = ("dd",)
 
-    def __call__(self, rows: np.ndarray) -> Recorded:
-        return Recorded(
+    def __call__(self, rows: np.ndarray) -> RecordedRequests:
+        return RecordedRequests(
             op=np.zeros(len(rows), np.int8),
             sector=(rows * 8).astype(np.uint64),
             nbytes=np.full(len(rows), 4096, np.uint32),

@@ -16,7 +16,7 @@ from replay.common.temporary import temporary_directory
 from replay.common.text import count_text, plain, time_text
 from replay.results.merge import merge_latency
 from replay.runner.disks import note_of
-from replay.runner.identify import Disk, identify
+from replay.runner.identify import IdentifiedDisk, identify
 from replay.runner.run import run
 from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.values import DiskValues, PipeValues
@@ -63,7 +63,7 @@ class DiskCalibration(Drawn):
     trace : str
     device : str
         "254:0".
-    disk : Disk
+    disk : IdentifiedDisk
         Of the whole trace.
     values : DiskValues
         The same as ``[disk]``.
@@ -75,7 +75,7 @@ class DiskCalibration(Drawn):
 
     trace: str
     device: str
-    disk: Disk
+    disk: IdentifiedDisk
     values: DiskValues
     from_ns: int
     predictions: dict[str, Prediction]

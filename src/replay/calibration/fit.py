@@ -13,7 +13,7 @@ DECIMALS: Final = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class FittedLine:
     """The time of one kind of request, and the quality of the fit.
 
     Attributes
@@ -106,7 +106,7 @@ class LineFit:
         self._mixed += columns @ values
         self._times += float(values @ values)
 
-    def line(self) -> Line | None:
+    def line(self) -> FittedLine | None:
         """Return the line with the least squares; None if there were no times.
 
         Of those without a negative number: no device serves more bytes in less time.
@@ -141,7 +141,7 @@ class LineFit:
                 if (found >= 0).all() and error < least:
                     best, least = found, error
         spread = self._times - self._mixed[0] ** 2 / self._n
-        return Line(
+        return FittedLine(
             base_ns=round(best[0]),
             ns_per_byte=round(float(best[1]) / PAGE_BYTES, DECIMALS),
             random_ns=round(best[2]),
@@ -153,7 +153,7 @@ class LineFit:
         )
 
 
-def iocost_terms(line: Line, parallel: int) -> tuple[int, int, int]:
+def iocost_terms(line: FittedLine, parallel: int) -> tuple[int, int, int]:
     """Return bytes, sequential and random 4 KiB I/Os a second, as ``io.cost.model``.
 
     Source: block/blk-iocost.c:calc_lcoefs(), v6.1: an I/O costs a base for its kind,

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from replay.calibration.disk import DiskCalibration, calibrate_disk, shows_queue
-from replay.calibration.fit import Line, LineFit, iocost_terms
-from replay.calibration.samples import OPS, Piece, Samples, take_samples
+from replay.calibration.fit import FittedLine, LineFit, iocost_terms
+from replay.calibration.samples import OPS, DeviceSamples, Piece, take_samples
 from replay.calibration.times import MEASURES, Times
 from replay.common.errors import ScenarioError
 from replay.common.shown import Drawn
@@ -54,7 +54,7 @@ class Calibration(Drawn):
         "254:32".
     parallel : int or None
         Requests served at once; None where one lock serves them in turn.
-    lines : dict of str to Line
+    lines : dict of str to FittedLine
         By operation, "read" and "write", those that were seen.
     fits : dict of str to Fit
         By operation: the trace replayed with this model, under its own driver.
@@ -63,7 +63,7 @@ class Calibration(Drawn):
     trace: str
     device: str
     parallel: int | None
-    lines: dict[str, Line]
+    lines: dict[str, FittedLine]
     fits: dict[str, Fit]
 
     def __repr__(self) -> str:
@@ -199,12 +199,12 @@ def _calibrate(
     return best
 
 
-def service_keys(lines: Mapping[str, Line], parallel: int | None) -> list[str]:
+def service_keys(lines: Mapping[str, FittedLine], parallel: int | None) -> list[str]:
     """Return the keys of ``[service]``, as ``KEY=VALUE``.
 
     Parameters
     ----------
-    lines : mapping of str to Line
+    lines : mapping of str to FittedLine
         By operation; one that was not seen keeps its default.
     parallel : int or None
 
@@ -226,7 +226,7 @@ def _load(
     return Scenario.load(scenario, overrides=overrides)
 
 
-def _candidates(samples: Samples) -> list[int | None]:
+def _candidates(samples: DeviceSamples) -> list[int | None]:
     """Return how many requests the device might serve at once."""
     if not samples.parallel:
         return [None]
@@ -243,7 +243,7 @@ def _by_op(piece: Piece) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         yield op, piece.op == OP_CODES[op]
 
 
-def _recorded(samples: Samples) -> dict[str, dict[str, int]]:
+def _recorded(samples: DeviceSamples) -> dict[str, dict[str, int]]:
     """Return the recorded times by operation, those that were seen."""
     found: dict[str, Times] = {}
     for piece in samples.pieces(1):
@@ -254,12 +254,12 @@ def _recorded(samples: Samples) -> dict[str, dict[str, int]]:
     return {op: found[op].measures() for op in OPS if op in found}
 
 
-def fit_lines(samples: Samples, parallel: int) -> dict[str, Line]:
+def fit_lines(samples: DeviceSamples, parallel: int) -> dict[str, FittedLine]:
     """Fit a line for each operation that was seen.
 
     Parameters
     ----------
-    samples : Samples
+    samples : DeviceSamples
     parallel : int
         Requests that the device serves at once.
 
@@ -275,7 +275,7 @@ def fit_lines(samples: Samples, parallel: int) -> dict[str, Line]:
     return {op: line for op, line in found.items() if line is not None}
 
 
-def _check(trace: Trace, device: str, lines: Mapping[str, Line]) -> None:
+def _check(trace: Trace, device: str, lines: Mapping[str, FittedLine]) -> None:
     """Refuse what ``[service]`` does not take."""
     for op, line in lines.items():
         if (

@@ -14,7 +14,7 @@ from replay.common.errors import ScenarioError
 from replay.common.temporary import temporary_file
 from replay.engine._service import Services
 from replay.engine.setup import NOT_REPLAYED, Policy, ServiceModel
-from replay.runner.feed import Part, Settling, parts
+from replay.runner.feed import FedRows, Settling, parts
 from replay.scenario.bind import Binding
 from replay.trace.file.read import Trace
 from replay.trace.file.schema import OP_CODES
@@ -61,7 +61,7 @@ class Piece:
     service_ns: NDArray[np.int64]
 
 
-class Samples(Closing):
+class DeviceSamples(Closing):
     """Completed reads and writes of one device, in the order of their issue.
 
     They lie in temporary files: about 40 bytes each, whose pages the kernel may take
@@ -156,7 +156,7 @@ class Samples(Closing):
             yield Piece(**at, service_ns=service_ns)
 
 
-def take_samples(trace: Trace, binding: Binding) -> Samples:
+def take_samples(trace: Trace, binding: Binding) -> DeviceSamples:
     """Read the samples of the one device that a scenario replays.
 
     Parameters
@@ -167,7 +167,7 @@ def take_samples(trace: Trace, binding: Binding) -> Samples:
 
     Returns
     -------
-    Samples
+    DeviceSamples
         To be closed.
 
     Raises
@@ -207,7 +207,9 @@ def take_samples(trace: Trace, binding: Binding) -> Samples:
     )
     with ExitStack() as stack:
         try:
-            samples = Samples(binding.device_names[0], parallel=setup.trace_direct_io)
+            samples = DeviceSamples(
+                binding.device_names[0], parallel=setup.trace_direct_io
+            )
             stack.enter_context(samples)
             for part in _parts(trace, binding, alone):
                 samples.add(**_of_part(part, places))
@@ -223,7 +225,7 @@ def take_samples(trace: Trace, binding: Binding) -> Samples:
     return samples
 
 
-def _parts(trace: Trace, binding: Binding, alone: Services) -> Iterator[Part]:
+def _parts(trace: Trace, binding: Binding, alone: Services) -> Iterator[FedRows]:
     """Go through rows with the service that each has alone."""
     settling = Settling(alone)
     for part in parts(trace, binding, PIECE):
@@ -231,7 +233,7 @@ def _parts(trace: Trace, binding: Binding, alone: Services) -> Iterator[Part]:
     yield from settling.end()
 
 
-def _of_part(part: Part, places: Services) -> dict[str, NDArray[Any]]:
+def _of_part(part: FedRows, places: Services) -> dict[str, NDArray[Any]]:
     """Return the samples of a batch."""
     columns, alone_ns = part.columns, part.service_ns
     is_random = np.empty(len(columns), np.int64)

@@ -51,7 +51,7 @@ class Recorder(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class RecordOutcome:
     """What was recorded.
 
     Attributes
@@ -89,7 +89,7 @@ def record(
     stop: Stop | None = None,
     on_start: Callable[[], None] = lambda: None,
     on_left: Callable[[str], None] = lambda _: None,
-) -> Recorded:
+) -> RecordOutcome:
     """Record block devices until asked to stop.
 
     Parameters
@@ -120,7 +120,7 @@ def record(
 
     Returns
     -------
-    Recorded
+    RecordOutcome
 
     Raises
     ------
@@ -193,7 +193,7 @@ def record(
             f"{directory}"
         )
     files = [*directory.glob("*.blktrace.*"), *directory.glob(EVENTS_FILE)]
-    return Recorded(
+    return RecordOutcome(
         directory=directory,
         n_files=len(files),
         nbytes=sum(file.stat().st_size for file in files),

@@ -9,7 +9,7 @@ from pathlib import Path
 from replay.common.addresses import without_secrets
 from replay.common.errors import OutputError
 from replay.common.intervals import parse_interval
-from replay.dataset.layout import Layout, check_target
+from replay.dataset.layout import DatasetLayout, check_target
 from replay.dataset.lock import locked
 from replay.dataset.outcome import BatchReport
 from replay.dataset.places import Place
@@ -99,7 +99,7 @@ def batch(
     conversion = Conversion.of(
         None if format is None else format_options(format), filters, cgroups, interval
     )
-    layout = Layout(Place.of(output))
+    layout = DatasetLayout(Place.of(output))
     output = without_secrets(str(output))
     with _writing(output):
         check_target(layout.root, output)

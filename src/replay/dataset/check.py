@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from replay.common.errors import OutputError
 from replay.dataset.damage import intact
-from replay.dataset.layout import Layout, Manifest, Part
+from replay.dataset.layout import DatasetLayout, Manifest, TablePart
 from replay.dataset.places import Place
 from replay.dataset.rows import SCHEMAS
 
@@ -28,14 +28,14 @@ def damaged(place: Place, reason: str) -> OutputError:
     )
 
 
-def part_of(place: Place) -> Part:
+def part_of(place: Place) -> TablePart:
     """Tell the size and the checksum of a file that was just written."""
     size, checksum = 0, 0
     with place.opened() as file:
         while data := file.read(_PIECE):
             size += len(data)
             checksum = zlib.crc32(data, checksum)
-    return Part(nbytes=size, crc32=checksum)
+    return TablePart(nbytes=size, crc32=checksum)
 
 
 @contextmanager
@@ -73,12 +73,14 @@ def _told(field: pa.Field) -> str:
     return f"{field.name}: {field.type}".replace("<element:", "<item:")
 
 
-def check_table(layout: Layout, manifest: Manifest, name: str, n_rows: int) -> None:
+def check_table(
+    layout: DatasetLayout, manifest: Manifest, name: str, n_rows: int
+) -> None:
     """Make sure that a table is whole: its files, their columns, and all its rows.
 
     Parameters
     ----------
-    layout : Layout
+    layout : DatasetLayout
     manifest : Manifest
     name : str
     n_rows : int
@@ -119,7 +121,7 @@ def _is_odd(name: str) -> bool:
     return not name.startswith("part-") or "/" in name or not name.isprintable()
 
 
-def _check_part(place: Place, told: Part | None) -> None:
+def _check_part(place: Place, told: TablePart | None) -> None:
     # written by a replay that noted none
     if told is None:
         return

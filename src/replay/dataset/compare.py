@@ -20,8 +20,8 @@ from replay.common.errors import OutputError
 from replay.common.text import count_text
 from replay.dataset.rows import OK, RUNS
 from replay.results.compare import (
+    ComparedSide,
     Comparison,
-    Side,
     compare_sides,
     scenario_differences,
 )
@@ -151,7 +151,7 @@ def _compared(
         )
     found = compare_sides(
         *(
-            Side(
+            ComparedSide(
                 name=name,
                 tables=_added_up(
                     dataset, [(one, pairs[one].scenario) for one in taken]

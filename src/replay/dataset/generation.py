@@ -19,7 +19,7 @@ from replay.common.version import WRITER
 from replay.dataset.check import check_table, damaged, opened_table, part_of
 from replay.dataset.damage import intact
 from replay.dataset.journal import Parts, Where
-from replay.dataset.layout import Layout, Manifest, Part
+from replay.dataset.layout import DatasetLayout, Manifest, TablePart
 from replay.dataset.places import Place
 from replay.dataset.rows import (
     RECORD_SCHEMA,
@@ -65,7 +65,7 @@ class Pairs:
         self.n_rows = counts
 
     @classmethod
-    def read(cls, layout: Layout, generation: int) -> Self:
+    def read(cls, layout: DatasetLayout, generation: int) -> Self:
         """Read the pairs of a generation; there are none before the first."""
         if generation == 0:
             return cls([], {name: np.zeros(0, np.int64) for name in SCHEMAS})
@@ -110,12 +110,14 @@ class _New(NamedTuple):
     n_pairs: int
 
 
-def make_generation(layout: Layout, manifest: Manifest, parts: Parts) -> Manifest:
+def make_generation(
+    layout: DatasetLayout, manifest: Manifest, parts: Parts
+) -> Manifest:
     """Write the files of the next generation; they do not count yet.
 
     Parameters
     ----------
-    layout : Layout
+    layout : DatasetLayout
     manifest : Manifest
         Of the generation that is there.
     parts : Parts
@@ -145,7 +147,7 @@ def make_generation(layout: Layout, manifest: Manifest, parts: Parts) -> Manifes
         _counts(pieces, old, parts),
     )
     pairs.write(layout.pairs(generation))
-    noted: dict[str, Part] = {}
+    noted: dict[str, TablePart] = {}
     tables = {
         name: _write_table(
             layout,
@@ -206,7 +208,7 @@ def _counts(
 
 
 def _rows(
-    layout: Layout,
+    layout: DatasetLayout,
     manifest: Manifest,
     name: str,
     pieces: Iterable[_Old | _New],
@@ -275,11 +277,11 @@ class _Stored:
 
 
 def _write_table(
-    layout: Layout,
+    layout: DatasetLayout,
     name: str,
     generation: int,
     rows: Iterable[pa.RecordBatch],
-    noted: dict[str, Part],
+    noted: dict[str, TablePart],
 ) -> list[str]:
     """Write a table's files and note them; return their names, relative to the dataset.
 

@@ -15,7 +15,7 @@ from pyarrow import ipc
 from replay.common.closing import Closing
 from replay.common.temporary import TemporaryDirectory, temporary_directory
 from replay.dataset.damage import intact
-from replay.dataset.layout import Layout, segment_generation, segment_number
+from replay.dataset.layout import DatasetLayout, segment_generation, segment_number
 from replay.dataset.places import Place
 from replay.dataset.rows import RECORD_SCHEMA, State, states
 
@@ -35,7 +35,7 @@ class Journal:
 
     Parameters
     ----------
-    layout : Layout
+    layout : DatasetLayout
     generation : int
         Of the tables that the records are to be added to.
     first : int
@@ -48,7 +48,7 @@ class Journal:
 
     def __init__(
         self,
-        layout: Layout,
+        layout: DatasetLayout,
         generation: int,
         first: int,
         *,
@@ -138,7 +138,7 @@ class Parts(Closing):
         Parts that an older generation has taken in already.
     """
 
-    def __init__(self, layout: Layout, generation: int) -> None:
+    def __init__(self, layout: DatasetLayout, generation: int) -> None:
         self._batches: dict[tuple[int, int], pa.RecordBatch] = {}
         self._readers: dict[int, ipc.RecordBatchFileReader] = {}
         self._directory: TemporaryDirectory | None = None

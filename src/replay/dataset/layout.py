@@ -46,7 +46,7 @@ def _columns() -> str:
 COLUMNS: Final = _columns()
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class TablePart(msgspec.Struct, frozen=True, kw_only=True):
     """Facts on a table's file: this program has written it.
 
     Attributes
@@ -75,7 +75,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         Files of each table, in their order, relative to the dataset.
     columns : str
         Identity of the tables' columns.
-    parts : dict of str to Part
+    parts : dict of str to TablePart
         Of the files in ``tables``; earlier versions noted none.
     """
 
@@ -84,14 +84,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     generation: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] = 0
     tables: dict[str, list[str]] = {}
     columns: str = COLUMNS
-    parts: dict[str, Part] = {}
+    parts: dict[str, TablePart] = {}
 
 
 class _Format(msgspec.Struct):
     format: int
 
 
-class Layout:
+class DatasetLayout:
     """Places of a dataset's parts.
 
     Parameters
@@ -143,7 +143,7 @@ def read_manifest(root: Place) -> Manifest:
     OutputError
         There is no dataset, or one that this program does not read.
     """
-    place = Layout(root).manifest
+    place = DatasetLayout(root).manifest
     try:
         data = place.read()
     except FileNotFoundError:
@@ -195,7 +195,7 @@ def check_target(root: Place, shown: str) -> None:
     path = root.local
     if path is None:
         inside = [one.place for one in root.files() if one.place.text != root.text]
-        if inside and Layout(root).manifest.find() is None:
+        if inside and DatasetLayout(root).manifest.find() is None:
             raise OutputError(_strange(shown, inside[0].name))
         return
     if not path.exists():

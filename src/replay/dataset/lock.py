@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from replay.common.errors import OutputError
-from replay.dataset.layout import Layout
+from replay.dataset.layout import DatasetLayout
 
 #: How often a batch says that it lives, where the kernel cannot.
 BEAT_S: Final = 5.0
@@ -34,7 +34,7 @@ BEAT_S: Final = 5.0
 SILENCE_S: Final = 30.0
 
 
-class Held:
+class HeldDataset:
     """A dataset that this batch holds; the kernel sees to it.
 
     Attributes
@@ -57,20 +57,23 @@ class Held:
 
 @contextmanager
 def locked(
-    layout: Layout, *, beat_s: float | None = None, silence_s: float | None = None
-) -> Iterator[Held]:
+    layout: DatasetLayout,
+    *,
+    beat_s: float | None = None,
+    silence_s: float | None = None,
+) -> Iterator[HeldDataset]:
     """Hold a dataset.
 
     Parameters
     ----------
-    layout : Layout
+    layout : DatasetLayout
         Its internal directory exists.
     beat_s, silence_s : float or None
         By default `BEAT_S` and `SILENCE_S`.
 
     Yields
     ------
-    Held
+    HeldDataset
 
     Raises
     ------
@@ -80,7 +83,7 @@ def locked(
     path = layout.lock.local
     if path is not None:
         with _by_kernel(layout, path):
-            yield Held()
+            yield HeldDataset()
         return
     lease = _Lease(layout, beat_s or BEAT_S, silence_s or SILENCE_S)
     lease.take()
@@ -91,7 +94,7 @@ def locked(
 
 
 @contextmanager
-def _by_kernel(layout: Layout, path: Path) -> Iterator[None]:
+def _by_kernel(layout: DatasetLayout, path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
@@ -105,10 +108,10 @@ def _by_kernel(layout: Layout, path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-class _Lease(Held):
+class _Lease(HeldDataset):
     """An object that says which batch holds the dataset, as long as it is renewed."""
 
-    def __init__(self, layout: Layout, beat_s: float, silence_s: float) -> None:
+    def __init__(self, layout: DatasetLayout, beat_s: float, silence_s: float) -> None:
         self._layout = layout
         self._beat_s = beat_s
         self._silence_s = silence_s
@@ -196,7 +199,7 @@ def _me() -> str:
     return f"process {os.getpid()} of {socket.gethostname()}"
 
 
-def _held(layout: Layout, holder: bytes) -> OutputError:
+def _held(layout: DatasetLayout, holder: bytes) -> OutputError:
     name = holder.decode(errors="replace").strip('"') or "another process"
     return OutputError(
         f"{layout.root}: {name} is at work on it: wait for it, or name another dataset"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from replay.common.text import MOST_NOTES, count_text, json_text, plain
 
 
-class Failure(NamedTuple):
+class FailedPair(NamedTuple):
     """A pair that failed, and why."""
 
     trace: str
@@ -31,7 +31,7 @@ class BatchReport:
         Pairs that were there already and had not changed.
     again : dict of str to int
         Pairs that were there but not as asked for, by the reason.
-    failures : list of Failure
+    failures : list of FailedPair
         Pairs that failed, by trace and scenario.
     notes : dict of str to int
         Estimates and what is not modelled, as the runs told them that were replayed
@@ -46,7 +46,7 @@ class BatchReport:
     replayed: int
     kept: int
     again: dict[str, int] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[FailedPair] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 

@@ -19,26 +19,26 @@ from replay.dataset.journal import Parts
 from replay.dataset.layout import (
     COLUMNS,
     INTERNAL,
-    Layout,
+    DatasetLayout,
     Manifest,
     decode_manifest,
     segment_generation,
     segment_number,
     write_manifest,
 )
-from replay.dataset.lock import Held
+from replay.dataset.lock import HeldDataset
 from replay.dataset.rows import SCHEMAS
 
 
-def publish(layout: Layout, manifest: Manifest, held: Held) -> Manifest:
+def publish(layout: DatasetLayout, manifest: Manifest, held: HeldDataset) -> Manifest:
     """Take the journal into the tables.
 
     Parameters
     ----------
-    layout : Layout
+    layout : DatasetLayout
     manifest : Manifest
         Of the tables that are there.
-    held : Held
+    held : HeldDataset
         The lock of the dataset.
 
     Returns
@@ -79,13 +79,13 @@ def publish(layout: Layout, manifest: Manifest, held: Held) -> Manifest:
     return coming
 
 
-def recover(layout: Layout, held: Held) -> Manifest:
+def recover(layout: DatasetLayout, held: HeldDataset) -> Manifest:
     """Finish or undo what a killed batch was at; make the dataset if there is none.
 
     Parameters
     ----------
-    layout : Layout
-    held : Held
+    layout : DatasetLayout
+    held : HeldDataset
         The lock of the dataset.
 
     Returns
@@ -120,7 +120,7 @@ def recover(layout: Layout, held: Held) -> Manifest:
     return manifest
 
 
-def _out_of_reach(layout: Layout, manifest: Manifest) -> Manifest:
+def _out_of_reach(layout: DatasetLayout, manifest: Manifest) -> Manifest:
     """Go on under names that a batch which was taken for dead does not use.
 
     If it lives after all, it may still write a part of the journal of this generation,
@@ -137,7 +137,7 @@ def _out_of_reach(layout: Layout, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _put_in_place(layout: Layout) -> None:
+def _put_in_place(layout: DatasetLayout) -> None:
     """Let new tables take the place of the old ones; can be done again."""
     root, new, old = (
         _path(place.local) for place in (layout.root, layout.new, layout.old)
@@ -153,7 +153,7 @@ def _put_in_place(layout: Layout) -> None:
     sync(root)
 
 
-def _clear(layout: Layout, manifest: Manifest) -> None:
+def _clear(layout: DatasetLayout, manifest: Manifest) -> None:
     """Remove what does not count."""
     layout.coming.remove()
     if layout.root.local is not None:

@@ -13,7 +13,7 @@ from replay.common.shown import Drawn
 from replay.dataset.check import check_names, check_table, damaged, missing_tables
 from replay.dataset.damage import intact
 from replay.dataset.generation import Pairs
-from replay.dataset.layout import COLUMNS, Layout, Manifest, read_manifest
+from replay.dataset.layout import COLUMNS, DatasetLayout, Manifest, read_manifest
 from replay.dataset.places import Place
 from replay.dataset.rows import RUNS, SCHEMAS
 from replay.results.result import Result
@@ -120,7 +120,7 @@ class Dataset(Drawn):
         """Make sure, once, that a table is what was written."""
         if name in self._checked:
             return
-        layout = Layout(self.root)
+        layout = DatasetLayout(self.root)
         if self._pairs is None:
             self._pairs = Pairs.read(layout, self._manifest.generation)
         n_rows = int(self._pairs.n_rows[name].sum())
@@ -221,8 +221,10 @@ def open_dataset(path: str | Path) -> Dataset:
             f"{path}: has no tables yet: they are made when 'replay batch' ends"
         )
     if missing := missing_tables(manifest):
-        raise damaged(Layout(root).manifest, f"it names no file of {missing[0]!r}")
-    check_names(manifest, Layout(root).manifest)
+        raise damaged(
+            DatasetLayout(root).manifest, f"it names no file of {missing[0]!r}"
+        )
+    check_names(manifest, DatasetLayout(root).manifest)
     return Dataset(root, manifest)
 
 

@@ -14,9 +14,9 @@ from pyarrow import ipc
 from replay.common.errors import OutputError, ReplayError
 from replay.dataset.generation import Pairs
 from replay.dataset.journal import Journal, Parts
-from replay.dataset.layout import Layout, Manifest
-from replay.dataset.lock import Held
-from replay.dataset.outcome import Failure
+from replay.dataset.layout import DatasetLayout, Manifest
+from replay.dataset.lock import HeldDataset
+from replay.dataset.outcome import FailedPair
 from replay.dataset.plan import NamedScenario, Plan, PlannedTrace
 from replay.dataset.rows import (
     FAILED,
@@ -81,7 +81,7 @@ class Work:
         Why pairs that are there are done again.
     notes : Counter of str
         What those that were replayed told of themselves, and how many did.
-    failures : list of Failure
+    failures : list of FailedPair
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Work:
         self.n_pairs = plan.n_pairs
         self.n_replayed = self.n_kept = 0
         self.again: list[str] = []
-        self.failures: list[Failure] = []
+        self.failures: list[FailedPair] = []
         self.notes: Counter[str] = Counter()
         self._known = known
         self._conversion = conversion
@@ -318,28 +318,28 @@ class Work:
 
     def _fail(self, state: State, error: str) -> None:
         self.journal.add(records([(state, error)]))
-        self.failures.append(Failure(state.trace, state.scenario, error))
+        self.failures.append(FailedPair(state.trace, state.scenario, error))
 
 
 def open_work(
-    layout: Layout,
+    layout: DatasetLayout,
     manifest: Manifest,
     plan: Plan,
     conversion: Conversion,
     progress: Progress | None,
-    held: Held,
+    held: HeldDataset,
 ) -> Work:
     """Look what of a plan is there.
 
     Parameters
     ----------
-    layout : Layout
+    layout : DatasetLayout
         Held by the caller, and recovered.
     manifest : Manifest
     plan : Plan
     conversion : Conversion
     progress : callable or None
-    held : Held
+    held : HeldDataset
         The lock of the dataset.
 
     Returns
@@ -356,7 +356,7 @@ def open_work(
     return Work(plan, known, journal, conversion, layout.traces, progress)
 
 
-def _failures(batch: pa.RecordBatch) -> Iterator[Failure]:
+def _failures(batch: pa.RecordBatch) -> Iterator[FailedPair]:
     statuses = batch.column("status").to_pylist()
     for row, status in enumerate(statuses):
         if status == FAILED:
@@ -364,7 +364,7 @@ def _failures(batch: pa.RecordBatch) -> Iterator[Failure]:
                 batch.column(n)[row].as_py() for n in ("trace", "scenario")
             )
             error = batch.column(RUNS)[row].as_py()[0]["error"]
-            yield Failure(trace, scenario, error)
+            yield FailedPair(trace, scenario, error)
 
 
 def _told(error: Exception) -> str:

@@ -33,7 +33,7 @@ _WHOSE: Final = ("arrival_ns", "completion_ns", "issuer")
 _LATER: Final = np.iinfo(np.int64).max
 
 
-class Ahead(Struct, frozen=True, kw_only=True):
+class RequestsAhead(Struct, frozen=True, kw_only=True):
     """Requests of one cgroup that were ahead of a request in one stage.
 
     Attributes
@@ -144,7 +144,9 @@ def _longest_first(row: Row) -> tuple[int, int]:
     return -row["total_ns"], row["row"]
 
 
-def ahead_of(result: Result, requests: Sequence[Row]) -> list[dict[str, list[Ahead]]]:
+def ahead_of(
+    result: Result, requests: Sequence[Row]
+) -> list[dict[str, list[RequestsAhead]]]:
     """Find who was ahead of requests, by stage.
 
     Parameters
@@ -275,11 +277,11 @@ class _Wait:
                 self._last, (int(part.start[one]), int(place[part.issuer[one]]))
             )
 
-    def ahead(self) -> dict[str, list[Ahead]]:
+    def ahead(self) -> dict[str, list[RequestsAhead]]:
         """Return what was found."""
         found = {
             stage: [
-                Ahead(cgroup=name, n_requests=n, wait_ns=None)
+                RequestsAhead(cgroup=name, n_requests=n, wait_ns=None)
                 for name, n in counts.most_common()
             ]
             for stage, counts in self._held.items()
@@ -288,7 +290,7 @@ class _Wait:
             found["dispatch"] = served
         return found
 
-    def _served(self) -> Iterator[Ahead]:
+    def _served(self) -> Iterator[RequestsAhead]:
         """Share out the time until it was taken up to those that its worker was at."""
         if not self._starts:
             return
@@ -305,7 +307,7 @@ class _Wait:
         counts = np.bincount(whose, minlength=len(self._names))
         for name, place in sorted(self._names.items(), key=lambda one: -sums[one[1]]):
             if counts[place]:
-                yield Ahead(
+                yield RequestsAhead(
                     cgroup=name,
                     n_requests=int(counts[place]),
                     wait_ns=int(sums[place]),

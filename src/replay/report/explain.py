@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from replay.common.text import count_text, size_text, time_text
 from replay.report.ahead import (
-    Ahead,
+    RequestsAhead,
     Row,
     ahead_of,
     request_of_row,
@@ -55,7 +55,7 @@ class StageTime(Struct, frozen=True, kw_only=True):
     ----------
     stage : str
     time_ns : int
-    behind : list of Ahead
+    behind : list of RequestsAhead
         Who was ahead of it, if that is known.
     limits : list of str
         What limited it, as the scenario has it.
@@ -63,7 +63,7 @@ class StageTime(Struct, frozen=True, kw_only=True):
 
     stage: str
     time_ns: int
-    behind: list[Ahead]
+    behind: list[RequestsAhead]
     limits: list[str]
 
     @property
@@ -77,7 +77,7 @@ class StageTime(Struct, frozen=True, kw_only=True):
         return said
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class ExplainedRequest(Struct, frozen=True, kw_only=True):
     """A request, explained.
 
     Attributes
@@ -118,7 +118,7 @@ class Request(Struct, frozen=True, kw_only=True):
         )
 
 
-class Kill(Struct, frozen=True, kw_only=True):
+class ExplainedKill(Struct, frozen=True, kw_only=True):
     """A kill, explained.
 
     Attributes
@@ -149,18 +149,18 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    kills : list of Kill
+    kills : list of ExplainedKill
     n_kills : int
         All of them.
-    requests : list of Request or None
+    requests : list of ExplainedRequest or None
         None where the result has no table of requests.
     waits : list of dict
         The heaviest rows of ``interference``, with ``remedies``.
     """
 
-    kills: list[Kill]
+    kills: list[ExplainedKill]
     n_kills: int
-    requests: list[Request] | None
+    requests: list[ExplainedRequest] | None
     waits: list[Row]
 
 
@@ -211,8 +211,8 @@ def explain(
 
 
 def _request(
-    row: Row, ahead: Mapping[str, list[Ahead]], scenario: Mapping[str, Any]
-) -> Request:
+    row: Row, ahead: Mapping[str, list[RequestsAhead]], scenario: Mapping[str, Any]
+) -> ExplainedRequest:
     spent = {stage: row[f"{stage}_ns"] for stage in STAGE_NAMES}
     whole = max(sum(spent.values()), 1)
     stages = []
@@ -229,7 +229,7 @@ def _request(
                 limits=list(_limits(scenario, held, stage)) if told else [],
             )
         )
-    names = Request.__struct_fields__
+    names = ExplainedRequest.__struct_fields__
     remedies: list[str] = []
     if stages:
         longest = max(stages, key=lambda one: one.time_ns)
@@ -237,14 +237,14 @@ def _request(
         remedies = list(
             _remedies(longest.stage, row["issuer"], row["payer"], others, scenario)
         )
-    return Request(
+    return ExplainedRequest(
         **{name: row[name] for name in names if name in row},
         stages=stages,
         remedies=remedies,
     )
 
 
-def _kill(row: Row, result: Result) -> Kill:
+def _kill(row: Row, result: Result) -> ExplainedKill:
     scenario = result.info["scenario"]
     where = row["limit_cgroup"]
     limit = str(_keys(scenario, where).get("memory.max", ""))
@@ -262,8 +262,8 @@ def _kill(row: Row, result: Result) -> Kill:
             "no kill but writes that fail: --set driver.policy=enospc; or what the "
             "root pays: --set driver.policy=root"
         )
-    return Kill(
-        **{name: row[name] for name in Kill.__struct_fields__ if name in row},
+    return ExplainedKill(
+        **{name: row[name] for name in ExplainedKill.__struct_fields__ if name in row},
         limit=f"memory.max = {limit}" if limit else "memory.max",
         charged=charged[:MOST_AHEAD],
         remedies=remedies,
@@ -301,7 +301,7 @@ def _waits(
     ]
 
 
-def _ahead_text(stage: str, ahead: Sequence[Ahead]) -> str:
+def _ahead_text(stage: str, ahead: Sequence[RequestsAhead]) -> str:
     noun = {"dispatch": "command", "lock": "write"}.get(stage, "request")
     if stage == "dispatch":
         return ", ".join(

@@ -84,7 +84,7 @@ class Top(Struct, Generic[T], frozen=True):
     n_more: int
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class SummaryFacts(Struct, frozen=True, kw_only=True):
     """The facts of a summary; kills and errors are rows of their tables."""
 
     paid: Top[Paid]
@@ -94,7 +94,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     cgroups: Top[CgroupFacts]
 
 
-def facts(result: Result) -> Facts:
+def facts(result: Result) -> SummaryFacts:
     """Pick what is worth telling.
 
     Parameters
@@ -104,12 +104,12 @@ def facts(result: Result) -> Facts:
 
     Returns
     -------
-    Facts
+    SummaryFacts
         Rankings are by bytes or time, ties by name, so equal results tell the same.
     """
     kills = result.kills.slice(0, TOP_LINES).to_pylist()
     charges = _Charges(result.charges)
-    return Facts(
+    return SummaryFacts(
         paid=_paid(charges),
         waited=_waited(result.interference),
         kills=Top(kills, result.kills.num_rows - len(kills)),

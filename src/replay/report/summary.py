@@ -21,9 +21,9 @@ from replay.common.text import (
 from replay.report.facts import (
     TOP_CGROUPS,
     CgroupFacts,
-    Facts,
     Paid,
     Row,
+    SummaryFacts,
     Top,
     Waited,
     facts,
@@ -183,7 +183,9 @@ def _untimed(info: dict[str, Any]) -> str | None:
     )
 
 
-def _answers(found: Facts, *, timed: bool, failed: bool) -> Iterable[RenderableType]:
+def _answers(
+    found: SummaryFacts, *, timed: bool, failed: bool
+) -> Iterable[RenderableType]:
     """Tell what happened; what did not, in one line.
 
     ``failed``: some requests failed when they were recorded.

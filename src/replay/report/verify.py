@@ -3,7 +3,7 @@
 from typing import Final
 
 from replay.common.text import plain
-from replay.verify.check import Check, Line
+from replay.verify.check import Check, CheckedNumber
 
 _HEAD: Final = ("cgroup", "what", "predicted", "counted", "off", "bound")
 
@@ -45,7 +45,7 @@ def check_text(check: Check) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(line: Line, within: float) -> tuple[str, ...]:
+def _row(line: CheckedNumber, within: float) -> tuple[str, ...]:
     if line.predicted == line.counted:
         off = "0"
     elif line.counted:

@@ -16,7 +16,7 @@ from replay.common.text import (
     size_text,
     time_text,
 )
-from replay.report.explain import Explanation, Kill, Request
+from replay.report.explain import ExplainedKill, ExplainedRequest, Explanation
 
 NO_REQUESTS = (
     "There is no row for each request: 'replay run --requests -o OUTDIR' keeps them, "
@@ -53,7 +53,7 @@ def _kills(found: Explanation) -> Iterator[RenderableType]:
         )
 
 
-def _kill(kill: Kill) -> Iterator[RenderableType]:
+def _kill(kill: ExplainedKill) -> Iterator[RenderableType]:
     yield _line(
         f"{moment_text(kill.time_ns)} {kill.task} in {kill.victim_cgroup}: "
         f"{kill.limit_cgroup} has {size_text(kill.usage_bytes)}, {kill.limit}, and row "
@@ -81,7 +81,7 @@ def _requests(found: Explanation) -> Iterator[RenderableType]:
         yield from _request(request)
 
 
-def _request(request: Request) -> Iterator[RenderableType]:
+def _request(request: ExplainedRequest) -> Iterator[RenderableType]:
     took = (
         "not completed"
         if request.total_ns is None

@@ -29,7 +29,7 @@ KILL_COLUMNS = ("task", "victim_cgroup", "limit_cgroup")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class ComparedSide:
     """One of the two that are compared.
 
     Attributes
@@ -53,7 +53,7 @@ class Side:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, result: Result, name: str) -> "Side":
+    def of(cls, result: Result, name: str) -> "ComparedSide":
         """Make one of a result."""
         return cls(
             name=name,
@@ -224,7 +224,7 @@ def compare(
     Comparison
     """
     sides = [
-        Side.of(one if isinstance(one, Result) else open_results(one), name)
+        ComparedSide.of(one if isinstance(one, Result) else open_results(one), name)
         for one, name in zip((base, other), names, strict=True)
     ]
     return compare_sides(*sides)
@@ -248,7 +248,9 @@ def compare_stored(outdirs: Sequence[str | Path]) -> list[Comparison]:
     OutputError
         One of them is no result.
     """
-    base, *others = (Side.of(open_results(outdir), str(outdir)) for outdir in outdirs)
+    base, *others = (
+        ComparedSide.of(open_results(outdir), str(outdir)) for outdir in outdirs
+    )
     return [compare_sides(base, other) for other in others]
 
 
@@ -264,12 +266,12 @@ def _of_its_model(result: Result) -> Iterator[str]:
         )
 
 
-def compare_sides(base: Side, other: Side) -> Comparison:
+def compare_sides(base: ComparedSide, other: ComparedSide) -> Comparison:
     """Find what differs between two results, or two sums of results.
 
     Parameters
     ----------
-    base, other : Side
+    base, other : ComparedSide
 
     Returns
     -------
@@ -311,7 +313,7 @@ def compare_sides(base: Side, other: Side) -> Comparison:
     )
 
 
-def _taken(side: Side, take: Callable[[_Tables], pa.Table]) -> pa.Table:
+def _taken(side: ComparedSide, take: Callable[[_Tables], pa.Table]) -> pa.Table:
     """Take a table; what is wrong with it is said with the name of the side."""
     try:
         return take(side.tables)

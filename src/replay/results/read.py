@@ -12,7 +12,7 @@ from replay.results.schema import OPTIONAL, RUN_FILE, SCHEMA_VERSION, TABLES
 from replay.results.stored import StoredTables
 
 
-class _Version(msgspec.Struct):
+class _RunVersion(msgspec.Struct):
     schema_version: int
 
 
@@ -38,7 +38,7 @@ def open_results(outdir: str | Path) -> Result:
     path = directory / RUN_FILE
     try:
         text = read_bounded(path, LIST_BYTES)
-        version = msgspec.json.decode(text, type=_Version).schema_version
+        version = msgspec.json.decode(text, type=_RunVersion).schema_version
     except (FileNotFoundError, NotADirectoryError):
         what = f"no {RUN_FILE} in it"
         if not directory.is_dir():

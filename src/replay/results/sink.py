@@ -10,7 +10,7 @@ from replay.results.directory import OutputDirectory
 from replay.results.result import Result
 from replay.results.run_info import labels
 from replay.results.stored import StoredTables
-from replay.results.tables import Names, Recording, build_tables, tables_in_parts
+from replay.results.tables import Names, RequestLookup, build_tables, tables_in_parts
 from replay.results.write import RequestsWriter, write_info, write_table
 
 
@@ -29,7 +29,7 @@ class ResultSink:
         Result directory to write, if any.
     overwrite : bool
         Replace the result that is there.
-    requests : Recording or None
+    requests : RequestLookup or None
         What the trace has of every request, to keep them; None keeps none.
 
     Attributes
@@ -44,7 +44,7 @@ class ResultSink:
         *,
         output: Path | None = None,
         overwrite: bool = False,
-        requests: Recording | None = None,
+        requests: RequestLookup | None = None,
     ) -> None:
         self._names = names
         self._wanted = requests

@@ -68,7 +68,7 @@ class Names(Struct, frozen=True, kw_only=True):
     interval_ns: int = 0
 
 
-class Recorded(Struct, frozen=True, kw_only=True):
+class RecordedRequests(Struct, frozen=True, kw_only=True):
     """What the trace has of requests, each array of shape (n,).
 
     Attributes
@@ -89,15 +89,15 @@ class Recorded(Struct, frozen=True, kw_only=True):
     process: NDArray[np.int32]
 
 
-class Recording(Protocol):
+class RequestLookup(Protocol):
     """Looks up what the trace has of requests."""
 
     @property
     def processes(self) -> Sequence[str]:
-        """Names that `Recorded.process` numbers."""
+        """Names that `RecordedRequests.process` numbers."""
         ...
 
-    def __call__(self, rows: NDArray[np.int64]) -> Recorded:
+    def __call__(self, rows: NDArray[np.int64]) -> RecordedRequests:
         """Look up rows of the trace, in any order."""
         ...
 
@@ -217,7 +217,7 @@ def _parts(columns: Columns) -> Iterator[Columns]:
 class RequestConverter:
     """Turns raw ``requests`` columns into record batches; names are looked up once."""
 
-    def __init__(self, names: Names, recording: Recording) -> None:
+    def __init__(self, names: Names, recording: RequestLookup) -> None:
         self._lookup = _Lookup(names)
         self._recording = recording
         self._ops = Words(OPS)

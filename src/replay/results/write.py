@@ -18,8 +18,8 @@ from replay.results.tables import (
     PART_ROWS,
     Columns,
     Names,
-    Recording,
     RequestConverter,
+    RequestLookup,
 )
 
 #: Rows of one row group of a file; of ``requests.parquet``, too, whatever the engine's
@@ -52,7 +52,7 @@ class RequestsWriter:
     ----------
     names : Names
         What the ids stand for.
-    recording : Recording
+    recording : RequestLookup
         What the trace has of each.
     directory : OutputDirectory or None
         Where ``requests.parquet`` is written; None keeps the table in memory.
@@ -66,7 +66,7 @@ class RequestsWriter:
     def __init__(
         self,
         names: Names,
-        recording: Recording,
+        recording: RequestLookup,
         directory: OutputDirectory | None = None,
     ) -> None:
         self._converter = RequestConverter(names, recording)

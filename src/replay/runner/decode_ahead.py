@@ -30,7 +30,7 @@ _ROWS_OF_ID: Final = 16
 NO_IDS: Final = (-1, -1)
 
 
-class Batch(NamedTuple):
+class DecodedBatch(NamedTuple):
     """Rows, and what was known when they were decoded.
 
     Attributes
@@ -47,13 +47,13 @@ class Batch(NamedTuple):
     so_far: Metadata | None = None
 
 
-class Reading(Struct, frozen=True, kw_only=True):
+class Decoding(Struct, frozen=True, kw_only=True):
     """A recording that is being decoded.
 
     Attributes
     ----------
     recording : Recording
-    batches : iterator of Batch
+    batches : iterator of DecodedBatch
         It raises as the recording's rows do.
     follow : bool
         Batches say what is known so far.
@@ -62,27 +62,27 @@ class Reading(Struct, frozen=True, kw_only=True):
     """
 
     recording: Recording
-    batches: Iterator[Batch]
+    batches: Iterator[DecodedBatch]
     follow: bool
     threads: int
 
-    def again(self) -> AbstractContextManager["Reading"]:
+    def again(self) -> AbstractContextManager["Decoding"]:
         """Begin anew, when it has ended."""
         return decoded(self.recording, follow=self.follow, threads=self.threads)
 
 
 @contextmanager
-def decoded(recording: Recording, *, follow: bool, threads: int) -> Iterator[Reading]:
+def decoded(recording: Recording, *, follow: bool, threads: int) -> Iterator[Decoding]:
     """Decode a recording.
 
     Parameters
     ----------
     recording, follow, threads
-        As `Reading` has them.
+        As `Decoding` has them.
 
     Yields
     ------
-    Reading
+    Decoding
         With 2 threads its rows are decoded from now on, to the end of the block.
     """
     with ExitStack() as stack:
@@ -91,15 +91,15 @@ def decoded(recording: Recording, *, follow: bool, threads: int) -> Iterator[Rea
             rows = recording.rows
             halt = rows.halt if isinstance(rows, BlktraceBatches) else None
             batches = stack.enter_context(_in_thread(batches, halt))
-        yield Reading(
+        yield Decoding(
             recording=recording, batches=batches, follow=follow, threads=threads
         )
 
 
-def _batches(recording: Recording, *, follow: bool) -> Iterator[Batch]:
+def _batches(recording: Recording, *, follow: bool) -> Iterator[DecodedBatch]:
     rows = recording.rows
     if not follow or not isinstance(rows, BlktraceBatches):
-        yield from map(Batch, rows)
+        yield from map(DecodedBatch, rows)
         return
     known = (0, 0)
     n_rows = 0
@@ -114,21 +114,21 @@ def _batches(recording: Recording, *, follow: bool) -> Iterator[Batch]:
         ):
             known = rows.n_ids
             so_far = recording.describe(rows.so_far())
-        yield Batch(batch, rows.n_ids, so_far)
+        yield DecodedBatch(batch, rows.n_ids, so_far)
 
 
 @contextmanager
 def _in_thread(
-    batches: Iterator[Batch], halt: Callable[[], None] | None
-) -> Iterator[Iterator[Batch]]:
+    batches: Iterator[DecodedBatch], halt: Callable[[], None] | None
+) -> Iterator[Iterator[DecodedBatch]]:
     """Iterate a little ahead in another thread, which ends with the block.
 
     ``halt`` ends what it is at, where the block ends before that.
     """
-    queue: Queue[Batch | BaseException | None] = Queue(_AHEAD)
+    queue: Queue[DecodedBatch | BaseException | None] = Queue(_AHEAD)
     stopped = False
 
-    def put(item: Batch | BaseException | None) -> None:
+    def put(item: DecodedBatch | BaseException | None) -> None:
         while not stopped:
             try:
                 queue.put(item, timeout=_POLL_S)
@@ -146,7 +146,7 @@ def _in_thread(
         except BaseException as error:
             put(error)
 
-    def taken() -> Iterator[Batch]:
+    def taken() -> Iterator[DecodedBatch]:
         while (item := queue.get()) is not None:
             if isinstance(item, BaseException):
                 raise item

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from replay.common.errors import ScenarioError
 from replay.common.text import count_text, time_text
-from replay.runner.identify import Disk, identify
+from replay.runner.identify import IdentifiedDisk, identify
 from replay.scenario.bind import Binding
 from replay.scenario.keys.values import DiskValues
 from replay.scenario.setup.disk import completed, disk_fields, is_complete
@@ -39,7 +39,7 @@ def with_disks(binding: Binding, trace: Rows) -> Binding:
         for device, is_disk in zip(devices, binding.disks, strict=True)
         if is_disk
     ]
-    found: dict[int, Disk | None] = {}
+    found: dict[int, IdentifiedDisk | None] = {}
     if not is_complete(given):
         found = dict(zip(wanted, identify(trace.batches(), wanted), strict=True))
     disks: list[DiskValues | None] = []
@@ -68,7 +68,7 @@ def with_disks(binding: Binding, trace: Rows) -> Binding:
     )
 
 
-def note_of(disk: Disk, name: str, values: DiskValues | None = None) -> str:
+def note_of(disk: IdentifiedDisk, name: str, values: DiskValues | None = None) -> str:
     """Say in one line what a disk was taken for, and how surely."""
     ring = "was never full"
     if disk.descriptors:

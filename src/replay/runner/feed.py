@@ -32,15 +32,15 @@ WRITE, WRITE_ZEROES = OP_CODES["write"], OP_CODES["write_zeroes"]
 Errors = Counter[tuple[int, int]]
 
 
-class Part(NamedTuple):
+class FedRows(NamedTuple):
     """A batch of rows and the service of each, ns, -1 where it is unknown."""
 
     columns: Columns
     service_ns: NDArray[np.int64]
 
-    def take(self, index: NDArray[np.intp]) -> "Part":
+    def take(self, index: NDArray[np.intp]) -> "FedRows":
         """Select rows."""
-        return Part(self.columns.take(index), self.service_ns[index])
+        return FedRows(self.columns.take(index), self.service_ns[index])
 
 
 def parts(
@@ -49,7 +49,7 @@ def parts(
     batch_rows: int | None,
     caught: Caught | None = None,
     errors: Errors | None = None,
-) -> Iterator[Part]:
+) -> Iterator[FedRows]:
     """Go through a trace's rows, in the order in which they arrive.
 
     Parameters
@@ -66,7 +66,7 @@ def parts(
 
     Yields
     ------
-    Part
+    FedRows
         Columns that lie in the mapped file are not copied, unless arrivals by queue
         want another order.
     """
@@ -108,7 +108,7 @@ class RowFeed:
         # what was issued again later than the last row that was seen
         self._held: Columns | None = None
 
-    def add(self, batch: pa.RecordBatch) -> Iterator[Part]:
+    def add(self, batch: pa.RecordBatch) -> Iterator[FedRows]:
         """Take a batch in; its columns are not copied unless they change places.
 
         Parameters
@@ -117,7 +117,7 @@ class RowFeed:
 
         Yields
         ------
-        Part
+        FedRows
             Those that are ready, of this batch or of earlier ones.
         """
         columns, until = self._columns(batch)
@@ -125,7 +125,7 @@ class RowFeed:
             columns = self._in_order(columns, until)
         yield from self._settling.add(columns)
 
-    def end(self) -> Iterator[Part]:
+    def end(self) -> Iterator[FedRows]:
         """Yield the rest: there are no more rows."""
         if self._held is not None:
             held, self._held = self._held, None
@@ -255,28 +255,28 @@ class Settling:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._waiting: deque[Part] = deque()
+        self._waiting: deque[FedRows] = deque()
         self._n_ready = 0
 
-    def add(self, columns: Columns) -> Iterator[Part]:
+    def add(self, columns: Columns) -> Iterator[FedRows]:
         """Take a batch in; yield those that are settled, whole and in their order."""
         service = np.empty(len(columns), np.int64)
         n_settled = self._services.fill(columns, service)
-        self._waiting.append(Part(columns, service))
+        self._waiting.append(FedRows(columns, service))
         yield from self._settled(n_settled)
 
-    def end(self) -> Iterator[Part]:
+    def end(self) -> Iterator[FedRows]:
         """Yield the rest: there are no more rows."""
         yield from self._settled(self._services.end())
 
-    def _settled(self, n_rows: int) -> Iterator[Part]:
+    def _settled(self, n_rows: int) -> Iterator[FedRows]:
         while self._waiting and self._n_ready + len(self._waiting[0].columns) <= n_rows:
             part = self._waiting.popleft()
             self._n_ready += len(part.columns)
             yield part
 
 
-def bites(parts: Iterator[Part], most_bytes: int) -> Iterator[Part]:
+def bites(parts: Iterator[FedRows], most_bytes: int) -> Iterator[FedRows]:
     """Cut parts so that none asks the engine for more than so many bytes of pages.
 
     The results are the same; between two of them progress is told.
@@ -298,7 +298,7 @@ def _in_row_order(
     batch_rows: int | None,
     caught: Caught | None,
     errors: Errors | None,
-) -> Iterator[Part]:
+) -> Iterator[FedRows]:
     feed = RowFeed(binding, caught, errors)
     for batch in trace.batches(batch_rows):
         yield from feed.add(batch)
@@ -325,12 +325,14 @@ def _bounds(trace: Rows, batch_rows: int | None) -> list[int]:
     return bounds[::-1]
 
 
-def _in_queue_order(in_order: Iterator[Part], bounds: list[int]) -> Iterator[Part]:
+def _in_queue_order(
+    in_order: Iterator[FedRows], bounds: list[int]
+) -> Iterator[FedRows]:
     """Sort rows, which come by their issue, by their queueing.
 
     Only what may still be overtaken is held back: the trace's own reordering.
     """
-    held: Part | None = None
+    held: FedRows | None = None
     for part, bound in zip(in_order, bounds, strict=True):
         joined = part if held is None else _join(held, part)
         columns = joined.columns
@@ -342,8 +344,8 @@ def _in_queue_order(in_order: Iterator[Part], bounds: list[int]) -> Iterator[Par
         held = joined.take(order[n_ready:])
 
 
-def _join(a: Part, b: Part) -> Part:
-    return Part(
+def _join(a: FedRows, b: FedRows) -> FedRows:
+    return FedRows(
         _joined(a.columns, b.columns), np.concatenate([a.service_ns, b.service_ns])
     )
 

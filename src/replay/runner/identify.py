@@ -35,7 +35,7 @@ MOST_DESCRIPTORS: Final = 1 << 16
 NEAR_SECTORS: Final = 4096 * 8
 
 
-class Disk(Struct, frozen=True, kw_only=True):
+class IdentifiedDisk(Struct, frozen=True, kw_only=True):
     """A disk's identified parameters; times in ns.
 
     Attributes
@@ -85,7 +85,7 @@ def identify(
     devices: Sequence[int],
     *,
     until_ns: int | None = None,
-) -> list[Disk | None]:
+) -> list[IdentifiedDisk | None]:
     """Identify the disks of a trace.
 
     Parameters
@@ -109,7 +109,7 @@ def identify(
     ]
 
 
-def identify_one(device: int, seen: Seen) -> Disk:
+def identify_one(device: int, seen: Seen) -> IdentifiedDisk:
     """Identify a disk from its requests.
 
     Parameters
@@ -119,7 +119,7 @@ def identify_one(device: int, seen: Seen) -> Disk:
 
     Returns
     -------
-    Disk
+    IdentifiedDisk
     """
     terms = _terms(seen)
     windows = _windows(seen.issue, seen.complete, terms)
@@ -138,7 +138,7 @@ def identify_one(device: int, seen: Seen) -> Disk:
     descriptors, agree = _ring(seen, refused)
     overtaken = _overtaken(seen, submission_ns)
     ops = np.array([1.0, 2**NS_PER_BYTE_SHIFT, 1.0] * 2 + [1.0])
-    return Disk(
+    return IdentifiedDisk(
         device=device,
         n_requests=len(seen),
         pipe=tuple(int(ns) for ns in np.rint(times[1:] * ops)),

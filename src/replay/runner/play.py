@@ -33,8 +33,8 @@ from replay.results.sink import ResultSink
 from replay.results.tables import Names
 from replay.results.write import RequestsWriter
 from replay.runner.ahead import Ahead
-from replay.runner.decode_ahead import Reading
-from replay.runner.feed import Errors, Part, ahead, bites, error_notes, parts
+from replay.runner.decode_ahead import Decoding
+from replay.runner.feed import Errors, FedRows, ahead, bites, error_notes, parts
 from replay.runner.recorded_columns import RecordedColumns
 from replay.runner.speculate import RowsAgain, read_and_replay
 from replay.scenario.bind import Binding, bind
@@ -54,7 +54,7 @@ _HUGE_BYTES: Final = 1 << 40
 
 
 def play(
-    source: Trace | Reading,
+    source: Trace | Decoding,
     scenario: Scenario,
     *,
     overrides: Sequence[str],
@@ -71,7 +71,7 @@ def play(
 
     Parameters
     ----------
-    source : Trace or Reading
+    source : Trace or Decoding
         Its rows, or a recording whose rows are being decoded.
     scenario : Scenario
     interval_ns : int
@@ -285,7 +285,7 @@ def _run_engine(
         streams = infer_streams(columns)
         engine.follow(columns, [part.service_ns for part in held], streams)
     else:
-        part: Part
+        part: FedRows
         for part in coming:
             engine.feed(part.columns, part.service_ns)
             if disks is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.results.tables import Recorded
+from replay.results.tables import RecordedRequests
 from replay.runner.feed import is_zeroes
 from replay.scenario.binding.resolve import column
 from replay.trace.file.schema import OP_CODES
@@ -52,10 +52,10 @@ class RecordedColumns:
 
     @property
     def processes(self) -> Sequence[str]:
-        """Names that `Recorded.process` numbers."""
+        """Names that `RecordedRequests.process` numbers."""
         return self._processes.names
 
-    def __call__(self, rows: NDArray[np.int64]) -> Recorded:
+    def __call__(self, rows: NDArray[np.int64]) -> RecordedRequests:
         """Look rows up.
 
         Parameters
@@ -65,11 +65,11 @@ class RecordedColumns:
 
         Returns
         -------
-        Recorded
+        RecordedRequests
             Each of its columns of shape (n,).
         """
         n = len(rows)
-        found = Recorded(
+        found = RecordedRequests(
             op=np.empty(n, np.int8),
             sector=np.empty(n, np.uint64),
             nbytes=np.empty(n, np.uint32),
@@ -91,7 +91,7 @@ class RecordedColumns:
 
     def _fill(
         self,
-        found: Recorded,
+        found: RecordedRequests,
         index: NDArray[np.intp],
         batch: "pa.RecordBatch",
         place: NDArray[np.int64],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from replay.capture.facts import recorded_facts
 from replay.common.intervals import parse_interval
 from replay.results.directory import OutputDirectory
-from replay.runner.decode_ahead import Reading, decoded
+from replay.runner.decode_ahead import Decoding, decoded
 from replay.scenario.keys.load import Scenario
 from replay.trace.convert import open_or_convert, open_source
 from replay.trace.file.read import Progress, Trace
@@ -102,7 +102,7 @@ def run(
         OutputDirectory(target, overwrite=overwrite).check()
     with ExitStack() as stack:
         if isinstance(trace, Trace):
-            opened: Trace | Reading = trace
+            opened: Trace | Decoding = trace
         elif filters:
             opened = stack.enter_context(
                 open_or_convert(

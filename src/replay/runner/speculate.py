@@ -23,7 +23,7 @@ from replay.engine.layout import raw_tables
 from replay.engine.raw import Raw
 from replay.engine.setup import ArrivalEvent, ArrivalMode, Setup
 from replay.runner.ahead import Ahead
-from replay.runner.decode_ahead import NO_IDS, Batch, Reading
+from replay.runner.decode_ahead import NO_IDS, DecodedBatch, Decoding
 from replay.runner.feed import Errors, RowFeed
 from replay.scenario.bind import Binding, bind
 from replay.scenario.keys.load import Scenario
@@ -104,7 +104,7 @@ class _SoFar:
 
 
 def read_and_replay(
-    reading: Reading,
+    reading: Decoding,
     kept: KeptRows,
     scenario: Scenario,
     *,
@@ -114,7 +114,7 @@ def read_and_replay(
 
     Parameters
     ----------
-    reading : Reading
+    reading : Decoding
         None of its rows was read yet. Without ``follow`` it is only read.
     kept : KeptRows
         Takes its rows, where they are needed more than once.
@@ -145,7 +145,7 @@ def read_and_replay(
 
 
 def _read_once(
-    reading: Reading,
+    reading: Decoding,
     kept: KeptRows,
     scenario: Scenario,
     batch_rows: int | None,
@@ -202,12 +202,12 @@ class _EarlyRun:
         """Whether it was bound to something, right or wrong."""
         return self._binding is not None
 
-    def take(self, batch: Batch, so_far: list[pa.RecordBatch] | None) -> None:
+    def take(self, batch: DecodedBatch, so_far: list[pa.RecordBatch] | None) -> None:
         """Replay a batch.
 
         Parameters
         ----------
-        batch : Batch
+        batch : DecodedBatch
         so_far : list of RecordBatch or None
             All batches with this one, if they are there.
 

@@ -14,10 +14,10 @@ from replay.engine.setup import NOT_REPLAYED, Setup
 from replay.scenario.binding.assign import Assigner, AssignRule
 from replay.scenario.binding.differences import slower_by
 from replay.scenario.binding.instances import instance_paths
-from replay.scenario.binding.layers import Stack, below_of, layer_notes
+from replay.scenario.binding.layers import DeviceStack, below_of, layer_notes
 from replay.scenario.binding.nested import nested_rows, with_nested
 from replay.scenario.binding.resolve import NO_CGROUP, Resolver
-from replay.scenario.binding.tasks import Task, TaskList, count_pairs, make_tasks
+from replay.scenario.binding.tasks import BoundTask, TaskList, count_pairs, make_tasks
 from replay.scenario.binding.tree import Tree, are_plain, build_tree
 from replay.scenario.keys.kernel import KernelVersion, is_loop, kernel_in
 from replay.scenario.keys.kernel_rules import (
@@ -87,7 +87,7 @@ class Binding(Struct, frozen=True, kw_only=True):
         ``major << 20 | minor`` of the disk below, if one is named.
     assigns : list of AssignRule
         In order; the first match wins.
-    tasks : list of Task
+    tasks : list of BoundTask
         As in ``Setup.task_*``.
     idle : dict of str to str
         Cgroups that the scenario says something of and the trace has nothing of: by
@@ -111,7 +111,7 @@ class Binding(Struct, frozen=True, kw_only=True):
     one_device: bool
     backing_device: int | None
     assigns: list[AssignRule]
-    tasks: list[Task]
+    tasks: list[BoundTask]
     idle: dict[str, str]
     disks: list[bool]
     notes: list[str]
@@ -150,7 +150,7 @@ def bind(scenario: Scenario, trace: Rows) -> Binding:
 
 def _bind(scenario: Scenario, trace: Rows) -> Binding:
     summary = trace.metadata.summary
-    stack = Stack.of(summary)
+    stack = DeviceStack.of(summary)
     replayed, one_device = _devices(scenario, summary, stack)
     devices = with_nested(scenario, replayed, one=one_device)
     _check_backing(scenario, devices, one_device=one_device)
@@ -224,7 +224,7 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
         idle = idle_cgroups(scenario, tree, traced, assigns)
     notes += trace_notes(summary, assigns, processes, idle)
     cgroups = FlatCgroups.make(scenario, tree)
-    tasks: list[Task] = []
+    tasks: list[BoundTask] = []
     found = _tasks(trace, scenario, tree, cgroups, resolver, processes)
     if found is not None:
         tasks = found.tasks
@@ -269,7 +269,7 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
 
 
 def _devices(
-    scenario: Scenario, summary: Summary, stack: Stack
+    scenario: Scenario, summary: Summary, stack: DeviceStack
 ) -> tuple[list[int], bool]:
     """Find the devices to replay, and whether they are taken as one."""
     present = sorted({device.device for device in summary.devices})
@@ -324,7 +324,7 @@ def _positions(devices: list[int]) -> Lookup:
 def _decided(
     scenario: Scenario,
     devices: list[int],
-    stack: Stack,
+    stack: DeviceStack,
     recorded: KernelVersion | None,
 ) -> Scenario:
     """Fill in what the trace decides."""

@@ -31,7 +31,7 @@ _BLKIO: Final = {
 }
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class CheckedNumber(Struct, frozen=True, kw_only=True):
     """One number.
 
     Attributes
@@ -69,7 +69,7 @@ class Check(Struct, frozen=True, kw_only=True):
         How far off a number may be, as a part.
     kernel, policy : str
         Whose rules were taken.
-    lines : list of Line
+    lines : list of CheckedNumber
     notes : list of str
         Of the replay.
     """
@@ -78,11 +78,11 @@ class Check(Struct, frozen=True, kw_only=True):
     within: float
     kernel: str
     policy: str
-    lines: list[Line]
+    lines: list[CheckedNumber]
     notes: list[str]
 
     @property
-    def beyond(self) -> list[Line]:
+    def beyond(self) -> list[CheckedNumber]:
         """Lines that are further off than they may be."""
         return [line for line in self.lines if line.off > self.within]
 
@@ -157,7 +157,7 @@ def verify(
         }
     result = run(place, scenario, overrides=overrides)
     begin, end = (read_counters(place / part) for part in (BEGIN, END))
-    lines: list[Line] = []
+    lines: list[CheckedNumber] = []
     for path, counters in end.items():
         before = begin.get(path, {})
         lines += _io_lines(place, path, before, counters, result)
@@ -191,7 +191,7 @@ def _io_lines(
     before: CgroupCounters,
     after: CgroupCounters,
     result: Result,
-) -> Iterator[Line]:
+) -> Iterator[CheckedNumber]:
     """Compare ``io.stat``, or blkio's files, of the devices that are replayed.
 
     Below, the root's line has the file system's own I/O, too: it is left out.
@@ -206,7 +206,7 @@ def _io_lines(
             value = counted[device].get(name)
             if value is None or not (value or row[name]):
                 continue
-            yield Line(
+            yield CheckedNumber(
                 cgroup=path,
                 what=f"io.stat {device} {name}",
                 predicted=row[name],
@@ -248,7 +248,7 @@ def _blkio(folder: Path) -> dict[str, dict[str, int]]:
 
 def _memory_lines(
     path: str, before: CgroupCounters, after: CgroupCounters, result: Result
-) -> Iterator[Line]:
+) -> Iterator[CheckedNumber]:
     """Compare ``memory.stat`` and ``memory.events``."""
     rows = [row for row in result.memory.to_pylist() if row["cgroup"] == path]
     backing = result.info["scenario"]["backing"]["filesystem"]
@@ -259,7 +259,7 @@ def _memory_lines(
         if name in stat and (path != "/" or name == "shmem"):
             value = stat[name] - before.get("memory.stat", {}).get(name, 0)
             if value > SLACK_MEMORY or row[name]:
-                yield Line(
+                yield CheckedNumber(
                     cgroup=path,
                     what=f"memory.stat {name}",
                     predicted=row[name],
@@ -272,7 +272,7 @@ def _memory_lines(
                 continue
             value = events[event] - before.get("memory.events", {}).get(event, 0)
             if value or row[event]:
-                yield Line(
+                yield CheckedNumber(
                     cgroup=path,
                     what=f"memory.events {event}",
                     predicted=row[event],

@@ -18,7 +18,7 @@ LOOP: Final = device_number("7:0")
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class SavedCapture:
     """A directory that ``replay record`` or the lab wrote.
 
     Attributes

@@ -7,7 +7,7 @@ from typing import Final
 
 import replay
 from replay.verify.bounds import Bound, Row, exact, within
-from replay.verify.check import Line, verify
+from replay.verify.check import CheckedNumber, verify
 from support.recordings import packed_names, unpacked
 
 #: A file on ext4 on the disk below.
@@ -118,7 +118,7 @@ def _text(path: Path) -> str:
     return path.read_text("utf-8") if path.is_file() else ""
 
 
-def _memory(name: str, line: Line) -> Row:
+def _memory(name: str, line: CheckedNumber) -> Row:
     """Return the row of a number of memory."""
     counted = line.counted
     if line.what.startswith("memory.events"):

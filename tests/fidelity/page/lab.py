@@ -7,7 +7,7 @@ from typing import Any
 
 import replay
 from replay.verify.counters import CgroupCounters
-from replay.verify.recording import Recording
+from replay.verify.recording import SavedCapture
 from support.recordings import TRACES
 
 #: The io controller was off: fio's small-a (pid 159) and large-b carry the root's id.
@@ -15,7 +15,7 @@ ROOT_PIDS = [{"pid": 159, "cgroup": "/a"}, {"pid": 158, "cgroup": "/b"}]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken(Recording):
+class Taken(SavedCapture):
     """A folder that the lab wrote."""
 
     @property
@@ -27,7 +27,7 @@ class Taken(Recording):
         """Return each cgroup's counters at the end of the run, by path."""
         # what is kept in traces/ has them gathered
         if not (self.folder / "expected.json").exists():
-            return Recording.kernel(self)
+            return SavedCapture.kernel(self)
         end: dict[str, CgroupCounters] = self._expected()["end"]
         return end
 

@@ -17,8 +17,8 @@ from replay.dataset import journal as journal_module
 from replay.dataset import lock as lock_module
 from replay.dataset.generation import Pairs
 from replay.dataset.journal import Journal, Parts
-from replay.dataset.layout import Layout, Manifest, read_manifest, write_manifest
-from replay.dataset.lock import Held, locked
+from replay.dataset.layout import DatasetLayout, Manifest, read_manifest, write_manifest
+from replay.dataset.lock import HeldDataset, locked
 from replay.dataset.places import Place
 from replay.dataset.publish import publish, recover
 from replay.dataset.rows import FAILED, SCHEMAS, STATE_NAMES, State, records
@@ -111,7 +111,7 @@ def test_inputs_and_outputs_on_an_object_store(bucket: str, tmp_path: Path) -> N
         jobs=1,
     )
     assert again.again == {"their trace changed": 2}
-    layout = Layout(Place.of(f"{bucket}/out/tables"))
+    layout = DatasetLayout(Place.of(f"{bucket}/out/tables"))
     for name in SCHEMAS:
         files = [file.place.name for file in layout.table(name).files()]
         assert files == ["part-0002-00000.parquet"]
@@ -156,7 +156,7 @@ def test_a_bad_recording_there_is_called_by_its_address(
 
 
 def test_a_batch_on_an_object_store_holds_it(bucket: str) -> None:
-    layout = Layout(Place.of(f"{bucket}/out"))
+    layout = DatasetLayout(Place.of(f"{bucket}/out"))
     # GIVEN a batch that lives, THEN another one is refused
     with (
         locked(layout, beat_s=0.1, silence_s=5.0),
@@ -173,7 +173,7 @@ def test_a_batch_on_an_object_store_holds_it(bucket: str) -> None:
 
 
 def test_a_batch_that_was_taken_for_dead_does_not_go_on(bucket: str) -> None:
-    layout = Layout(Place.of(f"{bucket}/out"))
+    layout = DatasetLayout(Place.of(f"{bucket}/out"))
     theirs = b'{"token": "new", "beat": 1, "holder": "process 2 of mars"}'
     # GIVEN a batch that holds a dataset, WHEN another one took it over
     with locked(layout, beat_s=0.1, silence_s=0.5) as held:
@@ -198,7 +198,7 @@ def test_a_batch_that_was_taken_for_dead_writes_nothing_more(
 ) -> None:
     upload(bucket)
     inputs, output = f"{bucket}/in", f"{bucket}/out"
-    layout = Layout(Place.of(output))
+    layout = DatasetLayout(Place.of(output))
     monkeypatch.setattr(lock_module, "SILENCE_S", 1.0)
     # who is stopped does not say that it lives
     monkeypatch.setattr(lock_module._Lease, "_renew", lambda lease: None)
@@ -229,17 +229,17 @@ def test_a_batch_that_was_taken_for_dead_writes_nothing_more(
 
 def test_tables_of_another_batch_are_not_replaced(bucket: str) -> None:
     # GIVEN a batch that believes to hold the dataset, and tables that came meanwhile
-    layout = Layout(Place.of(f"{bucket}/out"))
+    layout = DatasetLayout(Place.of(f"{bucket}/out"))
     before = Manifest(generation=4)
     write_manifest(layout.manifest, Manifest(generation=7))
     Pairs.read(layout, 0).write(layout.pairs(4))
     # WHEN it publishes, THEN it is told so, and they stay
     with pytest.raises(OutputError, match="another batch has changed it meanwhile"):
-        publish(layout, before, Held())
+        publish(layout, before, HeldDataset())
     assert read_manifest(layout.root).generation == 7
 
 
-def objects(layout: Layout) -> set[str]:
+def objects(layout: DatasetLayout) -> set[str]:
     """All that lies in a dataset, with what changes if it is written again."""
     found = layout.root.files(below=True)
     return {f"{one.place} {one.stamp}" for one in found if one.place != layout.lock}
@@ -249,7 +249,7 @@ def test_what_one_taken_for_dead_still_writes_has_names_that_nobody_reads(
     bucket: str,
 ) -> None:
     # GIVEN a dataset whose batch was killed with some of its work in the journal
-    layout = Layout(Place.of(f"{bucket}/out"))
+    layout = DatasetLayout(Place.of(f"{bucket}/out"))
     write_manifest(layout.manifest, Manifest(generation=0))
     Journal(layout, 0, 0).flush()
     journal = Journal(layout, 0, 0)
@@ -284,7 +284,7 @@ def test_half_a_copy_of_a_trace_is_made_anew(
     # GIVEN a converted trace on the store, cut off where a worker was killed
     output = f"{bucket}/out"
     replay.batch(TRACES / "seed-unlimited", output=output, jobs=1)
-    layout = Layout(Place.of(output))
+    layout = DatasetLayout(Place.of(output))
     (file,) = layout.traces.files()
     whole = file.place.read()
     file.place.write(whole[: len(whole) // 2])
@@ -328,7 +328,7 @@ def test_a_batch_killed_on_an_object_store_goes_on(
     ]
     # GIVEN a batch that is killed when some of it is in the journal, and others later
     first = subprocess.Popen([*command, "-o", output])
-    layout = Layout(Place.of(output))
+    layout = DatasetLayout(Place.of(output))
     wait_for(lambda: layout.journal.files() or first.poll() is not None)
     first.kill()
     first.wait()

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 import replay
 from replay.calibration import samples as samples_module
-from replay.calibration.fit import Line, LineFit, iocost_terms
+from replay.calibration.fit import FittedLine, LineFit, iocost_terms
 from replay.calibration.model import fit_lines, service_keys
-from replay.calibration.samples import Samples, take_samples
+from replay.calibration.samples import DeviceSamples, take_samples
 from replay.calibration.times import Times
 from replay.calibration.toml import calibration_toml
 from replay.engine.reference.structures.histogram import Histogram
@@ -117,7 +117,9 @@ def test_what_is_written_is_what_was_judged(tmp_path: Path) -> None:
         assert service[op]["ns_per_byte"] == line.ns_per_byte
 
 
-def line_of(rows: Sequence[tuple[int, bool, int]], n_parts: int = 1) -> Line | None:
+def line_of(
+    rows: Sequence[tuple[int, bool, int]], n_parts: int = 1
+) -> FittedLine | None:
     fit = LineFit()
     for part in np.array_split(np.array(rows, np.int64).reshape(-1, 3), n_parts):
         fit.add(part[:, 0], part[:, 1] > 0, part[:, 2])
@@ -189,7 +191,7 @@ def test_pieces_give_what_all_samples_at_once_give(
     complete = issue + draw.integers(0, 500, 1000)
     # GIVEN samples that are looked at 7 at a time
     monkeypatch.setattr(samples_module, "PIECE", 7)
-    with Samples("7:0", parallel=True) as samples:
+    with DeviceSamples("7:0", parallel=True) as samples:
         zeros = np.zeros(1000, np.int64)
         samples.add(
             **dict.fromkeys(["op", "nbytes", "random", "alone_ns"], zeros),
@@ -248,7 +250,7 @@ def test_two_devices_need_a_choice(recording: Callable[[str], Path]) -> None:
 
 def test_iocost_terms_cost_a_request_what_the_line_says() -> None:
     # GIVEN 100 us a read and 1 ns a byte, 900 us more if random, on two places
-    line = Line(
+    line = FittedLine(
         base_ns=100_000,
         ns_per_byte=1.0,
         random_ns=900_000,

@@ -6,7 +6,7 @@ import pytest
 
 from replay.dataset import journal as journal_module
 from replay.dataset.journal import Journal, Parts
-from replay.dataset.layout import Layout
+from replay.dataset.layout import DatasetLayout
 from replay.dataset.places import Place
 from replay.dataset.rows import FAILED, MADE_BY, State, records
 
@@ -35,8 +35,8 @@ def state(trace: str) -> State:
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    made = Layout(Place.of(tmp_path))
+def layout(tmp_path: Path) -> DatasetLayout:
+    made = DatasetLayout(Place.of(tmp_path))
     made.journal.make_directory()
     return made
 
@@ -45,11 +45,11 @@ def add(journal: Journal, trace: str) -> None:
     journal.add(records([(state(trace), "no reason")]))
 
 
-def n_parts(layout: Layout) -> int:
+def n_parts(layout: DatasetLayout) -> int:
     return len(layout.journal.files())
 
 
-def test_records_wait_longer_the_longer_a_batch_takes(layout: Layout) -> None:
+def test_records_wait_longer_the_longer_a_batch_takes(layout: DatasetLayout) -> None:
     clock = Clock()
     journal = Journal(layout, 0, 0, clock=clock)
     # GIVEN a new batch, THEN what is finished is written within half a second
@@ -81,7 +81,7 @@ def test_records_wait_longer_the_longer_a_batch_takes(layout: Layout) -> None:
 
 
 def test_much_is_written_at_once(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
+    layout: DatasetLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "PART_BYTES", 1)
     journal = Journal(layout, 0, 0)
@@ -89,7 +89,7 @@ def test_much_is_written_at_once(
     assert n_parts(layout) == 1
 
 
-def test_the_newest_record_of_a_pair_counts(layout: Layout) -> None:
+def test_the_newest_record_of_a_pair_counts(layout: DatasetLayout) -> None:
     journal = Journal(layout, 3, 0)
     for trace in ("a", "b", "a"):
         add(journal, trace)

@@ -103,7 +103,9 @@ def test_requests_that_take_no_time_are_told() -> None:
     zeros = total.set_column(4, "low_ns", [low]).set_column(5, "high_ns", [low])
     made = replay.Result({**result.tables, "histograms": zeros}, result.info)
     # THEN the picture says so
-    assert rows.timeless(made, rows.Shown(["/test.slice"])) == {"/test.slice": 1.0}
+    assert rows.timeless(made, rows.ShownCgroups(["/test.slice"])) == {
+        "/test.slice": 1.0
+    }
     (latency,) = [one for one in pictures({"x": made}) if one.name == "stages"]
     assert latency.title
 
@@ -125,7 +127,7 @@ def test_the_distribution_is_that_of_the_requests(waited: replay.Result) -> None
     # THEN at each point of the line so many take longer, but for a bucket's width
     points = [
         row
-        for row in rows.distributions(waited, rows.Shown(["/a", "/b"]))
+        for row in rows.distributions(waited, rows.ShownCgroups(["/a", "/b"]))
         if row["cgroup"] == "/b"
     ]
     assert len(points) > 20
@@ -138,7 +140,7 @@ def test_the_distribution_is_that_of_the_requests(waited: replay.Result) -> None
 def test_many_requests_become_a_map_of_the_same_requests(
     waited: replay.Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = rows.Shown(["/a", "/b"])
+    shown = rows.ShownCgroups(["/a", "/b"])
     points, none = rows.request_points(waited, shown)
     assert none == []
     monkeypatch.setattr(rows, "MOST_POINTS", 10)

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import replay
-from replay.report.ahead import Ahead, ahead_of, slowest, slowest_of_each
+from replay.report.ahead import RequestsAhead, ahead_of, slowest, slowest_of_each
 from replay.report.explain import explain
 from replay.report.text import render_text
 from replay.report.why import NO_REQUESTS, why_page
@@ -77,7 +77,7 @@ def test_the_driver_is_what_would_help_and_does(
     stages = {one.stage: one for one in request.stages}
     assert sum(one.time_ns for one in request.stages) == request.total_ns
     assert stages["dispatch"].behind == [
-        Ahead(
+        RequestsAhead(
             cgroup="/b",
             n_requests=8,
             wait_ns=stages["dispatch"].time_ns,

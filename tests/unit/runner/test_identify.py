@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from replay.engine.setup import Scheduler
-from replay.runner.identify import Disk, identify, nonnegative
+from replay.runner.identify import IdentifiedDisk, identify, nonnegative
 
 DISK = 254 << 20
 US = 1000
@@ -30,7 +30,7 @@ def rows(*requests: tuple[int, int, int, int, int, int, str]) -> pa.RecordBatch:
     )
 
 
-def one(batch: pa.RecordBatch) -> Disk:
+def one(batch: pa.RecordBatch) -> IdentifiedDisk:
     """Identify the only disk of some rows."""
     (found,) = identify([batch], [DISK])
     assert found is not None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from replay.scenario.bind import Binding, bind
-from replay.scenario.binding.tasks import PairCounts, count_pairs
+from replay.scenario.binding.tasks import ProcessCounts, count_pairs
 from replay.scenario.keys.load import Scenario
 from support.traces import DISK, LOOP, FakeTrace, make_trace
 
@@ -245,7 +245,9 @@ def test_pairs_are_counted_alike_in_a_table_and_by_merging(
     binding = bound(trace, {})
     # WHEN only the second cgroup is wanted
     wanted = np.array([False, True])
-    pairs: PairCounts = count_pairs(trace.batches(), binding.resolver, wanted, n_keys)
+    pairs: ProcessCounts = count_pairs(
+        trace.batches(), binding.resolver, wanted, n_keys
+    )
     # THEN each of the five pids has four rows there
     assert pairs.key.tolist() == [1, 3, 5, 7, 9]
     assert pairs.n_rows.tolist() == [4, 4, 4, 4, 4]

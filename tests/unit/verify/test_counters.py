@@ -8,7 +8,7 @@ import pytest
 import replay
 from replay.common.errors import CaptureError
 from replay.verify.counters import read_cgroup, read_counters
-from replay.verify.recording import Recording
+from replay.verify.recording import SavedCapture
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -76,7 +76,7 @@ def test_a_recording_has_counters_of_both_ends_and_times(
 ) -> None:
     folder = recording("seed-unlimited")
     trace = replay.convert([folder], tmp_path / "t.arrow")
-    taken = Recording("seed", folder, trace)
+    taken = SavedCapture("seed", folder, trace)
     before, after = taken.begin(), taken.kernel()
     assert [*before] == [*after] == ["/", "/test.slice"]
     assert before["/test.slice"]["memory.stat"]["shmem"] == 0

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from replay.report.html import rows
 from replay.report.html.colours import GREY, colours
-from replay.report.html.rows import OTHERS, Row, Shown
+from replay.report.html.rows import OTHERS, Row, ShownCgroups
 from replay.results.result import Result
 
 Spec = dict[str, Any]
@@ -73,11 +73,11 @@ class Canvas:
 
     Parameters
     ----------
-    shown : Shown
+    shown : ShownCgroups
         The cgroups that are told apart.
     """
 
-    def __init__(self, shown: Shown) -> None:
+    def __init__(self, shown: ShownCgroups) -> None:
         self.shown = shown
         self.colours = colours([*shown.names, OTHERS])
         self.colours[OTHERS] = GREY
@@ -123,7 +123,7 @@ class Canvas:
 class Drawing(Canvas):
     """The pictures of one result, or of several beside each other."""
 
-    def __init__(self, results: Mapping[str, Result], shown: Shown) -> None:
+    def __init__(self, results: Mapping[str, Result], shown: ShownCgroups) -> None:
         super().__init__(shown)
         self.results = results
         self.several = len(results) > 1
@@ -143,7 +143,9 @@ class Drawing(Canvas):
             self._over_time[name] = rows.over_time(self.results[name], self.shown)
         return self._over_time[name]
 
-    def gather(self, make: Callable[[Result, Shown], Sequence[Row]]) -> list[Row]:
+    def gather(
+        self, make: Callable[[Result, ShownCgroups], Sequence[Row]]
+    ) -> list[Row]:
         """Return the rows of all results, each with its result's name."""
         return [
             {"result": name, **row}

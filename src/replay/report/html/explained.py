@@ -1,7 +1,7 @@
 """The picture of requests explained: the slowest of each cgroup, stage by stage."""
 
 from replay.common.text import moment_text, time_text
-from replay.report.explain import Request, explain
+from replay.report.explain import ExplainedRequest, explain
 from replay.report.html.drawing import NUMBER, Drawing, Picture, Spec
 from replay.report.html.rows import Row
 
@@ -68,7 +68,7 @@ def slowest(drawing: Drawing) -> Picture | None:
     )
 
 
-def _bars(request: Request) -> list[Row]:
+def _bars(request: ExplainedRequest) -> list[Row]:
     found: list[Row] = []
     at = 0
     when = moment_text(request.arrival_ns or 0)

@@ -27,5 +27,5 @@ def pictures(results: Mapping[str, Result]) -> list[Picture]:
         Those that have marks.
     """
     names = dict.fromkeys(n for one in results.values() for n in rows.by_io(one))
-    drawing = Drawing(results, rows.Shown(list(names)))
+    drawing = Drawing(results, rows.ShownCgroups(list(names)))
     return [found for make in _PICTURES if (found := make(drawing)) is not None]

@@ -48,7 +48,7 @@ def by_io(result: Result) -> list[str]:
     return list(dict.fromkeys([*ranked, *others]))
 
 
-class Shown:
+class ShownCgroups:
     """The cgroups that pictures tell apart, the first ones."""
 
     def __init__(self, names: Sequence[str], most: int | None = None) -> None:
@@ -69,7 +69,7 @@ class Shown:
         return f"{n} of {n + self.n_more} cgroups; the others are added up"
 
 
-def waits(result: Result, shown: Shown) -> list[Row]:
+def waits(result: Result, shown: ShownCgroups) -> list[Row]:
     """Return seconds waited by waiting and blocking cgroup and by resource."""
     sums: defaultdict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
     for row in result.interference.to_pylist():
@@ -90,7 +90,7 @@ def waits(result: Result, shown: Shown) -> list[Row]:
     ]
 
 
-def stage_means(result: Result, shown: Shown) -> list[Row]:
+def stage_means(result: Result, shown: ShownCgroups) -> list[Row]:
     """Return each cgroup's mean ms a request by stage."""
     sums: defaultdict[tuple[str, str], int] = defaultdict(int)
     counts: defaultdict[str, int] = defaultdict(int)
@@ -113,7 +113,7 @@ def stage_means(result: Result, shown: Shown) -> list[Row]:
     ]
 
 
-def distributions(result: Result, shown: Shown) -> list[Row]:
+def distributions(result: Result, shown: ShownCgroups) -> list[Row]:
     """Return, by cgroup, the share of requests that took longer than a time.
 
     Exact, from the histograms' buckets; of many every so many are kept, the tail all.
@@ -153,7 +153,7 @@ def distributions(result: Result, shown: Shown) -> list[Row]:
     return rows
 
 
-def quantiles(result: Result, shown: Shown) -> list[Row]:
+def quantiles(result: Result, shown: ShownCgroups) -> list[Row]:
     """Return p50, p99 and p99.9 of each cgroup that is shown, over its busiest rows."""
     best: dict[str, Row] = {}
     for row in result.latency.to_pylist():
@@ -179,7 +179,7 @@ def quantiles(result: Result, shown: Shown) -> list[Row]:
     ]
 
 
-def timeless(result: Result, shown: Shown) -> dict[str, float]:
+def timeless(result: Result, shown: ShownCgroups) -> dict[str, float]:
     """Return the share of requests with a latency of 0, of those that have any."""
     zeros: defaultdict[str, int] = defaultdict(int)
     counts: defaultdict[str, int] = defaultdict(int)
@@ -193,7 +193,7 @@ def timeless(result: Result, shown: Shown) -> dict[str, float]:
     return {name: zeros[name] / counts[name] for name in zeros if counts[name]}
 
 
-def over_time(result: Result, shown: Shown) -> tuple[list[Row], list[Row]]:
+def over_time(result: Result, shown: ShownCgroups) -> tuple[list[Row], list[Row]]:
     """Return what happened in each interval: waits by stage, and sums.
 
     Returns
@@ -294,7 +294,7 @@ def kills(result: Result) -> list[Row]:
     ]
 
 
-def payers(result: Result, shown: Shown) -> list[Row]:
+def payers(result: Result, shown: ShownCgroups) -> list[Row]:
     """Return MiB of I/O and memory by issuer and payer."""
     sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     for row in result.charges.to_pylist():
@@ -313,7 +313,7 @@ def payers(result: Result, shown: Shown) -> list[Row]:
     ]
 
 
-def request_points(result: Result, shown: Shown) -> tuple[list[Row], list[Row]]:
+def request_points(result: Result, shown: ShownCgroups) -> tuple[list[Row], list[Row]]:
     """Return requests one by one, or where there are many, their density.
 
     Returns
@@ -349,7 +349,7 @@ def request_points(result: Result, shown: Shown) -> tuple[list[Row], list[Row]]:
     return rows, []
 
 
-def _cells(result: Result, shown: Shown) -> Iterator[Row]:
+def _cells(result: Result, shown: ShownCgroups) -> Iterator[Row]:
     """Count requests by time of arrival, latency and cgroup, part by part."""
     names: list[str] = [*shown.names, OTHERS]
     place = {name: i for i, name in enumerate(names)}

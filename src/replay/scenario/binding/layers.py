@@ -14,7 +14,7 @@ from replay.trace.file.metadata import Layer, Summary
 from replay.trace.file.schema import device_text
 
 
-class Stack(Struct, frozen=True):
+class DeviceStack(Struct, frozen=True):
     """Devices of a trace whose requests are another device's again.
 
     Attributes
@@ -29,7 +29,7 @@ class Stack(Struct, frozen=True):
     whole: frozenset[int]
 
     @classmethod
-    def of(cls, summary: Summary) -> "Stack":
+    def of(cls, summary: Summary) -> "DeviceStack":
         """Find the layers of a trace."""
         n_requests = {one.device: one.n_requests for one in summary.devices}
         layers = tuple(
@@ -46,12 +46,14 @@ class Stack(Struct, frozen=True):
         return cls(layers, whole)
 
 
-def below_of(stack: Stack, scenario: Scenario, devices: Sequence[int]) -> int | None:
+def below_of(
+    stack: DeviceStack, scenario: Scenario, devices: Sequence[int]
+) -> int | None:
     """Find the device below those that are replayed, if nobody named one.
 
     Parameters
     ----------
-    stack : Stack
+    stack : DeviceStack
     scenario : Scenario
     devices : sequence of int
         Those that are replayed.
@@ -76,7 +78,7 @@ def below_of(stack: Stack, scenario: Scenario, devices: Sequence[int]) -> int | 
     return None
 
 
-def layer_notes(stack: Stack) -> list[str]:
+def layer_notes(stack: DeviceStack) -> list[str]:
     """Say which layers there are, and how long requests took in each."""
     return [
         f"{device_text(one.below)} lies below {device_text(one.above)}: "

@@ -31,7 +31,7 @@ _OWN: Final = 1
 _KERNEL: Final = 2
 
 
-class Task(Struct, frozen=True, kw_only=True):
+class BoundTask(Struct, frozen=True, kw_only=True):
     """One task.
 
     Attributes
@@ -57,7 +57,7 @@ class Task(Struct, frozen=True, kw_only=True):
     oom_score_adj: int = 0
 
 
-class PairCounts(Struct, frozen=True):
+class ProcessCounts(Struct, frozen=True):
     """Counts of the replayed rows by process and cgroup.
 
     Attributes
@@ -76,7 +76,7 @@ def count_pairs(
     resolver: Resolver,
     wanted: NDArray[np.bool_],
     n_keys: int,
-) -> PairCounts:
+) -> ProcessCounts:
     """Count rows by process and issuer; one pass over the trace.
 
     Parameters
@@ -90,7 +90,7 @@ def count_pairs(
 
     Returns
     -------
-    PairCounts
+    ProcessCounts
     """
     total = _Total(n_keys)
     for batch in batches:
@@ -130,14 +130,16 @@ class _Total:
         self._parts = [(unique, sums)]
         self._merged, self._pending = len(unique), 0
 
-    def pairs(self) -> PairCounts:
+    def pairs(self) -> ProcessCounts:
         if len(self._dense):
             keys = np.flatnonzero(self._dense)
-            return PairCounts(keys, self._dense[keys])
+            return ProcessCounts(keys, self._dense[keys])
         if not self._parts:
-            return PairCounts(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+            return ProcessCounts(
+                np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+            )
         self._merge()
-        return PairCounts(*self._parts[0])
+        return ProcessCounts(*self._parts[0])
 
 
 class TaskList(Struct, frozen=True):
@@ -145,20 +147,20 @@ class TaskList(Struct, frozen=True):
 
     Attributes
     ----------
-    tasks : list of Task
+    tasks : list of BoundTask
     lookup : Lookup
         Task of a pair's key, -1 for none.
     notes : list of str
         What was assumed, and what the scenario lists in vain.
     """
 
-    tasks: list[Task]
+    tasks: list[BoundTask]
     lookup: Lookup
     notes: list[str]
 
 
 def make_tasks(
-    pairs: PairCounts,
+    pairs: ProcessCounts,
     *,
     listed: Mapping[int, Sequence[TaskValues]],
     limited: NDArray[np.bool_],
@@ -170,7 +172,7 @@ def make_tasks(
 
     Parameters
     ----------
-    pairs : PairCounts
+    pairs : ProcessCounts
     listed : mapping of int to sequence of TaskValues
         By dense cgroup. The first that fits a process takes it.
     limited : ndarray of bool, shape (n_cgroups,)
@@ -185,12 +187,12 @@ def make_tasks(
     -------
     TaskList
     """
-    found: dict[Place, Task] = {}
+    found: dict[Place, BoundTask] = {}
     candidates: dict[int, list[tuple[Place, TaskValues]]] = {}
     for cgroup in sorted(listed):
         for number, values in enumerate(listed[cgroup]):
             place = (cgroup, _LISTED, number)
-            found[place] = Task(
+            found[place] = BoundTask(
                 name=_listed_name(values, processes),
                 cgroup=cgroup,
                 rss_pages=whole_pages(values.rss),
@@ -244,14 +246,14 @@ def _listed_owner(
 
 def _own_task(
     position: int, issuer: int, processes: ProcessTable
-) -> tuple[Place, Task]:
+) -> tuple[Place, BoundTask]:
     """Make the task of a process that is not listed, or the kernel threads' one."""
     names = processes.pid_names[position]
     if not names or any(is_kernel_thread(name) for name in names):
-        task = Task(name=KERNEL_THREADS, cgroup=issuer, kernel=True)
+        task = BoundTask(name=KERNEL_THREADS, cgroup=issuer, kernel=True)
         return (issuer, _KERNEL, 0), task
     pid = int(processes.pids[position])
-    return (issuer, _OWN, pid), Task(name=f"{names[-1]} ({pid})", cgroup=issuer)
+    return (issuer, _OWN, pid), BoundTask(name=f"{names[-1]} ({pid})", cgroup=issuer)
 
 
 def _listed_name(values: TaskValues, processes: ProcessTable) -> str:
@@ -262,7 +264,7 @@ def _listed_name(values: TaskValues, processes: ProcessTable) -> str:
     return f"{names[-1]} ({values.pid})" if names else f"pid {values.pid}"
 
 
-def _idle(tasks: Sequence[Task], tree: Tree) -> list[str]:
+def _idle(tasks: Sequence[BoundTask], tree: Tree) -> list[str]:
     """Tell of tasks that have no request, in one line: a capture may list hundreds."""
     if not tasks:
         return []
@@ -278,7 +280,7 @@ def _idle(tasks: Sequence[Task], tree: Tree) -> list[str]:
     ]
 
 
-def _notes(tasks: Mapping[Place, Task], tree: Tree) -> list[str]:
+def _notes(tasks: Mapping[Place, BoundTask], tree: Tree) -> list[str]:
     idle = _idle([task for task in tasks.values() if not task.n_requests], tree)
     unlisted: dict[int, list[str]] = {}
     for (cgroup, rank, _), task in tasks.items():

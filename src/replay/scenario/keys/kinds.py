@@ -20,7 +20,7 @@ UINT64_MAX: Final = 2**64 - 1
 Number = TypeVar("Number", int, float)
 
 
-class Kind(Struct, frozen=True):
+class ValueKind(Struct, frozen=True):
     """A kind of value.
 
     Attributes
@@ -71,7 +71,7 @@ def _boolean(value: object) -> bool:
     return value
 
 
-def choice(*names: str, later: tuple[str, ...] = ()) -> Kind:
+def choice(*names: str, later: tuple[str, ...] = ()) -> ValueKind:
     """Make the kind of a name out of a few.
 
     Parameters
@@ -90,10 +90,10 @@ def choice(*names: str, later: tuple[str, ...] = ()) -> Kind:
         raise ValueError(f"{shown(value)} {what} of {', '.join(names)}")
 
     text = " | ".join(names) + (f"; not yet: {', '.join(later)}" if later else "")
-    return Kind(text, parse, textual=True)
+    return ValueKind(text, parse, textual=True)
 
 
-def integer(least: int, most: int = INT64_MAX) -> Kind:
+def integer(least: int, most: int = INT64_MAX) -> ValueKind:
     """Make the kind of a whole number in a range, both ends included."""
 
     def parse(value: object) -> int:
@@ -102,10 +102,10 @@ def integer(least: int, most: int = INT64_MAX) -> Kind:
         return _in_range(value, least, most)
 
     few = f", {least} to {most}" if most < 10**6 else ""
-    return Kind(f"integer{few}", parse)
+    return ValueKind(f"integer{few}", parse)
 
 
-def number(least: float, most: float) -> Kind:
+def number(least: float, most: float) -> ValueKind:
     """Make the kind of a number in a range, both ends included."""
 
     def parse(value: object) -> float:
@@ -115,7 +115,7 @@ def number(least: float, most: float) -> Kind:
             raise ValueError("nan is not a number")
         return float(_in_range(value, least, most))
 
-    return Kind(f"number, {least} to {most}", parse)
+    return ValueKind(f"number, {least} to {most}", parse)
 
 
 def _in_range(value: Number, least: float, most: float) -> Number:
@@ -126,7 +126,7 @@ def _in_range(value: Number, least: float, most: float) -> Number:
     return value
 
 
-def size(*, unlimited: bool, least: int = 0, most: int = UINT64_MAX) -> Kind:
+def size(*, unlimited: bool, least: int = 0, most: int = UINT64_MAX) -> ValueKind:
     """Make the kind of a size as the kernel parses it.
 
     Parameters
@@ -150,7 +150,7 @@ def size(*, unlimited: bool, least: int = 0, most: int = UINT64_MAX) -> Kind:
         return _in_range(nbytes, least, most)
 
     text = "size or max" if unlimited else "size"
-    return Kind(text, parse, format_size, textual=True)
+    return ValueKind(text, parse, format_size, textual=True)
 
 
 def _kernel(value: object) -> object:
@@ -285,7 +285,7 @@ def _pairs(lines: object) -> list[tuple[str, str]]:
     return [(line[0], line[1] if len(line) == 2 else "") for line in words]
 
 
-def device_lines(example: str, **settings: Callable[[str], str]) -> Kind:
+def device_lines(example: str, **settings: Callable[[str], str]) -> ValueKind:
     """Make the kind of an interface file with a line for each device.
 
     Parameters
@@ -324,7 +324,7 @@ def device_lines(example: str, **settings: Callable[[str], str]) -> Kind:
             for device, pairs in value
         }
 
-    return Kind(f'text such as "{example}", or a table by device', parse, show)
+    return ValueKind(f'text such as "{example}", or a table by device', parse, show)
 
 
 def _weights(value: object, most: int) -> WeightLines:
@@ -375,22 +375,24 @@ def _show_weights(value: WeightLines) -> object:
     }
 
 
-TEXT: Final = Kind("text", _text, textual=True)
-BOOLEAN: Final = Kind("true | false", _boolean)
-KERNEL: Final = Kind("version", _kernel, str, textual=True)
-PATH: Final = Kind("path of a cgroup", _path, textual=True)
-PATH_OR_NONE: Final = Kind("path of a cgroup, or none", _path_or_none, textual=True)
-DEVICE: Final = Kind("MAJOR:MINOR", _device, device_text, textual=True)
-DEVICES: Final = Kind(
+TEXT: Final = ValueKind("text", _text, textual=True)
+BOOLEAN: Final = ValueKind("true | false", _boolean)
+KERNEL: Final = ValueKind("version", _kernel, str, textual=True)
+PATH: Final = ValueKind("path of a cgroup", _path, textual=True)
+PATH_OR_NONE: Final = ValueKind(
+    "path of a cgroup, or none", _path_or_none, textual=True
+)
+DEVICE: Final = ValueKind("MAJOR:MINOR", _device, device_text, textual=True)
+DEVICES: Final = ValueKind(
     "list of MAJOR:MINOR",
     _devices,
     lambda value: [device_text(device) for device in value],
 )
 ROW: Final = integer(0)
-ROWS: Final = Kind("list of integers", _rows, list)
+ROWS: Final = ValueKind("list of integers", _rows, list)
 CONTROLLER: Final = choice("memory", "io")
-CONTROLLERS: Final = Kind("list of memory, io", _controllers, list)
-FLAG: Final = Kind("0 | 1", _flag, int)
+CONTROLLERS: Final = ValueKind("list of memory, io", _controllers, list)
+FLAG: Final = ValueKind("0 | 1", _flag, int)
 IO_MAX: Final = device_lines(
     "254:32 wbps=4M riops=max",
     rbps=_or_max(_rate),
@@ -421,7 +423,7 @@ _IO_COST_QOS: Final = device_lines(
     min=_decimal,
     max=_decimal,
 )
-INSTANCE: Final = Kind(
+INSTANCE: Final = ValueKind(
     'path of a cgroup, or a table by device such as { "7:0" = "/a" }',
     _instances,
     _show_instances,
@@ -440,12 +442,12 @@ def _iocost_qos(value: object) -> DeviceLines:
     return lines
 
 
-IO_COST_QOS: Final = Kind(_IO_COST_QOS.text, _iocost_qos, _IO_COST_QOS.show)
+IO_COST_QOS: Final = ValueKind(_IO_COST_QOS.text, _iocost_qos, _IO_COST_QOS.show)
 
 
-def _weight(most: int) -> Kind:
+def _weight(most: int) -> ValueKind:
     text = f'integer, 1 to {most}, or text such as "default 100"'
-    return Kind(text, lambda value: _weights(value, most), _show_weights)
+    return ValueKind(text, lambda value: _weights(value, most), _show_weights)
 
 
 IO_WEIGHT: Final = _weight(10_000)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from replay.scenario.keys import kinds
 from replay.scenario.keys.kernel_rules import NEWEST, OLDEST, text_of
-from replay.scenario.keys.kinds import Kind, choice, integer, number, size
+from replay.scenario.keys.kinds import ValueKind, choice, integer, number, size
 from replay.scenario.keys.policies import MERGED, POLICIES, VARIANTS
 
 ASSIGN: Final = "assign[]."
@@ -36,7 +36,7 @@ class Key(Struct, frozen=True):
     Attributes
     ----------
     path : str
-    kind : Kind
+    kind : ValueKind
     default : object
         As it would stand in the file; None if there is none, or if the trace decides.
     unit : str
@@ -55,7 +55,7 @@ class Key(Struct, frozen=True):
     """
 
     path: str
-    kind: Kind
+    kind: ValueKind
     default: object
     unit: str
     text: str

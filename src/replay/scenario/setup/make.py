@@ -18,7 +18,7 @@ from replay.engine.setup import (
     Setup,
 )
 from replay.scenario.binding.instances import instance_cgroups
-from replay.scenario.binding.tasks import Task
+from replay.scenario.binding.tasks import BoundTask
 from replay.scenario.binding.tree import Tree
 from replay.scenario.keys.kernel import EIO, ENOMEM, ENOSPC, is_loop
 from replay.scenario.keys.kernel_rules import (
@@ -155,7 +155,7 @@ def make_setup(
     tree: Tree,
     cgroups: FlatCgroups,
     devices: Sequence[int],
-    tasks: Sequence[Task],
+    tasks: Sequence[BoundTask],
     processes: ProcessTable,
     start_ns: int,
 ) -> Setup:
@@ -168,7 +168,7 @@ def make_setup(
     tree : Tree
     cgroups : FlatCgroups
     devices : sequence of int
-    tasks : sequence of Task
+    tasks : sequence of BoundTask
     processes : ProcessTable
     start_ns : int
         Monotonic time of the trace's start. A second is a whole number of slices of

@@ -70,7 +70,7 @@ UNMATCHED: Final = (
 MAX_WINDOW: Final = 1 << 26
 
 
-class Source(Struct, frozen=True):
+class CaptureFile(Struct, frozen=True):
     """One file of a capture.
 
     Attributes
@@ -94,7 +94,7 @@ class BlktraceBatches(RowStream):
 
     Parameters
     ----------
-    sources : sequence of Source
+    sources : sequence of CaptureFile
         The per-CPU files of one or more devices that share one clock, or one merged
         dump. Empty ones are fine; their order breaks ties only.
     batch_rows : int
@@ -117,7 +117,7 @@ class BlktraceBatches(RowStream):
 
     def __init__(
         self,
-        sources: Sequence[Source],
+        sources: Sequence[CaptureFile],
         *,
         batch_rows: int = 1 << 16,
         window: int = 1 << 20,
@@ -132,7 +132,7 @@ class BlktraceBatches(RowStream):
         self._n_rows = 0
         self._read_from(sources)
 
-    def _read_from(self, sources: Sequence[Source]) -> None:
+    def _read_from(self, sources: Sequence[CaptureFile]) -> None:
         """Take the sources of the next iteration."""
         self._sources = [
             (source.name, source.data, source.shift_ns) for source in sources

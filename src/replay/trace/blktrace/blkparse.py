@@ -4,7 +4,7 @@ from typing import Final
 
 from replay.common.errors import TraceError
 from replay.trace.blktrace.batches import EVENT_NAMES
-from replay.trace.blktrace.text import BLKPARSE, Kind
+from replay.trace.blktrace.text import BLKPARSE, TextKind
 
 #: The letters of blkparse's -f that are read; any other field is stepped over.
 FIELDS: Final = frozenset("aCcdDegmMnNpsStTU")
@@ -40,7 +40,7 @@ def compile_format(text: str) -> bytes:
     return given_kind(text).steps
 
 
-def given_kind(text: str) -> Kind:
+def given_kind(text: str) -> TextKind:
     r"""Make what reads text that was printed with ``-f``, or with ``-F``.
 
     Parameters
@@ -51,7 +51,7 @@ def given_kind(text: str) -> Kind:
 
     Returns
     -------
-    Kind
+    TextKind
 
     Raises
     ------
@@ -103,7 +103,7 @@ def given_kind(text: str) -> Kind:
         packed = bytes(value for kind, one in steps for value in (kind, ord(one)))
     except ValueError as error:
         raise TraceError(f"--blkparse-format: {text!r}: {error}") from error
-    return Kind(
+    return TextKind(
         name=BLKPARSE.name,
         what="the format given",
         steps=packed,

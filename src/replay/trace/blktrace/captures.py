@@ -19,7 +19,7 @@ from replay.common.errors import TraceError
 from replay.common.temporary import temporary_file
 from replay.common.text import path_text
 from replay.trace.blktrace._decoder import Decoder
-from replay.trace.blktrace.batches import BlktraceBatches, Source, summary_of
+from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile, summary_of
 from replay.trace.file.metadata import Summary
 from replay.trace.file.per_cpu import capture_name
 from replay.trace.inputs.find import MappedFile, map_file
@@ -67,7 +67,7 @@ class CaptureBatches(BlktraceBatches):
 
     def __init__(self, paths: Sequence[Path], *, batch_rows: int) -> None:
         self._files = [
-            Source(name=path_text(path), data=bytes_of(path)) for path in paths
+            CaptureFile(name=path_text(path), data=bytes_of(path)) for path in paths
         ]
         self._notes: list[str] = []
         self._refused = self._truncated = 0
@@ -140,12 +140,12 @@ class CaptureBatches(BlktraceBatches):
         """Take interleaved sources apart, in temporary files without a name."""
         self._split = True
         self._refused = self._truncated = 0
-        parts: list[Source] = []
+        parts: list[CaptureFile] = []
         for file in self._files:
             parts += self._parts(file)
         self._read_from(parts)
 
-    def _parts(self, file: Source) -> list[Source]:
+    def _parts(self, file: CaptureFile) -> list[CaptureFile]:
         """Split one source into one for each device and CPU."""
         if not memoryview(file.data).nbytes:
             return [file]
@@ -170,7 +170,7 @@ class CaptureBatches(BlktraceBatches):
         self._truncated += truncated
         view = memoryview(whole)
         return [
-            Source(
+            CaptureFile(
                 name=file.name,
                 data=view[places[index] : places[index] + parts[index][2]],
                 shift_ns=file.shift_ns,
@@ -178,7 +178,7 @@ class CaptureBatches(BlktraceBatches):
             for index in ordered
         ]
 
-    def _on_one_clock(self, files: Sequence[Source]) -> list[Source]:
+    def _on_one_clock(self, files: Sequence[CaptureFile]) -> list[CaptureFile]:
         """Shift the captures of later boots."""
         captures: dict[str, _Capture] = {}
         for index, file in enumerate(files):
@@ -212,7 +212,7 @@ class CaptureBatches(BlktraceBatches):
             )
             for index in capture.indices:
                 file = files[index]
-                shifted[index] = Source(file.name, file.data, shift_ns)
+                shifted[index] = CaptureFile(file.name, file.data, shift_ns)
         from replay.trace.blktrace.machines import one_machine
 
         self._notes += one_machine(

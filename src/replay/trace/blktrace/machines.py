@@ -13,7 +13,7 @@ from typing import Final
 
 from replay.common.errors import TraceError
 from replay.trace.blktrace._scan import Scan
-from replay.trace.blktrace.batches import Source
+from replay.trace.blktrace.batches import CaptureFile
 from replay.trace.file.schema import device_text
 
 #: Tells a file's devices, as a rule.
@@ -22,7 +22,7 @@ HEAD_BYTES: Final = 1 << 16
 Spans = dict[tuple[int, int], tuple[int, int]]
 
 
-def one_machine(captures: Mapping[str, Sequence[Source]]) -> list[str]:
+def one_machine(captures: Mapping[str, Sequence[CaptureFile]]) -> list[str]:
     """Check that captures are of one machine.
 
     Parameters
@@ -79,7 +79,7 @@ def one_machine(captures: Mapping[str, Sequence[Source]]) -> list[str]:
     return doubts
 
 
-def _spans(files: Sequence[Source], n_bytes: int | None = None) -> Spans:
+def _spans(files: Sequence[CaptureFile], n_bytes: int | None = None) -> Spans:
     """Find when each device's events begin and end, on the common clock."""
     found: Spans = {}
     for file in files:

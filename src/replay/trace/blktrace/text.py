@@ -22,7 +22,7 @@ from replay.common.errors import TraceError
 from replay.common.temporary import temporary_file
 from replay.common.text import count_text
 from replay.trace.blktrace._blkparse import TextRecords
-from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile
 from replay.trace.file.metadata import Quality, Summary
 from replay.trace.inputs.unpack import Unpacked
 from replay.trace.rows import RowStream
@@ -54,7 +54,7 @@ _SHARE_OF_HALVES: Final = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class TextKind:
     """The kind of a text.
 
     Attributes
@@ -82,13 +82,13 @@ class Kind:
         return TextRecords(self.steps, self.kernel, base_ns, self.letter)
 
 
-BLKPARSE: Final = Kind(name="blkparse", what="blkparse's default format")
-KERNEL: Final = Kind(
+BLKPARSE: Final = TextKind(name="blkparse", what="blkparse's default format")
+KERNEL: Final = TextKind(
     name="kernel", what="the kernel's trace, as ftrace or perf print it", kernel=True
 )
 
 
-def recognise_text(head: bytes) -> Kind | None:
+def recognise_text(head: bytes) -> TextKind | None:
     """Tell a text of events by its first lines.
 
     Parameters
@@ -138,7 +138,7 @@ class TextBatches(RowStream):
     ----------
     paths : sequence of Path
         Files of one capture, merged by time; each may be compressed.
-    kind : Kind
+    kind : TextKind
         What they are.
     batch_rows : int
         Rows of a batch, at least 1; the last may be shorter.
@@ -154,7 +154,7 @@ class TextBatches(RowStream):
     def __init__(
         self,
         paths: Sequence[Path],
-        kind: Kind = BLKPARSE,
+        kind: TextKind = BLKPARSE,
         *,
         batch_rows: int = 1 << 16,
         on_read: Callable[[], None] | None = None,
@@ -175,7 +175,7 @@ class TextBatches(RowStream):
         self._summary = None
         learned = self._learned = _Learned()
         text = self._kind.reader()
-        sources: list[Source] = []
+        sources: list[CaptureFile] = []
         for path in self._paths:
             sources += self._records(path, text)
         rows = BlktraceBatches(sources, batch_rows=self._batch_rows)
@@ -187,7 +187,7 @@ class TextBatches(RowStream):
             yield batch
         self._summary = _summary(rows.summary, learned, self._kind, text.paths())
 
-    def _records(self, path: Path, text: TextRecords) -> list[Source]:
+    def _records(self, path: Path, text: TextRecords) -> list[CaptureFile]:
         """Make one file's text into records: those in order, and runs of the others."""
         learned = self._learned
         before = learned.n_read
@@ -217,7 +217,7 @@ class TextBatches(RowStream):
             learned.lost.update(text.lost())
             # the map keeps the file
             map_ = mmap.mmap(records.fileno(), 0, access=mmap.ACCESS_READ)
-        return [Source(name=str(path), data=map_), *late.sources()]
+        return [CaptureFile(name=str(path), data=map_), *late.sources()]
 
     def _note_head(self, data: bytes) -> None:
         if match := _WRITTEN.search(data[:MAX_LINE]):
@@ -256,7 +256,7 @@ class _Late:
         self._name = name
         self._held: list[NDArray[np.void]] = []
         self._n_held = 0
-        self._sources: list[Source] = []
+        self._sources: list[CaptureFile] = []
 
     def add(self, data: bytes) -> None:
         """Take what `TextRecords.late` gives."""
@@ -285,9 +285,9 @@ class _Late:
             )
             run.flush()
             map_ = mmap.mmap(run.fileno(), 0, access=mmap.ACCESS_READ)
-        self._sources.append(Source(name=self._name, data=map_))
+        self._sources.append(CaptureFile(name=self._name, data=map_))
 
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[CaptureFile]:
         """Give the runs; nothing is added any more."""
         if self._held:
             self._write()
@@ -327,7 +327,7 @@ def _sum_of_skips(skips: int | None, data: bytes) -> int | None:
 
 
 def _summary(
-    summary: Summary, learned: _Learned, kind: Kind, paths: dict[int, bytes]
+    summary: Summary, learned: _Learned, kind: TextKind, paths: dict[int, bytes]
 ) -> Summary:
     """Put in what the text's reader learned, and take out what it added."""
     counts = learned.counts

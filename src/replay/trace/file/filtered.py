@@ -20,7 +20,7 @@ from replay.trace.rows import RowStream
 
 
 @dataclass
-class _Sums:
+class _FilteredSums:
     """Of one cgroup, device or process."""
 
     n_requests: int = 0
@@ -34,7 +34,7 @@ class _Sums:
 class _Tally:
     """Sums over the rows, by one column."""
 
-    sums: dict[int, _Sums] = field(default_factory=dict)
+    sums: dict[int, _FilteredSums] = field(default_factory=dict)
 
     def add(self, values: NDArray[Any], columns: dict[str, NDArray[Any]]) -> None:
         ids, place = np.unique(values, return_inverse=True)
@@ -49,7 +49,7 @@ class _Tally:
         for index, one in enumerate(ids.tolist()):
             sums = self.sums.get(one)
             if sums is None:
-                sums = self.sums[one] = _Sums(first_ns=int(first[index]))
+                sums = self.sums[one] = _FilteredSums(first_ns=int(first[index]))
             sums.n_requests += int(count[index])
             sums.n_bios += int(bios[index])
             sums.nbytes += int(nbytes[index])

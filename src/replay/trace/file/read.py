@@ -45,7 +45,7 @@ ARROW_MAGIC: Final = b"ARROW1"
 _AGAIN: Final = "make it anew with `replay convert`"
 
 
-class _Version(msgspec.Struct):
+class _TraceVersion(msgspec.Struct):
     schema_version: int
 
 
@@ -331,7 +331,7 @@ def _read_metadata(
             f"{METADATA_KEY.decode()!r} with its last batch): {_AGAIN}"
         )
     with _reading(path, "metadata: "):
-        version = msgspec.json.decode(text, type=_Version).schema_version
+        version = msgspec.json.decode(text, type=_TraceVersion).schema_version
     if version not in OLD_SCHEMAS and version != SCHEMA_VERSION:
         raise TraceError(
             f"{path}: has schema version {version}, this program reads "

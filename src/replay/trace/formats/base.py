@@ -109,7 +109,7 @@ def cgroup_path(word: str) -> str | None:
 
 
 @dataclass
-class Names:
+class NameNumbers:
     """Numbers for the names that occur in a trace, in order of appearance.
 
     A device is 0:1, 0:2, … for the first, second, … name: no block device has the
@@ -186,7 +186,7 @@ class Reading:
         Its bytes.
     head : bytes
         The first of them, read before.
-    names : Names
+    names : NameNumbers
         Shared by all files of a conversion.
     options : FormatOptions
         What the user said.
@@ -200,7 +200,7 @@ class Reading:
 
     file: Unpacked
     head: bytes
-    names: Names
+    names: NameNumbers
     options: FormatOptions
     n_skipped: int = 0
     n_lost: int = 0

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from replay.trace.file.schema import OP_CODES
 from replay.trace.formats.base import Format, complete_lines
 from replay.trace.formats.row_dtype import SECTOR_BYTES
-from replay.trace.formats.text_table import INTEGER, MILLISECONDS, WORD, Part
+from replay.trace.formats.text_table import INTEGER, MILLISECONDS, WORD, TextRows
 from replay.trace.formats.volumes import Volumes
 
 MAX_TYPE: Final = 1 << 16
@@ -25,7 +25,7 @@ _LINE = re.compile(rb"\s*\d+(?:\.\d+)?\s+\d+\s+\d+\s+\d+\s+\d+\s*")
 
 
 def _volumes(time: pa.DataType, known_types: int) -> Volumes:
-    def op(part: Part) -> NDArray[np.int64]:
+    def op(part: TextRows) -> NDArray[np.int64]:
         type_ = part.numbers("type")
         good = (type_ >= 0) & (type_ < known_types)
         text = f"type is not below {known_types}"

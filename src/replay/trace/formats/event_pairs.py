@@ -15,7 +15,7 @@ from replay.common.text import count_text
 from replay.trace.formats.base import Reading
 from replay.trace.formats.csv_columns import Column
 from replay.trace.formats.row_dtype import Rows, new_rows
-from replay.trace.formats.text_table import Part
+from replay.trace.formats.text_table import TextRows
 
 ISSUE: Final = 0
 COMPLETE: Final = 1
@@ -92,7 +92,7 @@ class EventPairs:
         self._held = new_rows(0)
         self._n_unmatched = 0
 
-    def kinds(self, part: Part) -> NDArray[np.int64]:
+    def kinds(self, part: TextRows) -> NDArray[np.int64]:
         """Say which event each row is."""
         codes, words = part.words(self._column.source)
         table = []
@@ -108,7 +108,7 @@ class EventPairs:
             table.append(kind)
         return np.array(table, np.int64)[codes]
 
-    def ids(self, part: Part) -> NDArray[np.int64]:
+    def ids(self, part: TextRows) -> NDArray[np.int64]:
         """Return the ids of a part's rows; zeros where there are none."""
         if self._id_source is None:
             return np.zeros(len(part), np.int64)

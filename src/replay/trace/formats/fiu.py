@@ -18,7 +18,7 @@ from replay.trace.formats.row_dtype import SECTOR_BYTES, Rows, new_rows
 from replay.trace.formats.text_table import (
     INTEGER,
     WORD,
-    Part,
+    TextRows,
     blanks_vary,
     one_blank,
     read_table,
@@ -64,7 +64,7 @@ def read(reading: Reading) -> Iterator[Rows]:
 
 
 def note_processes(
-    reading: Reading, part: Part, rows: Rows, column: str = "process"
+    reading: Reading, part: TextRows, rows: Rows, column: str = "process"
 ) -> None:
     """Note the process names, each when a process is first seen to have it."""
     codes, words = part.words(column)

@@ -77,7 +77,7 @@ MOST_LINES: Final = 200
 UNKNOWN: Final = "COLUMN"
 
 
-class Sample(Struct, frozen=True):
+class TableSample(Struct, frozen=True):
     """The first lines of a table.
 
     Attributes
@@ -92,7 +92,7 @@ class Sample(Struct, frozen=True):
     values: Mapping[str, list[str]]
 
 
-def read_sample(head: bytes, delimiters: Sequence[str]) -> Sample | None:
+def read_sample(head: bytes, delimiters: Sequence[str]) -> TableSample | None:
     """Split what may be a CSV with a header.
 
     Parameters
@@ -133,7 +133,7 @@ def read_sample(head: bytes, delimiters: Sequence[str]) -> Sample | None:
         }
         # a sentence has blanks, too
         if delimiter != " " or sum(map(_are_numbers, values.values())) >= _FEWEST:
-            return Sample(names, values)
+            return TableSample(names, values)
     return None
 
 
@@ -165,12 +165,12 @@ def _are_numbers(values: Sequence[str]) -> bool:
     return bool(values) and all(map(_NUMBER.fullmatch, values))
 
 
-def suggest_columns(sample: Sample, given: Collection[str] = ()) -> str:
+def suggest_columns(sample: TableSample, given: Collection[str] = ()) -> str:
     """Write a ``--columns`` for a table.
 
     Parameters
     ----------
-    sample : Sample
+    sample : TableSample
     given : collection of str
         Items ``FIELD=COLUMN:UNIT`` that are right as they stand.
 
@@ -205,7 +205,7 @@ def suggest_columns(sample: Sample, given: Collection[str] = ()) -> str:
     return f'--columns "{",".join(items[one] for one in _ORDER if one in items)}"'
 
 
-def _check(sample: Sample, found: dict[str, str], units: dict[str, str]) -> None:
+def _check(sample: TableSample, found: dict[str, str], units: dict[str, str]) -> None:
     """Take back what the rows speak against: a latency longer than all of the time."""
     values = {field: numbers_of(sample.values.get(found[field], [])) for field in found}
     clock = next((one for one in ("time", "issue", "end") if one in found), None)
@@ -226,7 +226,7 @@ def words_of(name: str) -> list[str]:
     return [one for one in re.split(r"[\W_]+", split.lower()) if one]
 
 
-def _best(sample: Sample, field: str, names: Sequence[str]) -> str | None:
+def _best(sample: TableSample, field: str, names: Sequence[str]) -> str | None:
     fitting = [one for one in names if _may_be(field, one, sample.values.get(one, []))]
     if field in ("time", "issue", "end"):
         # of all rows one time is better than none
@@ -286,7 +286,7 @@ def _may_grow(values: Sequence[str]) -> bool:
     return back <= len(numbers) // _MOST_BACK
 
 
-def _units(sample: Sample, columns: Mapping[str, str]) -> dict[str, str]:
+def _units(sample: TableSample, columns: Mapping[str, str]) -> dict[str, str]:
     """Find the text behind each field's colon."""
     words = {field: words_of(name) for field, name in columns.items()}
     values = {field: sample.values.get(name, []) for field, name in columns.items()}

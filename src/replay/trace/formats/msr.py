@@ -16,7 +16,7 @@ from replay.trace.formats.base import (
     scaled,
 )
 from replay.trace.formats.row_dtype import Rows, new_rows
-from replay.trace.formats.text_table import INTEGER, WORD, Part, read_table
+from replay.trace.formats.text_table import INTEGER, WORD, TextRows, read_table
 
 #: Ticks of 100 ns from 1601 to 1970.
 EPOCH_TICKS: Final = 116_444_736_000_000_000
@@ -54,7 +54,7 @@ def read(reading: Reading) -> Iterator[Rows]:
         yield rows
 
 
-def _fill_disks(part: Part, rows: Rows) -> None:
+def _fill_disks(part: TextRows, rows: Rows) -> None:
     """Set cgroup and device: a disk of a host is both."""
     hosts, host_names = part.words("Hostname")
     disks, disk_names = part.words("DiskNumber")

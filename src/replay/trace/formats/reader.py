@@ -16,7 +16,7 @@ from replay.common.errors import TraceError
 from replay.common.temporary import temporary_directory
 from replay.trace.file.batch import make_batch
 from replay.trace.file.schema import NOT_SEEN_NS
-from replay.trace.formats.base import Format, Names, Reading
+from replay.trace.formats.base import Format, NameNumbers, Reading
 from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.order import OutOfOrder, in_order, merged, sorted_on_disk
 from replay.trace.formats.row_dtype import Rows
@@ -29,7 +29,7 @@ from replay.trace.rows import Disordered, RowStream
 class _Run:
     """One iteration: what is learned on the way."""
 
-    names: Names = field(default_factory=Names)
+    names: NameNumbers = field(default_factory=NameNumbers)
     readings: list[Reading] = field(default_factory=list)
     disorders: list[OutOfOrder] = field(default_factory=list)
     tallies: Tallies = field(default_factory=Tallies)

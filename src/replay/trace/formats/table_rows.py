@@ -27,7 +27,7 @@ from replay.trace.formats.csv_columns import (
 from replay.trace.formats.fiu import MAX_PID, note_processes
 from replay.trace.formats.operations import NO_REQUEST, OPERATIONS, kernel_operation
 from replay.trace.formats.row_dtype import Rows, new_rows
-from replay.trace.formats.text_table import INTEGER, TEXT, WORD, Part
+from replay.trace.formats.text_table import INTEGER, TEXT, WORD, TextRows
 
 #: What stands for a device that has no name.
 NO_DEVICE: Final = frozenset({"", "?", "-", "<unknown>", "unknown", "none", "n/a"})
@@ -75,7 +75,7 @@ class TableRows:
             return INTEGER
         return WORD
 
-    def rows(self, part: Part) -> Rows:
+    def rows(self, part: TextRows) -> Rows:
         """Make a part's rows; those that are no I/O are left out and counted."""
         rows, skip = self.all_rows(part)
         if skip.any():
@@ -83,7 +83,7 @@ class TableRows:
             rows = rows[~skip]
         return rows
 
-    def all_rows(self, part: Part) -> tuple[Rows, NDArray[np.bool_]]:
+    def all_rows(self, part: TextRows) -> tuple[Rows, NDArray[np.bool_]]:
         """Make a part's rows, and a mask of those that are no I/O."""
         rows = new_rows(len(part))
         blank = self._fill_times(part, rows)
@@ -97,7 +97,7 @@ class TableRows:
 
     # --- times ------------------------------------------------------------------------
 
-    def _time(self, part: Part, field: str) -> NDArray[np.int64] | None:
+    def _time(self, part: TextRows, field: str) -> NDArray[np.int64] | None:
         column = self._columns.get(field)
         if column is None:
             return None
@@ -130,7 +130,7 @@ class TableRows:
         values[values != _columns.BLANK] = known + turns * DAY_NS
         return values
 
-    def _fill_times(self, part: Part, rows: Rows) -> NDArray[np.bool_]:
+    def _fill_times(self, part: TextRows, rows: Rows) -> NDArray[np.bool_]:
         """Set the times; return a mask of the rows without one."""
         none = np.full(len(rows), _columns.BLANK)
         found = {field: self._time(part, field) for field in (*MOMENTS, *LENGTHS)}
@@ -172,7 +172,7 @@ class TableRows:
 
     # --- what, and where --------------------------------------------------------------
 
-    def _fill_operations(self, part: Part, rows: Rows) -> NDArray[np.bool_]:
+    def _fill_operations(self, part: TextRows, rows: Rows) -> NDArray[np.bool_]:
         """Set operation and flags; return a mask of the rows that are no requests."""
         source = self._columns["op"].source
         codes, words = part.words(source)
@@ -202,7 +202,7 @@ class TableRows:
         rows["flags"] = table[codes, 1]
         return skip
 
-    def _fill_range(self, part: Part, rows: Rows, skip: NDArray[np.bool_]) -> None:
+    def _fill_range(self, part: TextRows, rows: Rows, skip: NDArray[np.bool_]) -> None:
         columns = self._columns
         first = part.first_row
         unit = SIZE_UNITS[columns["size"].unit]
@@ -230,7 +230,7 @@ class TableRows:
 
     # --- whose ------------------------------------------------------------------------
 
-    def _fill_names(self, part: Part, rows: Rows, skip: NDArray[np.bool_]) -> None:
+    def _fill_names(self, part: TextRows, rows: Rows, skip: NDArray[np.bool_]) -> None:
         columns, names = self._columns, part.reading.names
         if "pid" in columns:
             pid = part.numbers(columns["pid"].source)

@@ -18,7 +18,7 @@ from replay.trace.file.metadata import (
     Quality,
     Summary,
 )
-from replay.trace.formats.base import ROOT_CGROUP, Format, Names
+from replay.trace.formats.base import ROOT_CGROUP, Format, NameNumbers
 from replay.trace.formats.row_dtype import Rows
 
 #: As many as the decoder of blktrace keeps.
@@ -103,7 +103,7 @@ class Tallies:
 
 def summary_of(
     format_: Format,
-    names: Names,
+    names: NameNumbers,
     tallies: Tallies,
     *,
     n_skipped: int,
@@ -116,7 +116,7 @@ def summary_of(
     Parameters
     ----------
     format_ : Format
-    names : Names
+    names : NameNumbers
     tallies : Tallies
     n_skipped, n_out_of_order : int
         Rows left out because they are no I/O or blank; rows older than one before them.
@@ -170,12 +170,12 @@ def summary_of(
     )
 
 
-def cgroup_paths(names: Names, *, whole: bool = False) -> dict[int, str]:
+def cgroup_paths(names: NameNumbers, *, whole: bool = False) -> dict[int, str]:
     """Give every cgroup a path, a step below the root, no two the same.
 
     Parameters
     ----------
-    names : Names
+    names : NameNumbers
     whole : bool
         Names that are paths of cgroups stay as they are.
 
@@ -202,7 +202,7 @@ def cgroup_paths(names: Names, *, whole: bool = False) -> dict[int, str]:
     return paths
 
 
-def _processes(names: Names, tallies: Tallies) -> list[Process]:
+def _processes(names: NameNumbers, tallies: Tallies) -> list[Process]:
     found = []
     for pid in sorted(tallies.processes):
         tally = tallies.processes[pid]
@@ -222,7 +222,7 @@ def _processes(names: Names, tallies: Tallies) -> list[Process]:
     return found
 
 
-def _ids(names: Names) -> list[str]:
+def _ids(names: NameNumbers) -> list[str]:
     """Tell of ids that the user's file of cgroups has not."""
     if not names.unknown_ids:
         return []

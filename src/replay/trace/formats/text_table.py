@@ -23,7 +23,7 @@ SECONDS: Final = pa.decimal128(38, 9)
 MILLISECONDS: Final = pa.decimal128(38, 6)
 MICROSECONDS: Final = pa.decimal128(38, 3)
 WORD: Final = pa.dictionary(pa.int32(), pa.string())
-#: A column whose times are read by `Part.times`.
+#: A column whose times are read by `TextRows.times`.
 TEXT: Final = pa.string()
 
 _ROW = re.compile(r"Row #(\d+): ?")
@@ -111,7 +111,7 @@ class _Feed:
 
 
 @dataclass(frozen=True)
-class Part:
+class TextRows:
     """Some rows: the number of the first, counted from 1, and their columns."""
 
     reading: Reading
@@ -290,7 +290,7 @@ def read_table(
     prepare: Callable[[bytes], bytes] | None = None,
     quote: str | Literal[False] = False,
     finer: str = "round it",
-) -> Iterator[Part]:
+) -> Iterator[TextRows]:
     """Read a file's rows.
 
     Parameters
@@ -313,7 +313,7 @@ def read_table(
 
     Yields
     ------
-    Part
+    TextRows
         Not empty.
 
     Raises
@@ -351,7 +351,7 @@ def read_table(
         )
         for batch in reader:
             if batch.num_rows:
-                yield Part(reading, first_row, batch)
+                yield TextRows(reading, first_row, batch)
                 first_row += batch.num_rows
     except pa.ArrowInvalid as error:
         raise _refusal(reading, str(error), columns, finer) from error

@@ -63,7 +63,7 @@ def ask_columns(head: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class Layout:
+class LineLayout:
     """The way in which a file's lines are split."""
 
     delimiter: str
@@ -71,7 +71,7 @@ class Layout:
     skip_lines: int
 
 
-def find_layout(reading: Reading, columns: dict[str, Column]) -> Layout:
+def find_layout(reading: Reading, columns: dict[str, Column]) -> LineLayout:
     """Find delimiter, header and the columns' names.
 
     Parameters
@@ -82,7 +82,7 @@ def find_layout(reading: Reading, columns: dict[str, Column]) -> Layout:
 
     Returns
     -------
-    Layout
+    LineLayout
         Columns without a header are named by their numbers.
 
     Raises
@@ -104,7 +104,7 @@ def find_layout(reading: Reading, columns: dict[str, Column]) -> Layout:
         for delimiter in DELIMITERS:
             fields = fields_of(lines[skip].lstrip("# "), delimiter)
             if {*sources} <= {*fields} and len({*fields}) == len(fields):
-                return Layout(delimiter, fields, skip + 1)
+                return LineLayout(delimiter, fields, skip + 1)
         skip += 1
     if skip == len(lines):
         raise TraceError(f"{reading.path}: has no rows in its first bytes")
@@ -113,11 +113,11 @@ def find_layout(reading: Reading, columns: dict[str, Column]) -> Layout:
         fields = fields_of(lines[skip], delimiter)
         if numbered and max(map(int, sources)) <= len(fields):
             names = [str(number + 1) for number in range(len(fields))]
-            return Layout(delimiter, names, skip)
+            return LineLayout(delimiter, names, skip)
         if not numbered and set(sources) <= set(fields):
             if len(set(fields)) < len(fields):
                 raise TraceError(f"{reading.path}: two columns have the same name")
-            return Layout(delimiter, fields, skip + 1)
+            return LineLayout(delimiter, fields, skip + 1)
     raise TraceError(f"{reading.path}: {_missing(reading, lines[skip], skip, columns)}")
 
 

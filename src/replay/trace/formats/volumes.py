@@ -17,7 +17,7 @@ from replay.trace.formats.base import (
     scaled,
 )
 from replay.trace.formats.row_dtype import Rows, new_rows
-from replay.trace.formats.text_table import Part, blanks_vary, one_blank, read_table
+from replay.trace.formats.text_table import TextRows, blanks_vary, one_blank, read_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Volumes:
     offset: str
     size: str
     unit: int
-    op: Callable[[Part], NDArray[np.int64]]
+    op: Callable[[TextRows], NDArray[np.int64]]
     volume: str
     prefix: str
     blanks: bool = False

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from replay.common.errors import TraceError
-from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile
 from support.blktrace import (
     LOOP0,
     Event,
@@ -55,7 +55,7 @@ def test_memory_does_not_grow_with_the_trace() -> None:
 
     def read(n_bytes: int) -> int:
         batches = BlktraceBatches(
-            [Source("t", memoryview(data)[:n_bytes])], batch_rows=1024, window=1024
+            [CaptureFile("t", memoryview(data)[:n_bytes])], batch_rows=1024, window=1024
         )
         n_rows = sum(int(batch.num_rows) for batch in batches)
         assert batches.bytes_read == batches.bytes_total == n_bytes
@@ -75,7 +75,7 @@ def test_more_devices_than_any_machine_has_are_refused() -> None:
         event_bytes(Event("D", 1, device=device), 1) for device in range((1 << 16) + 1)
     )
     with pytest.raises(TraceError, match="65536 devices"):
-        list(BlktraceBatches([Source("t", data)]))
+        list(BlktraceBatches([CaptureFile("t", data)]))
 
 
 @pytest.mark.parametrize("limit", [{"batch_rows": 0}, {"window": 0}])
@@ -85,7 +85,7 @@ def test_sizes_out_of_range_are_refused(limit: dict[str, int]) -> None:
 
 
 def test_summary_is_known_after_the_last_batch_only() -> None:
-    batches = BlktraceBatches([Source("t", cpu_files([Event("Q", 1)])[0])])
+    batches = BlktraceBatches([CaptureFile("t", cpu_files([Event("Q", 1)])[0])])
     with pytest.raises(RuntimeError, match="after the last batch"):
         _ = batches.summary
     assert len(list(batches)) == len(list(batches)) == 1
@@ -94,7 +94,7 @@ def test_summary_is_known_after_the_last_batch_only() -> None:
 
 def test_buffers_are_let_go_when_the_iteration_ends_early() -> None:
     data = bytearray(cpu_files([Event("Q", i, 8 * i) for i in range(9)])[0])
-    iteration = iter(BlktraceBatches([Source("t", data)], batch_rows=1))
+    iteration = iter(BlktraceBatches([CaptureFile("t", data)], batch_rows=1))
     next(iteration)
     with pytest.raises(BufferError):
         data.clear()
@@ -106,9 +106,9 @@ SHORT_OF_MEMORY = """
 import resource, sys
 sys.path[:0] = sys.argv[1:]
 from support.blktrace import Event, event_bytes
-from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile
 issue = event_bytes(Event("D", 1, 8), 1)
-batches = BlktraceBatches([Source("t", issue * 900_000)], batch_rows=64)
+batches = BlktraceBatches([CaptureFile("t", issue * 900_000)], batch_rows=64)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (48 << 20), resource.RLIM_INFINITY))
 try:

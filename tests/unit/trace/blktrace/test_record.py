@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from replay.common.errors import TraceError
-from replay.trace.blktrace.batches import BlktraceBatches, Source
+from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile
 from replay.trace.file.schema import TRACE_SCHEMA
 from support.blktrace import (
     CATEGORIES,
@@ -372,13 +372,13 @@ def test_nothing_at_all_is_an_empty_trace() -> None:
 def test_other_files_are_refused_with_their_magic(data: bytes) -> None:
     magic = int.from_bytes(data[:4], "little")
     with pytest.raises(TraceError, match=rf"f\.0: byte 0: .*0x{magic:08x}"):
-        list(BlktraceBatches([Source("f.0", data)]))
+        list(BlktraceBatches([CaptureFile("f.0", data)]))
 
 
 def test_mixed_versions_are_refused_by_name() -> None:
     sources = [
-        Source("old.0", cpu_files(WRITE, version=7)[0]),
-        Source("new.0", cpu_files(WRITE, version=8)[0]),
+        CaptureFile("old.0", cpu_files(WRITE, version=7)[0]),
+        CaptureFile("new.0", cpu_files(WRITE, version=8)[0]),
     ]
     with pytest.raises(TraceError, match=r"new\.0: .*version 8.*old\.0.*version 7"):
         list(BlktraceBatches(sources))

@@ -7,7 +7,7 @@ from replay.calibration.toml import calibration_toml
 from replay.common.text import size_text, time_text
 from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec
 from replay.report.html.page import Content, Told
-from replay.report.html.rows import Row, Shown
+from replay.report.html.rows import Row, ShownCgroups
 from replay.report.html.subjects.sides import times_picture
 
 _SIDES = ("recorded", "predicted")
@@ -70,7 +70,7 @@ def _pictures(
     found: Calibration | DiskCalibration,
 ) -> tuple[list[Picture], Canvas]:
     compared = _compared(found)
-    canvas = Canvas(Shown(list(compared)))
+    canvas = Canvas(ShownCgroups(list(compared)))
     values: list[Row] = [
         {
             "cgroup": name,

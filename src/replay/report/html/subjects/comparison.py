@@ -8,7 +8,7 @@ from replay.report.compare import comparison
 from replay.report.html.drawing import Canvas, Picture
 from replay.report.html.page import Content, PageTable, Told
 from replay.report.html.pictures import pictures as result_pictures
-from replay.report.html.rows import Row, Shown
+from replay.report.html.rows import Row, ShownCgroups
 from replay.report.html.subjects.sides import sums_picture, times_picture
 from replay.report.text import render_text
 from replay.results.compare import Comparison
@@ -84,7 +84,7 @@ def _pictures(found: Sequence[Comparison]) -> tuple[list[Picture], Canvas]:
             size = max((row["requests_base"] or 0), (row["requests_other"] or 0))
             weight[row["cgroup"]] = max(weight.get(row["cgroup"], 0), size)
     names = sorted(weight, key=lambda name: -weight[name])
-    canvas = Canvas(Shown(names))
+    canvas = Canvas(ShownCgroups(names))
     sides = [found[0].names[0], *(one.names[1] for one in found)]
     drawn = []
     if values := _times(rows, sides, canvas.shown):
@@ -119,7 +119,7 @@ def _pictures(found: Sequence[Comparison]) -> tuple[list[Picture], Canvas]:
     return drawn, canvas
 
 
-def _cut(shown: Shown) -> str:
+def _cut(shown: ShownCgroups) -> str:
     if not shown.n_more:
         return ""
     return f"{len(shown.names)} of {len(shown.names) + shown.n_more} cgroups"
@@ -136,7 +136,7 @@ def _values(
 
 
 def _times(
-    rows: Sequence[Sequence[Row]], sides: Sequence[str], shown: Shown
+    rows: Sequence[Sequence[Row]], sides: Sequence[str], shown: ShownCgroups
 ) -> list[Row]:
     return [
         {"cgroup": cgroup, "side": side, "quantile": label, "ms": value / 1e6}
@@ -149,7 +149,7 @@ def _times(
 def _sums(
     rows: Sequence[Sequence[Row]],
     sides: Sequence[str],
-    shown: Shown,
+    shown: ShownCgroups,
     column: str,
     one: int,
 ) -> list[Row]:

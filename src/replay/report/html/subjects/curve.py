@@ -12,7 +12,7 @@ from replay.engine.setup import PAGE_BYTES
 from replay.report.curve import curve_page
 from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec
 from replay.report.html.page import Content, PageTable, Told
-from replay.report.html.rows import Row, Shown
+from replay.report.html.rows import Row, ShownCgroups
 from replay.report.text import render_text
 
 #: Limits at which a curve is drawn.
@@ -57,7 +57,7 @@ def curve_content(found: Curve) -> Content:
 
 
 def _canvas(found: Curve) -> Canvas:
-    return Canvas(Shown([one.cgroup for one in found.cgroups]))
+    return Canvas(ShownCgroups([one.cgroup for one in found.cgroups]))
 
 
 def _answer(found: Curve) -> str:

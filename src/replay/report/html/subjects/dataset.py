@@ -9,7 +9,7 @@ from replay.common.text import count_text
 from replay.dataset.read import Dataset
 from replay.report.html.drawing import Canvas, Picture, Spec, number_text
 from replay.report.html.page import Content, PageTable, Told
-from replay.report.html.rows import Row, Shown
+from replay.report.html.rows import Row, ShownCgroups
 from replay.report.html.subjects.sides import times_picture
 
 #: Traces of a heat map, and rows of the picture behind it.
@@ -35,7 +35,7 @@ def dataset_content(found: Dataset) -> Content:
     notes = Counter(note for row in rows for note in set(row["notes"] or ()))
     drawn = dataset_pictures(found)
     traces = list(dict.fromkeys(row["trace"] for row in rows))
-    canvas = Canvas(Shown(traces, most=_BUTTONS))
+    canvas = Canvas(ShownCgroups(traces, most=_BUTTONS))
     n_failed = sum(row["status"] != "ok" for row in rows)
     failed = f", {n_failed} failed" if n_failed else ""
     return Content(
@@ -86,7 +86,7 @@ def dataset_pictures(found: Dataset) -> list[Picture]:
     times = _times(found, named)
     traces = list(dict.fromkeys(row["trace"] for row in pairs))
     sides = list(dict.fromkeys(named[row["trace"], row["scenario"]] for row in pairs))
-    canvas = Canvas(Shown(traces, most=MOST_TRACES))
+    canvas = Canvas(ShownCgroups(traces, most=MOST_TRACES))
     drawn = [_map(pairs, named, times, canvas, sides)]
     values = [row for row in times if row["trace"] in canvas.shown.names]
     if values:

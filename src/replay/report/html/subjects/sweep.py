@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from replay.common.text import count_text, size_text
 from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec, number_text
 from replay.report.html.page import Content, PageTable, Told
-from replay.report.html.rows import MOST_CGROUPS, Row, Shown
+from replay.report.html.rows import MOST_CGROUPS, Row, ShownCgroups
 from replay.report.html.subjects.grid import heat_map
 from replay.report.html.subjects.measured import PANELS, SHORT, UNITS, named
 from replay.report.sweep import answer_text, point_notes, sweep_page
@@ -92,7 +92,7 @@ def _pictures(found: "Sweep") -> tuple[list[Picture], Canvas]:
     names = dict.fromkeys(
         top[i] for i in range(MOST_CGROUPS) for top in tops.values() if i < len(top)
     )
-    canvas = Canvas(Shown(list(names), most=len(names)))
+    canvas = Canvas(ShownCgroups(list(names), most=len(names)))
     if _is_grid(found):
         pictures = [
             picture

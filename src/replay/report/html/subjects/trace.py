@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from replay.common.text import count_text, size_text, time_text
 from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec, number_text
 from replay.report.html.page import Content, PageTable, Told
-from replay.report.html.rows import OTHERS, Row, Shown
+from replay.report.html.rows import OTHERS, Row, ShownCgroups
 from replay.report.info import info_page
 from replay.report.text import render_text
 from replay.trace.file.info import TraceInfo, trace_info
@@ -27,10 +27,10 @@ _SECTOR: Final = 512
 _GIB: Final = 2**30
 
 
-class _Sums:
+class _TraceSums:
     """Requests by cgroup, time, place and latency, counted in one pass."""
 
-    def __init__(self, info: TraceInfo, shown: Shown) -> None:
+    def __init__(self, info: TraceInfo, shown: ShownCgroups) -> None:
         self.span_ns = max(info.span_ns, 1)
         self.names = [*shown.names, OTHERS]
         ids = {one.id: one.path or f"id:{one.id}" for one in info.cgroups}
@@ -177,11 +177,11 @@ def trace_pictures(trace: Trace) -> list[Picture]:
 
 def _canvas(info: TraceInfo) -> Canvas:
     ranked = info.top_cgroups or info.cgroups
-    return Canvas(Shown([one.path or f"id:{one.id}" for one in ranked]))
+    return Canvas(ShownCgroups([one.path or f"id:{one.id}" for one in ranked]))
 
 
 def _pictures(trace: Trace, info: TraceInfo, canvas: Canvas) -> list[Picture]:
-    sums = _Sums(info, canvas.shown)
+    sums = _TraceSums(info, canvas.shown)
     ends: dict[str, int] = {}
     for batch in trace.batches():
         devices = column_values(batch.column("device"))
@@ -221,7 +221,7 @@ def _count_colour() -> Spec:
     }
 
 
-def _cells(sums: _Sums, counts: NDArray[np.int64]) -> list[Row]:
+def _cells(sums: _TraceSums, counts: NDArray[np.int64]) -> list[Row]:
     width_s = sums.span_ns / TIMES / 1e9
     return [
         {
@@ -235,7 +235,7 @@ def _cells(sums: _Sums, counts: NDArray[np.int64]) -> list[Row]:
     ]
 
 
-def _latency(sums: _Sums, canvas: Canvas) -> Picture | None:
+def _latency(sums: _TraceSums, canvas: Canvas) -> Picture | None:
     values: list[Row] = []
     for cell in _cells(sums, sums.latency):
         level = cell.pop("level")
@@ -274,7 +274,7 @@ def _latency(sums: _Sums, canvas: Canvas) -> Picture | None:
     )
 
 
-def _throughput(sums: _Sums, canvas: Canvas) -> Picture | None:
+def _throughput(sums: _TraceSums, canvas: Canvas) -> Picture | None:
     width_s = sums.span_ns / TIMES / 1e9
     used = [i for i in range(len(sums.names)) if sums.nbytes[i].any()]
     values: list[Row] = [
@@ -312,7 +312,7 @@ def _throughput(sums: _Sums, canvas: Canvas) -> Picture | None:
     )
 
 
-def _where(sums: _Sums, canvas: Canvas) -> Picture | None:
+def _where(sums: _TraceSums, canvas: Canvas) -> Picture | None:
     values: list[Row] = []
     for device, counts in sums.where.items():
         width = sums.sectors[device] * _SECTOR / PLACES / _GIB
