@@ -23,8 +23,8 @@ from pathlib import Path
 import pytest
 
 import replay
-from replay.capture.interface import SetUp, TraceInterface
 from replay.capture.machine import Machine
+from replay.capture.recorders.interface import SetUp, TraceInterface
 from replay.dataset import places
 from support.blktrace import writes
 

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+from replay.capture.recorders.guard import lives
+
 #: Tracepoints of ``events/cgroup``.
 _EVENTS: Final = ("cgroup_mkdir", "cgroup_rename", "cgroup_attach_task")
 _BUFFER_KIB: Final = 1024
@@ -126,7 +128,7 @@ class CgroupEvents:
         """Remove instances of recordings that were killed."""
         for place in self._instances.glob(f"{_PREFIX}*"):
             pid = place.name.removeprefix(_PREFIX)
-            if pid.isdecimal() and not _lives(int(pid)):
+            if pid.isdecimal() and not lives(int(pid)):
                 self._remove(place)
 
     def _remove(self, place: Path) -> None:
@@ -134,13 +136,3 @@ class CgroupEvents:
             (place / "events" / "enable").write_text("0")
         with suppress(OSError):
             place.rmdir()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

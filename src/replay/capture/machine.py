@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from replay.capture.interface import TraceInterface
 from replay.capture.live import CGROUPS, PROC, mounts, read_ids, read_live
+from replay.capture.recorders.interface import TraceInterface
 from replay.capture.version1 import read_version1
 from replay.scenario.writing.found_tree import MARK, Tree
 

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from replay.capture.bpf import BpfTrace
-from replay.capture.command import Command
 from replay.capture.folder import make, unmake
-from replay.capture.kernel_trace import KernelTrace
 from replay.capture.loops import read_loops
 from replay.capture.machine import BLKTRACE, BPF, KERNEL, Machine
+from replay.capture.recorders.blktrace import BlktraceProgram
+from replay.capture.recorders.bpf import BpfTrace
+from replay.capture.recorders.claims import Claims
+from replay.capture.recorders.command import Command
+from replay.capture.recorders.kernel_trace import KernelTrace
+from replay.capture.recorders.stop import Stop
 from replay.capture.saved import BEGIN, END, write_new
 from replay.capture.seen_cgroups import SeenCgroups
-from replay.capture.tracer import Stop, Tracer, option_on
-from replay.capture.traces_left import Claims
 from replay.common.errors import CaptureError, OutputError
 from replay.scenario.writing.cgroups import machine_toml
 from replay.trace.file.per_cpu import EVENTS_FILE
 
-LOG: Final = "blktrace.log"
 _POLL_S: Final = 0.1
 
 
@@ -65,7 +65,9 @@ class RecordOutcome:
         Events that the kernel had no buffer for.
     command_code : int
         Exit code of the command that ran meanwhile; 128 and the signal's number if
-        one ended it. 0 if there was none.
+        one ended it. 0 if there was none, or if it was ended with the recording.
+    command_ended : bool
+        Whether it still ran when the recording was to end.
     """
 
     directory: Path
@@ -74,6 +76,7 @@ class RecordOutcome:
     n_cgroups: int
     dropped: int
     command_code: int = 0
+    command_ended: bool = False
 
 
 def record(
@@ -151,11 +154,8 @@ def record(
         with ExitStack() as undo:
             # whoever wants to may read tracepoints; a trace has one reader
             if how != BPF:
-                claims = Claims.of(machine.interface, paths, machine.claims)
-                undo.enter_context(claims)
-                for name in claims.ended:
+                for name in undo.enter_context(Claims(machine, paths)).ended:
                     on_left(name)
-                undo.enter_context(option_on(machine.option()))
             undo.enter_context(cgroups)
             cgroups.save(BEGIN)
             recorder = _recorder(how, machine, paths, directory, buffer_kib, n_buffers)
@@ -169,7 +169,7 @@ def record(
             started = True
             _wait(recorder, stop, seconds, cgroups, child)
             alone = not recorder.running
-            child.end()
+            child.end(asked=stop.requested)
             cgroups.save(END)
             recorder.stop()
         cgroups.write_moves()
@@ -200,6 +200,7 @@ def record(
         n_cgroups=len(cgroups.ids),
         dropped=recorder.dropped(),
         command_code=child.code,
+        command_ended=child.was_ended,
     )
 
 
@@ -213,13 +214,8 @@ def _recorder(
 ) -> Recorder:
     """Start what records."""
     if how == BLKTRACE:
-        return Tracer(
-            machine.program(machine.blktrace) or machine.blktrace,
-            devices,
-            directory,
-            directory / LOG,
-            buffer_kib=buffer_kib,
-            n_buffers=n_buffers,
+        return BlktraceProgram(
+            machine, devices, directory, buffer_kib=buffer_kib, n_buffers=n_buffers
         )
     if how == BPF:
         return BpfTrace(machine, devices, directory)

@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ import click
 
 from replay.capture.machine import KERNEL, RECORDERS, Machine
 from replay.capture.record import record as record_devices
-from replay.capture.tracer import stop_on_signals
+from replay.capture.recorders.stop import stop_on_signals
 from replay.cli import options
 from replay.cli.progress import message
 from replay.common.errors import CaptureError, TraceError
@@ -90,9 +91,10 @@ def record(
     """Record block devices with the cgroup of every request.
 
     DEV is a block device, such as loop0 or /dev/loop0. Ctrl-C ends the recording, or
-    the end of COMMAND, whose exit code is then this one's. Nothing needs to be
-    installed. Beside the trace DIR gets the ids, limits and counters of all cgroups at
-    begin and end, what the machine was, and a scenario of the cgroups.
+    the end of COMMAND, whose exit code is then this one's; it is ended with the
+    recording if it runs longer. Nothing needs to be installed. Beside the trace DIR
+    gets the ids, limits and counters of all cgroups at begin and end, what the machine
+    was, and a scenario of the cgroups.
 
     DIR is for 'replay convert', 'replay info' and 'replay run'.
     """
@@ -106,6 +108,7 @@ def record(
         until = "Ctrl-C stops" if seconds is None else f"for {seconds:g} s"
         if command:
             until = f"while {plain(shlex.join(command))} runs"
+            until += "" if seconds is None else f", {seconds:g} s at most"
         message(
             f"Recording {', '.join(devices)} into {directory}: {until}", quiet=quiet
         )
@@ -135,21 +138,25 @@ def record(
             for line in error.lines[:-1]:
                 click.echo(f"Error: {plain(line)}", err=True)
             raise click.ClickException(plain(error.lines[-1])) from error
-        if found.dropped:
-            message(
-                f"Note: {count_text(found.dropped, 'event')} were dropped for want of "
-                "buffers: give more by --buffers, or larger ones by --buffer-kib",
-                quiet=quiet,
-            )
+    if found.dropped:
         message(
-            f"{directory}: {size_text(found.nbytes)} in "
-            f"{count_text(found.n_files, 'trace file')}, "
-            f"{count_text(found.n_cgroups, 'cgroup')}",
+            f"Note: {count_text(found.dropped, 'event')} were dropped for want of "
+            "buffers: give more by --buffers, or larger ones by --buffer-kib",
             quiet=quiet,
         )
+    message(
+        f"{directory}: {size_text(found.nbytes)} in "
+        f"{count_text(found.n_files, 'trace file')}, "
+        f"{count_text(found.n_cgroups, 'cgroup')}",
+        quiet=quiet,
+    )
+    # all is kept: Ctrl-C ends this alone
+    with suppress(KeyboardInterrupt):
         _tell_shares(directory, found.nbytes, quiet=quiet)
-        name = shlex.quote(str(directory))
-        message(f"Next: replay info {name}; replay run {name}", quiet=quiet)
+    name = shlex.quote(str(directory))
+    message(f"Next: replay info {name}; replay run {name}", quiet=quiet)
+    if found.command_ended:
+        message("COMMAND still ran, and was ended with the recording", quiet=quiet)
     if found.command_code:
         message(f"COMMAND ended with exit code {found.command_code}", quiet=quiet)
         raise click.exceptions.Exit(found.command_code)

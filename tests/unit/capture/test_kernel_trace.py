@@ -5,17 +5,18 @@ import fcntl
 import json
 import os
 import struct
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 import replay
-from replay.capture import interface as kernel_interface
-from replay.capture import kernel_trace
-from replay.capture.interface import SetUp, TraceInterface
 from replay.capture.record import record
-from replay.capture.tracer import Stop
-from replay.capture.traces_left import Claims
+from replay.capture.recorders import interface as kernel_interface
+from replay.capture.recorders import kernel_trace
+from replay.capture.recorders.claims import Claims
+from replay.capture.recorders.interface import SetUp, TraceInterface
+from replay.capture.recorders.stop import Stop
 from replay.common.errors import CaptureError
 from support.machines import FakeMachine, children, make_machine
 
@@ -110,14 +111,78 @@ def test_claim_without_a_trace_is_no_news(fake: FakeMachine) -> None:
     fake.machine.claims.mkdir()
     (fake.machine.claims / "loop0").write_text("not JSON")
     device = fake.machine.device("loop0")
-    with Claims.of(fake.kernel, [device], fake.machine.claims) as claims:
+    with Claims(fake.machine, [device]) as claims:
         assert claims.ended == []
         held = json.loads((fake.machine.claims / "loop0").read_text())
         assert held == {"pid": os.getpid()}
-        # WHEN another recording wants the device
-        with pytest.raises(CaptureError, match=rf"traces it \(process {os.getpid()}\)"):
-            Claims.of(fake.kernel, [device], fake.machine.claims)
+        # WHEN another recording wants the device, and one more
+        other = fake.machine.device("loop1")
+        with (
+            pytest.raises(CaptureError, match=rf"traces it \(process {os.getpid()}\)"),
+            Claims(fake.machine, [other, device]),
+        ):
+            raise AssertionError
+        # THEN the other device is free again
+        with Claims(fake.machine, [other]):
+            pass
     assert untouched(fake)
+
+
+def test_option_is_what_it_was_when_the_last_recording_ends(fake: FakeMachine) -> None:
+    first, second = (fake.machine.device(name) for name in ("loop0", "loop1"))
+    with ExitStack() as earlier:
+        earlier.enter_context(Claims(fake.machine, [first]))
+        with Claims(fake.machine, [second]):
+            # WHEN the recording that turned it on ends before another
+            earlier.close()
+            assert fake.option.read_text().strip() == "1"
+        assert fake.option.read_text().strip() == "0"
+    assert untouched(fake)
+
+
+def test_option_that_a_killed_recording_left_on_is_what_it_was(
+    fake: FakeMachine,
+) -> None:
+    # GIVEN a recording that was killed with its guard
+    fake.machine.claims.mkdir()
+    (fake.machine.claims / ".option").write_text("0")
+    fake.option.write_text("1\n")
+    with Claims(fake.machine, [fake.machine.device("loop0")]):
+        assert fake.option.read_text().strip() == "1"
+    assert untouched(fake)
+
+
+def test_guard_that_still_undoes_is_waited_for(
+    fake: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a claim of a process that is no more, whose guard is at work
+    fake.machine.claims.mkdir()
+    path = fake.machine.claims / "loop0"
+    path.write_text('{"pid": 4194304}')
+    held = os.open(path, os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+
+    def done(_: float) -> None:
+        path.unlink()
+        os.close(held)
+
+    monkeypatch.setattr("time.sleep", done)
+    with Claims(fake.machine, [fake.machine.device("loop0")]) as claims:
+        # it was undone, and the new file is another
+        assert claims.ended == []
+        assert json.loads(path.read_text()) == {"pid": os.getpid()}
+    monkeypatch.undo()
+    assert untouched(fake)
+
+
+def test_claims_that_cannot_be_written_are_told(fake: FakeMachine) -> None:
+    fake.machine.claims.touch()
+    with (
+        pytest.raises(CaptureError, match="machine/run: cannot be read or written:"),
+        Claims(fake.machine, [fake.machine.device("loop0")]),
+    ):
+        raise AssertionError
+    assert fake.option.read_text().strip() == "0"
 
 
 @pytest.mark.parametrize(
@@ -211,15 +276,25 @@ def test_commands_end_is_the_recordings(
     assert untouched(fake)
 
 
-def test_command_is_ended_with_the_time(fake: FakeMachine, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["sleep", "1000"], 0),
+        (["sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.01; done"], 3),
+    ],
+)
+def test_command_is_ended_with_the_time(
+    fake: FakeMachine, tmp_path: Path, command: list[str], code: int
+) -> None:
     found = record(
         ["loop0"],
         tmp_path / "out",
         seconds=0.2,
-        command=["sleep", "1000"],
+        command=command,
         machine=fake.machine,
     )
-    assert found.command_code == 128 + 15
+    # its own status, or none where our signal ended it
+    assert (found.command_ended, found.command_code) == (True, code)
 
 
 def test_command_that_cannot_be_started_leaves_nothing(

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import replay
-from replay.capture import seen_cgroups, tracer
+from replay.capture import seen_cgroups
 from replay.capture.machine import BLKTRACE, Machine
 from replay.capture.record import record
+from replay.capture.recorders import blktrace
+from replay.capture.recorders.stop import Stop, stop_on_signals
 from replay.capture.saved import read_tree, save_tree
-from replay.capture.tracer import Stop, option_on, stop_on_signals
 from replay.common.errors import CaptureError, OutputError
 from replay.scenario.writing.found_tree import Tree
 from support.machines import FakeMachine, children, make_machine
@@ -274,7 +275,7 @@ def test_blktrace_that_does_not_stop_is_killed_and_its_trace_ended(
     fake: FakeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.blktrace("deaf")
-    monkeypatch.setattr(tracer.Tracer.stop, "__defaults__", (1.5,))
+    monkeypatch.setattr(blktrace, "_PATIENCE_S", 0.5)
     with pytest.raises(CaptureError, match="stopped by itself"):
         record(
             ["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine, how=BLKTRACE
@@ -291,7 +292,7 @@ def test_blktrace_that_opens_no_file_for_long_is_waited_for_in_vain(
     fake: FakeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.blktrace("slow")
-    monkeypatch.setattr(tracer.Tracer.wait_until_started, "__defaults__", (0.3,))
+    monkeypatch.setattr(blktrace, "_PATIENCE_S", 0.3)
     found = record(
         ["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine, how=BLKTRACE
     )
@@ -357,15 +358,27 @@ def test_directory_that_is_not_empty_or_cannot_be_made_is_refused(
     assert fake.journal() == []
 
 
-def test_option_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    option = tmp_path / "blk_cgroup"
-    with pytest.raises(CaptureError, match="cannot be read: No such file"):  # noqa: SIM117
-        with option_on(option):
-            raise AssertionError
-    option.mkdir()
-    with pytest.raises(CaptureError, match="cannot be read: Is a directory"):  # noqa: SIM117
-        with option_on(option):
-            raise AssertionError
+def test_option_that_cannot_be_read_is_refused(
+    fake: FakeMachine, tmp_path: Path
+) -> None:
+    fake.option.unlink()
+    fake.option.mkdir()
+    with pytest.raises(CaptureError, match="blk_cgroup: cannot be read or written: Is"):
+        record(["loop0"], tmp_path / "out", machine=fake.machine)
+    assert not (tmp_path / "out").exists()
+
+
+def test_blktrace_gets_nothing_of_our_environment(
+    fake: FakeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LD_PRELOAD", str(tmp_path / "another-users.so"))
+    seen = tmp_path / "seen"
+    program = Path(fake.machine.blktrace)
+    program.write_text(f"#!/bin/sh\nenv > {seen}\nexit 1\n")
+    with pytest.raises(CaptureError, match="blktrace did not start: exit code 1"):
+        record(["loop0"], tmp_path / "out", machine=fake.machine, how=BLKTRACE)
+    names = {line.partition("=")[0] for line in seen.read_text().splitlines()}
+    assert names <= {"PATH", "LC_ALL", "PWD", "_", "SHLVL", "OLDPWD"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

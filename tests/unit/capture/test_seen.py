@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import replay
-from replay.capture.bpf import program_text
 from replay.capture.cgroup_events import CgroupEvents, Move
 from replay.capture.gap import shares
 from replay.capture.host import machine_facts, ticks_per_second
 from replay.capture.machine import BPF, IoTree
 from replay.capture.record import record
+from replay.capture.recorders.bpf import Traced, program_text, traced
 from replay.capture.saved import read_tree
 from replay.common.errors import ScenarioError
 from replay.scenario.keys.load import Scenario
@@ -49,7 +49,7 @@ def events(
 ) -> CgroupEvents:
     """Read what the kernel tells once."""
     place = tracefs(top, text, "1")
-    monkeypatch.setattr("replay.capture.cgroup_events._lives", lambda _: True)
+    monkeypatch.setattr("replay.capture.cgroup_events.lives", lambda _: True)
     monkeypatch.setattr("os.getpid", lambda: 1)
     # it would be refused if it were there
     monkeypatch.setattr(Path, "mkdir", lambda path: None)
@@ -240,12 +240,42 @@ def test_facts_of_a_file_in_a_recording_and_of_none(
 
 
 def test_program_has_all_events_of_the_devices() -> None:
-    text = program_text([7 << 20, 254 << 20 | 16])
+    text = program_text([Traced(7 << 20, 7 << 20), Traced(254 << 20 | 16, 254 << 20)])
     lines = text.splitlines()
-    assert len(lines) == 11
-    ours = f"/args->dev == {7 << 20} || args->dev == {254 << 20 | 16}/"
-    assert all(ours in line for line in lines[1:])
-    assert text.count("cgroup >> 32") == 6
+    assert len(lines) == 21
+    assert sum(f"/args->dev == {7 << 20}/" in line for line in lines) == 10
+    assert text.count(": 254,16 %llx,%llx ") == 6
+    assert text.count("cgroup >> 32") == 12
+
+
+def test_partition_is_its_disks_sectors_under_its_own_number(
+    fake: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN sda1, of 1000 sectors from 2048 on, and sda
+    machine = fake.machine
+    disk = machine.sys / "devices" / "sda"
+    classes = machine.sys / "class" / "block"
+    classes.mkdir(parents=True)
+    for place, texts in {
+        disk: {"dev": "8:0\n"},
+        disk / "sda1": {"dev": "8:1\n", "start": "2048\n", "size": "1000\n"},
+    }.items():
+        place.mkdir(parents=True)
+        (classes / place.name).symlink_to(place)
+        for name, text in texts.items():
+            (place / name).write_text(text)
+    numbers = {"sda": 8 << 20, "sda1": 8 << 20 | 1}
+    monkeypatch.setattr(type(machine), "number", lambda _, path: numbers[path.name])
+    # THEN tracepoints, which know disks alone, are asked for the disk's sectors
+    assert traced(Path("/dev/sda"), machine) == Traced(8 << 20, 8 << 20)
+    part = traced(Path("/dev/sda1"), machine)
+    assert part == Traced(8 << 20 | 1, 8 << 20, 2048, 3048)
+    first = program_text([part]).splitlines()[1]
+    assert (
+        f"/args->dev == {8 << 20} && (args->sector == 0 || "
+        "(args->sector >= 2048 && args->sector < 3048))/ { printf(" in first
+    )
+    assert ": 8,1 %llx,%llx Q %s " in first
 
 
 def test_recording_by_bpftrace_is_read_as_the_tracer_blk_prints(

@@ -19,11 +19,17 @@ class Command:
     ----------
     words : sequence of str
         Empty is no command: it runs for ever.
+
+    Attributes
+    ----------
+    was_ended : bool
+        Whether it ran until it was told to end.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
         self._words = list(words)
         self._child: subprocess.Popen[bytes] | None = None
+        self.was_ended = False
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -48,16 +54,26 @@ class Command:
 
     @property
     def code(self) -> int:
-        """Its exit code, as a shell tells it: 128 and the signal that ended it."""
-        if self._child is None:
+        """Its exit code, as a shell tells it: 128 and the signal that ended it.
+
+        It is 0 where it obeyed a signal because the recording was to end.
+        """
+        code = 0 if self._child is None else self._child.poll() or 0
+        if code < 0 and self.was_ended:
             return 0
-        code = self._child.poll() or 0
         return code if code >= 0 else 128 - code
 
-    def end(self) -> None:
-        """Ask it to end, and kill it if it does not."""
+    def end(self, *, asked: bool = False) -> None:
+        """Ask it to end, and kill it if it does not.
+
+        Parameters
+        ----------
+        asked : bool
+            Whether somebody else has asked it already, as Ctrl-C in a terminal does.
+        """
         if self._child is None:
             return
+        self.was_ended |= asked or self.running
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self._child.poll() is not None:
                 return

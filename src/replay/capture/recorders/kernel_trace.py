@@ -11,9 +11,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from replay.capture.interface import SetUp, TraceInterface
+from replay.capture.recorders.interface import SetUp, TraceInterface
+from replay.capture.recorders.stop import Stop
 from replay.capture.saved import new_file
-from replay.capture.tracer import Stop
 from replay.common.errors import CaptureError
 
 #: Read at a time.

@@ -1,0 +1,1 @@
+"""What records: the kernel by itself, or a program that is installed."""
