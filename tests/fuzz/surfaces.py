@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import replay
-from replay.capture.saved import read_tree
+from replay.capture.facts import recorded_facts
+from replay.capture.saved import moved, read_tree
 from replay.common.errors import ReplayError
 from replay.results.run_check import checked_info
 from replay.scenario.keys.load import Scenario
@@ -100,16 +101,22 @@ def dataset(data: bytes, folder: Path) -> int:
 
 
 def capture(data: bytes, folder: Path) -> int:
-    """A saved cgroup tree: each line is a file and what is in it."""
+    """What is saved beside a trace: parts between blank lines are its files."""
     place = folder / "capture"
     shutil.rmtree(place, ignore_errors=True)
     (place / "begin" / "root").mkdir(parents=True)
-    names = ("ids", "begin/root/memory.max", "begin/root/cgroup.controllers")
-    for name, part in zip(names, data.split(b"\n\n"), strict=False):
+    for name, part in zip(CAPTURE, data.split(b"\n\n"), strict=False):
         (place / name).write_bytes(part)
-    return len(read_tree(place))
+    moved(place)
+    facts = recorded_facts(place)
+    return len(read_tree(place)) + len(Scenario.from_dict({}, facts=facts).cgroups)
 
 
+#: Files of a recording, in the order in which an input has them.
+CAPTURE: Final = (
+    *("ids", "begin/root/memory.max", "begin/root/cgroup.controllers"),
+    *("begin/machine.toml", "moves", "begin/root/tasks", "begin/root/io.max"),
+)
 ORDERS: Final[tuple[Literal["<", ">"], ...]] = ("<", ">")
 SURFACES: Final[dict[str, Callable[[bytes, Path], Any]]] = {
     "text": text,
@@ -175,4 +182,9 @@ def _made(surface: str) -> list[bytes]:
             replay.run(TRACE, output=place / "result")
             name = "run.json" if surface == "result" else "charges.parquet"
             return [(place / "result" / name).read_bytes()]
-    return [b"23 /a\n24 /a/b\n\n1048576\n\nmemory io\n"]
+    return [
+        b"23 /a\n24 /a/b\n\n1048576\n\nmemory io\n\nhz = 250\ncpus = 2\n[dirty]\n"
+        b'dirty_ratio = 20\n[loops."loop0"]\nfile = "/f"\ndirect_io = 1\n'
+        b'filesystem = "ext4"\nsize = 4096\n\n5 41 23 java\n\n41 2 4096 0 java\n\n'
+        b"7:0 rbps=1048576\n"
+    ]

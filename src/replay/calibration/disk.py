@@ -1,6 +1,6 @@
 """A plain disk, identified from a part of a trace and judged by the rest of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from replay.results.merge import merge_latency
 from replay.runner.disks import note_of
 from replay.runner.identify import IdentifiedDisk, identify
 from replay.runner.run import run
-from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.load import Recipe, Scenario
 from replay.scenario.keys.values import DiskValues, PipeValues
 from replay.scenario.setup.disk import completed
 from replay.scenario.writing.toml import inline_table, value_toml
@@ -103,7 +103,7 @@ class DiskCalibration(Drawn):
 
 def calibrate_disk(
     trace: Trace,
-    scenario: Mapping[str, Any] | str | Path | None,
+    recipe: Recipe,
     overrides: Sequence[str],
     device: int,
     name: str,
@@ -113,7 +113,7 @@ def calibrate_disk(
     Parameters
     ----------
     trace : Trace
-    scenario : mapping, path or None
+    recipe : Recipe
         How the trace was taken.
     overrides : sequence of str
     device : int
@@ -137,9 +137,9 @@ def calibrate_disk(
             f"{trace.path}: too few requests of {name} were seen to complete: there is "
             "nothing to fit"
         )
-    given = _load(scenario, overrides).disk
+    given = recipe.scenario(overrides).disk
     predictions = _judged(
-        trace, scenario, overrides, completed(given, part), from_ns, name
+        trace, recipe, overrides, completed(given, part), from_ns, name
     )
     found = DiskCalibration(
         trace=str(trace.path),
@@ -267,7 +267,7 @@ def _middle(trace: Trace, device: int) -> int:
 
 def _judged(
     trace: Trace,
-    scenario: Mapping[str, Any] | str | Path | None,
+    recipe: Recipe,
     overrides: Sequence[str],
     disk: DiskValues,
     from_ns: int,
@@ -281,7 +281,7 @@ def _judged(
         path = Path(directory) / "rest.arrow"
         write_filtered(trace, Filters(begin=begin), path, False, None)
         both = [
-            _by_cgroup(path, _load(scenario, [*overrides, device, *keys]))
+            _by_cgroup(path, recipe.scenario([*overrides, device, *keys]))
             for keys in (
                 ["arrivals.mode=recorded", "service.model=recorded"],
                 ["arrivals.mode=dependent", "service.model=device", *as_found],
@@ -309,11 +309,3 @@ def _by_cgroup(path: Path, scenario: Scenario) -> dict[str, dict[str, Any]]:
         by=["cgroup"],
     )
     return {row["cgroup"]: row for row in merged.to_pylist()}
-
-
-def _load(
-    scenario: Mapping[str, Any] | str | Path | None, overrides: Sequence[str]
-) -> Scenario:
-    if isinstance(scenario, Mapping):
-        return Scenario.from_dict(scenario, overrides=overrides)
-    return Scenario.load(scenario, overrides=overrides)

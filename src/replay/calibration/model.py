@@ -14,13 +14,14 @@ from replay.calibration.disk import DiskCalibration, calibrate_disk, shows_queue
 from replay.calibration.fit import FittedLine, LineFit, iocost_terms
 from replay.calibration.samples import OPS, DeviceSamples, Piece, take_samples
 from replay.calibration.times import MEASURES, Times
+from replay.capture.facts import recorded_facts
 from replay.common.errors import ScenarioError
 from replay.common.shown import Drawn
 from replay.results.merge import merge_latency
 from replay.runner.run import run
 from replay.scenario.bind import bind
 from replay.scenario.keys.kernel import is_loop
-from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.load import Recipe, Scenario
 from replay.scenario.keys.table import MOST_BASE_NS, MOST_NS_PER_BYTE
 from replay.scenario.setup.iomax import ALL_AS_ONE
 from replay.trace.convert import open_or_convert
@@ -103,7 +104,8 @@ def calibrate(
         As for `replay.run`: of the device itself, or of a loop device whose file lies
         in memory.
     scenario : mapping, path or None
-        How the trace was taken: its ``[trace]`` and ``[[assign]]``.
+        How the trace was taken: its ``[trace]`` and ``[[assign]]``. What lies in a
+        directory of `replay record` holds where it says nothing.
     overrides : sequence of str
         ``KEY=VALUE``, as on the command line.
     device : str or None
@@ -139,13 +141,15 @@ def calibrate(
     The replays take the memory of any with dependent arrivals, which look at the whole
     trace beforehand: about 150 bytes a request for a moment, 50 meanwhile.
     """
+    facts = {} if isinstance(trace, Trace) else recorded_facts(trace)
+    recipe = Recipe(given=scenario, facts=facts)
     opened = (
         trace
         if isinstance(trace, Trace)
         else open_or_convert(trace, progress=progress, format=format)
     )
     try:
-        return _calibrate(opened, scenario, overrides, device)
+        return _calibrate(opened, recipe, overrides, device)
     finally:
         if opened is not trace:
             opened.close()
@@ -153,18 +157,18 @@ def calibrate(
 
 def _calibrate(
     trace: Trace,
-    scenario: Mapping[str, Any] | str | Path | None,
+    recipe: Recipe,
     overrides: Sequence[str],
     device: str | None,
 ) -> Calibration | DiskCalibration:
     given = [*overrides, "arrivals.event=issue"]
     if device is not None:
         given.append(f'trace.devices=["{device}"]')
-    as_taken = bind(_load(scenario, given), trace)
+    as_taken = bind(recipe.scenario(given), trace)
     if len(as_taken.device_names) == 1:
         number, name = int(as_taken.setup.devices[0]), as_taken.device_names[0]
         if number != ALL_AS_ONE and not is_loop(number) and shows_queue(trace):
-            return calibrate_disk(trace, scenario, overrides, number, name)
+            return calibrate_disk(trace, recipe, overrides, number, name)
     with take_samples(trace, as_taken) as samples:
         given += [
             f"driver.policy={as_taken.scenario.trace.policy}",
@@ -179,7 +183,7 @@ def _calibrate(
         for parallel in _candidates(samples):
             lines = fit_lines(samples, parallel or 1)
             _check(trace, samples.device, lines)
-            model = _load(scenario, [*given, *service_keys(lines, parallel)])
+            model = recipe.scenario([*given, *service_keys(lines, parallel)])
             replayed = _replayed(trace, model, list(recorded))
             off = sum(
                 abs(math.log(max(1, replayed[op][name]) / max(1, recorded[op][name])))
@@ -216,14 +220,6 @@ def service_keys(lines: Mapping[str, FittedLine], parallel: int | None) -> list[
     for op, line in lines.items():
         keys += [f"service.{op}.{name}={value}" for name, value in line.values.items()]
     return keys
-
-
-def _load(
-    scenario: Mapping[str, Any] | str | Path | None, overrides: Sequence[str]
-) -> Scenario:
-    if isinstance(scenario, Mapping):
-        return Scenario.from_dict(scenario, overrides=overrides)
-    return Scenario.load(scenario, overrides=overrides)
 
 
 def _candidates(samples: DeviceSamples) -> list[int | None]:

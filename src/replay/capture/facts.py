@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from replay.capture.saved import BEGIN, END, MACHINE, SCENARIO, read_saved
+from replay.capture.saved import BEGIN, END, MACHINE, SCENARIO, read_saved, recording_of
 from replay.common.bounded import SMALL_BYTES, read_bounded
 from replay.scenario.keys.paths import check_path
 from replay.scenario.keys.table import SECTION_KEYS
@@ -75,7 +75,7 @@ def _place(inputs: object) -> Path | None:
         path = Path(inputs[0])
     else:
         return None
-    return path if path.is_dir() else path.parent
+    return recording_of(path)
 
 
 def _toml(path: Path, within: Path) -> dict[str, Any]:

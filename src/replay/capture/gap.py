@@ -1,4 +1,4 @@
-"""The share of the kernel's own count of I/O that a recording holds."""
+"""What the files beside a trace say of it: what it lacks, and who was moved."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from replay.capture.saved import BEGIN, END, MACHINE, read_saved
+from replay.capture.saved import BEGIN, END, MACHINE, moved, read_saved, recording_of
 from replay.common.bounded import SMALL_BYTES, read_bounded
 from replay.common.errors import CaptureError
-from replay.common.text import size_text
+from replay.common.text import count_text, plain, size_text
 from replay.trace.file.schema import device_number, device_text
 
 if TYPE_CHECKING:
     from replay.scenario.writing.found_tree import Tree
-    from replay.trace.file.metadata import Metadata
     from replay.trace.rows import Rows
 
 #: A smaller part of the bytes is no gap: what was in flight at the ends.
@@ -53,20 +52,36 @@ class Share:
         )
 
 
-def gap_notes(rows: "Rows") -> list[str]:
-    """Hold a recording's bytes against ``io.stat``, where it was saved beside it.
+def recording_notes(rows: "Rows") -> list[str]:
+    """Say what a reader of a recording must know, where `record` saved it beside.
 
     Parameters
     ----------
     rows : Rows
-        With metadata, whose sources say where it was recorded.
+        With metadata.
 
     Returns
     -------
     list of str
-        One for each device of which the trace does not hold all bytes, or more.
+        One for each device of which the trace does not hold all bytes that ``io.stat``
+        counted, or more; and one on tasks that were moved meanwhile.
     """
-    return [str(one) for one in shares(rows) if abs(one.part - 1) >= _LEAST_GAP]
+    notes = [str(one) for one in shares(rows) if abs(one.part - 1) >= _LEAST_GAP]
+    place = _place(rows)
+    if place is None:
+        return notes
+    try:
+        found = moved(place)
+    except (OSError, CaptureError):
+        return notes
+    if found:
+        pid, last = max(found.items())
+        notes.append(
+            f"{count_text(len(found), 'task')} changed cgroup while it was recorded, "
+            f"such as {plain(last.comm)} ({pid}), last in {plain(last.path)}: each "
+            "request is of the cgroup that its task was in then"
+        )
+    return notes
 
 
 def shares(rows: "Rows") -> list[Share]:
@@ -82,7 +97,7 @@ def shares(rows: "Rows") -> list[Share]:
     list of Share
         Of each traced device for which something was counted beside the trace.
     """
-    place = _place(rows.metadata)
+    place = _place(rows)
     # of a part of a trace nothing was counted
     if place is None or rows.metadata.summary.quality.filtered:
         return []
@@ -109,14 +124,22 @@ def shares(rows: "Rows") -> list[Share]:
     ]
 
 
-def _place(metadata: "Metadata") -> Path | None:
-    """Return the directory of a recording with counters."""
-    traces = (source for source in metadata.sources if source.role == "trace")
-    places = {Path(source.path).parent for source in traces}
-    if len(places) != 1:
+def _place(rows: "Rows") -> Path | None:
+    """Return the directory of the recording that rows are of, if it is one.
+
+    Where the trace's files lay when it was converted is not asked: that may have been
+    on another machine.
+    """
+    place = recording_of(rows.path)
+    if not (place / END).is_dir():
         return None
-    (place,) = places
-    return place if (place / END).is_dir() else None
+    for source in rows.metadata.sources:
+        if source.role != "trace":
+            continue
+        file = place / Path(source.path).name
+        if not file.is_file() or file.stat().st_size != source.nbytes:
+            return None
+    return place
 
 
 def _differences(

@@ -9,6 +9,7 @@ from typing import Final
 
 from replay.capture.live import Mount, mounts
 from replay.capture.loops import read_loops
+from replay.common.bounded import text_or_nothing
 from replay.scenario.writing.toml import value_toml
 
 #: Of ``/sys/block/DEV/queue``: what a disk's requests depend on.
@@ -59,7 +60,7 @@ def machine_facts(devices: Sequence[Path], *, sys: Path, proc: Path) -> str:
     lines += _table("mm", _values(sys / "kernel" / "mm", _MEMORY))
     for name, place in _disks(devices, sys, proc).items():
         values: dict[str, str | None] = {
-            name: _text(place / name) for name in ("dev", "stat")
+            name: text_or_nothing(place / name) for name in ("dev", "stat")
         }
         # a partition's queue is its disk's
         queue = place / "queue"
@@ -76,8 +77,8 @@ def machine_facts(devices: Sequence[Path], *, sys: Path, proc: Path) -> str:
                 "filesystem": loop.filesystem,
                 "device": loop.device,
                 "size": None if loop.size is None else str(loop.size),
-                "offset": _text(place / "offset"),
-                "sizelimit": _text(place / "sizelimit"),
+                "offset": text_or_nothing(place / "offset"),
+                "sizelimit": text_or_nothing(place / "sizelimit"),
             },
         )
     # of mounts on one point the last hides the others
@@ -109,14 +110,14 @@ def _options_of(mount: Mount) -> dict[str, str | None]:
 
 
 def _memory_bytes(proc: Path) -> int:
-    for line in _text(proc / "meminfo").splitlines():
+    for line in text_or_nothing(proc / "meminfo").splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) * 1024
     return 0
 
 
 def _values(place: Path, names: Sequence[str]) -> dict[str, str | None]:
-    return {name: _text(place / name) for name in names}
+    return {name: text_or_nothing(place / name) for name in names}
 
 
 def _table(name: str, values: dict[str, str | None]) -> Iterator[str]:
@@ -131,10 +132,3 @@ def _table(name: str, values: dict[str, str | None]) -> Iterator[str]:
 
 def _is_number(text: str) -> bool:
     return text.isdecimal() and len(text) < 19 and str(int(text)) == text
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace").strip()
-    except OSError:
-        return ""

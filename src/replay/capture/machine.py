@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from replay.capture.live import CGROUPS, PROC, mounts, read_ids, read_live
 from replay.capture.recorders.interface import TraceInterface
 from replay.capture.version1 import read_version1
+from replay.common.bounded import text_or_nothing
 from replay.scenario.writing.found_tree import MARK, Tree
 
 #: Where administrators' programs are that another user's PATH may lack.
@@ -131,7 +132,7 @@ class Machine:
         if (self.cgroups / MARK).is_file():
             return IoTree(2, self.cgroups)
         if (unified / MARK).is_file() and (
-            how == BPF or "io" in _line(unified / MARK).split()
+            how == BPF or "io" in text_or_nothing(unified / MARK).split()
         ):
             return IoTree(2, unified)
         old = {
@@ -148,7 +149,7 @@ class Machine:
     def _hierarchy(self, controller: str) -> int:
         """Return the number of a controller's hierarchy of version 1."""
         # NUMBER:CONTROLLERS:PATH
-        for line in _line(self.proc / "self" / "cgroup").splitlines():
+        for line in text_or_nothing(self.proc / "self" / "cgroup").splitlines():
             number, names, _ = (*line.split(":", 2), "", "")[:3]
             if controller in names.split(",") and number.isdecimal():
                 return int(number)
@@ -217,7 +218,7 @@ class Machine:
                 f"tracefs: {self.option()} is not there: the kernel must be 4.14 or "
                 "later, with CONFIG_BLK_DEV_IO_TRACE and CONFIG_BLK_CGROUP"
             )
-        elif _line(tracefs / "current_tracer") == "blk":
+        elif text_or_nothing(tracefs / "current_tracer") == "blk":
             lines.append(
                 "tracefs: the tracer blk is on, which keeps events from blktrace: "
                 f"echo nop > {tracefs / 'current_tracer'}"
@@ -303,12 +304,12 @@ class Machine:
                 "takes them for version 2, where writes of the page cache and a loop "
                 "device's pages are their cgroup's, not the root's"
             ]
-        if "io" not in _line(tree.top / MARK).split():
+        if "io" not in text_or_nothing(tree.top / MARK).split():
             return [
                 f"the io controller is not among those of {tree.top}: the trace's "
                 "ids are not of this tree (cgroup_no_v1=all at boot gives it to v2)"
             ]
-        if "io" not in _line(tree.top / "cgroup.subtree_control").split():
+        if "io" not in text_or_nothing(tree.top / "cgroup.subtree_control").split():
             return [
                 "the io controller is enabled for no cgroup, so that every request "
                 "will carry the root's id: "
@@ -334,10 +335,3 @@ def _there(path: Path) -> bool:
         return path.exists()
     except OSError:
         return True
-
-
-def _line(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace").strip()
-    except OSError:
-        return ""

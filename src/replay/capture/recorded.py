@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from replay.capture.saved import BEGIN, END, SCENARIO, read_tree
+from replay.capture.saved import BEGIN, END, SCENARIO, read_tree, recording_of
 from replay.common.bounded import SMALL_BYTES, check_within, read_bounded
 from replay.scenario.keys.load import Scenario
 from replay.scenario.writing.cgroups import machine_toml, scenario_toml
@@ -30,7 +30,7 @@ def recorded_scenario(place: Path) -> Scenario | None:
     ScenarioError
         ``scenario.toml`` is not valid any more.
     """
-    directory = place if place.is_dir() else place.parent
+    directory = recording_of(place)
     saved = any((directory / part).is_dir() for part in (BEGIN, END))
     if saved and (directory / SCENARIO).is_file():
         check_within(directory / SCENARIO, directory)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from replay.capture.live import is_mounted, read_live, top_of, unreadable
 from replay.common.bounded import (
@@ -48,6 +48,13 @@ _MAX_NAME: Final = 240
 #: Of a number that any kernel writes.
 _MAX_DIGITS: Final = 20
 _MAX_ID: Final = (1 << 64) - 1
+
+
+class Moved(NamedTuple):
+    """A process that was moved: its name, and the path of its cgroup since."""
+
+    comm: str
+    path: str
 
 
 def read_tree(directory: str | Path, *, proc: Path = Path("/proc")) -> Tree:
@@ -90,6 +97,22 @@ def read_tree(directory: str | Path, *, proc: Path = Path("/proc")) -> Tree:
     if not tree:
         raise CaptureError(f"{directory}: {_why_not(place)}")
     return tree
+
+
+def recording_of(named: Path) -> Path:
+    """Return the directory of a recording that a path names, or lies in.
+
+    Parameters
+    ----------
+    named : Path
+        What the user calls the trace: a directory, a file in it, or a base name.
+
+    Returns
+    -------
+    Path
+        Of what may be a recording of `replay record`.
+    """
+    return named if named.is_dir() else named.parent
 
 
 def _is_saved(place: Path) -> bool:
@@ -242,6 +265,32 @@ def _with_ids(tree: Tree, top: Path) -> Tree:
     return {
         path: replace(cgroup, id=of_path.get(path)) for path, cgroup in tree.items()
     }
+
+
+def moved(place: Path) -> dict[int, Moved]:
+    """Read which processes were moved while it was recorded.
+
+    Parameters
+    ----------
+    place : Path
+        Of a recording.
+
+    Returns
+    -------
+    dict of int to Moved
+        By pid, each one's last; lines that are none are left out.
+    """
+    paths = read_ids_file(place / IDS)
+    found = {}
+    for line in _text(place / MOVES, place, LIST_BYTES).split("\n"):
+        words = line.split(" ", 3)
+        if len(words) < 4 or not all(
+            word.isdecimal() and len(word) <= _MAX_DIGITS for word in words[:3]
+        ):
+            continue
+        _, pid, number = map(int, words[:3])
+        found[pid] = Moved(words[3], paths.get(number, f"the cgroup {number}"))
+    return found
 
 
 def _task_line(task: FoundTask) -> str:

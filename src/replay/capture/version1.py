@@ -16,7 +16,7 @@ from replay.capture.live import (
     tree_path,
     unreadable,
 )
-from replay.common.bounded import SMALL_BYTES, read_bounded
+from replay.common.bounded import text_or_nothing
 from replay.scenario.writing.found_tree import MARK, FoundCgroup, Tree
 
 #: What no limit reads as: the largest number of whole pages.
@@ -87,14 +87,16 @@ def _io_files(place: Path) -> dict[str, str]:
     """Return ``io.max`` and ``io.stat`` of a cgroup."""
     limits: dict[str, list[str]] = defaultdict(list)
     for key, name in _LIMITS.items():
-        for line in _text(place / name).splitlines():
+        for line in text_or_nothing(place / name).splitlines():
             words = line.split()
             if len(words) == 2 and words[1].isdecimal():
                 limits[words[0]].append(f"{key}={words[1]}")
     counts: dict[str, list[str]] = defaultdict(list)
     for name, unit in _COUNTS:
         # of all cgroups below, as version 2 counts; kernels before 5.1 have the rest
-        text = _text(place / f"{name}_recursive") or _text(place / name)
+        text = text_or_nothing(place / f"{name}_recursive") or text_or_nothing(
+            place / name
+        )
         for line in text.splitlines():
             # MAJOR:MINOR OPERATION NUMBER; and sums, which we make ourselves
             words = line.split()
@@ -111,15 +113,8 @@ def _memory_files(place: Path) -> dict[str, str]:
     """Return the sizes of a cgroup's memory."""
     found = {}
     for name, old in _SIZES.items():
-        text = _text(place / old).strip()
+        text = text_or_nothing(place / old)
         if text.isdecimal():
             no_limit = name == "memory.max" and int(text) >= _NO_LIMIT
             found[name] = "max\n" if no_limit else f"{text}\n"
     return found
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_bounded(path, SMALL_BYTES).decode("utf-8", "backslashreplace")
-    except OSError:
-        return ""

@@ -45,7 +45,7 @@ def info(
         raise click.UsageError("--overwrite needs a file: give --report FILE.html.")
     import msgspec
 
-    from replay.capture.gap import gap_notes
+    from replay.capture.gap import recording_notes
     from replay.cli.show import show
     from replay.common.text import plain_json
     from replay.scenario.notes.kernel import lost_notes
@@ -62,7 +62,7 @@ def info(
             inputs, cgroups=cgroups, progress=progress, format=format
         ) as trace,
     ):
-        more = [*lost_notes(trace.metadata, None), *gap_notes(trace)]
+        more = [*lost_notes(trace.metadata, None), *recording_notes(trace)]
         facts = trace_info(trace)
         facts = msgspec.structs.replace(facts, notes=[*facts.notes, *more])
         if report is not None:

@@ -71,6 +71,25 @@ def read_bounded(
     return data
 
 
+def text_or_nothing(path: Path) -> str:
+    """Return what a file of the kernel's says; empty if it cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+        Without blanks at its begin and end.
+    """
+    try:
+        data = read_bounded(path, SMALL_BYTES)
+    except OSError:
+        return ""
+    return data.decode("utf-8", "backslashreplace").strip()
+
+
 def check_within(path: str | Path, top: Path) -> None:
     """Refuse a path that a link leads out of a directory.
 

@@ -21,7 +21,7 @@ from replay.engine.columns import NO_TASK, Columns
 from replay.engine.setup import NOT_REPLAYED, PAGE_BYTES, ArrivalEvent, Policy
 from replay.runner.feed import parts
 from replay.scenario.bind import Binding, bind
-from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.load import Recipe, Scenario
 from replay.scenario.notes.defaults import as_loop_device
 from replay.trace.convert import open_or_convert
 from replay.trace.file.filters import Filters
@@ -174,14 +174,8 @@ def curve(
         # as the table's column holds it
         if not 0 <= limit < 1 << 63:
             raise ScenarioError(f"limits: {limit} is not from 0 to 2**63 - 1 bytes")
-    given = scenario
     facts = {} if isinstance(trace, Trace) else recorded_facts(trace)
-    if given is None or isinstance(given, (str, Path)):
-        wanted = Scenario.load(given, overrides=overrides, assign=assign, facts=facts)
-    else:
-        wanted = Scenario.from_dict(
-            given, overrides=overrides, assign=assign, facts=facts
-        )
+    wanted = Recipe(given=scenario, assign=assign, facts=facts).scenario(overrides)
     if isinstance(trace, Trace):
         return _curve(trace, wanted, list(limits), sample, progress)
     with open_or_convert(

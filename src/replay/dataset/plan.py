@@ -8,7 +8,7 @@ stands for several, one for each: its scenario is then called ``NAME:POLICY``.
 import csv
 import io
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,8 @@ from replay.common.errors import ReplayError, ScenarioError, TraceError
 from replay.dataset.places import Place
 from replay.dataset.sources import BatchTrace, find_sources
 from replay.results.run_info import identity
-from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.given import read_toml
+from replay.scenario.keys.load import Recipe, Scenario
 
 #: What the scenario is called that says nothing.
 DEFAULT: Final = "default"
@@ -40,12 +41,30 @@ class NamedScenario:
         then this says why.
     sha256 : str
         Of its keys; empty if it cannot be read.
+    recipe : Recipe
+    overrides : tuple of str
+        What it is made of.
     """
 
     name: str
     scenario: Scenario | None
     error: str = ""
     sha256: str = ""
+    recipe: Recipe = field(default_factory=Recipe, compare=False)
+    overrides: tuple[str, ...] = field(default=(), compare=False)
+
+    def beginning_with(self, facts: Mapping[str, object]) -> Scenario:
+        """Make the scenario of a trace whose recording says something of itself.
+
+        Raises
+        ------
+        ScenarioError
+            The two do not go together.
+        """
+        assert self.scenario is not None
+        if not facts:
+            return self.scenario
+        return replace(self.recipe, facts=facts).scenario(self.overrides)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -196,29 +215,29 @@ def _read(
     assign: str | Path | None,
 ) -> NamedScenario:
     try:
-        scenario = _load(text, base, overrides, assign)
+        recipe = _recipe(text, base, assign)
+        scenario = recipe.scenario(overrides)
     except ScenarioError as error:
         return NamedScenario(name=name, scenario=None, error=str(error))
     return NamedScenario(
-        name=name, scenario=scenario, sha256=identity(scenario.effective())
+        name=name,
+        scenario=scenario,
+        sha256=identity(scenario.effective()),
+        recipe=recipe,
+        overrides=tuple(overrides),
     )
 
 
-def _load(
-    text: str,
-    base: Place | None,
-    overrides: Sequence[str],
-    assign: str | Path | None,
-) -> Scenario:
+def _recipe(text: str, base: Place | None, assign: str | Path | None) -> Recipe:
     if not text:
-        return Scenario.load(None, overrides=overrides, assign=assign)
+        return Recipe(assign=assign)
     relative = base is not None and not text.startswith("/")
     place = Place.of(text)
     if relative and base and place.local is not None:
         place = replace(Place.of((base / text).text), secret=base.secret)
     if place.local is not None:
         path = text if base is None else place.local
-        return Scenario.load(path, overrides=overrides, assign=assign)
+        return Recipe(given=read_toml(path), assign=assign, source=str(path))
     try:
         mapping = tomllib.loads(place.read().decode())
     except OSError as error:
@@ -226,9 +245,7 @@ def _load(
         raise ScenarioError(f"{place}: cannot be read: {reason}") from error
     except ValueError as error:
         raise ScenarioError(f"{place}: is no TOML: {error}") from error
-    return Scenario.from_dict(
-        mapping, source=str(place), overrides=overrides, assign=assign
-    )
+    return Recipe(given=mapping, assign=assign, source=str(place))
 
 
 def _rows(place: Place, shown: str) -> Iterator[tuple[str, str]]:

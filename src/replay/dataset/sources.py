@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from replay.capture.saved import BEGIN, END, SCENARIO
 from replay.common.addresses import ADDRESS, secret_root, without_secrets
 from replay.common.errors import TraceError
 from replay.dataset.places import Found, Place
@@ -54,6 +55,25 @@ class BatchTrace:
         paths = [*found.traces, *([found.cgroups] if found.cgroups else [])]
         files = [Place(str(path)).find() for path in paths]
         return [file for file in files if file is not None]
+
+    def beside(self) -> list[Found]:
+        """Find what `replay record` saved beside it, which says what held then.
+
+        Returns
+        -------
+        list of Found
+            Files of ``begin/`` and ``end/`` and the scenario; none of other traces.
+
+        Raises
+        ------
+        OSError
+        """
+        place = self.place if self.place.is_directory() else self.place.parent
+        saved = [
+            file for part in (BEGIN, END) for file in (place / part).files(below=True)
+        ]
+        scenario = (place / SCENARIO).find() if saved else None
+        return [*saved, *([scenario] if scenario else [])]
 
 
 def find_sources(text: str, base: Place | None = None) -> list[BatchTrace]:

@@ -10,9 +10,9 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 from msgspec.structs import replace as replace_struct
 from pyarrow import ipc
 
+from replay.capture.facts import recorded_facts
 from replay.common.errors import OutputError, ReplayError, TraceError
 from replay.common.temporary import temporary_directory
 from replay.common.version import MODEL_VERSION, VERSION
@@ -162,6 +163,8 @@ class Prepared:
         As in `replay.dataset.rows.State`.
     trace : ReadyTrace or None
         None if there is nothing to do or if it failed.
+    facts : mapping
+        What the recording says of itself: every scenario begins with that.
     error : str
         Why it failed.
     """
@@ -169,6 +172,7 @@ class Prepared:
     stamp: str = ""
     input_sha256: str = ""
     trace: ReadyTrace | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
     error: str = ""
 
 
@@ -274,16 +278,17 @@ def _told(error: Exception) -> str:
 
 
 def _prepare(item: Preparation, conversion: Conversion, traces: Place) -> Prepared:
-    files = item.source.files()
-    stamp = stamp_of(files)
+    files, beside = item.source.files(), item.source.beside()
+    stamp = stamp_of(files, beside)
     known = None
     if item.known is not None and item.known[0] == stamp:
         known = item.known[1]
         if item.settled:
             return Prepared(stamp=stamp, input_sha256=known)
-    with _at_hand(item.source, files) as (path, local):
-        sha256 = known or _hash(local)
-        made = Prepared(stamp=stamp, input_sha256=sha256)
+    with _at_hand(item.source, files, beside) as (path, local):
+        facts = recorded_facts(path)
+        sha256 = known or _hash(local, facts)
+        made = Prepared(stamp=stamp, input_sha256=sha256, facts=facts)
         key = identity([sha256, conversion.sha256])
         if len(local) == 1 and is_arrow(local[0]) and not conversion.filters:
             # to say now what is wrong with it, rather than for each scenario
@@ -303,14 +308,17 @@ def _prepare(item: Preparation, conversion: Conversion, traces: Place) -> Prepar
     return replace(made, trace=ready)
 
 
-def stamp_of(files: Sequence[Found]) -> str:
-    """Tell the state of files, without reading them."""
-    return "|".join(f"{file.place.name}:{file.stamp}" for file in files)
+def stamp_of(files: Sequence[Found], beside: Sequence[Found] = ()) -> str:
+    """Tell the state of files, without reading them; of those beside, in short."""
+    stamps = [f"{file.place.name}:{file.stamp}" for file in files]
+    if beside:
+        stamps.append(identity([[file.place.text, file.stamp] for file in beside]))
+    return "|".join(stamps)
 
 
-def _hash(paths: Sequence[Path]) -> str:
-    """Hash what files hold, and their names, which tell CPUs apart."""
-    whole = []
+def _hash(paths: Sequence[Path], facts: Mapping[str, object]) -> str:
+    """Hash what files hold, and their names, which tell CPUs apart; and facts."""
+    whole: list[object] = [repr(facts)] if facts else []
     for path in paths:
         digest = hashlib.sha256()
         with path.open("rb") as file:
@@ -365,9 +373,12 @@ def _sound(place: Place) -> bool:
 
 @contextmanager
 def _at_hand(
-    source: BatchTrace, files: Sequence[Found]
+    source: BatchTrace, files: Sequence[Found], beside: Sequence[Found]
 ) -> Iterator[tuple[Path, list[Path]]]:
-    """Have a source on this machine: what `convert` takes, and its files."""
+    """Have a source on this machine: what `convert` takes, and its files.
+
+    What was saved beside them is there, too.
+    """
     path = source.place.local
     if path is not None:
         local = [one.place.local for one in files]
@@ -380,6 +391,13 @@ def _at_hand(
             file.place.fetch(copy)
             copies.append(copy)
         whole = source.place.is_directory()
+        top = source.place if whole else source.place.parent
+        for file in beside:
+            # names like any on a store, which none may lead out of the directory
+            copy = directory.path / file.place.text[len(top.text) :].strip("/")
+            if ".." not in copy.parts:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                file.place.fetch(copy)
         here = directory.path if whole else directory.path / source.place.name
         try:
             yield here, copies

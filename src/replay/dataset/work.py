@@ -11,7 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow import ipc
 
-from replay.common.errors import OutputError, ReplayError
+from replay.common.errors import OutputError, ReplayError, ScenarioError
 from replay.dataset.generation import Pairs
 from replay.dataset.journal import Journal, Parts
 from replay.dataset.layout import DatasetLayout, Manifest
@@ -224,7 +224,8 @@ class Work:
         if not item.settled or item.known is None or item.source.place.local is None:
             return False
         try:
-            return stamp_of(item.source.files()) == item.known[0]
+            source = item.source
+            return stamp_of(source.files(), source.beside()) == item.known[0]
         except (ReplayError, OSError):
             # the worker's word is the failure's text
             return False
@@ -267,11 +268,15 @@ class Work:
                 return
             self.again.append(reason)
         assert made.trace is not None
-        assert scenario.scenario is not None
         state = self._state(trace.name, scenario, made)
+        try:
+            wanted = scenario.beginning_with(made.facts)
+        except ScenarioError as error:
+            self._fail(state, str(error))
+            return
         item = Item(
             trace=made.trace,
-            scenario=scenario.scenario,
+            scenario=wanted,
             state=state,
             interval=self._conversion.interval,
         )

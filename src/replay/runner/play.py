@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from replay.capture.gap import gap_notes
+from replay.capture.gap import recording_notes
 from replay.common.errors import ScenarioError
 from replay.common.huge import say_huge
 from replay.common.intervals import (
@@ -166,7 +166,7 @@ def play(
                     *binding.notes,
                     *opened.metadata.summary.notes,
                     *error_notes(errors),
-                    *gap_notes(opened),
+                    *recording_notes(opened),
                 ],
                 counts=raw["counts"],
                 timings={

@@ -10,7 +10,7 @@ from replay.capture.facts import recorded_facts
 from replay.common.intervals import parse_interval
 from replay.results.directory import OutputDirectory
 from replay.runner.decode_ahead import Decoding, decoded
-from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.load import Recipe, Scenario
 from replay.trace.convert import open_or_convert, open_source
 from replay.trace.file.read import Progress, Trace
 from replay.trace.formats.options import FormatOptions
@@ -95,8 +95,15 @@ def run(
         raise ValueError("batch_rows and threads must be positive")
     interval_ns = 0 if interval is None else parse_interval(interval)
     started = time.perf_counter()
-    facts = {} if isinstance(trace, Trace) else recorded_facts(trace)
-    wanted = _scenario(scenario, overrides, assign, facts)
+    if isinstance(scenario, Scenario):
+        if overrides or assign is not None:
+            raise ValueError(
+                "overrides and assign are for a scenario that is not made yet"
+            )
+        wanted = scenario
+    else:
+        facts = {} if isinstance(trace, Trace) else recorded_facts(trace)
+        wanted = Recipe(given=scenario, assign=assign, facts=facts).scenario(overrides)
     target = None if output is None else Path(output)
     if target is not None:
         OutputDirectory(target, overwrite=overwrite).check()
@@ -142,22 +149,3 @@ def run(
             interval_ns=interval_ns,
             started=started,
         )
-
-
-def _scenario(
-    scenario: Scenario | Mapping[str, Any] | str | Path | None,
-    overrides: Sequence[str],
-    assign: str | Path | None,
-    facts: Mapping[str, Any],
-) -> Scenario:
-    if isinstance(scenario, (str, Path)):
-        return Scenario.load(scenario, overrides=overrides, assign=assign, facts=facts)
-    if isinstance(scenario, Scenario):
-        if overrides or assign is not None:
-            raise ValueError(
-                "overrides and assign are for a scenario that is not made yet"
-            )
-        return scenario
-    return Scenario.from_dict(
-        scenario or {}, overrides=overrides, assign=assign, facts=facts
-    )

@@ -15,7 +15,7 @@ from replay.parallel.jobs import Runner
 from replay.parallel.pool import Pool
 from replay.results.conditions import Condition, parse_condition
 from replay.scenario.bind import bind
-from replay.scenario.keys.load import Scenario
+from replay.scenario.keys.load import Recipe, Scenario
 from replay.scenario.overrides import check_overrides
 from replay.sweeps.axes import Axis, parse_axis, points
 from replay.sweeps.knee import Knee, Search
@@ -154,7 +154,8 @@ def sweep(
     kept = list(keep) or ([NO_KILLS] if axis is not None and axis.is_limit else [])
     conditions = tuple(parse_condition(text) for text in kept)
     facts = {} if isinstance(trace, Trace) else recorded_facts(trace)
-    base = _Base(scenario, tuple(overrides), assign, facts)
+    recipe = Recipe(given=scenario, assign=assign, facts=facts)
+    base = _Base(recipe, tuple(overrides))
     scenarios = {values: base.at(axes, values) for values in grid}
     with ExitStack() as stack:
         path, ids = _trace_file(stack, trace, cgroups, format, filters)
@@ -198,30 +199,14 @@ def _check_axes(
 class _Base:
     """The base scenario, to which points add their values."""
 
-    def __init__(
-        self,
-        scenario: Mapping[str, Any] | str | Path | None,
-        overrides: tuple[str, ...],
-        assign: str | Path | None,
-        facts: Mapping[str, Any],
-    ) -> None:
-        self._scenario = scenario
+    def __init__(self, recipe: Recipe, overrides: tuple[str, ...]) -> None:
+        self._recipe = recipe
         self._overrides = overrides
-        self._assign = assign
-        self._facts = facts
 
     def at(self, axes: Sequence[Axis], values: Sequence[str]) -> Scenario:
         """Make the scenario of a point."""
         mine = [axis.override(v) for axis, v in zip(axes, values, strict=True)]
-        overrides = [*self._overrides, *mine]
-        given = self._scenario
-        if given is None or isinstance(given, (str, Path)):
-            return Scenario.load(
-                given, overrides=overrides, assign=self._assign, facts=self._facts
-            )
-        return Scenario.from_dict(
-            given, overrides=overrides, assign=self._assign, facts=self._facts
-        )
+        return self._recipe.scenario([*self._overrides, *mine])
 
 
 class _Work:

@@ -187,6 +187,57 @@ class Scenario:
         return nested
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What scenarios are made of that differ in their overrides alone.
+
+    Attributes
+    ----------
+    given : mapping, path or None
+        A scenario, or its file; None is the default one.
+    assign : path or None
+        TOML with nothing but ``[[assign]]``: rules that stand before the scenario's.
+    facts : mapping
+        What the recording says of itself: holds where the scenario says nothing.
+    source : str
+        What messages call a mapping.
+    """
+
+    given: Mapping[str, object] | str | Path | None = None
+    assign: str | Path | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+    source: str = "scenario"
+
+    def scenario(self, overrides: Sequence[str] = ()) -> Scenario:
+        """Make a scenario.
+
+        Parameters
+        ----------
+        overrides : sequence of str
+            ``KEY=VALUE``, as on the command line.
+
+        Returns
+        -------
+        Scenario
+
+        Raises
+        ------
+        ScenarioError
+            As `Scenario.load`.
+        """
+        if self.given is None or isinstance(self.given, str | Path):
+            return Scenario.load(
+                self.given, overrides=overrides, assign=self.assign, facts=self.facts
+            )
+        return Scenario.from_dict(
+            self.given,
+            source=self.source,
+            overrides=overrides,
+            assign=self.assign,
+            facts=self.facts,
+        )
+
+
 def _values(given: Mapping[str, Given], keys: Mapping[str, Key]) -> dict[str, Any]:
     """Check what was given and fill in the defaults."""
     return {

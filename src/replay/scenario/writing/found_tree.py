@@ -113,12 +113,26 @@ def merged(begin: Tree, end: Tree) -> Tree:
     -------
     Tree
         Every cgroup of both. Limits are those of the end, since a service is started
-        first and limited then; tasks those of both.
+        first and limited then; tasks those of both, each where it was last.
     """
-    found = dict(begin)
+    last = {
+        (task.pid, task.comm): path
+        for path, cgroup in end.items()
+        for task in cgroup.tasks
+    }
+    found = {
+        path: replace(
+            cgroup,
+            tasks=tuple(
+                task
+                for task in cgroup.tasks
+                if last.get((task.pid, task.comm), path) == path
+            ),
+        )
+        for path, cgroup in begin.items()
+    }
     for path, cgroup in end.items():
-        before = begin.get(path)
-        tasks = {task.pid: task for task in before.tasks} if before else {}
+        tasks = {task.pid: task for task in found[path].tasks} if path in found else {}
         tasks |= {task.pid: task for task in cgroup.tasks}
         found[path] = replace(cgroup, tasks=tuple(tasks[pid] for pid in sorted(tasks)))
     return {path: found[path] for path in in_order(found)}
