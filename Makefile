@@ -27,7 +27,7 @@ SECONDS ?= 600
 
 export REPLAY_SHARED ?= $(abspath ../shared)
 
-.PHONY: all demo test test-oldest slow lint format types debug sanitize mutants fuzz coverage bench record fidelity man dist release-check clean
+.PHONY: all demo test test-oldest slow lint format types debug sanitize mutants fuzz coverage bench record fidelity man site dist release-check clean
 all: test
 
 # the same writer twice, charged to itself under its limit and charged to the root, as
@@ -138,6 +138,10 @@ fidelity: $(VENV)/built
 man: $(VENV)/built
 	cd tests && $(CURDIR)/$(BIN)/python -m support.manuals
 
+# the docs as a site in build/site; a link that leads nowhere fails
+site: $(VENV)/built
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict -f docs/site/mkdocs.yml
+
 bench: $(VENV)/built $(VENV)/peers
 	$(BIN)/python -m $(BENCHMARKS) $(ARGUMENTS)
 
@@ -147,7 +151,7 @@ dist: $(VENV)/ready
 	REPLAY_BUILD=release $(BIN)/python -m build
 
 # all of a release but publishing it
-release-check: lint types test debug sanitize dist
+release-check: lint types test debug sanitize site dist
 	REPLAY_WHEEL="$$(echo $(CURDIR)/dist/*.whl)" $(MAKE) slow
 	$(BIN)/python -m auditwheel show dist/*.whl
 	cd tests && $(CURDIR)/$(BIN)/python -m support.release

@@ -5,9 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from support.pages import TOP, blocks, commands, environment, run_commands, run_python
+from support.pages import (
+    TOP,
+    blocks,
+    commands,
+    environment,
+    run_command,
+    run_commands,
+    run_python,
+)
 
 README = TOP / "README.md"
+#: Commands of the index, by question, that replay a recording of the checkout.
+QUESTIONS = [
+    re.findall(r"`(replay [a-z][^`]+)`", line)
+    for line in (TOP / "docs" / "index.md").read_text().splitlines()
+    if "`replay" in line and "traces/" in line
+]
 #: Pages whose checked blocks are run.
 PAGES = (
     README,
@@ -52,6 +66,21 @@ def test_checked_blocks_are_what_the_commands_print(
             run_python(block, page, checkout)
         else:
             run_commands(block, checkout, commands_found)
+
+
+@pytest.mark.parametrize("asked", QUESTIONS, ids=range(len(QUESTIONS)))
+def test_each_question_of_the_index_is_answered(
+    asked: list[str], checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    found = environment(tmp_path_factory.mktemp("bin"))
+    for command in asked:
+        # WHEN the commands beside a question are run one after the other
+        done = run_command(command, checkout, found)
+        # THEN they answer, and the page is there
+        assert done.returncode == 0, done.stdout
+        assert done.stdout
+        page = re.search(r"--report (\S+)", command)
+        assert page is None or (checkout / page[1]).stat().st_size > 100_000
 
 
 def test_links_lead_somewhere() -> None:

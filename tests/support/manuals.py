@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from click_man.core import generate_man_page
 
-from replay.cli.main import cli
+from replay.cli.main import COMMANDS, cli
 from replay.common.version import VERSION
 
 TOP = Path(__file__).parents[2]
@@ -32,18 +32,24 @@ def manuals() -> Iterator[tuple[str, str]]:
     for name in cli.list_commands(top):
         command = cli.get_command(top, name)
         assert command is not None
+        # the library would cut it out of the long text
+        command.short_help = COMMANDS[name][1]
         yield f"replay-{name}.1", page(click.Context(command, top, info_name=name))
         # the library lists commands of groups alone that hold them all
-        listed += [".TP", rf"\fBreplay\-{name}(1)\fP", command.get_short_help_str(200)]
+        listed += [".TP", rf"\fBreplay\-{name}(1)\fP", command.short_help]
     yield "replay.1", page(top) + "\n".join([".SH COMMANDS", *listed, ""])
 
 
 def page(context: click.Context) -> str:
     """Return the man page of a command, without white space at the ends of lines."""
     text = str(generate_man_page(context, VERSION, DATE))
+    # the library knows of no examples
+    lines = (context.command.epilog or "").splitlines()[2:]
+    if lines:
+        text += "\n".join(["", ".SH EXAMPLES", ".nf", *lines, ".fi"])
     # troff takes a line that begins with a quote for a command
-    lines = (rf"\&{line}" if line[:1] == "'" else line for line in text.splitlines())
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    safe = (rf"\&{line}" if line[:1] == "'" else line for line in text.splitlines())
+    return "\n".join(line.rstrip() for line in safe) + "\n"
 
 
 def completions() -> Iterator[tuple[str, str]]:
