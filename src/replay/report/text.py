@@ -28,6 +28,8 @@ def render_text(what: RenderableType, *, width: int = WIDTH) -> str:
         width=width,
         color_system=None,
         force_terminal=False,
+        # a notebook shows what it is given, and would show this as empty lines, too
+        force_jupyter=False,
         legacy_windows=False,
         highlight=False,
         # names of cgroups may hold colons; the table of emoji takes long to import
