@@ -1,5 +1,6 @@
 """Two containers on one real disk: who hurts whom, and what a limit would do."""
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import replay
 from fidelity.page.real_disk import A, B, replayed
+from replay.calibration.disk import DiskCalibration, disk_toml
 from replay.results.merge import merge_latency
 from replay.trace.file.filters import Filters
 from replay.verify.tables import only
@@ -116,6 +118,7 @@ def test_a_limit_on_the_neighbour_gives_the_readers_latency(
         ("p1-both", 5557, 4680, 16342),
         ("p2-both", 748, 705, 1363),
         ("p3-both", 299, 308, 407),
+        ("p3-2000", 221, 216, 333),
     ],
 )
 def test_a_pair_is_predicted_from_itself(
@@ -128,6 +131,50 @@ def test_a_pair_is_predicted_from_itself(
     assert within(took.mean(), mean, 0.15)
     assert within(float(np.quantile(took, 0.5)), p50, 0.25)
     assert within(float(np.quantile(took, 0.99)), p99, 0.25)
+
+
+def test_another_recording_of_a_pair_predicts_as_the_first_does(
+    recording: Find, tmp_path: Path
+) -> None:
+    # GIVEN the same pair again: its reader begins before the writer, so that few of its
+    # requests, and a first burst of what the limit lets through, meet
+    took, rate, _ = replayed(
+        recording("real-disk/p1-both-again"),
+        f"{B}/io.max=254:0 wbps=209715200",
+        out=tmp_path / "out",
+    )
+    # THEN as many requests of the recording with the limit took as long in the mean
+    kernel, _, _ = replayed(recording("real-disk/p1-200"), out=tmp_path / "kernel")
+    assert within(took.mean(), kernel[: len(took)].mean(), 0.30)
+    assert within(rate, 209 << 20, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("pair", "limit", "mean", "rate"),
+    [
+        ("p1", "wbps=209715200", 53.9, 209 << 20),
+        ("p2", "rbps=104857600", 52.0, 100 << 20),
+        ("p3", "wiops=2000", 220.6, 31.3 * (1 << 20)),
+    ],
+)
+def test_a_recording_of_the_reader_alone_makes_it_nearer(
+    recording: Find, tmp_path: Path, pair: str, limit: str, mean: float, rate: float
+) -> None:
+    # GIVEN a recording of both, and another of the reader alone
+    both = recording(f"real-disk/{pair}-both")
+    alone = recording(f"real-disk/{pair}-alone")
+    # WHEN the disk is found from both, and the reader asks for what it did there
+    with replay.convert(both, tmp_path / "trace.arrow", alone=alone) as trace:
+        disk = replay.calibrate(trace=both, alone=alone)
+        assert isinstance(disk, DiskCalibration)
+        scenario = tomllib.loads(disk_toml(disk))
+        took, found, result = replayed(
+            trace, f"{B}/io.max=254:0 {limit}", scenario=scenario, out=tmp_path / "out"
+        )
+    # THEN its requests take what they did in a recording with that limit
+    assert within(took.mean(), mean, 0.15)
+    assert within(found, rate, 0.05)
+    assert any("where it ran alone" in note for note in result.info["notes"])
 
 
 @pytest.mark.parametrize(

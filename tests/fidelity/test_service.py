@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
 import replay
 from fidelity.page.lab import Lab
 from replay.verify.recording import SavedCapture
-from replay.verify.tables import means
+from replay.verify.tables import means, only
 from support.recordings import SLEPT, STEADY
 
 
@@ -55,6 +56,40 @@ def test_one_worker_gives_a_the_distribution_that_the_kernel_showed(lab: Lab) ->
         at = int(share * len(found))
         assert found[at] == pytest.approx(kernel[at], rel=0.30)
     assert found.mean() == pytest.approx(kernel.mean(), rel=0.10)
+
+
+def test_who_is_alone_is_as_fast_as_the_processors_let_it_be(lab: Lab) -> None:
+    def alone(name: str) -> pd.DataFrame:
+        # a's requests while b has none, which is first or last
+        rows = lab[name].trace.table().to_pandas()
+        small = rows.nbytes == 4096
+        mine, others = rows[small].copy(), rows[~small]
+        mine["took"] = mine.complete_ns - mine.issue_ns
+        mine["own"] = mine.queue_ns - mine.complete_ns.shift()
+        begin, end = others.queue_ns.min(), others.complete_ns.max()
+        return mine[(mine.complete_ns < begin) | (mine.queue_ns > end)]
+
+    # GIVEN a's requests that found nobody before them, in both recordings
+    each, through_one = alone("workers-per-cgroup"), alone("workers-root")
+    near, far = (through_one[through_one.cpu == cpu] for cpu in (1, 0))
+    # THEN they are nearly all of a's through one worker, so that its median is theirs
+    assert len(through_one) > 0.9 * 3000
+    # AND there they take one of two times, as does a's own time between them, which no
+    # driver has a part in: on which processor it runs tells which
+    for name in ("took", "own"):
+        assert far[name].median() > 2 * near[name].median()
+        # of which the recording with a worker each knows the first alone
+        assert each[name].median() == pytest.approx(near[name].median(), rel=0.15)
+    assert set(each.cpu) == {0}
+    # AND that is what is predicted
+    taken = lab["workers-per-cgroup"]
+    found = only(
+        replay.run(taken.trace, taken.scenario_file).latency,
+        cgroup="/a",
+        stage="total",
+        op="write",
+    )
+    assert found["p50_ns"] == pytest.approx(near.took.median(), rel=0.15)
 
 
 def test_every_policy_gives_plausible_times(lab: Lab) -> None:

@@ -16,7 +16,7 @@ from replay.common.temporary import temporary_directory
 from replay.common.text import count_text, plain, time_text
 from replay.results.merge import merge_latency
 from replay.runner.disks import note_of
-from replay.runner.identify import IdentifiedDisk, identify
+from replay.runner.identify import IdentifiedDisk, identify, with_delay_of
 from replay.runner.run import run
 from replay.scenario.keys.load import Recipe, Scenario
 from replay.scenario.keys.values import DiskValues, PipeValues
@@ -107,6 +107,7 @@ def calibrate_disk(
     overrides: Sequence[str],
     device: int,
     name: str,
+    alone: Trace | None = None,
 ) -> DiskCalibration:
     """Identify a disk, and judge it by a part of the trace that it was not found from.
 
@@ -119,6 +120,8 @@ def calibrate_disk(
     device : int
     name : str
         The device's name.
+    alone : Trace or None
+        Tells what a request takes beside its share of the disk.
 
     Returns
     -------
@@ -137,6 +140,8 @@ def calibrate_disk(
             f"{trace.path}: too few requests of {name} were seen to complete: there is "
             "nothing to fit"
         )
+    if alone is not None:
+        whole, part = (_beside(one, alone, name) for one in (whole, part))
     given = recipe.scenario(overrides).disk
     predictions = _judged(
         trace, recipe, overrides, completed(given, part), from_ns, name
@@ -157,6 +162,17 @@ def calibrate_disk(
                 f"and comes out as {time_text(one.replayed['mean_ns'])}; take a longer "
                 "recording, or a part that is alike throughout"
             )
+    return found
+
+
+def _beside(disk: IdentifiedDisk, alone: Trace, name: str) -> IdentifiedDisk:
+    """Return a disk with the delay that another recording tells."""
+    found = with_delay_of(disk, alone.batches())
+    if found is None:
+        raise ScenarioError(
+            f"{alone.path}: too few requests of {name} were seen to complete to say "
+            "what one takes alone"
+        )
     return found
 
 

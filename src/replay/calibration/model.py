@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ def calibrate(
     *,
     overrides: Sequence[str] = (),
     device: str | None = None,
+    alone: Trace | str | Path | Sequence[str | Path] | None = None,
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
 ) -> Calibration | DiskCalibration:
@@ -110,6 +112,9 @@ def calibrate(
         ``KEY=VALUE``, as on the command line.
     device : str or None
         "254:32"; needed where the trace has more than one.
+    alone : Trace, path or sequence of paths or None
+        Another recording of a plain disk, in which one of the trace's cgroups had it to
+        itself: what a request takes beside its share of the disk is taken from there.
     progress : callable or None
         Told of what is read.
     format : str, FormatOptions or None
@@ -143,16 +148,17 @@ def calibrate(
     """
     facts = {} if isinstance(trace, Trace) else recorded_facts(trace)
     recipe = Recipe(given=scenario, facts=facts)
-    opened = (
-        trace
-        if isinstance(trace, Trace)
-        else open_or_convert(trace, progress=progress, format=format)
-    )
-    try:
-        return _calibrate(opened, recipe, overrides, device)
-    finally:
-        if opened is not trace:
-            opened.close()
+    with ExitStack() as stack:
+
+        def opened(one: Trace | str | Path | Sequence[str | Path]) -> Trace:
+            if isinstance(one, Trace):
+                return one
+            return stack.enter_context(
+                open_or_convert(one, progress=progress, format=format)
+            )
+
+        beside = None if alone is None else opened(alone)
+        return _calibrate(opened(trace), recipe, overrides, device, beside)
 
 
 def _calibrate(
@@ -160,6 +166,7 @@ def _calibrate(
     recipe: Recipe,
     overrides: Sequence[str],
     device: str | None,
+    alone: Trace | None,
 ) -> Calibration | DiskCalibration:
     given = [*overrides, "arrivals.event=issue"]
     if device is not None:
@@ -168,7 +175,12 @@ def _calibrate(
     if len(as_taken.device_names) == 1:
         number, name = int(as_taken.setup.devices[0]), as_taken.device_names[0]
         if number != ALL_AS_ONE and not is_loop(number) and shows_queue(trace):
-            return calibrate_disk(trace, recipe, overrides, number, name)
+            return calibrate_disk(trace, recipe, overrides, number, name, alone)
+    if alone is not None:
+        raise ScenarioError(
+            f"{trace.path}: a recording of who ran alone says more of one plain disk "
+            "only: leave --alone out, or name the disk by --device"
+        )
     with take_samples(trace, as_taken) as samples:
         given += [
             f"driver.policy={as_taken.scenario.trace.policy}",

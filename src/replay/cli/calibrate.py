@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=options.examples(
         "calibrate capture > service.toml",
+        "calibrate disk --alone disk-alone > disk.toml",
     )
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="TRACE...")
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     metavar="MAJ:MIN",
     help="The device to fit. [default: the trace's, if it has but one]",
 )
+@options.alone
 @options.report
 @options.overwrite
 @options.json
@@ -36,6 +38,7 @@ def calibrate(
     overrides: tuple[str, ...],
     format: "FormatOptions",
     device: str | None,
+    alone: Path | None,
     report: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -64,6 +67,7 @@ def calibrate(
             scenario,
             overrides=overrides,
             device=device,
+            alone=alone,
             progress=progress,
             format=format,
         )

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 @options.input_format
 @options.filters
 @options.cgroups
+@options.alone
 @options.overwrite
 @options.batch_rows
 @options.threads
@@ -61,6 +62,7 @@ def convert(
     format: "FormatOptions",
     filters: "Filters | None",
     cgroups: Path | None,
+    alone: Path | None,
     overwrite: bool,
     batch_rows: int,
     threads: int,
@@ -73,12 +75,14 @@ def convert(
     input (blktrace -d DEVICE -o - | replay convert - -o TRACE.arrow), an archive (tar,
     zip), or a file of any format that 'replay formats' lists, compressed or not.
     Several inputs are merged by time. With filters, or for --to parquet, INPUT may be a
-    trace file.
+    trace file. With --alone a cgroup's requests are those of another recording.
     """
     import replay
 
     if events and (filters or cgroups is not None or format.name is not None):
         raise click.UsageError("--events takes blktrace's records, and all of them.")
+    if alone is not None and (events or to != "arrow"):
+        raise click.UsageError("--alone is for a trace file: leave --to and --events.")
     with _told(output, quiet=quiet) as (progress, tell):
         if events:
             tell += [
@@ -113,6 +117,7 @@ def convert(
                 progress=progress,
                 format=format,
                 filters=filters,
+                alone=alone,
             ) as trace:
                 tell += [trace.metadata]
 

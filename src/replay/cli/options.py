@@ -24,6 +24,13 @@ cgroups = click.option(
     help="File of lines 'ID /PATH' that name the cgroups. "
     "[default: the file 'ids' of an input directory]",
 )
+alone = click.option(
+    "--alone",
+    type=click.Path(path_type=Path),
+    metavar="CAPTURE",
+    help="Another recording of the same disk, in which one of the cgroups has it to "
+    "itself.",
+)
 overwrite = click.option(
     "--overwrite", is_flag=True, help="Replace the output if it exists."
 )

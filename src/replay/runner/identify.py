@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from replay.engine.setup import NS_PER_BYTE_SHIFT, PAGE_BYTES, Scheduler
@@ -33,6 +33,10 @@ OWN_DESCRIPTORS: Final = 2
 MOST_DESCRIPTORS: Final = 1 << 16
 #: Source: block/blk-iocost.c, LCOEF_RANDIO_PAGES, v6.1: 4,096 pages.
 NEAR_SECTORS: Final = 4096 * 8
+
+
+#: Of the pipe's times as `IdentifiedDisk.pipe` has them.
+_SCALES: Final = np.array([1.0, 2**NS_PER_BYTE_SHIFT, 1.0] * 2 + [1.0])
 
 
 class IdentifiedDisk(Struct, frozen=True, kw_only=True):
@@ -99,7 +103,7 @@ def identify(
 
     Returns
     -------
-    list of (Disk or None)
+    list of (IdentifiedDisk or None)
         One for each; None where too few requests completed.
     """
     seen = read_requests(batches, devices, until_ns)
@@ -129,19 +133,14 @@ def identify_one(device: int, seen: Seen) -> IdentifiedDisk:
         windows = _batches(seen, terms)
         times, error = _fitted(windows)
     pipe_ns = terms @ times[1:]
-    # what passes before the driver has a request that is ahead of all others
-    submission_ns = 0.0
-    unhindered = ~_found_others(seen)
-    if unhindered.any():
-        submission_ns = float(np.median((seen.first - seen.queue)[unhindered]))
+    submission_ns = _submission_ns(seen)
     refused = seen.issue > seen.first
     descriptors, agree = _ring(seen, refused)
     overtaken = _overtaken(seen, submission_ns)
-    ops = np.array([1.0, 2**NS_PER_BYTE_SHIFT, 1.0] * 2 + [1.0])
     return IdentifiedDisk(
         device=device,
         n_requests=len(seen),
-        pipe=tuple(int(ns) for ns in np.rint(times[1:] * ops)),
+        pipe=tuple(int(ns) for ns in np.rint(times[1:] * _SCALES)),
         delay_ns=round(_delay_ns(seen, pipe_ns, float(times[0]) + submission_ns)),
         descriptors=descriptors,
         n_refused=int(refused.sum()),
@@ -152,6 +151,40 @@ def identify_one(device: int, seen: Seen) -> IdentifiedDisk:
         overtaken=overtaken,
         explained=1.0 - error,
     )
+
+
+def with_delay_of(
+    disk: IdentifiedDisk, batches: Iterable[pa.RecordBatch]
+) -> IdentifiedDisk | None:
+    """Return a disk with the mean of its delay and of that in another recording.
+
+    The same machine gives a time again within some percent: neither is the nearer one.
+
+    Parameters
+    ----------
+    disk : IdentifiedDisk
+    batches : iterable of RecordBatch
+        Rows of that recording, in which one ran alone. What its busy periods take
+        beside the disk's pipe, and from Q to D, is the delay there.
+
+    Returns
+    -------
+    IdentifiedDisk or None
+        None where too few requests completed.
+    """
+    (seen,) = read_requests(batches, [disk.device], None)
+    if len(seen) < FEWEST:
+        return None
+    times = np.array(disk.pipe) / _SCALES
+    terms = _terms(seen)
+    windows = (
+        _batches(seen, terms)
+        if disk.together
+        else _windows(seen.issue, seen.complete, terms)
+    )
+    rest = (windows[:, 0] - windows[:, 2:] @ times)[windows[:, 1] == 1]
+    other_ns = max(0.0, _usual(rest) + _submission_ns(seen))
+    return structs.replace(disk, delay_ns=round((disk.delay_ns + other_ns) / 2))
 
 
 # -- the pipe -------------------------------------------------------------------------
@@ -284,21 +317,38 @@ def _subsets(of: list[int]) -> Iterator[list[int]]:
 def _delay_ns(seen: Seen, pipe_ns: NDArray[np.float64], otherwise: float) -> float:
     """Return what requests take besides the pipe's time while they are alone.
 
-    Where hardly any is, it is what busy periods take besides, with the submission.
+    Reads and writes each count as often as there are any. Of one that hardly ever was
+    alone it is what busy periods take besides, with the submission.
     """
     alone = ~_found_others(seen)
     alone[:-1] &= seen.complete[:-1] <= seen.queue[1:]
-    if alone.sum() < max(FEWEST, ALONE_SHARE * len(seen)):
-        return otherwise
-    # of the operation that most of them are: others may be of a kind of their own
-    ops = np.bincount(seen.op[alone])
-    took = (seen.complete - seen.queue - pipe_ns)[alone & (seen.op == ops.argmax())]
-    # in the mean, without what happens once in a hundred times
-    usual = took[took <= np.quantile(took, 0.99)]
-    return max(0.0, float(usual.mean()))
+    took = seen.complete - seen.queue - pipe_ns
+    fewest = max(FEWEST, ALONE_SHARE * len(seen))
+    sum_ns = count = 0.0
+    for op in (READ, WRITE):
+        of_op = seen.op == op
+        mine, delay_ns = took[alone & of_op], otherwise
+        if len(mine) >= fewest:
+            delay_ns = _usual(mine)
+        sum_ns += float(of_op.sum()) * delay_ns
+        count += float(of_op.sum())
+    return max(0.0, sum_ns / count) if count else otherwise
+
+
+def _usual(took: NDArray[np.float64]) -> float:
+    """Return the mean of times without what happens once in a hundred times."""
+    return float(took[took <= np.quantile(took, 0.99)].mean())
 
 
 # -- the queue ------------------------------------------------------------------------
+
+
+def _submission_ns(seen: Seen) -> float:
+    """Return what passes until the driver has a request that finds nobody."""
+    unhindered = ~_found_others(seen)
+    if not unhindered.any():
+        return 0.0
+    return float(np.median((seen.first - seen.queue)[unhindered]))
 
 
 def _found_others(seen: Seen) -> NDArray[np.bool_]:

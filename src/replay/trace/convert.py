@@ -34,6 +34,7 @@ def convert(
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
     filters: "Filters | None" = None,
+    alone: str | Path | None = None,
 ) -> Trace:
     """Write a trace file of what the inputs name.
 
@@ -62,6 +63,9 @@ def convert(
     filters : Filters or None
         Which requests to keep. The recording is converted as a whole first, into a
         temporary file: what a filter names is known only at its end.
+    alone : path or None
+        Another recording, in which one of the cgroups ran alone: what it asked for
+        there stands for its requests here. Both are held in memory.
 
     Returns
     -------
@@ -79,13 +83,23 @@ def convert(
         raise ValueError("batch_rows and threads must be positive")
     target = place_of(output)
     check_target(target, output, overwrite=overwrite)
-    if filters:
+    if filters or alone is not None:
         with open_or_convert(
-            inputs, cgroups=cgroups, threads=threads, progress=progress, format=format
+            inputs,
+            cgroups=cgroups,
+            threads=threads,
+            progress=progress,
+            format=format,
+            # what remains is written at once, without those of the other recording
+            filters=filters if alone is not None else None,
         ) as whole:
             if target == whole.path.resolve():
                 raise OutputError(f"{output}: is the input: name another output")
-            write_filtered(whole, filters, output, overwrite, progress)
+            if alone is not None:
+                _write_replaced(whole, alone, output, overwrite, progress)
+            else:
+                assert filters
+                write_filtered(whole, filters, output, overwrite, progress)
         return open_trace(output)
     with opened_inputs(inputs, cgroups) as (found, spool):
         if any(target == path.resolve() for path in found.traces):
@@ -264,6 +278,29 @@ def write_filtered(
             progress(rows.n_done, whole.n_rows)
 
     write_trace(output, rows, describe, overwrite=overwrite, on_batch=on_batch)
+
+
+def _write_replaced(
+    whole: Trace,
+    alone: str | Path,
+    output: str | Path,
+    overwrite: bool,
+    progress: Progress | None,
+) -> None:
+    """Write a trace in which a cgroup asks for what it asked for when it ran alone."""
+    from replay.trace.file.replaced import Replaced, shared_cgroups
+    from replay.trace.file.write import write_trace
+
+    with open_or_convert(alone, progress=progress) as other:
+        rows = Replaced(whole, other, shared_cgroups(whole, other))
+        sources = [*whole.metadata.sources, *other.metadata.sources]
+
+        def describe(summary: Summary) -> Metadata:
+            return msgspec.structs.replace(
+                whole.metadata, summary=summary, sources=sources
+            )
+
+        write_trace(output, rows, describe, overwrite=overwrite)
 
 
 def format_options(format: str | FormatOptions | None) -> FormatOptions:

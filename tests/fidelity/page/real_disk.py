@@ -1,6 +1,8 @@
 """Two containers on one real disk: what a's requests take while b's run."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,26 +14,35 @@ A, B = "/rd_a", "/rd_b"
 Times = NDArray[np.int64]
 
 
-def replayed(folder: Path, *keys: str, out: Path) -> tuple[Times, float, replay.Result]:
+def replayed(
+    recording: Path | replay.Trace,
+    *keys: str,
+    out: Path,
+    scenario: Mapping[str, Any] | None = None,
+) -> tuple[Times, float, replay.Result]:
     """Return what a's requests took while b's ran, us, and b's bytes a second.
 
     Parameters
     ----------
-    folder : Path
-        A recording, with its ``ids``.
+    recording : Path or Trace
+        A folder with its ``ids``, or a trace of one.
     *keys : str
         Overrides of the scenario.
     out : Path
         A directory that is not there yet.
+    scenario : mapping or None
 
     Returns
     -------
     tuple of (ndarray, float, Result)
     """
-    ids = folder / "ids"
-    result = replay.run(folder, overrides=keys, cgroups=ids, output=out, requests=True)
+    trace = (
+        recording
+        if isinstance(recording, replay.Trace)
+        else replay.open_or_convert(recording)
+    )
+    result = replay.run(trace, scenario, overrides=keys, output=out, requests=True)
     rows = pq.read_table(out / "requests.parquet").to_pandas()
-    trace = replay.convert(folder, out / "trace.arrow", cgroups=ids)
     nbytes = np.concatenate([b.column("nbytes").to_numpy() for b in trace.batches()])
     rows = rows[rows["completion_ns"].notna()]
     rows["begin"] = rows["arrival_ns"] + rows["throttle_ns"]

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from replay.engine.setup import Scheduler
-from replay.runner.identify import IdentifiedDisk, identify, nonnegative
+from replay.runner.identify import IdentifiedDisk, identify, nonnegative, with_delay_of
+from replay.trace.file.schema import OP_CODES
 
 DISK = 254 << 20
 US = 1000
@@ -14,7 +15,7 @@ US = 1000
 def rows(*requests: tuple[int, int, int, int, int, int, str]) -> pa.RecordBatch:
     """Make rows of (queue, first issue, last issue, complete, sector, bytes, op)."""
     queue, first, last, complete, sector, nbytes, op = zip(*requests, strict=True)
-    ops = [{"read": 0, "write": 1}[one] for one in op]
+    ops = [OP_CODES[one] for one in op]
     return pa.RecordBatch.from_pydict(
         {
             "queue_ns": pa.array(queue, pa.int64()),
@@ -75,6 +76,33 @@ def test_the_pipe_and_the_delay_of_a_disk_are_found_again() -> None:
     assert found.explained > 0.999
     assert not found.together
     assert (found.descriptors, found.requeue_ns) == (0, 0)
+
+
+def test_another_recording_tells_the_delay_as_well() -> None:
+    # GIVEN a disk with a delay of 10 us, and of 30 when one ran alone
+    found, beside = one(served(400)), served(200, delay_us=30, depth=1)
+    with_both = with_delay_of(found, [beside])
+    # THEN neither is the nearer one, and nothing else changes
+    assert with_both is not None
+    assert with_both.delay_ns == pytest.approx((13 + 33) / 2 * US, rel=0.05)
+    assert with_both.pipe == found.pipe
+    # AND too few requests tell nothing
+    assert with_delay_of(found, [served(4, depth=1)]) is None
+
+
+def test_what_moves_no_data_does_not_tell_the_delay() -> None:
+    # GIVEN reads that overlap, and discards that are alone and take long
+    reads = served(200)
+    discards = rows(
+        *(
+            (at, at + US, at + US, at + 400 * US, 0, 1 << 20, "discard")
+            for at in range(5_000 * US, 300 * 10_000 * US, 10_000 * US)
+        )
+    )
+    order = pa.Table.from_batches([reads, discards]).sort_by("queue_ns")
+    (batch,) = order.combine_chunks().to_batches()
+    # THEN the delay is that of reads and writes
+    assert one(batch).delay_ns == pytest.approx(13 * US, rel=0.10)
 
 
 def test_a_ring_is_found_from_what_it_refused() -> None:

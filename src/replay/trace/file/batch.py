@@ -1,12 +1,13 @@
 """A batch of a trace's rows, made of the buffers of its columns."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from replay.trace.file.schema import NOT_SEEN_NS, OPS, TRACE_SCHEMA
 
@@ -77,3 +78,27 @@ def _seen(times: pa.Buffer, n_rows: int) -> pa.Buffer:
     """Make the validity bitmap of times."""
     seen = np.frombuffer(times, np.int64, n_rows) != NOT_SEEN_NS
     return pa.py_buffer(np.packbits(seen, bitorder="little"))
+
+
+def batch_of(columns: Mapping[str, NDArray[Any]]) -> pa.RecordBatch:
+    """Make a batch of arrays.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray
+        By names of `TRACE_SCHEMA`; times that were not seen are -1, and stay so under
+        their null.
+
+    Returns
+    -------
+    RecordBatch
+    """
+    buffers = [
+        pa.py_buffer(np.ascontiguousarray(columns[field.name]))
+        for field in TRACE_SCHEMA
+    ]
+    n_null = [
+        int(np.count_nonzero(columns[TRACE_SCHEMA.field(index).name] == NOT_SEEN_NS))
+        for index in range(N_TIMES)
+    ]
+    return make_batch(buffers, len(columns["device"]), n_null)

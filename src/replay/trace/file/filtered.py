@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from replay.trace.file.batch import N_TIMES, make_batch
+from replay.trace.file.batch import N_TIMES, batch_of
 from replay.trace.file.filters import Filters, RowFilter
 from replay.trace.file.metadata import Summary
 from replay.trace.file.read import Trace, column_values
@@ -107,7 +107,7 @@ class FilteredRows(RowStream):
             _count(columns, counts)
             for name, tally in tallies.items():
                 tally.add(columns[name], columns)
-            yield _batch(columns)
+            yield batch_of(columns)
         self._summary = self._summarise(tallies, left_out, counts)
 
     def _summarise(
@@ -190,18 +190,6 @@ def errors_by_name(counts: Counter[str]) -> dict[str, int]:
     return {
         errno.errorcode.get(one, str(one)): counts[f"errno {one}"] for one in numbers
     }
-
-
-def _batch(columns: dict[str, NDArray[Any]]) -> pa.RecordBatch:
-    """Make a batch; what is under a null stays -1."""
-    buffers = [
-        pa.py_buffer(np.ascontiguousarray(columns[field.name]))
-        for field in TRACE_SCHEMA
-    ]
-    n_null = [
-        int(np.count_nonzero(columns[field.name] == NOT_SEEN_NS)) for field in _TIMES
-    ]
-    return make_batch(buffers, len(columns["device"]), n_null)
 
 
 _TIMES = [TRACE_SCHEMA.field(index) for index in range(N_TIMES)]
