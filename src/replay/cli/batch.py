@@ -62,6 +62,11 @@ if TYPE_CHECKING:
     metavar="TIME",
     help="Make a timeline of each pair, as 'replay run' does (1s, 100ms, auto).",
 )
+@click.option(
+    "--requests",
+    is_flag=True,
+    help="Keep a row for every request of each pair; memory grows with them.",
+)
 @options.jobs
 @click.option(
     "--cluster",
@@ -84,6 +89,7 @@ def batch(
     assign: Path | None,
     cgroups: str | None,
     interval: str | None,
+    requests: bool,
     jobs: int | None,
     cluster: str | None,
     report: Path | None,
@@ -132,6 +138,7 @@ def batch(
                 format=format,
                 filters=filters,
                 interval=interval,
+                requests=requests,
                 jobs=jobs,
                 cluster=cluster,
                 progress=progress,

@@ -38,6 +38,7 @@ def batch(
     format: str | FormatOptions | None = None,
     filters: Filters | None = None,
     interval: str | None = None,
+    requests: bool = False,
     jobs: int | None = None,
     cluster: str | None = None,
     progress: Progress | None = None,
@@ -66,6 +67,8 @@ def batch(
         As for `replay.run`, for every trace.
     interval : str or None
         Make a timeline of each pair, of intervals this long (``"1s"``, ``"auto"``).
+    requests : bool
+        Keep a row for each request of each pair; memory and dataset grow with them.
     jobs : int or None
         Worker processes; by default one for each processor.
     cluster : str or None
@@ -97,7 +100,11 @@ def batch(
     for path in _texts(pairs):
         plan.listed(path)
     conversion = Conversion.of(
-        None if format is None else format_options(format), filters, cgroups, interval
+        None if format is None else format_options(format),
+        filters,
+        cgroups,
+        interval,
+        requests=requests,
     )
     layout = DatasetLayout(Place.of(output))
     output = without_secrets(str(output))

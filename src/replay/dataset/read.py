@@ -18,7 +18,7 @@ from replay.dataset.places import Place
 from replay.dataset.rows import RUNS, SCHEMAS
 from replay.results.result import Result
 from replay.results.run_check import checked_info
-from replay.results.schema import TABLES
+from replay.results.schema import OPTIONAL, TABLES
 
 if TYPE_CHECKING:
     from replay.results.compare import Comparison
@@ -156,6 +156,10 @@ class Dataset(Drawn):
             for name in SCHEMAS
             if name != RUNS
         }
+        # a table that was not asked for is none, not one without rows
+        for name in OPTIONAL:
+            if not tables[name].num_rows:
+                del tables[name]
         return Result(tables, info)
 
     def compare(

@@ -65,12 +65,7 @@ _COUNTED: Final = ("requests", "completed", "failed", "in_flight", "stopped", "e
 #: Tables of a dataset and their columns, in the order of the documents.
 SCHEMAS: Final[Mapping[str, pa.Schema]] = {
     RUNS: pa.schema([*_PAIR, *_RUNS]),
-    **{
-        name: pa.schema([*_PAIR, *spec.schema])
-        for name, spec in TABLES.items()
-        # a row for each request of each pair is no summary of a fleet
-        if name != "requests"
-    },
+    **{name: pa.schema([*_PAIR, *spec.schema]) for name, spec in TABLES.items()},
 }
 
 

@@ -57,6 +57,8 @@ class Conversion:
         File of "id path" lines.
     interval : str or None
         Length of the timeline's intervals; None makes no timeline.
+    requests : bool
+        Keep a row for each request.
     sha256 : str
         Of all this, the file's bytes included.
     """
@@ -65,6 +67,7 @@ class Conversion:
     filters: Filters | None
     cgroups: Place | None
     interval: str | None = None
+    requests: bool = False
     sha256: str
 
     @classmethod
@@ -74,6 +77,8 @@ class Conversion:
         filters: Filters | None,
         cgroups: str | Path | None,
         interval: str | None = None,
+        *,
+        requests: bool = False,
     ) -> "Conversion":
         """Make one of what the user said.
 
@@ -100,11 +105,14 @@ class Conversion:
         ]
         if interval is not None:
             said.append(interval)
+        if requests:
+            said.append("requests")
         return cls(
             format=format,
             filters=filters,
             cgroups=place,
             interval=interval,
+            requests=requests,
             sha256=identity(said),
         )
 
@@ -194,6 +202,7 @@ class Item:
     scenario: Scenario
     state: State
     interval: str | None = None
+    requests: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +261,12 @@ def replay_pairs(job: ReplayJob) -> tuple[bytes, float]:
     done: list[tuple[State, Result | str]] = []
     for item in job.items:
         try:
-            result = run(_OPEN.get(item.trace), item.scenario, interval=item.interval)
+            result = run(
+                _OPEN.get(item.trace),
+                item.scenario,
+                interval=item.interval,
+                requests=item.requests,
+            )
             done.append((replace(item.state, status=OK), result))
         except Exception as error:
             done.append((replace(item.state, status=FAILED), _told(error)))

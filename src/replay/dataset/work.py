@@ -279,6 +279,7 @@ class Work:
             scenario=wanted,
             state=state,
             interval=self._conversion.interval,
+            requests=self._conversion.requests,
         )
         self._items.append(item)
 

@@ -1,4 +1,4 @@
-"""Timelines of a dataset: of its pairs, made anew when another is asked for."""
+"""Timelines and requests of a dataset, made anew when others are asked for."""
 
 from pathlib import Path
 
@@ -27,6 +27,23 @@ def test_a_pair_has_the_timeline_of_its_run(tmp_path: Path) -> None:
     # and once more is nothing to do
     report = replay.batch(SEED, TOML, output=tmp_path / "d", interval="100ms", jobs=1)
     assert (report.replayed, report.kept) == (0, 1)
+
+
+def test_a_pair_has_the_requests_of_its_run(tmp_path: Path) -> None:
+    # GIVEN a dataset without requests
+    replay.batch(SEED, TOML, output=tmp_path / "d", jobs=1)
+    (pair,) = replay.open_dataset(tmp_path / "d").runs.to_pylist()
+    names = pair["trace"], pair["scenario"]
+    assert not replay.open_dataset(tmp_path / "d").table("requests").num_rows
+    # WHEN the same batch asks for them
+    report = replay.batch(SEED, TOML, output=tmp_path / "d", requests=True, jobs=1)
+    # THEN the pair is replayed again, and has what its run has
+    assert (report.replayed, report.kept) == (1, 0)
+    run = replay.run(SEED, TOML, requests=True).requests
+    found = replay.open_dataset(tmp_path / "d").result(*names).requests
+    assert run is not None
+    assert found is not None
+    assert found.to_pylist() == run.to_pylist()
 
 
 def test_what_is_no_time_is_refused_before_anything_is_made(tmp_path: Path) -> None:
