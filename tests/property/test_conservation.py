@@ -217,6 +217,7 @@ def test_io_is_what_each_cgroup_submitted(data: st.DataObject) -> None:
         "task_rss": np.zeros(0, np.int64),
         "task_adj": np.zeros(0, np.int64),
         "task_requests": np.zeros(0, np.int64),
+        "task_always": np.zeros(0, np.bool_),
         "task_kernel": np.zeros(0, np.bool_),
     }
     setup = data.draw(setups(**none, nested=-1))

@@ -34,6 +34,7 @@ NONE: dict[str, Any] = {
         "task_rss": np.int64,
         "task_adj": np.int64,
         "task_requests": np.int64,
+        "task_always": np.bool_,
         "task_kernel": np.bool_,
     }.items()
 }

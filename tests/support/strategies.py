@@ -68,6 +68,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
             draw(st.integers(1, 12)),
             draw(st.sampled_from([False, False, True])),
             draw(st.sampled_from([0, 0, -1000, 1000, 500])),
+            draw(st.sampled_from([False, False, True])),
         )
         for _ in range(n_tasks)
     ]
@@ -193,6 +194,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "task_rss": np.array([task[1] for task in tasks], np.int64),
         "task_adj": np.array([task[4] for task in tasks], np.int64),
         "task_requests": np.array([task[2] for task in tasks], np.int64),
+        "task_always": np.array([task[5] for task in tasks], np.bool_),
         "task_kernel": np.array([task[3] for task in tasks], np.bool_),
     }
     weights = st.lists(

@@ -232,7 +232,10 @@ class _Tmpfs:
         self._usage = Usage(setup.parent.tolist())
         self._files = [TmpfsFile() for _ in setup.devices]
         self._left = setup.task_requests.tolist()
+        self._always = setup.task_always.tolist() or [False] * len(self._left)
         self._times: dict[int, int] = {}
+        for task in np.flatnonzero(setup.task_always).tolist():
+            self._add_rss(task, 1)
 
     def add(self, columns: Columns) -> None:
         """Charge the pages of rows."""
@@ -290,7 +293,7 @@ class _Tmpfs:
         for one, begin, end, n in zip(
             found.tolist(), first.tolist(), last.tolist(), n_rows.tolist(), strict=True
         ):
-            if one == NO_TASK:
+            if one == NO_TASK or self._always[one]:
                 continue
             if self._left[one] == self._setup.task_requests[one]:
                 begins[begin] = one

@@ -320,6 +320,8 @@ class Setup(Struct, frozen=True, kw_only=True):
         ``oom_score_adj``, -1000 to 1000; empty: all 0.
     task_requests : ndarray of int64, shape (n_tasks,)
         Rows of the trace that are the task's: it lives from the first to the last.
+    task_always : ndarray of bool, shape (n_tasks,) or (0,)
+        The task lives from before the trace to behind its end; empty: none does.
     task_kernel : ndarray of bool, shape (n_tasks,)
         The "task" is a kernel thread that issues for the cgroup: never killed, but its
         requests stop when no other task of the cgroup lives.
@@ -393,6 +395,9 @@ class Setup(Struct, frozen=True, kw_only=True):
     oom_group: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     recursive_protection: bool = True
     task_adj: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    task_always: NDArray[np.bool_] = field(
+        default_factory=lambda: np.zeros(0, np.bool_)
+    )
     iomax_cgroup: NDArray[np.uint32] = field(
         default_factory=lambda: np.zeros(0, np.uint32)
     )

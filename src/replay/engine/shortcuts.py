@@ -150,6 +150,7 @@ _EARLY: Final = _ALL | {
     **_known(
         "a row of a task goes by its events",
         *("task_cgroup", "task_rss", "task_adj", "task_requests", "task_kernel"),
+        "task_always",
     ),
 }
 

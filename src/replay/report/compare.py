@@ -20,6 +20,7 @@ from replay.common.text import (
     time_text,
 )
 from replay.report.facts import TOP_CGROUPS, Row
+from replay.report.limits import limit_name
 from replay.results.compare import Breach, Comparison
 from replay.results.conditions import Condition
 from replay.results.measures import BYTES, NS, Measure
@@ -207,7 +208,7 @@ def _kills(kills: pa.Table) -> Iterable[RenderableType]:
         trace = f"{row['trace']}: " if "trace" in row else ""
         yield _line(
             f"{row['only_in']}: {trace}{moment_text(row['time_ns'])} {row['task']} in "
-            f"{row['victim_cgroup']}, memory.max of {row['limit_cgroup']}"
+            f"{row['victim_cgroup']}, {limit_name(row['limit_cgroup'])}"
         )
     if kills.num_rows > TOP_CGROUPS:
         yield _line(f"… and {count_text(kills.num_rows - TOP_CGROUPS)} more")

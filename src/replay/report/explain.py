@@ -15,6 +15,7 @@ from replay.report.ahead import (
     slowest,
     slowest_of_each,
 )
+from replay.report.limits import limit_key, limit_value
 from replay.results.result import Result
 from replay.results.tables import STAGE_NAMES
 
@@ -247,7 +248,8 @@ def _request(
 def _kill(row: Row, result: Result) -> ExplainedKill:
     scenario = result.info["scenario"]
     where = row["limit_cgroup"]
-    limit = str(_keys(scenario, where).get("memory.max", ""))
+    value = limit_value(scenario, where)
+    name = "machine.memory" if where == "/" else "memory.max"
     sums: dict[str, int] = {}
     for one in result.charges.to_pylist():
         if _is_below(one["payer"], where):
@@ -256,7 +258,7 @@ def _kill(row: Row, result: Result) -> ExplainedKill:
     charged = sorted(
         ((name, n) for name, n in sums.items() if n > 0), key=lambda one: -one[1]
     )
-    remedies = [f"a larger limit: --set {quote(f'{where}/memory.max=max')}"]
+    remedies = [f"a larger limit: --set {quote(f'{limit_key(where)}=max')}"]
     if scenario.get("driver", {}).get("policy") not in ("enospc", "root"):
         remedies.append(
             "no kill but writes that fail: --set driver.policy=enospc; or what the "
@@ -264,7 +266,7 @@ def _kill(row: Row, result: Result) -> ExplainedKill:
         )
     return ExplainedKill(
         **{name: row[name] for name in ExplainedKill.__struct_fields__ if name in row},
-        limit=f"memory.max = {limit}" if limit else "memory.max",
+        limit=f"{name} = {value}" if value else name,
         charged=charged[:MOST_AHEAD],
         remedies=remedies,
     )

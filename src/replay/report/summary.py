@@ -1,6 +1,7 @@
 """The summary of one result: answers first, then the cgroups one by one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ from replay.report.facts import (
     Waited,
     facts,
 )
+from replay.report.limits import limit_name, limit_value
 from replay.report.quality import heavy_losses, quality_failed
 from replay.report.timeline import timeline_line
 from replay.results.result import Result
@@ -82,7 +84,10 @@ def summary(result: Result) -> RenderableType:
         *_incomplete(result.info),
         *([Text(f"\n{untimed}")] if untimed else []),
         *_answers(
-            found, timed=not untimed, failed=bool(result.info["quality"].get("errors"))
+            found,
+            result.info["scenario"],
+            timed=not untimed,
+            failed=bool(result.info["quality"].get("errors")),
         ),
         *_assigned(result.info.get("assign")),
         *_dependence(result.info.get("dependence")),
@@ -184,12 +189,13 @@ def _untimed(info: dict[str, Any]) -> str | None:
 
 
 def _answers(
-    found: SummaryFacts, *, timed: bool, failed: bool
+    found: SummaryFacts, scenario: Mapping[str, Any], *, timed: bool, failed: bool
 ) -> Iterable[RenderableType]:
     """Tell what happened; what did not, in one line.
 
     ``failed``: some requests failed when they were recorded.
     """
+    killed = partial(_killed, scenario)
     nothing = []
     in_model = " in the model" if failed else ""
     alone = [one.name for one in found.cgroups.items] == ["/"]
@@ -199,7 +205,7 @@ def _answers(
     sections: list[tuple[str, Top[Any], Any, str]] = [
         ("Who paid for whom", found.paid, _paid, own if alone else OWN_IO),
         ("Who waited behind whom", found.waited, _waited, waited),
-        ("Who was killed", found.kills, _killed, "nobody was killed"),
+        ("Who was killed", found.kills, killed, "nobody was killed"),
         ("What failed", found.errors, _failed, "no request failed" + in_model),
     ]
     for title, top, line, otherwise in sections:
@@ -234,10 +240,13 @@ def _waited(waited: Waited) -> str:
     )
 
 
-def _killed(kill: Row) -> str:
+def _killed(scenario: Mapping[str, Any], kill: Row) -> str:
     who = f"{kill['task']} in {kill['victim_cgroup']}"
-    limit = f"memory.max of {kill['limit_cgroup']}, {size_text(kill['usage_bytes'])}"
-    return f"{moment_text(kill['time_ns'])} {who} killed: {limit}"
+    limit = limit_name(kill["limit_cgroup"])
+    value = limit_value(scenario, kill["limit_cgroup"])
+    # a scenario that is not kept lacks it
+    met = f"{limit} = {value}" if value else limit
+    return f"{moment_text(kill['time_ns'])} {who} killed: {met}"
 
 
 def _failed(error: Row) -> str:

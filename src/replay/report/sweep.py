@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from replay.common.text import count_text, plain, size_text, time_text
+from replay.report.limits import limit_name
 from replay.results.conditions import parse_condition
 from replay.results.measures import BYTES, NS
 from replay.sweeps.knee import Knee
@@ -47,6 +48,7 @@ def sweep_page(found: Sweep) -> RenderableType:
     for knee in found.knees:
         parts += [Text(), *_knee(knee, _errors(found, knee))]
     parts += [Text(), _bold(_COLUMNS), _points(found)]
+    parts += _victims(found.points)
     refused = [point for point in found.points if point.error is not None]
     if refused:
         parts.append(Text("\nRefused", style="bold"))
@@ -205,6 +207,22 @@ def _points(found: Sweep) -> RenderableType:
     if len(ranked) > TOP_POINTS:
         parts.append(_line(f"… and {len(ranked) - TOP_POINTS:,} more"))
     return Group(*parts)
+
+
+def _victims(points: list[Point]) -> Iterable[RenderableType]:
+    """Tell who was killed first, where that is not the same one at all points."""
+    met: dict[tuple[tuple[str, str, str], ...], list[str]] = {}
+    for point in points:
+        if point.error is None:
+            met.setdefault(point.kills, []).append(", ".join(point.values))
+    if len({kills[0] for kills in met if kills}) < 2:
+        return
+    yield Text("\nWho was killed first", style="bold")
+    for kills, values in met.items():
+        said = ", then ".join(
+            f"{task} in {cgroup} ({limit_name(limit)})" for task, cgroup, limit in kills
+        )
+        yield _line(f"{_some(values)}: {said or 'nobody'}")
 
 
 class _Key:

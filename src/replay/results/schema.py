@@ -299,7 +299,10 @@ _SPECS: Final = (
         schema=pa.schema(
             [
                 _ns("time_ns", "since the trace's start"),
-                _text("limit_cgroup", "cgroup whose memory.max was met"),
+                _text(
+                    "limit_cgroup",
+                    "cgroup whose memory.max was met; `/`: machine.memory",
+                ),
                 _text("victim_cgroup", "cgroup of the killed task"),
                 _text("task", "name of the killed task"),
                 _bytes("usage_bytes", "usage of limit_cgroup at the kill"),

@@ -37,6 +37,7 @@ from replay.scenario.notes.recorded import kernel_io_notes, recorded_notes
 from replay.scenario.notes.scenario import (
     cgroup_notes,
     idle_cgroups,
+    machine_notes,
     policy_notes,
     scenario_notes,
     trace_notes,
@@ -163,6 +164,7 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
     notes += disk_notes(given, scenario)
     notes += assumed_notes(given, scenario, summary, devices)
     notes += scenario_notes(scenario)
+    notes += machine_notes(scenario)
     notes += policy_notes(given, scenario, summary)
     path_of_id = _paths(scenario, summary, notes)
     unknown = {cgroup.id for cgroup in summary.cgroups} - path_of_id.keys()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -12,6 +13,9 @@ from replay.runner.run import run
 from replay.scenario.keys.load import Scenario
 from replay.trace.convert import open_or_convert
 from replay.trace.file.read import Trace
+
+#: Kills of which a point keeps whom they met.
+MOST_KILLS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,8 @@ class Point:
         As ``run.json`` has them.
     notes : tuple of str
         Estimates and things not modelled.
+    kills : tuple of (str, str, str)
+        Task, its cgroup and the limit's cgroup of the first kills.
     error : str or None
         Why the run was refused.
     """
@@ -60,6 +66,7 @@ class Point:
     table: pa.Table | None = None
     counts: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    kills: tuple[tuple[str, str, str], ...] = ()
     error: str | None = None
 
     def rows(self) -> list[dict[str, object]]:
@@ -87,7 +94,7 @@ class Point:
         ]
 
 
-def run_point(job: Job) -> tuple[pa.Table, dict[str, int], tuple[str, ...]]:
+def run_point(job: Job) -> dict[str, Any]:
     """Run a point.
 
     Parameters
@@ -96,8 +103,8 @@ def run_point(job: Job) -> tuple[pa.Table, dict[str, int], tuple[str, ...]]:
 
     Returns
     -------
-    tuple of (pyarrow.Table, dict of str to int, tuple of str)
-        Measures, counts and notes.
+    dict of str to Any
+        Fields of `Point`.
 
     Raises
     ------
@@ -106,7 +113,15 @@ def run_point(job: Job) -> tuple[pa.Table, dict[str, int], tuple[str, ...]]:
     """
     result = run(_opened(job.trace, job.cgroups), job.scenario)
     table = measures(result.tables, by_op=True)
-    return table, result.info["counts"], tuple(result.info["notes"])
+    kills = result.kills.slice(0, MOST_KILLS).to_pylist()
+    return {
+        "table": table,
+        "counts": result.info["counts"],
+        "notes": tuple(result.info["notes"]),
+        "kills": tuple(
+            (one["task"], one["victim_cgroup"], one["limit_cgroup"]) for one in kills
+        ),
+    }
 
 
 @lru_cache(maxsize=1)

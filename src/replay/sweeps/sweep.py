@@ -247,14 +247,8 @@ class _Work:
             outcome = self._runner.next()
             values, numbers = wanted[outcome.tag]
             if outcome.error is None:
-                table, counts, notes = outcome.value
                 done[outcome.tag] = Point(
-                    values=values,
-                    numbers=numbers,
-                    refined=refined,
-                    table=table,
-                    counts=counts,
-                    notes=notes,
+                    values=values, numbers=numbers, refined=refined, **outcome.value
                 )
             elif isinstance(outcome.error, ReplayError):
                 done[outcome.tag] = Point(

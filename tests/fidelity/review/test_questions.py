@@ -84,3 +84,41 @@ def test_a_writer_with_one_in_flight_loses_no_more_than_one(top: Path) -> None:
     )
     assert "194 failed" in done.output
     assert "more of them fail than a process has in flight" in done.output
+
+
+#: A database of 30 MiB beside dd's 1 MiB, on a machine of 200 MiB.
+BESIDE = (
+    "/db/tasks=[{comm='postgres', rss='30M', always=true}]",
+    "machine.memory=200M",
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "victim", "limit"),
+    [
+        ("root", "postgres in /db", "machine.memory = 200M"),
+        ("per-cgroup", "dd in /test.slice", "memory.max of /test.slice = 64M"),
+    ],
+)
+def test_before_the_merge_a_bystander_dies_at_the_machines_limit(
+    top: Path, policy: str, victim: str, limit: str
+) -> None:
+    keys = (*BESIDE, f"driver.policy={policy}")
+    said = asked(top, "seed-unlimited", *keys).text()
+    assert f"{victim} killed: {limit}" in said
+    # AND it is said that the kernel would wait there for somebody who may do I/O
+    assert "kernel kills nobody" in " ".join(said.split())
+
+
+def test_who_dies_before_and_after_the_merge_is_one_command(top: Path) -> None:
+    trace = top / "traces/seed-unlimited"
+    sets = [part for key in BESIDE for part in ("--set", key)]
+    done = CliRunner().invoke(
+        cli,
+        [
+            *("sweep", str(trace), "-s", f"{trace}.toml", *sets),
+            *("-j", "1", "--vary", "driver.policy=root,per-cgroup"),
+        ],
+    )
+    assert "  root: postgres in /db (machine.memory), then dd in" in done.output
+    assert "  per-cgroup: dd in /test.slice (memory.max of /test.slice)" in done.output

@@ -113,8 +113,8 @@ def test_every_key_of_the_design_is_read(tmp_path: Path) -> None:
     assert cgroup.io_weight == ((None, 200),)
     assert cgroup.io_latency == ((254 << 20 | 32, (("target", "75000"),)),)
     assert cgroup.tasks == (
-        TaskValues(comm="dd", pid=None, rss=1 << 20, oom_score_adj=0),
-        TaskValues(comm=None, pid=5, rss=0, oom_score_adj=0),
+        TaskValues(comm="dd", pid=None, rss=1 << 20, oom_score_adj=0, always=False),
+        TaskValues(comm=None, pid=5, rss=0, oom_score_adj=0, always=False),
     )
 
 

@@ -251,3 +251,20 @@ def test_pairs_are_counted_alike_in_a_table_and_by_merging(
     # THEN each of the five pids has four rows there
     assert pairs.key.tolist() == [1, 3, 5, 7, 9]
     assert pairs.n_rows.tolist() == [4, 4, 4, 4, 4]
+
+
+def test_a_bystander_issues_nothing_and_is_a_task() -> None:
+    # GIVEN a database in a cgroup of its own that the trace has no request of
+    trace = make_trace()
+    listed = {"/db": {"tasks": [{"comm": "postgres", "rss": "30M", "always": True}]}}
+    binding = bound(trace, listed, machine={"memory": "200M"})
+    # THEN it lives through the trace, and nothing is said of an idle cgroup or task
+    assert tasks_of(binding)[0] == ("postgres", "/db", 7680, 0)
+    assert binding.setup.task_always.tolist()[0]
+    assert binding.idle == {}
+    assert not any("no request" in note for note in binding.notes)
+    # AND without the key it never does, which is said with what to do
+    del listed["/db"]["tasks"][0]["always"]
+    binding = bound(trace, listed, machine={"memory": "200M"})
+    assert not binding.setup.task_always.any()
+    assert any("always = true" in note for note in binding.notes)

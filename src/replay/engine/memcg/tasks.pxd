@@ -94,23 +94,28 @@ cdef inline uint32_t bio_of(
     return index
 
 
+cdef inline void task_begins(Sim *sim, Task *task) noexcept nogil:
+    """A task lives from now on: its memory counts."""
+    task.started = True
+    if not task.kernel:
+        sim.groups[task.cgroup].n_alive += 1
+        killable_count(sim, task, 1)
+    task.resident = task.rss
+    memory_count(sim, task.cgroup, task.rss)
+    sim.groups[task.cgroup].rss += task.rss
+
+
 cdef inline void task_arrives(
     Sim *sim, int32_t index, Request *request, int64_t queue_ns
 ) noexcept nogil:
-    """A request of a task is queued: with its first one the task's memory counts."""
+    """A request of a task is queued: with its first one the task begins."""
     cdef Task *task = &sim.tasks[index]
     cdef int64_t nbytes = request.nbytes
     request.bio = bio_of(sim, task, request, queue_ns)
     bio_at(sim, request.bio).in_flight += 1
     bio_at(sim, request.bio).nbytes += nbytes
     if not task.started:
-        task.started = True
-        if not task.kernel:
-            sim.groups[task.cgroup].n_alive += 1
-            killable_count(sim, task, 1)
-        task.resident = task.rss
-        memory_count(sim, task.cgroup, task.rss)
-        sim.groups[task.cgroup].rss += task.rss
+        task_begins(sim, task)
     task.in_flight_bytes += nbytes
 
 

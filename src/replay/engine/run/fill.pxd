@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc
 
 from replay.engine.memcg.counters cimport preorder_fill
+from replay.engine.memcg.tasks cimport task_begins
 from replay.engine.memcg.victims cimport victims_fill
 from replay.engine.state.pages cimport Protection
 from replay.engine.state.sim cimport Group, Sim, Task
@@ -63,15 +64,18 @@ cdef inline int protection_fill(Sim *sim, object setup) except -1:
 
 
 cdef inline int tasks_fill(Sim *sim, object setup) except -1:
-    """Fill in the tasks, none of which has begun."""
+    """Fill in the tasks; those that live through the trace begin."""
     cdef const uint32_t[::1] cgroup = setup.task_cgroup
     cdef const int64_t[::1] rss = setup.task_rss
     cdef const int64_t[::1] adj = setup.task_adj
     cdef const int64_t[::1] requests = setup.task_requests
     cdef const uint8_t[::1] kernel = setup.task_kernel.view("u1")
+    cdef const uint8_t[::1] always = setup.task_always.view("u1")
     cdef Task *task
     cdef uint32_t i
     if {len(rss), len(requests), len(kernel), len(adj) or len(rss)} != {sim.n_tasks}:
+        raise ValueError("setup: tables of tasks differ in length")
+    if len(always) not in (0, sim.n_tasks):
         raise ValueError("setup: tables of tasks differ in length")
     for i in range(sim.n_tasks):
         task = &sim.tasks[i]
@@ -86,4 +90,9 @@ cdef inline int tasks_fill(Sim *sim, object setup) except -1:
         task.reap_ns = -1
     if sim.n_tasks > 0:
         victims_fill(sim)
+    for i in range(<uint32_t> always.shape[0]):
+        if always[i]:
+            # one more than there are: it never ends
+            sim.tasks[i].requests_left += 1
+            task_begins(sim, &sim.tasks[i])
     return 0

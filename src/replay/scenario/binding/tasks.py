@@ -47,6 +47,8 @@ class BoundTask(Struct, frozen=True, kw_only=True):
     kernel : bool
         It stands for the kernel threads that issue for the cgroup.
     oom_score_adj : int
+    always : bool
+        It lives through the whole trace.
     """
 
     name: str
@@ -55,6 +57,7 @@ class BoundTask(Struct, frozen=True, kw_only=True):
     n_requests: int = 0
     kernel: bool = False
     oom_score_adj: int = 0
+    always: bool = False
 
 
 class ProcessCounts(Struct, frozen=True):
@@ -197,6 +200,7 @@ def make_tasks(
                 cgroup=cgroup,
                 rss_pages=whole_pages(values.rss),
                 oom_score_adj=values.oom_score_adj,
+                always=values.always,
             )
             for issuer in {cgroup, int(blkcg[cgroup])}:
                 candidates.setdefault(issuer, []).append((place, values))
@@ -272,16 +276,19 @@ def _idle(tasks: Sequence[BoundTask], tree: Tree) -> list[str]:
     if len(tasks) == 1:
         return [
             f"no request of the trace is of {first}: it never lives and its rss is not "
-            "charged"
+            "charged, unless it is said to live through the trace (always = true)"
         ]
     return [
         f"no request of the trace is of {len(tasks):,} tasks, such as {first}: they "
-        "never live and their rss is not charged"
+        "never live and their rss is not charged, unless they are said to live through "
+        "the trace (always = true)"
     ]
 
 
 def _notes(tasks: Mapping[Place, BoundTask], tree: Tree) -> list[str]:
-    idle = _idle([task for task in tasks.values() if not task.n_requests], tree)
+    idle = _idle(
+        [task for task in tasks.values() if not (task.n_requests or task.always)], tree
+    )
     unlisted: dict[int, list[str]] = {}
     for (cgroup, rank, _), task in tasks.items():
         if rank == _OWN:

@@ -524,6 +524,11 @@ KEYS: Final = (
         "how much likelier the OOM killer chooses it, in thousandths of the limit; "
         "-1000: never",
     ),
+    Key(
+        f"{TASK}always", kinds.BOOLEAN, False, "",
+        "the task lives through the whole trace, whether any request is its or not: a "
+        "bystander, which the OOM killer may choose",
+    ),
 )
 # fmt: on
 

@@ -155,6 +155,7 @@ class TaskValues(Struct, frozen=True, kw_only=True):
     pid: int | None
     rss: int
     oom_score_adj: int
+    always: bool
 
 
 class CgroupValues(Struct, frozen=True, kw_only=True):

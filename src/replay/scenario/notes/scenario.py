@@ -71,6 +71,17 @@ def scenario_notes(scenario: Scenario) -> list[str]:
     return notes
 
 
+def machine_notes(scenario: Scenario) -> list[str]:
+    """Note what becomes of a kill where the machine itself is short of memory."""
+    if scenario.machine.memory is None or scenario.driver.direct_io:
+        return []
+    return [
+        "machine.memory: where a loop worker runs short of it the kernel kills nobody, "
+        "since a worker may do no I/O, but waits for a task that may; here the killer "
+        "comes at once, so a kill may be early"
+    ]
+
+
 def policy_notes(given: Scenario, scenario: Scenario, summary: Summary) -> list[str]:
     """Note what a policy leaves out of the scenario, or finds in the trace.
 
@@ -270,6 +281,9 @@ def idle_cgroups(
     """
     used = np.zeros(len(tree.names), dtype=np.bool_)
     used[[*traced, *(rule.cgroup for rule in assigns)]] = True
+    for cgroup in scenario.cgroups:
+        # a bystander
+        used[tree.index[cgroup.path]] |= any(task.always for task in cgroup.tasks)
     busy = tree.above(used.tolist())
     near = [tree.names[cgroup] for cgroup in np.flatnonzero(used)[:MOST_NAMES]]
     near = [name for name in near if not name.startswith("id:")]

@@ -272,6 +272,7 @@ def make_setup(
         task_rss=np.array([task.rss_pages for task in tasks], dtype=np.int64),
         task_adj=np.array([task.oom_score_adj for task in tasks], dtype=np.int64),
         task_requests=np.array([task.n_requests for task in tasks], dtype=np.int64),
+        task_always=np.array([task.always for task in tasks], dtype=np.bool_),
         task_kernel=np.array([task.kernel for task in tasks], dtype=np.bool_),
     )
 

@@ -105,6 +105,27 @@ def test_machine_s_memory_is_met_by_all_together_and_counts_in_no_events() -> No
     assert pick(raw, "errors", "errno") == [EIO]
 
 
+def test_a_bystander_lives_through_the_trace_and_can_be_killed() -> None:
+    # GIVEN 100 pages in the machine, of which a task that issues nothing holds 60, and
+    # b's own 10
+    tasks = ((A, 60, 0), (B, 10, 2))
+    always = np.array([True, False])
+    setup = setup_of(limits={ROOT: 100}, tasks=tasks, task_always=always)
+    raw = replayed(
+        setup,
+        write(S, B, pages=20, task=1),
+        write(2 * S, B, pages=60, task=1, sector=1 << 20),
+    )
+    # THEN its memory counts before the first request and goes at the kill, at once
+    assert pick(raw, "kills", "task", "victim_cgroup") == [(0, A)]
+    assert pick(raw, "errors", "errno") == []
+    assert pick(raw, "memory", "own_shmem")[B] == 80
+    # AND where there is room it holds it to the end
+    setup = setup_of(tasks=tasks, task_always=always, limits={ROOT: 1000})
+    raw = replayed(setup, write(S, B, pages=20, task=1))
+    assert pick(raw, "memory", "current", "peak")[A] == (60, 60)
+
+
 @pytest.mark.parametrize("cached", [False, True])
 def test_write_that_fails_behind_its_first_page_is_lost_in_silence(
     cached: bool,

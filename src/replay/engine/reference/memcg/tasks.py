@@ -5,6 +5,8 @@ Sources: mm/page_counter.c, mm/oom_kill.c:select_bad_process(), oom_reap_task(),
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from replay.engine.reference.state.requests import Bio, Request
 from replay.engine.setup import NO_LIMIT, PAGE_BYTES, Setup
 
@@ -104,6 +106,10 @@ class Tasks:
                 strict=True,
             )
         ]
+        for index in np.flatnonzero(setup.task_always).tolist():
+            # one more than there are: it never ends
+            self.tasks[index].requests_left += 1
+            self._begin(self.tasks[index])
 
     # -- counters ---------------------------------------------------------------
 
@@ -139,7 +145,7 @@ class Tasks:
     # -- tasks and kills --------------------------------------------------------
 
     def task_arrives(self, index: int, request: Request, queue_ns: int) -> None:
-        """Queue a task's request: from the first one on its memory counts.
+        """Queue a task's request: with the first one it begins.
 
         What follows the task's last request without a gap, and was queued with it, is
         the next part of a bio that the block layer split.
@@ -156,10 +162,7 @@ class Tasks:
         request.bio = task.bio
         nbytes = request.nbytes
         if not task.started:
-            task.started = True
-            task.resident = task.rss
-            self.count(task.cgroup, task.rss)
-            self.groups[task.cgroup].rss += task.rss
+            self._begin(task)
         task.in_flight_bytes += nbytes
 
     def task_completes(self, index: int, request: Request) -> None:
@@ -192,6 +195,13 @@ class Tasks:
         if task.requests_left == 0 and task.lives():
             task.ended = True
             self._shrink(task, 0)
+
+    def _begin(self, task: Task) -> None:
+        """Let a task live from now on: its memory counts."""
+        task.started = True
+        task.resident = task.rss
+        self.count(task.cgroup, task.rss)
+        self.groups[task.cgroup].rss += task.rss
 
     def _shrink(self, task: Task, resident: int) -> None:
         self.count(task.cgroup, resident - task.resident)
