@@ -22,6 +22,19 @@ def test_a_result_is_written_for_perfetto(top: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, command)
     assert done.exit_code == 1
     assert "exists" in done.stderr
+    # and from a time on at which none arrives any more there is nothing to write
+    late = tmp_path / "late.pftrace"
+    done = CliRunner().invoke(cli, [*command[:-1], str(late), "--from", "1000"])
+    assert done.exit_code == 1
+    assert "no request arrives from 1000 s on" in done.stderr
+    assert not late.exists()
+
+
+def test_a_page_of_a_recording_is_asked_of_run_or_info(top: Path) -> None:
+    trace = str(top / "traces" / "high-alone")
+    done = CliRunner().invoke(cli, ["report", trace, "-o", "nowhere.html"])
+    assert done.exit_code == 1
+    assert f"'replay info {trace} --report FILE.html'" in done.stderr
 
 
 @pytest.mark.parametrize("to", ["nix", ""])

@@ -45,6 +45,11 @@ def test_what_is_not_there_is_one_line(out: Path, tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert done.stderr.count("\n") == 1
     assert "has no cgroup /z" in done.stderr
+    done = call("why", out, "--row", "4000")
+    assert done.exit_code == 1
+    assert "no request of row 4000 was replayed: the trace's rows are 0 to 3,999" in (
+        done.stderr
+    )
     done = call("why", tmp_path)
     assert done.exit_code == 1
     done = call("why", out, "--cgroup", "/a", "--row", "1")

@@ -96,13 +96,27 @@ def report(
 
 
 def _no_result(place: str) -> "Dataset | Trace | None":
-    """Open what is a dataset or a trace file; None for all else."""
+    """Open what is a dataset or a trace file; None for a result.
+
+    Raises
+    ------
+    OutputError
+        It is neither.
+    """
+    from replay.common.errors import OutputError
     from replay.dataset.layout import INTERNAL
     from replay.dataset.read import open_dataset
+    from replay.results.schema import RUN_FILE
     from replay.trace.file.read import is_arrow, open_trace
 
     if is_arrow(place):
         return open_trace(place)
     if "://" in place or (Path(place) / INTERNAL).is_dir():
         return open_dataset(place)
+    if Path(place).exists() and not (Path(place) / RUN_FILE).is_file():
+        raise OutputError(
+            f"{place}: no result of 'replay run -o': 'replay run {place} --report "
+            f"FILE.html' makes a page of a replay, 'replay info {place} --report "
+            "FILE.html' one of the trace alone"
+        )
     return None

@@ -58,6 +58,12 @@ def why(
     if row is not None and "requests" not in result.tables:
         raise OutputError(f"{outdir}: has no rows of requests: run with --requests")
     found = explain(result, most=top, cgroup=cgroup, row=row)
+    if row is not None and not found.requests:
+        n_rows = result.info["trace"]["rows"]
+        raise OutputError(
+            f"{outdir}: no request of row {row} was replayed: the trace's rows are 0 "
+            f"to {n_rows - 1:,}"
+        )
     if as_json:
         import msgspec
 

@@ -39,7 +39,7 @@ _ONE_QUEUE: Final = ("root", "naive", "instance", "backcharge")
 _MEANS: Final = {
     "throttle": "held back on the traced device",
     "queue": "in the device's queue, or the device was full",
-    "tag": "waiting for a tag",
+    "tag": "for a tag, or the block layer's own work before the driver",
     "dispatch": "behind other commands of its worker",
     "lock": "waiting for the backing file's lock",
     "memory": "charging memory",

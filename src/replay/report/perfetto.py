@@ -82,6 +82,10 @@ def write_perfetto(
             f"{path}: the result has no rows of requests: run it with --requests"
         )
     rows, n_all = _requests(result, from_ns, most)
+    if from_ns and not n_all:
+        raise OutputError(
+            f"no request arrives from {from_ns / 1e9:g} s on, since the trace's start"
+        )
     until_ns = max((row["arrival_ns"] for row in rows), default=from_ns)
     if n_all == len(rows):
         until_ns = int(np.iinfo(np.int64).max)

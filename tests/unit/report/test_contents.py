@@ -95,6 +95,17 @@ def test_a_dataset_is_a_map_of_its_pairs(things: dict[str, Any]) -> None:
             assert cell["ratio"] == 1
 
 
+def test_a_cgroup_s_times_are_of_one_operation_under_every_scenario(
+    things: dict[str, Any],
+) -> None:
+    values = dataset_pictures(things["dataset"])[1].spec["data"]["values"]
+    kinds: dict[str, set[str]] = {}
+    for row in values:
+        kinds.setdefault(row["who"], set()).add(row["of"])
+    assert kinds
+    assert all(len(found) == 1 for found in kinds.values())
+
+
 def test_a_trace_s_cells_count_its_requests(things: dict[str, Any]) -> None:
     drawn = {one.name: one for one in trace_pictures(things["trace"])}
     rows = things["trace"].table().to_pylist()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from replay.common.text import size_text, time_text
+from replay.common.text import count_text, size_text, time_text
 from replay.report.compare import comparison
 from replay.report.html.drawing import Canvas, Picture
 from replay.report.html.page import Content, PageTable, Told
@@ -168,8 +168,9 @@ def _answer(found: Sequence[Comparison]) -> str:
         where = f" under {one.names[1]}" if several else ""
         for row in one.measures.to_pylist():
             if row["kills_diff"]:
+                before = count_text(row["kills_base"], "task")
                 return (
-                    f"{row['cgroup']}: {row['kills_base']} tasks killed before, "
+                    f"{row['cgroup']}: {before} killed before, "
                     f"{row['kills_other']} after{where}"
                 )
             base, other = row["p99_ns_base"], row["p99_ns_other"]

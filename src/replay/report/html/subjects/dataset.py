@@ -10,7 +10,7 @@ from replay.dataset.read import Dataset
 from replay.report.html.drawing import Canvas, Picture, Spec, number_text
 from replay.report.html.page import Content, PageTable, Told
 from replay.report.html.rows import Row, ShownCgroups
-from replay.report.html.subjects.sides import times_picture
+from replay.report.html.subjects.sides import MOST_SIDES, times_picture
 
 #: Traces of a heat map, and rows of the picture behind it.
 MOST_TRACES: Final = 60
@@ -88,19 +88,29 @@ def dataset_pictures(found: Dataset) -> list[Picture]:
     sides = list(dict.fromkeys(named[row["trace"], row["scenario"]] for row in pairs))
     canvas = Canvas(ShownCgroups(traces, most=MOST_TRACES))
     drawn = [_map(pairs, named, times, canvas, sides)]
-    values = [row for row in times if row["trace"] in canvas.shown.names]
+    told_apart = sides[:MOST_SIDES]
+    values = [
+        row
+        for row in times
+        if row["trace"] in canvas.shown.names and row["side"] in told_apart
+    ]
     if values:
         cut = values[:MOST_TIMES]
-        note = "pick a trace above: its cgroups alone are shown"
+        note = (
+            "of each cgroup's main operation; pick a trace above: its cgroups alone "
+            "are shown"
+        )
         if len(cut) < len(values):
             note += f"; the first {len(cut):,} of {len(values):,} times"
+        if len(told_apart) < len(sides):
+            note += f"; the first {MOST_SIDES} of {len(sides)} scenarios"
         picture = times_picture(
             canvas,
             cut,
             title="Each trace's cgroups under each scenario",
             note=note,
             table="runs",
-            sides=sides[:5],
+            sides=told_apart,
             by="who",
         )
         picture.spec["height"] = {"step": 24, "for": "position"}
@@ -124,22 +134,31 @@ def _scenario_names(pairs: list[Row]) -> dict[tuple[str, str], str]:
 
 def _times(found: Dataset, named: dict[tuple[str, str], str]) -> list[Row]:
     """Return p50 and p99 of each pair's cgroups, of their main operation."""
-    table = found.scan(
+    kind = ["device", "op"]
+    rows = found.scan(
         "latency",
-        columns=["trace", "scenario", "cgroup", "count", "p50_ns", "p99_ns"],
+        columns=["trace", "scenario", "cgroup", *kind, "count", "p50_ns", "p99_ns"],
         chosen=pc.field("stage") == "total",
-    )
-    best: dict[tuple[str, str, str], Row] = {}
-    for row in table.to_pylist():
-        key = (row["trace"], row["scenario"], row["cgroup"])
-        if key not in best or row["count"] > best[key]["count"]:
-            best[key] = row
+    ).to_pylist()
+    counts: Counter[tuple[str, ...]] = Counter()
+    for row in rows:
+        counts[row["trace"], row["cgroup"], row["device"], row["op"]] += row["count"]
+    # the same one under every scenario: reads are not compared with writes
+    main: dict[tuple[str, str], tuple[str, str]] = {}
+    for (trace, cgroup, *of), _ in counts.most_common():
+        main.setdefault((trace, cgroup), (of[0], of[1]))
+    best = {
+        (row["trace"], row["scenario"], row["cgroup"]): row
+        for row in rows
+        if main[row["trace"], row["cgroup"]] == (row["device"], row["op"])
+    }
     return [
         {
             "trace": trace,
             "side": named[trace, scenario],
             "cgroup": cgroup,
             "who": f"{trace} {cgroup}",
+            "of": f"{row['op']}s of {row['device']}",
             "quantile": label,
             "ms": row[column] / 1e6,
         }

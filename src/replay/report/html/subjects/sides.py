@@ -8,6 +8,8 @@ from replay.report.html.rows import Row
 
 #: Colours of sides: the base is hollow, and what it is compared with is not.
 _SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross")
+#: Sides that a picture tells apart.
+MOST_SIDES: Final = len(_SHAPES)
 
 
 def times_picture(
@@ -92,6 +94,7 @@ def times_picture(
                 {"field": by},
                 {"field": "side"},
                 {"field": "quantile"},
+                *([{"field": "of"}] if any("of" in row for row in values) else []),
                 {"field": "ms", "format": ",.4~g"},
             ],
         },

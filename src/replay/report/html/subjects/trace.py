@@ -15,7 +15,7 @@ from replay.report.info import info_page
 from replay.report.text import render_text
 from replay.trace.file.info import TraceInfo, trace_info
 from replay.trace.file.read import Trace, column_values
-from replay.trace.file.schema import device_text
+from replay.trace.file.schema import OP_CODES, device_text
 
 #: Cells of the pictures: of time, of places on the device, of a decade of latency.
 TIMES: Final = 160
@@ -24,6 +24,7 @@ _A_DECADE: Final = 8
 #: Decades of ns that have cells: to 1000 s.
 _LEVELS: Final = 12 * _A_DECADE + 1
 _SECTOR: Final = 512
+_MOVES: Final = (OP_CODES["read"], OP_CODES["write"])
 _GIB: Final = 2**30
 
 
@@ -57,7 +58,9 @@ class _TraceSums:
         who = np.array([self._place.get(one, last) for one in ids.tolist()])[codes]
         at = np.clip(arrival * TIMES // self.span_ns, 0, TIMES - 1)
         nbytes = column_values(batch.column("nbytes"))
-        np.add.at(self.nbytes, (who, at), nbytes.astype(np.int64))
+        # what is discarded, or zeroed by the device, is not moved
+        moved = np.isin(column_values(batch.column("op")), _MOVES)
+        np.add.at(self.nbytes, (who[moved], at[moved]), nbytes[moved].astype(np.int64))
         done = (end >= 0) & (arrival >= 0)
         took = np.maximum(end[done] - arrival[done], 0)
         level = np.floor(np.log10(np.maximum(took, 1)) * _A_DECADE).astype(np.int64) + 1
@@ -303,7 +306,7 @@ def _throughput(sums: _TraceSums, canvas: Canvas) -> Picture | None:
                 "y": {
                     "field": "mib_s",
                     "type": "quantitative",
-                    "title": "MiB/s queued",
+                    "title": "MiB/s queued, read and written",
                 },
                 "color": canvas.colour(),
             },
