@@ -97,7 +97,11 @@ cdef inline uint8_t block_letter(const uint8_t* at, size_t n_bytes) noexcept nog
         return LETTER_G
     if word_is(at, n_bytes, b"rq_insert", 9):
         return LETTER_I
-    if word_is(at, n_bytes, b"bio_remap", 9) or word_is(at, n_bytes, b"remap", 5):
+    if (
+        word_is(at, n_bytes, b"bio_remap", 9)
+        or word_is(at, n_bytes, b"rq_remap", 8)
+        or word_is(at, n_bytes, b"remap", 5)
+    ):
         return LETTER_A
     if word_is(at, n_bytes, b"bio_backmerge", 13) or word_is(
         at, n_bytes, b"rq_merge", 8
@@ -304,26 +308,9 @@ cdef inline bint kernel_text(Cursor* cursor, TextEvent* event) noexcept nogil:
     return take_name(cursor, event, c"]")
 
 
-cdef inline bint tracer_text(Cursor* cursor, TextEvent* event) noexcept nogil:
-    """Read the text of the tracer ``blk``: device, cgroup, action, flags, the rest."""
-    cdef const uint8_t* begin
-    cdef Cursor ahead
-    if not take_device(cursor, event):
-        return False
-    skip_blanks(cursor)
-    if peek(cursor) == c"/":
-        begin = cursor.at
-        while not at_end(cursor) and cursor.at[0] != c" ":
-            cursor.at += 1
-        event.path = begin
-        event.path_bytes = <size_t>(cursor.at - begin)
-        skip_blanks(cursor)
-    elif not is_letter(peek(cursor)) or digit_value(peek(cursor)) < 16:
-        ahead = cursor[0]
-        if take_cgroup(&ahead, event) and event.cgroup:
-            cursor[0] = ahead
-            skip_blanks(cursor)
-    begin = cursor.at
+cdef inline bint action_word(Cursor* cursor, TextEvent* event) noexcept nogil:
+    """Read a word of the tracer ``blk`` that says what happened, and a blank."""
+    cdef const uint8_t* begin = cursor.at
     while is_letter(peek(cursor)) or peek(cursor) == c"_":
         cursor.at += 1
     if cursor.at == begin:
@@ -331,7 +318,12 @@ cdef inline bint tracer_text(Cursor* cursor, TextEvent* event) noexcept nogil:
     event.letter = letter_of(begin, <size_t>(cursor.at - begin))
     if event.letter == 0:
         event.letter = long_letter(begin, <size_t>(cursor.at - begin))
-    if event.letter == 0:
+    return event.letter != 0 and peek(cursor) == c" "
+
+
+cdef inline bint tracer_action(Cursor* cursor, TextEvent* event) noexcept nogil:
+    """Read an action of the tracer ``blk``, its flags, and the rest of the line."""
+    if not action_word(cursor, event):
         return False
     skip_blanks(cursor)
     if not kernel_rwbs(cursor, event):
@@ -349,6 +341,36 @@ cdef inline bint tracer_text(Cursor* cursor, TextEvent* event) noexcept nogil:
     return at_end(cursor)
 
 
+cdef inline bint tracer_text(Cursor* cursor, TextEvent* event) noexcept nogil:
+    """Read the text of the tracer ``blk``: device, cgroup, action, flags, the rest."""
+    cdef const uint8_t* begin
+    cdef const uint8_t* end
+    cdef Cursor ahead
+    if not take_device(cursor, event):
+        return False
+    skip_blanks(cursor)
+    if peek(cursor) == c"/":
+        begin = cursor.at
+        while not at_end(cursor):
+            while not at_end(cursor) and cursor.at[0] != c" ":
+                cursor.at += 1
+            end = cursor.at
+            skip_blanks(cursor)
+            # a name may hold blanks: it ends where the rest is an event
+            ahead = cursor[0]
+            if tracer_action(&ahead, event):
+                event.path = begin
+                event.path_bytes = <size_t>(end - begin)
+                return True
+        return False
+    if not is_letter(peek(cursor)) or digit_value(peek(cursor)) < 16:
+        ahead = cursor[0]
+        if take_cgroup(&ahead, event) and event.cgroup:
+            cursor[0] = ahead
+            skip_blanks(cursor)
+    return tracer_action(cursor, event)
+
+
 cdef inline void cgroup_behind(Cursor* cursor, TextEvent* event) noexcept nogil:
     """Take a path behind the event, as of ``perf script -F +cgroup``."""
     skip_blanks(cursor)
@@ -357,9 +379,11 @@ cdef inline void cgroup_behind(Cursor* cursor, TextEvent* event) noexcept nogil:
     # of who ran: only there it is the request's
     if event.letter != LETTER_Q and event.letter != LETTER_G:
         return
+    # a name may hold blanks: nothing stands behind it
     event.path = cursor.at
-    while not at_end(cursor) and cursor.at[0] != c" ":
-        cursor.at += 1
+    cursor.at = cursor.end
+    while (cursor.at - 1)[0] == c" " or (cursor.at - 1)[0] == c"\r":
+        cursor.at -= 1
     event.path_bytes = <size_t>(cursor.at - event.path)
 
 

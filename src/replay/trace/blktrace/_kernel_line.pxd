@@ -7,9 +7,12 @@ The event's own text is the same in ftrace's ``trace`` and ``trace_pipe``, in
     fio-2601  ( 2601) [015] .... 2017.735401: block_getrq: 7,0 WS 8 + 8 [fio]
     fio-2601    15d.h.  735401us : block_getrq: 7,0 WS 8 + 8 [fio]
     fio  2601 [015]  2017.735401:  block:block_getrq: 7,0 WS 8 + 8 [fio]
+    fio-2601    15d.h. 2017.735401: block_getrq: 7,0 WS 8 + 8 [fio]
+    2017.735401: block:block_getrq: 7,0 WS 8 + 8 [fio]
     dd-2081   [001]   1234.100001:   7,0    Q  WS 2048 + 256 [dd]
+    7,0    1  1234.100001  2081  Q  WS 2048 + 256 [dd]
 
-The last is of the tracer ``blk``. A process's name may hold anything, so the line is
+The last two are of the tracer ``blk``, and with its option blk_classic. A process's name may hold anything, so the line is
 read from the CPU in brackets, or from the time, on.
 
 Source: kernel/trace/trace_output.c, v5.10 to v6.18; perf's builtin-script.c;
@@ -27,14 +30,16 @@ from replay.trace.blktrace._cursor cimport (
     take_fraction,
     take_number,
 )
-from replay.trace.blktrace._event_line cimport MAX_SECONDS, TextEvent
+from replay.trace.blktrace._event_line cimport MAX_SECONDS, TextEvent, take_device
 from replay.trace.blktrace._kernel_event cimport (
     LINE_BAD,
     LINE_EVENT,
     LINE_LOST,
+    LINE_NO_DISK,
     LINE_NO_TIME,
     LINE_OTHER,
     kernel_event,
+    tracer_action,
 )
 
 
@@ -165,21 +170,78 @@ cdef inline int prefix_latency(Cursor* line, TextEvent* event) noexcept nogil:
     return LINE_BAD
 
 
+cdef inline const uint8_t* cpu_before(
+    const uint8_t* begin, const uint8_t* end, TextEvent* event
+) noexcept nogil:
+    """Read ``15d.h.``, CPU and flags, at the end; return where what is before it ends."""
+    cdef Cursor cursor
+    cdef uint64_t cpu = 0
+    while end != begin and (end - 1)[0] == c" ":
+        end -= 1
+    cursor.at = cursor.end = end
+    while cursor.at != begin and (cursor.at - 1)[0] != c" ":
+        cursor.at -= 1
+    begin = cursor.at
+    # flags have no digit at their end, which a process's number has
+    if (
+        begin != end
+        and not c"0" <= (end - 1)[0] <= c"9"
+        and take_number(&cursor, 0xffff, &cpu)
+    ):
+        event.cpu = <uint32_t>cpu
+        return begin
+    return end
+
+
 cdef inline int prefix_no_cpu(Cursor* line, TextEvent* event) noexcept nogil:
-    """Read ``comm pid time:``, as of ``perf script -F`` without the CPU."""
+    """Read ``comm pid time:``, as of ``perf script -F`` without the CPU.
+
+    The CPU may stand before the time with flags behind it, as of ``trace-cmd -l``; and
+    there may be nothing before the time.
+    """
     cdef const uint8_t* begin = line.at
     cdef const uint8_t* at = line.at
     cdef Cursor cursor
     while at != line.end:
-        if c"0" <= at[0] <= c"9" and at != begin and (at - 1)[0] == c" ":
+        if c"0" <= at[0] <= c"9" and (at == begin or (at - 1)[0] == c" "):
             cursor.at = at
             cursor.end = line.end
             if time_read(&cursor, event) == LINE_EVENT:
-                pid_before(begin, at, event)
+                pid_before(begin, cpu_before(begin, at, event), event)
                 line[0] = cursor
                 return LINE_EVENT
         at += 1
     return LINE_BAD
+
+
+cdef inline int line_classic(Cursor* line, TextEvent* event) noexcept nogil:
+    """Read a line of the tracer ``blk`` with its option blk_classic."""
+    cdef Cursor cursor = line[0]
+    cdef uint64_t value = 0
+    cdef uint64_t fraction = 0
+    cdef const uint8_t* begin
+    skip_blanks(&cursor)
+    if not take_device(&cursor, event):
+        return LINE_BAD
+    skip_blanks(&cursor)
+    if not take_number(&cursor, 0xffff, &value):
+        return LINE_BAD
+    event.cpu = <uint32_t>value
+    skip_blanks(&cursor)
+    if not (take_number(&cursor, MAX_SECONDS, &value) and take(&cursor, c".")):
+        return LINE_BAD
+    begin = cursor.at
+    if not take_fraction(&cursor, &fraction) or cursor.at - begin < 6:
+        return LINE_BAD
+    event.time_ns = value * <uint64_t>1000000000 + fraction
+    skip_blanks(&cursor)
+    if not take_number(&cursor, 0xffffffff, &value):
+        return LINE_BAD
+    event.pid = <uint32_t>value
+    skip_blanks(&cursor)
+    if not tracer_action(&cursor, event):
+        return LINE_OTHER if event.letter == 0 else LINE_BAD
+    return LINE_EVENT if event.device else LINE_NO_DISK
 
 
 cdef inline const uint8_t* find_word(
@@ -262,6 +324,8 @@ cdef inline int line_kernel(Cursor* line, TextEvent* event) noexcept nogil:
     if found == LINE_BAD:
         cursor = line[0]
         found = prefix_no_cpu(&cursor, event)
+    if found == LINE_BAD:
+        return line_classic(line, event)
     if found != LINE_EVENT:
         return found
     found = kernel_event(&cursor, event)

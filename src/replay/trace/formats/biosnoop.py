@@ -50,14 +50,14 @@ NEEDED: Final = ("offset", "size", "op", "response")
 _MOST_BEFORE: Final = 20
 #: What they say between the rows.
 _NOISE: Final = re.compile(
-    rb"^(?:\^C)?(?:Tracing |Ending |Detaching|Attach|WARNING|TIME|COMM |STARTs|ENDs"
-    rb"|(?:Possibly )?[Ll]ost (\d+)).*\n?",
+    rb"^(?:\^C *\r?\n|(?:\^C)?(?:Tracing |Ending |Detaching|Attach|WARNING|TIME|COMM "
+    rb"|STARTs|ENDs|(?:Possibly )?[Ll]ost (\d+)).*\n?)",
     re.MULTILINE,
 )
 #: One of these is in each of them.
 _MARKS: Final = (
     *(b"Tracing ", b"Ending ", b"Detaching", b"Attach", b"WARNING", b"TIME", b"COMM "),
-    *(b"STARTs", b"ENDs", b"ost "),
+    *(b"STARTs", b"ENDs", b"ost ", b"^C"),
 )
 
 

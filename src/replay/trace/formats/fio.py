@@ -40,6 +40,7 @@ ACTIONS: Final = {
     "trim": OP_CODES["discard"],
     "sync": OP_CODES["flush"],
     "datasync": OP_CODES["flush"],
+    "syncfs": OP_CODES["flush"],
     "sync_file_range": NO_REQUEST,
     "add": NO_REQUEST,
     "open": NO_REQUEST,
@@ -108,7 +109,7 @@ def read(reading: Reading) -> Iterator[Rows]:
 
 
 class _Lines:
-    """Looks for another log's header in the lines; they stay as they are."""
+    """Looks for lines that begin a log anew, or have no end; they stay as they are."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -127,6 +128,12 @@ class _Lines:
                 "(write_iolog with a name a job), or take them apart",
             )
         self._n_lines += lines.count(b"\n")
+        if not lines.endswith(b"\n"):
+            # fio ends each line: one without may lack digits
+            self._reading.notes.append(
+                f"Row {self._n_lines + 1} has no end: fio may have been stopped while "
+                "it was written, and its length be cut."
+            )
         return lines
 
 

@@ -45,6 +45,15 @@ _LINES: Final = (
         f"is a histogram of latencies, as biolatency prints it: it has {_SUMS}",
     ),
     (
+        re.compile(rb" *\d+\.\d{3} (?:\([ \dms.]*\): )?.{1,40}/\d+ block:block_"),
+        "is perf trace's: print perf's recording of block:* by `perf script` instead",
+    ),
+    (
+        re.compile(rb"\d+,[^,]+,\d+,\d+,\d+,(?:gets?|set|add|cas|(?:ap|pre)pend)\b"),
+        "is a trace of requests to a cache (Twitter's): there is no block I/O in it to "
+        "replay",
+    ),
+    (
         re.compile(rb"=+ All Devices =+|\s*ALL\s+MIN\s+AVG\s+MAX\s+N\b"),
         "is btt's: give the recording that it was made of",
     ),

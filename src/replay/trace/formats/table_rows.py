@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from replay.trace.file.schema import OP_CODES, device_number
+from replay.trace.file.schema import FLAGS, OP_CODES, device_number
 from replay.trace.formats import _columns
 from replay.trace.formats.base import MAX_NBYTES, MAX_TIME_NS, Reading, fill_range
 from replay.trace.formats.csv_columns import (
@@ -227,6 +227,10 @@ class TableRows:
         text = f"{columns['offset'].source} is negative or too large"
         part.reading.require(first, (offset >= 0) & (offset <= (1 << 62) // unit), text)
         fill_range(part.reading, first, rows, offset * unit, size)
+        # a write of nothing with a flush before it is that flush, as in a block trace
+        flush = (size == 0) & (rows["flags"] & FLAGS["preflush"] != 0)
+        rows["op"] = np.where(flush, OP_CODES["flush"], rows["op"])
+        rows["flags"] = np.where(flush, 0, rows["flags"])
 
     # --- whose ------------------------------------------------------------------------
 

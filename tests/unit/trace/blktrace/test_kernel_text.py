@@ -13,7 +13,7 @@ from replay.trace.blktrace._blkparse import TextRecords
 from replay.trace.file.metadata import Summary
 from support.blktrace import Event, cpu_files
 from support.kernel_text import PREFIXES, perf, printed, tracepoint, tracer
-from support.samples import paths, read
+from support.samples import brief, paths, read
 
 SDA = 8 << 20
 
@@ -177,6 +177,59 @@ def test_a_cgroup_behind_perfs_events_is_its_submitters(tmp_path: Path) -> None:
     path.write_text("".join(f"{line}  /user.slice/a/ \n" for line in lines))
     rows, summary = read(path)
     assert paths(rows, summary) == ["/user.slice/a"]
+
+
+def test_cgroups_with_blanks_in_their_names(tmp_path: Path) -> None:
+    # GIVEN paths as perf prints them, and as the tracer blk does
+    perf_lines = printed(life(10, 800), perf).splitlines()
+    path = tmp_path / "t.txt"
+    path.write_text("".join(f"{line} /a b/my app \n" for line in perf_lines))
+    rows, summary = read(path)
+    assert paths(rows, summary) == ["/a b/my app"]
+    path.write_text(
+        "# tracer: blk\n"
+        "dd-1 [001] ..... 1.100001:   7,0  /a b/my Q x   Q  WS 8 + 8 [dd]\n"
+        "dd-1 [001] ..... 1.100003:   7,0  /a b/my Q x   D  WS 8 + 8 [dd]\n"
+    )
+    rows, summary = read(path)
+    assert paths(rows, summary) == ["/a b/my Q x"]
+    assert brief(rows, "issue_ns", "nbytes", "pid") == [(2000, 4096, 1)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "pid", "cpu"),
+    [
+        # trace-cmd report -l: CPU and flags before the time
+        (
+            "fio-26 15..... 2.7354{}: block_bio_queue: 7,0 WS 8 + 8 [fio]\n"
+            "fio-26 15d..1. 2.7355{}: block_rq_issue: 7,0 WS 4096 () 8 + 8 [fio]\n",
+            *(26, 15),
+        ),
+        # perf script -F time,event,trace
+        (
+            "2.7354{}: block:block_bio_queue: 7,0 WS 8 + 8 [fio]\n"
+            "2.7355{}: block:block_rq_issue: 7,0 WS 4096 () 8 + 8 [fio]\n",
+            *(0, 0),
+        ),
+        # the tracer blk with its option blk_classic
+        (
+            "  7,0    3     2.7354{}000    26  Q  WS 8 + 8 [fio]\n"
+            "  7,0    3     2.7355{}000    26  D  WS 8 + 8 [fio]\n",
+            *(26, 3),
+        ),
+    ],
+)
+def test_what_stands_before_an_event(
+    tmp_path: Path, lines: str, pid: int, cpu: int
+) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text(lines.format("01", "02"))
+    rows, summary = read(path)
+    assert summary.format == "kernel"
+    assert summary.quality.refused_bytes == 0
+    assert brief(rows, "issue_ns", "sector", "nbytes", "pid", "cpu") == [
+        (101_000, 8, 4096, pid, cpu)
+    ]
 
 
 @pytest.mark.parametrize(
