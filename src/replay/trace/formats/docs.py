@@ -122,9 +122,9 @@ they belong.
 The same requests as blktrace's of the same I/O: block_bio_queue is a Q, block_getrq a
 G, block_rq_insert an I, block_rq_issue a D, block_rq_requeue an R, block_rq_complete a
 C, block_bio_remap and block_rq_remap an A, block_split an X, block_bio_backmerge and
-block_rq_merge an M, block_bio_frontmerge an F; the tracer blk's lines as it prints them,
-with its option blk_classic too. CPU and process may be missing before the time, and are
-then not known. Other events are counted and left out, and so are those of no
+block_rq_merge an M, block_bio_frontmerge an F; lines of the tracer blk as it prints
+them, with its option blk_classic too. CPU and process may be missing before the time,
+and are then not known. Other events are counted and left out, and so are those of no
 disk (0,0). Flags that older kernels print as N are write-zeroes where the event has a
 length, else commands. Events that the trace's buffer lost are counted where the text
 says so.
