@@ -27,7 +27,7 @@ SECONDS ?= 600
 
 export REPLAY_SHARED ?= $(abspath ../shared)
 
-.PHONY: all demo test test-oldest slow lint format types debug sanitize mutants fuzz coverage bench record fidelity man site dist release-check clean
+.PHONY: all demo test test-oldest slow lint format types debug sanitize mutants fuzz coverage bench record fidelity man news site dist release-check clean
 all: test
 
 # the same writer twice, charged to itself under its limit and charged to the root, as
@@ -141,6 +141,10 @@ man: $(VENV)/built
 # the docs as a site in build/site; a link that leads nowhere fails
 site: $(VENV)/built
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict -f docs/site/mkdocs.yml
+
+# what CHANGELOG.md would say of the changes since the last version; with VERSION=0.3.0 it says so
+news: $(VENV)/ready
+	$(BIN)/python -m towncrier build --yes $(if $(VERSION),--version $(VERSION),--draft --version next)
 
 bench: $(VENV)/built $(VENV)/peers
 	$(BIN)/python -m $(BENCHMARKS) $(ARGUMENTS)

@@ -6,11 +6,13 @@ or ``sanitize`` (debug with address and undefined-behaviour sanitizers).
 ``REPLAY_MODULES`` is a pattern of the source files to build; all by default.
 """
 
+import json
 import os
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, ExecError, LinkError, PlatformError
 
@@ -75,8 +77,41 @@ class BuildExt(build_ext):
             ) from None
 
 
+class BdistWheel(bdist_wheel):
+    """Writes the bill of materials into the wheel (PEP 770): nothing is bundled."""
+
+    def write_wheelfile(self, wheelfile_base: str, *arguments: str) -> None:
+        """Write ``WHEEL``, and ``sboms/`` beside it."""
+        super().write_wheelfile(wheelfile_base, *arguments)
+        name = self.distribution.get_name()
+        version = self.distribution.get_version()
+        purl = f"pkg:pypi/{name}@{version}"
+        bill = {
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.6",
+            "version": 1,
+            "metadata": {
+                "component": {
+                    "type": "application",
+                    "bom-ref": purl,
+                    "name": name,
+                    "version": version,
+                    "purl": purl,
+                    "licenses": [{"expression": "Apache-2.0"}],
+                }
+            },
+            # what it needs is installed beside it, as METADATA says
+            "components": [],
+            "compositions": [{"aggregate": "complete", "assemblies": [purl]}],
+        }
+        place = Path(wheelfile_base) / "sboms"
+        place.mkdir(exist_ok=True)
+        text = json.dumps(bill, indent=2) + "\n"
+        (place / f"{name}.cdx.json").write_text(text, "utf-8")
+
+
 setup(
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "bdist_wheel": BdistWheel},
     # a compiler for each processor: installing is mostly waiting for them
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(

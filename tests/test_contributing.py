@@ -1,6 +1,10 @@
 """CONTRIBUTING's lists: their places exist, and what is there stands in all of them."""
 
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,9 +16,12 @@ from support.samples import SAMPLES, UNTOLD
 
 TOP = Path(__file__).parents[1]
 TEXT = (TOP / "CONTRIBUTING.md").read_text("utf-8")
-ROOMS = "src|tests|docs|benchmarks|traces"
+ROOMS = "src|tests|docs|benchmarks|traces|changes"
 #: Options and the like are no paths.
 PATH = re.compile(rf"`((?:{ROOMS})/[\w./*-]*|[A-Z]+\.md|README\.md)`")
+
+
+CHANGES = TOP / "changes"
 
 
 def section(title: str) -> str:
@@ -64,3 +71,40 @@ def test_every_command_stands_where_the_list_says(name: str) -> None:
     assert re.search(rf'"{name}"', tests), "no test in tests/cli calls it"
     pages = [TOP / "README.md", *(TOP / "docs").glob("*.md")]
     assert any(f"replay {name}" in page.read_text("utf-8") for page in pages)
+
+
+def test_changes_have_a_section_each_and_answers_come_first(tmp_path: Path) -> None:
+    told = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["tool"]
+    sections = [one["directory"] for one in told["towncrier"]["type"]]
+    shown = (CHANGES / "README.md").read_text("utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", shown, re.MULTILINE) == sections
+    for path in CHANGES.iterdir():
+        if path.name not in ("README.md", "template.md.jinja"):
+            assert path.suffix == ".md", path
+            assert path.suffixes[-2].lstrip(".") in sections, path
+    # WHEN a version is made of two changes
+    pytest.importorskip("towncrier")
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        shutil.copy(TOP / name, tmp_path)
+    (tmp_path / "changes").mkdir()
+    shutil.copy(CHANGES / "template.md.jinja", tmp_path / "changes")
+    (tmp_path / "changes" / "+a.traces.md").write_text("One\nmore format.\n")
+    (tmp_path / "changes" / "b.answers.md").write_text("Another answer.\n")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "towncrier", "build", "--draft"),
+            *("--version", "9.9.9", "--date", "2030-01-02"),
+        ],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    # THEN they are in the form of all, answers first
+    assert done.stdout.rstrip().endswith(
+        "## 9.9.9 (2030-01-02)\n\n**What changed in answers**\n- Another answer.\n\n"
+        "**Traces**\n- One\n  more format."
+    )
+    # and they go above the last version's
+    start = "<!-- towncrier release notes start -->\n\n## "
+    assert (TOP / "CHANGELOG.md").read_text("utf-8").count(start) == 1

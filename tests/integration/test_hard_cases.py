@@ -170,7 +170,7 @@ def test_a_name_is_no_script_of_a_page(hard_cases: Path, tmp_path: Path) -> None
     pytest.importorskip("vl_convert")
     cap = hard_cases / "html" / "cap"
     done = run(
-        *("sweep", cap, "--vary", "machine.memory=16M,64M", "--plot", "y.html"),
+        *("sweep", cap, "--vary", "machine.memory=16M,64M", "--report", "y.html"),
         cwd=tmp_path,
         # what draws reserves more address space
         limited=False,

@@ -67,6 +67,17 @@ def test_the_wheel_holds_modules_and_stubs_but_no_sources(wheel: Path) -> None:
         assert len(built) == 1
 
 
+def test_bill_of_materials_says_that_nothing_is_bundled(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (n for n in file.namelist() if n.endswith(".cdx.json"))
+        bill = json.loads(file.read(name))
+        libraries = [n for n in file.namelist() if ".so" in n and "replay/" not in n]
+    assert ".dist-info/sboms/" in name
+    assert bill["metadata"]["component"]["name"] == "cgroup-replay"
+    assert bill["metadata"]["component"]["version"] in wheel.name
+    assert bill["components"] == libraries == []
+
+
 def test_the_command_tells_its_version(replay: Path, tmp_path: Path) -> None:
     version = call(replay, "--version", cwd=tmp_path)
     assert version.startswith("replay, version ")

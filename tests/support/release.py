@@ -18,7 +18,10 @@ from replay.common.version import VERSION
 TOP = Path(__file__).parents[2]
 #: Needed to build, or made by it.
 NOT_IN_A_WHEEL = (".pyx", ".pxd", ".c", ".h", ".html", ".toml")
-IN_A_WHEEL = ("replay/py.typed", "share/man/man1/replay-run.1", "licenses/LICENSE")
+IN_A_WHEEL = (
+    *("replay/py.typed", "share/man/man1/replay-run.1", "licenses/LICENSE"),
+    "sboms/cgroup-replay.cdx.json",
+)
 
 
 def wrong(dist: Path, version: str = VERSION) -> Iterator[str]:
@@ -45,6 +48,9 @@ def wrong(dist: Path, version: str = VERSION) -> Iterator[str]:
         if not any(name.endswith(".pyx") for name in sdist.getnames()):
             yield f"{sdists[0].name}: holds nothing to compile"
     changes = (TOP / "CHANGELOG.md").read_text("utf-8")
+    left = [path.name for path in (TOP / "changes").glob("*.*.md")]
+    if left:
+        yield f"changes: {', '.join(sorted(left))}: make news VERSION={version}"
     if not re.search(
         rf"^## {re.escape(version)} \(\d{{4}}-\d\d-\d\d\)$", changes, re.M
     ):

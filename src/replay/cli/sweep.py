@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     "--plot",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Draw it: .png, .svg or .html (needs cgroup-replay[plots]).",
+    help="Draw it: .png or .svg (needs cgroup-replay[plots]).",
 )
 @options.report
 @options.overwrite
@@ -97,6 +97,7 @@ def sweep(
     if overwrite and output is None and plot is None and report is None:
         raise click.UsageError("--overwrite needs an output: give -o or --report.")
     import replay
+    from replay.common.deprecated import deprecated
     from replay.common.output import check_target, place_of
     from replay.report.html.page import check_report, write_page
     from replay.report.html.static import check_plot, write_chart
@@ -112,6 +113,13 @@ def sweep(
     # refused before the work is done
     if plot is not None:
         check_plot(plot)
+        if plot.suffix.lower() == ".html":
+            deprecated(
+                "sweep --plot FILE.html",
+                since="0.2",
+                until="0.4",
+                instead="--report FILE.html",
+            )
     if report is not None:
         check_report(report, overwrite=overwrite)
     for target in (output, plot):

@@ -1,6 +1,6 @@
 """Tell that something is going to go, in one way for all of it.
 
-What is deprecated works for one more minor version. Nothing is at present.
+What is deprecated works for one more minor version.
 """
 
 import warnings
