@@ -54,6 +54,8 @@ def recorded_facts(inputs: object) -> dict[str, Any]:
     settings = _of_machine(machine)
     if settings:
         facts["machine"] = settings
+    if queue := _of_queues(machine):
+        facts["trace"] = {**facts.get("trace", {}), **queue}
     begin, end = (read_saved(place / part) for part in (BEGIN, END))
     facts["cgroups"] = _of_cgroups(merged(begin, end))
     return {name: table for name, table in facts.items() if table}
@@ -127,6 +129,36 @@ def _of_machine(machine: Mapping[str, Any]) -> dict[str, Any]:
             continue
         settings[name] = value
     return settings
+
+
+def _of_queues(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the disks' queues have in common that times depend on."""
+    queues = [
+        (_chosen(one.get("scheduler")), one.get("wbt_lat_usec"))
+        for name, one in _table(machine, "disks").items()
+        if isinstance(one, Mapping) and not name.startswith("loop")
+    ]
+    found: dict[str, Any] = {}
+    schedulers = {scheduler for scheduler, _ in queues}
+    if len(schedulers) == 1:
+        (scheduler,) = schedulers
+        try:
+            SECTION_KEYS["trace.scheduler"].kind.parse(scheduler)
+            found["scheduler"] = scheduler
+        except ValueError:
+            # none is told, or one that is not known here
+            pass
+    # the file is there where the kernel has it, 0 where it is off
+    told = {bool(usec) for _, usec in queues if isinstance(usec, int)}
+    if len(told) == 1:
+        found["wbt"] = told.pop()
+    return found
+
+
+def _chosen(schedulers: object) -> str | None:
+    """Return the one in brackets: ``none [mq-deadline] kyber``."""
+    words = schedulers.split() if isinstance(schedulers, str) else []
+    return next((one[1:-1] for one in words if one[:1] == "["), None)
 
 
 def _of_cgroups(tree: Tree) -> dict[str, Any]:

@@ -33,6 +33,9 @@ class Ahead:
 
     def __init__(self, setup: Setup) -> None:
         self._others = len(setup.parent)
+        # else a disk beside a buffered loop device is served as that one is, and what
+        # its requests waited for each other is no part of their service
+        self._in_device = setup.trace_direct_io
         self._disks = [
             at
             for at, device in enumerate(setup.devices.tolist())
@@ -77,6 +80,8 @@ class Ahead:
         if self.is_full or not self._n:
             return
         rows = sorted(self._charges())
+        if not rows:
+            return
         table = raw["interference"]
         names = ("waiting", "blocking", "resource", "wait_ns", "count")
         for name, values in zip(names, zip(*rows, strict=True), strict=True):
@@ -93,6 +98,8 @@ class Ahead:
                 issuer[of], queue[of], issue[of], complete[of], self._others
             )
             for waiting, blocking, resource, wait_ns, count in found:
+                if resource == Resource.DEVICE and not self._in_device:
+                    continue
                 entry = sums.setdefault((waiting, blocking, resource), [0, 0])
                 entry[0] += wait_ns
                 entry[1] += count

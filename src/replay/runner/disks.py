@@ -1,5 +1,6 @@
 """Keys of plain disks that a scenario leaves open, filled in from the trace."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from msgspec import structs
@@ -8,8 +9,14 @@ from replay.common.errors import ScenarioError
 from replay.common.text import count_text, time_text
 from replay.runner.identify import IdentifiedDisk, identify
 from replay.scenario.bind import Binding
+from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.values import DiskValues
-from replay.scenario.setup.disk import completed, disk_fields, is_complete
+from replay.scenario.setup.disk import (
+    SCHEDULERS,
+    completed,
+    disk_fields,
+    is_complete,
+)
 from replay.trace.rows import Rows
 
 
@@ -32,7 +39,7 @@ def with_disks(binding: Binding, trace: Rows) -> Binding:
     ScenarioError
         Too few requests of a disk completed.
     """
-    given = binding.scenario.disk
+    given = _as_recorded(binding.scenario)
     devices = [int(device) for device in binding.setup.devices]
     wanted = [
         device
@@ -57,6 +64,7 @@ def with_disks(binding: Binding, trace: Rows) -> Binding:
         disks.append(given if one is None else completed(given, one))
         if one is not None:
             notes.append(note_of(one, name, disks[-1]))
+        notes += _queue_notes(binding.scenario, name)
     scenario = binding.scenario
     if len(disks) == 1 and disks[0] is not None:
         scenario = replace(scenario, disk=disks[0])
@@ -66,6 +74,35 @@ def with_disks(binding: Binding, trace: Rows) -> Binding:
         scenario=scenario,
         notes=[*binding.notes, *notes],
     )
+
+
+def _as_recorded(scenario: Scenario) -> DiskValues:
+    """Return what is given of plain disks, with the recorded scheduler if none is."""
+    disk, recorded = scenario.disk, scenario.trace.scheduler
+    if disk.scheduler is None and recorded in SCHEDULERS:
+        return structs.replace(disk, scheduler=recorded)
+    return disk
+
+
+def _queue_notes(scenario: Scenario, name: str) -> Iterator[str]:
+    """Say what held requests back in the recording and is not replayed."""
+    if scenario.trace.scheduler == "kyber" and scenario.disk.scheduler is None:
+        yield (
+            f"{name} had the scheduler kyber when it was recorded, which is not "
+            "replayed: requests go by the order that was seen; disk.scheduler names "
+            "another one"
+        )
+    if scenario.trace.wbt:
+        yield (
+            f"{name}: write-back throttling was on when it was recorded "
+            "(queue/wbt_lat_usec), which is not replayed: what the page cache writes "
+            "may wait longer than here while reads are slow"
+        )
+    elif scenario.trace.wbt is None:
+        yield (
+            f"{name}: whether write-back throttling was on is not told (trace.wbt); it "
+            "is not replayed: it would hold what the page cache writes, no direct I/O"
+        )
 
 
 def note_of(disk: IdentifiedDisk, name: str, values: DiskValues | None = None) -> str:

@@ -282,6 +282,10 @@ def _run_engine(
     if setup.mode == ArrivalMode.DEPENDENT:
         held = list(coming)
         columns = [part.columns for part in held]
+        if disks is not None:
+            # what they waited in the recording stays as it was
+            for one in columns:
+                disks.add(one)
         streams = infer_streams(columns)
         engine.follow(columns, [part.service_ns for part in held], streams)
     else:

@@ -268,3 +268,33 @@ def test_facts_that_are_none_say_nothing(
     assert scenario["machine"]["hz"] == 250
     assert "/a/../b" not in scenario["cgroups"]
     assert scenario["cgroups"]["/a"]["recorded.memory.max"] == "64M"
+
+
+@pytest.mark.parametrize(
+    ("queues", "expected"),
+    [
+        ({"sda": ("none [mq-deadline] kyber", 2000)}, ("mq-deadline", True)),
+        ({"sda": ("[kyber]", 0)}, ("kyber", False)),
+        # below a loop device, whose own queue is no disk's
+        ({"loop0": ("[none]", 0), "vda": ("[bfq] none", 0)}, ("bfq", False)),
+        # two disks that differ, a scheduler of another kernel, nothing
+        ({"sda": ("[bfq]", 0), "sdb": ("[none]", 2000)}, (None, None)),
+        ({"sda": ("none [adios]", "?")}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_queues_of_the_disks_are_facts(
+    tmp_path: Path,
+    queues: dict[str, tuple[str, int | str]],
+    expected: tuple[str | None, bool | None],
+) -> None:
+    # GIVEN what `record` saved of the disks
+    (tmp_path / "begin").mkdir()
+    lines = [
+        f'[disks."{name}"]\nscheduler = "{scheduler}"\nwbt_lat_usec = {usec!r}\n'
+        for name, (scheduler, usec) in queues.items()
+    ]
+    (tmp_path / "begin" / "machine.toml").write_text("\n".join(["hz = 250", *lines]))
+    # THEN what they have in common is what a replay begins with
+    trace = recorded_facts(tmp_path).get("trace", {})
+    assert (trace.get("scheduler"), trace.get("wbt")) == expected

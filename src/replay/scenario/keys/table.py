@@ -102,6 +102,17 @@ KEYS: Final = (
         "the loop devices if there are any, else every device as if it were one",
     ),
     Key(
+        "trace.scheduler", choice("none", "mq-deadline", "bfq", "kyber"), None, "",
+        "the disk's scheduler when the trace was taken; kyber is not replayed",
+        "as `replay record` saved it, else as the order of requests says",
+    ),
+    Key(
+        "trace.wbt", kinds.BOOLEAN, None, "",
+        "whether write-back throttling was on when the trace was taken; it is not "
+        "replayed",
+        "as `replay record` saved it, else not known",
+    ),
+    Key(
         "driver.policy", _POLICY, None, "",
         "who serves a command and who pays for it: see [policies.md](policies.md)",
         "per-cgroup; root if driver.kernel is before 5.14",

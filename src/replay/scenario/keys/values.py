@@ -33,6 +33,8 @@ class TraceValues(Struct, frozen=True, kw_only=True):
     direct_io: bool | None
     kernel: KernelVersion | None
     devices: tuple[int, ...] | None
+    scheduler: str | None
+    wbt: bool | None
 
 
 class AllocFailValues(Struct, frozen=True, kw_only=True):
