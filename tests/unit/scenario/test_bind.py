@@ -252,6 +252,8 @@ def test_effective_scenario_of_a_binding_has_what_the_trace_decided() -> None:
         "direct_io": False,
         "kernel": "6.1",
         "devices": ["7:0"],
+        "scheduler": None,
+        "wbt": None,
     }
     assert effective["driver"]["direct_io"] is False
     assert effective["backing"]["filesystem"] == "tmpfs"
