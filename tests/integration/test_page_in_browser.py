@@ -88,6 +88,15 @@ def marks(browser: Any) -> dict[str, int]:
     return found
 
 
+def wider(browser: Any) -> list[str]:
+    """Pictures that do not fit their place."""
+    found: list[str] = browser.execute_script(
+        "return [...document.querySelectorAll('.picture')]"
+        ".filter((one) => one.scrollWidth > one.clientWidth + 2).map((one) => one.id)"
+    )
+    return found
+
+
 def complaints(browser: Any) -> list[str]:
     # a specification that Vega warns of is drawn all the same
     return [
@@ -146,6 +155,7 @@ def test_pages_of_all_kinds_are_drawn(browser: Any, pages: Path, kind: str) -> N
     assert [name for name, n in found.items() if not n] == []
     assert bool(found) == (kind != "empty")
     assert complaints(browser) == []
+    assert wider(browser) == []
     text = browser.find_element("css selector", "main").text
     if kind == "hundred":
         assert "12 of 100 cgroups" in text
@@ -170,7 +180,7 @@ def test_every_picture_has_marks_and_nothing_is_wrong(
 ) -> None:
     opened(browser, page, width)
     found = marks(browser)
-    assert len(found) == 9
+    assert len(found) == 10
     assert [name for name, n in found.items() if not n] == []
     assert complaints(browser) == []
     # nothing was fetched but the page
@@ -178,10 +188,11 @@ def test_every_picture_has_marks_and_nothing_is_wrong(
         "return performance.getEntriesByType('resource').map((one) => one.name)"
     )
     assert [one for one in fetched if not one.startswith(("data:", "blob:"))] == []
-    # the page itself does not scroll sideways
+    # neither the page nor a picture scrolls sideways
     assert browser.execute_script(
         "return document.documentElement.scrollWidth <= window.innerWidth"
     )
+    assert wider(browser) == []
 
 
 def test_a_click_on_a_cgroup_filters_and_escape_clears(

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from replay.calibration.cells import ServiceCell, Spread, service_cells
 from replay.calibration.disk import DiskCalibration, calibrate_disk, shows_queue
 from replay.calibration.fit import FittedLine, LineFit, iocost_terms
 from replay.calibration.samples import OPS, DeviceSamples, Piece, take_samples
@@ -60,6 +61,10 @@ class Calibration(Drawn):
         By operation, "read" and "write", those that were seen.
     fits : dict of str to Fit
         By operation: the trace replayed with this model, under its own driver.
+    cells : list of ServiceCell
+        The service times that the lines were fitted to, counted.
+    spreads : dict of str to Spread
+        By operation: how far these lie from the line.
     """
 
     trace: str
@@ -67,6 +72,8 @@ class Calibration(Drawn):
     parallel: int | None
     lines: dict[str, FittedLine]
     fits: dict[str, Fit]
+    cells: list[ServiceCell]
+    spreads: dict[str, Spread]
 
     def __repr__(self) -> str:
         return (
@@ -204,12 +211,15 @@ def _calibrate(
             )
             if off < least:
                 least = off
+                cells, spreads = service_cells(samples, parallel or 1, lines)
                 best = Calibration(
                     trace=str(trace.path),
                     device=samples.device,
                     parallel=parallel,
                     lines=lines,
                     fits={op: Fit(recorded[op], replayed[op]) for op in recorded},
+                    cells=cells,
+                    spreads=spreads,
                 )
     assert best is not None
     return best
@@ -273,7 +283,7 @@ def fit_lines(samples: DeviceSamples, parallel: int) -> dict[str, FittedLine]:
 
     Returns
     -------
-    dict of str to Line
+    dict of str to FittedLine
     """
     fits = {op: LineFit() for op in OPS}
     for piece in samples.pieces(parallel):

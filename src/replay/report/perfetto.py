@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from replay.common.errors import OutputError
 from replay.common.output import replacing
 from replay.common.text import count_text, plain
+from replay.report.lanes import lanes_of
 from replay.results.result import Result
 from replay.results.stored import parts_of
 from replay.results.tables import STAGE_NAMES
@@ -239,35 +240,31 @@ def _request(writer: _Writer, track: int, row: dict[str, Any]) -> None:
 
 def _workers(writer: _Writer, rows: list[dict[str, Any]]) -> None:
     """Write what each worker was at, and who waited for it."""
-    by_worker: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        if row["worker"] is not None and row["start_ns"] is not None:
-            by_worker[row["device"], row["worker"]].append(row)
-    if not by_worker:
+    lanes = lanes_of(rows)
+    if not lanes:
         return
     top = writer.track("workers")
     flow = 0
-    for (device, number), served in sorted(by_worker.items()):
-        served.sort(key=lambda row: (row["start_ns"], row["completion_ns"]))
+    for (device, number), served in lanes.items():
         track = writer.track(f"worker {number} of {device}", top)
         flows = [0] * (len(served) + 1)
-        for i, row in enumerate(served):
+        for i, (row, _) in enumerate(served):
             # it waited for the command that came before it
-            if i and row["dispatch_ns"] and row["issuer"] != served[i - 1]["issuer"]:
+            if (
+                i
+                and row["dispatch_ns"]
+                and row["issuer"] != served[i - 1].row["issuer"]
+            ):
                 flow += 1
                 flows[i] = flow
-        for i, row in enumerate(served):
-            # it takes up the next one when it has handed this one on
-            end = row["completion_ns"]
-            if i + 1 < len(served):
-                end = min(end, served[i + 1]["start_ns"])
+        for i, (row, end_ns) in enumerate(served):
             more = _annotation("row", row["row"])
             if flows[i]:
                 more += _fixed_field(_ENDING_FLOW, flows[i])
             if flows[i + 1]:
                 more += _fixed_field(_FLOW, flows[i + 1])
             writer.begin(track, row["start_ns"], f"{row['issuer']} {row['op']}", more)
-            writer.end(track, max(end, row["start_ns"]))
+            writer.end(track, end_ns)
 
 
 def _in_flight(writer: _Writer, rows: list[dict[str, Any]]) -> None:

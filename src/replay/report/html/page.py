@@ -147,7 +147,8 @@ def page_html(content: Content) -> str:
         f'<nav aria-label="cgroups">{chips}'
         '<button type="button" id="clear" hidden>show all (Esc)</button></nav>',
         f"<main>{_figures(content.pictures, content.tables)}</main>",
-        '<section id="tables"><h2>Tables</h2></section>',
+        f'<section id="tables"{"" if content.tables else " hidden"}>'
+        "<h2>Tables</h2></section>",
         _provenance(content.provenance),
         f'<script type="application/json" id="data">{_json(data)}</script>',
         f"<script>{vega_script()}</script>",

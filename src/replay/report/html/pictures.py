@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from replay.report.html import explained, rows, sums, times
+from replay.report.html import explained, lanes, rows, sums, times
 from replay.report.html.drawing import Drawing, Picture
 from replay.results.result import Result
 
 _PICTURES: Final[tuple[Callable[[Drawing], Picture | None], ...]] = (
     *(sums.waits, sums.latency, sums.stages, times.memory, explained.slowest),
-    *(times.over_time, times.requests, times.throughput, sums.payers),
+    *(times.over_time, times.requests, lanes.lanes, times.throughput, sums.payers),
 )
 
 

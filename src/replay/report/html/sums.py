@@ -179,10 +179,11 @@ def stages(drawing: Drawing) -> Picture | None:
         return None
     waited = [row for row in values if row["stage"] != "device"] or values
     most = max(waited, key=lambda row: row["sum_s"])
+    took = time_text(round(most["mean_ms"] * 1e6))
     return Picture(
         name="stages",
-        title=f"{most['cgroup']} spends {time_text(round(most['sum_s'] * 1e9))} in "
-        f"{most['stage']}",
+        title=f"A request of {most['cgroup']} spends {took} in {most['stage']}, in the "
+        "mean",
         note="means; the picture above has p50 and p99",
         spec=drawing.spec(
             values,

@@ -98,7 +98,8 @@ def over_time(drawing: Drawing) -> Picture | None:
     spec = drawing.spec(
         values,
         transform=drawing.fits("cgroup"),
-        mark={"type": "bar", "tooltip": True},
+        # a space between would be wider than a bar on a phone
+        mark={"type": "bar", "tooltip": True, "binSpacing": 0},
         encoding={
             "x": {
                 "field": "start_s",

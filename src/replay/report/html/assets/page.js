@@ -53,9 +53,34 @@
     show();
   }
 
+  // panels and legends that fit the window: what has a width of its own is given another
+  function fitted(spec, width) {
+    const made = structuredClone(spec);
+    const room = (wanted, beside) => Math.max(160, Math.min(wanted, width - beside));
+    if (made.facet) {
+      made.columns = Math.min(made.columns, Math.max(1, Math.floor(width / 400)));
+      made.spec.width = room(made.spec.width, 170);
+    } else if (typeof made.width === "number") {
+      made.width = room(made.width, 180);
+    }
+    if (width < 480) narrow(made);
+    return made;
+  }
+
+  function narrow(part) {
+    for (const [key, value] of Object.entries(part)) {
+      if (key === "data" || value === null || typeof value !== "object") continue;
+      if (key === "legend") {
+        if (value.columns > 3) value.columns = 3;
+        if (value.labelLimit) value.labelLimit = 120;
+      }
+      narrow(value);
+    }
+  }
+
   async function draw(name, spec) {
     const place = document.getElementById("picture-" + name);
-    const shown = await vegaEmbed(place, spec, {
+    const shown = await vegaEmbed(place, fitted(spec, place.clientWidth), {
       ast: true, renderer: "svg", config: config(), mode: "vega-lite",
       actions: { export: { svg: true, png: true }, source: false, compiled: false,
                  editor: false },

@@ -1,5 +1,7 @@
 """The page of a calibration: what was recorded beside what the model says."""
 
+import numpy as np
+
 from replay.calibration.disk import FEWEST, MOST_OFF, DiskCalibration
 from replay.calibration.model import Calibration
 from replay.calibration.times import MEASURES
@@ -108,18 +110,36 @@ def _pictures(
 
 
 def _lines(found: Calibration, canvas: Canvas) -> Picture:
-    """Draw the fitted lines: size and service time."""
+    """Draw the fitted lines over the service times that they were fitted to."""
     values = []
     for op, line in found.lines.items():
-        for n_bytes in (line.least_bytes, line.most_bytes):
+        # between logarithmic axes a line is a curve
+        for n_bytes in np.geomspace(line.least_bytes, line.most_bytes, 24).tolist():
             time_ns = line.base_ns + line.ns_per_byte * n_bytes
             values.append(
                 {"cgroup": op, "kib": n_bytes / 1024, "us": float(time_ns) / 1e3}
             )
+    cells: list[Row] = [
+        {
+            "cgroup": one.op,
+            "low_kib": one.low_bytes / 1024,
+            "high_kib": one.high_bytes / 1024,
+            "low_us": one.low_ns / 1e3,
+            "high_us": one.high_ns / 1e3,
+            "count": one.requests,
+        }
+        for one in found.cells
+    ]
     x: Spec = {
-        "field": "kib",
         "type": "quantitative",
-        "title": "length (KiB), over those that were seen",
+        "title": "length (KiB)",
+        "scale": {"type": "log", "nice": False},
+        "axis": {"format": NUMBER},
+    }
+    y: Spec = {
+        "type": "quantitative",
+        "title": "service (us)",
+        "scale": {"type": "log", "nice": False},
         "axis": {"format": NUMBER},
     }
     said = ", ".join(
@@ -127,25 +147,45 @@ def _lines(found: Calibration, canvas: Canvas) -> Picture:
         f"{size_text(round(1e9 / max(float(line.ns_per_byte), 1e-9)))}/s"
         for op, line in found.lines.items()
     )
-    shares = ", ".join(f"{line.r2:.0%} of {op}s" for op, line in found.lines.items())
+    spreads = "; ".join(
+        f"eight of ten {op}s take {one.p10:.2f} to {one.p90:.2f} times what their line "
+        f"says, half of them {one.p50:.2f} times or less"
+        for op, one in found.spreads.items()
+    )
+    heat: Spec = {
+        "data": {"values": cells},
+        "transform": canvas.fits("cgroup"),
+        "mark": {"type": "rect", "tooltip": True},
+        "encoding": {
+            "x": {"field": "low_kib", **x},
+            "x2": {"field": "high_kib"},
+            "y": {"field": "low_us", **y},
+            "y2": {"field": "high_us"},
+            "color": {
+                "field": "count",
+                "type": "quantitative",
+                "aggregate": "sum",
+                "title": "requests",
+                "scale": {"type": "log", "scheme": "greys"},
+            },
+        },
+    }
+    fitted: Spec = {
+        "transform": canvas.fits("cgroup"),
+        "mark": {"type": "line", "tooltip": True, "strokeWidth": 3},
+        "encoding": {
+            "x": {"field": "kib", **x},
+            "y": {"field": "us", **y},
+            "color": canvas.colour("cgroup", "operation"),
+        },
+    }
     return Picture(
         name="lines",
         title=f"Service by length: {said}",
-        note=f"the lines explain this share of the variance: {shares}",
-        spec=canvas.spec(
-            values,
-            transform=canvas.fits("cgroup"),
-            mark={"type": "line", "point": True, "tooltip": True},
-            encoding={
-                "x": x,
-                "y": {
-                    "field": "us",
-                    "type": "quantitative",
-                    "title": "service (us)",
-                    "axis": {"format": NUMBER},
-                },
-                "color": canvas.colour("cgroup", "operation"),
-            },
-        ),
+        note=f"grey: requests, coloured: the fitted lines; {spreads}",
+        spec={
+            **canvas.spec(values, layer=[heat, fitted]),
+            "resolve": {"scale": {"color": "independent"}},
+        },
         table="",
     )

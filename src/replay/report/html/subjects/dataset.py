@@ -203,6 +203,7 @@ def _map(
             }
         )
     drawn = [cell for cell in cells if cell["ratio"]]
+    furthest = max([1.1, *(max(cell["ratio"], 1 / cell["ratio"]) for cell in drawn)])
     n_kills = sum(1 for cell in cells if cell["kills"])
     title = f"{count_text(n_kills, 'pair')} of {len(cells):,} with a kill"
     if drawn:
@@ -239,11 +240,12 @@ def _map(
                     "field": "ratio",
                     "type": "quantitative",
                     "title": "times",
+                    # as far to one side as to the other: a colour is a factor
                     "scale": {
                         "type": "log",
                         "scheme": "purpleorange",
                         "reverse": True,
-                        "domainMid": 1,
+                        "domain": [1 / furthest, furthest],
                     },
                 },
             },

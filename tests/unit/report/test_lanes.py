@@ -1,0 +1,29 @@
+"""Lanes of workers: what each served, one after the other."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import replay
+from replay.report.lanes import lanes_of
+
+TRACES = Path(__file__).parents[3] / "traces"
+
+
+def test_a_worker_is_at_one_command_at_a_time() -> None:
+    # GIVEN requests of two cgroups, each with its worker
+    result = replay.run(TRACES / "workers-per-cgroup", requests=True)
+    assert result.requests is not None
+    rows = result.requests.to_pylist()
+    # WHEN they are put into lanes
+    lanes = lanes_of(rows)
+    # THEN each request is in one, and none begins before the one ahead of it has ended
+    assert sum(len(served) for served in lanes.values()) == len(rows)
+    for served in lanes.values():
+        assert len({one.row["worker"] for one in served}) == 1
+        assert all(one.row["start_ns"] <= one.end_ns for one in served)
+        assert all(a.end_ns <= b.row["start_ns"] for a, b in pairwise(served))
+
+
+def test_a_request_that_no_worker_served_is_in_no_lane() -> None:
+    row = {"device": "254:0", "worker": None, "start_ns": 5, "completion_ns": 9}
+    assert lanes_of([row]) == {}
