@@ -27,7 +27,7 @@ SECONDS ?= 600
 
 export REPLAY_SHARED ?= $(abspath ../shared)
 
-.PHONY: all demo test test-oldest slow lint format types debug sanitize mutants fuzz coverage bench record fidelity man news site dist release-check clean
+.PHONY: all demo test test-oldest slow lint format types debug sanitize mutants fuzz coverage bench record fidelity man news site pictures dist release-check clean
 all: test
 
 # the same writer twice, charged to itself under its limit and charged to the root, as
@@ -137,6 +137,10 @@ fidelity: $(VENV)/built
 # man pages and completions, made of the commands: docs/man, docs/completions
 man: $(VENV)/built
 	cd tests && $(CURDIR)/$(BIN)/python -m support.manuals
+
+# docs/pictures, from the recordings; those of a page need chromium
+pictures: $(VENV)/built
+	cd tests && $(CURDIR)/$(BIN)/python -m support.pictures
 
 # the docs as a site in build/site; a link that leads nowhere fails
 site: $(VENV)/built

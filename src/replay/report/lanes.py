@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from replay.results.result import Result
+
 Row = dict[str, Any]
 
 
@@ -21,6 +23,15 @@ class Served(NamedTuple):
 
     row: Row
     end_ns: int
+
+
+def has_lanes(result: Result) -> bool:
+    """Return True if a result's workers are busy with their commands.
+
+    With direct I/O they submit them, which takes no time in the model, and a plain disk
+    has no workers.
+    """
+    return not result.info["scenario"]["driver"]["direct_io"]
 
 
 def lanes_of(rows: Iterable[Row]) -> dict[tuple[str, int], list[Served]]:

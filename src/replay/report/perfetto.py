@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from replay.common.errors import OutputError
 from replay.common.output import replacing
 from replay.common.text import count_text, plain
-from replay.report.lanes import lanes_of
+from replay.report.lanes import has_lanes, lanes_of
 from replay.results.result import Result
 from replay.results.stored import parts_of
 from replay.results.tables import STAGE_NAMES
@@ -93,7 +93,8 @@ def write_perfetto(
     with replacing(path, overwrite=overwrite) as part, part.open("wb") as file:
         writer = _Writer(file)
         _cgroups(writer, result, rows, from_ns, until_ns)
-        _workers(writer, rows)
+        if has_lanes(result):
+            _workers(writer, rows)
         _in_flight(writer, rows)
     return len(rows), n_all
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import replay
-from replay.report.lanes import lanes_of
+from replay.report.lanes import has_lanes, lanes_of
 
 TRACES = Path(__file__).parents[3] / "traces"
 
@@ -22,6 +22,12 @@ def test_a_worker_is_at_one_command_at_a_time() -> None:
         assert len({one.row["worker"] for one in served}) == 1
         assert all(one.row["start_ns"] <= one.end_ns for one in served)
         assert all(a.end_ns <= b.row["start_ns"] for a, b in pairwise(served))
+
+
+def test_workers_that_only_submit_have_no_lanes() -> None:
+    assert has_lanes(replay.run(TRACES / "workers-root"))
+    direct = TRACES / "direct-bfq"
+    assert not has_lanes(replay.run(direct, direct.with_suffix(".toml")))
 
 
 def test_a_request_that_no_worker_served_is_in_no_lane() -> None:

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from replay.report.html.drawing import Drawing, Picture
 from replay.report.html.rows import Row, ShownCgroups
-from replay.report.lanes import Served, lanes_of
+from replay.report.lanes import Served, has_lanes, lanes_of
 from replay.results.result import Result
 from replay.results.stored import parts_of
 
@@ -72,7 +72,7 @@ def lanes(drawing: Drawing) -> Picture | None:
 def _first_commands(result: Result) -> tuple[list[Row], bool]:
     """Return the first commands of workers, and whether there are more."""
     rows: list[Row] = []
-    if "requests" not in result.tables:
+    if "requests" not in result.tables or not has_lanes(result):
         return rows, False
     for part in parts_of(result.tables, "requests", list(_COLUMNS)):
         served = part.filter(
