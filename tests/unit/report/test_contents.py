@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 import replay
-from replay.report.html.contents import content_of, write_report
+from replay.report.html.contents import content_of, pictures_of, write_report
 from replay.report.html.page import page_html
 from replay.report.html.static import titled
-from replay.report.html.subjects.dataset import dataset_pictures
-from replay.report.html.subjects.trace import trace_pictures
 
 vl_convert = pytest.importorskip("vl_convert")
 
@@ -82,7 +80,7 @@ def test_links_lead_to_tables_and_pictures_have_a_place_each(
 
 
 def test_a_dataset_is_a_map_of_its_pairs(things: dict[str, Any]) -> None:
-    cells = dataset_pictures(things["dataset"])[0].spec["data"]["values"]
+    cells = pictures_of(things["dataset"])[0].spec["data"]["values"]
     told = {(c["trace"], c["scenario"]): (c["kills"], c["failed"]) for c in cells}
     assert told == {
         (row["trace"], row["policy"]): (row["kills"], row["failed"])
@@ -98,7 +96,7 @@ def test_a_dataset_is_a_map_of_its_pairs(things: dict[str, Any]) -> None:
 def test_a_cgroup_s_times_are_of_one_operation_under_every_scenario(
     things: dict[str, Any],
 ) -> None:
-    values = dataset_pictures(things["dataset"])[1].spec["data"]["values"]
+    values = pictures_of(things["dataset"])[1].spec["data"]["values"]
     kinds: dict[str, set[str]] = {}
     for row in values:
         kinds.setdefault(row["who"], set()).add(row["of"])
@@ -107,7 +105,7 @@ def test_a_cgroup_s_times_are_of_one_operation_under_every_scenario(
 
 
 def test_a_trace_s_cells_count_its_requests(things: dict[str, Any]) -> None:
-    drawn = {one.name: one for one in trace_pictures(things["trace"])}
+    drawn = {one.name: one for one in pictures_of(things["trace"])}
     rows = things["trace"].table().to_pylist()
     cells = drawn["latency"].spec["data"]["values"]
     assert sum(cell["count"] for cell in cells) == sum(

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 
 import replay
+from replay.report.html.contents import pictures_of
 from replay.report.html.page import page_html
 from replay.report.html.rows import MOST_CGROUPS
 from replay.report.html.static import titled
-from replay.report.html.subjects.sweep import sweep_content, sweep_pictures
-from replay.results.measures import SCHEMA
+from replay.report.html.subjects.sweep import sweep_content
+from replay.results.measures import MEASURES, SCHEMA
 from replay.sweeps.axes import parse_axis
 from replay.sweeps.points import Point
 from replay.sweeps.sweep import Sweep
@@ -26,7 +27,7 @@ def point(values: tuple[str, ...], numbers: Any, **cgroups: dict[str, int]) -> P
     """Make a point of measures by cgroup."""
     rows = [
         dict.fromkeys(SCHEMA.names)
-        | dict.fromkeys(("kills", "errors", "charged_bytes", "wait_others_ns"), 0)
+        | dict.fromkeys(MEASURES, 0)
         | {"cgroup": f"/{cgroup}", "op": "all"}
         | measures
         for cgroup, measures in cgroups.items()
@@ -54,7 +55,7 @@ def found() -> Sweep:
 
 
 def test_outcomes_are_steps_and_counts_are_whole(found: Sweep) -> None:
-    pictures = {one.name: one for one in sweep_pictures(found)}
+    pictures = {one.name: one for one in pictures_of(found)}
     kills = pictures["kills"]
     lines = [one for one in layers(kills) if one["mark"].get("type") == "line"]
     assert {one["mark"]["interpolate"] for one in lines} == {"step-after"}
@@ -69,7 +70,7 @@ def test_outcomes_are_steps_and_counts_are_whole(found: Sweep) -> None:
 
 def test_the_band_lies_between_what_breaks_and_what_holds(found: Sweep) -> None:
     (knee,) = found.knees
-    bands = layers(sweep_pictures(found)[0])[0]
+    bands = layers(pictures_of(found)[0])[0]
     (band,) = bands["data"]["values"]
     assert bands["mark"]["type"] == "rect"
     numbers = {point.values[0]: point.numbers[0] for point in found.points}
@@ -82,7 +83,7 @@ def test_the_band_lies_between_what_breaks_and_what_holds(found: Sweep) -> None:
 
 
 def test_every_picture_can_be_drawn(found: Sweep) -> None:
-    for one in sweep_pictures(found):
+    for one in pictures_of(found):
         assert vl_convert.vegalite_to_svg(titled(one, 400)).startswith("<svg")
     assert page_html(sweep_content(found)).startswith("<!doctype html>")
 
@@ -97,7 +98,7 @@ def test_each_panel_draws_those_that_have_most_of_it() -> None:
     ]
     pictures = {
         one.name: one
-        for one in sweep_pictures(Sweep(axes=(axis,), points=points, knees=[]))
+        for one in pictures_of(Sweep(axes=(axis,), points=points, knees=[]))
     }
     # THEN the panel of kills draws it, that of latencies the slowest, and says so
     drawn = {row["cgroup"] for row in pictures["kills"].spec["data"]["values"]}
@@ -116,7 +117,7 @@ def test_two_keys_are_a_heat_map_with_its_frontier() -> None:
         vary=[f"{LIMIT}=64M,512M", "driver.policy=naive,enospc"],
         along=LIMIT,
     )
-    kills = sweep_pictures(found)[0]
+    kills = pictures_of(found)[0]
     cells = {(row["x"], row["y"]): row for row in kills.spec["data"]["values"]}
     assert {key: (cell["value"], cell["holds"]) for key, cell in cells.items()} == {
         ("64M", "naive"): (1, False),
@@ -132,13 +133,13 @@ def test_words_are_dots_not_slopes() -> None:
     found = replay.sweep(
         TRACES / "seed-unlimited", vary=["driver.policy=root,per-cgroup"]
     )
-    for one in sweep_pictures(found):
+    for one in pictures_of(found):
         assert one.spec["mark"]["type"] == "point"
         assert vl_convert.vegalite_to_svg(titled(one, 400)).startswith("<svg")
 
 
 def test_a_file_says_whose_colours_they_are(found: Sweep) -> None:
-    charged = next(one for one in sweep_pictures(found) if one.name == "charged")
+    charged = next(one for one in pictures_of(found) if one.name == "charged")
     spec = titled(charged, 400)
     legends = [
         one["encoding"]["color"]["legend"]["values"]

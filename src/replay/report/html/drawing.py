@@ -4,7 +4,7 @@ All of them know the same three signals, which the page sets: ``picked`` (a cgro
 ``from_s`` and ``to_s``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -66,6 +66,20 @@ class Picture(Struct, frozen=True, kw_only=True):
 def number_text(value: float) -> str:
     """Write a number for a title: three digits at least, no power of ten."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
+
+
+def ms_scale(values: Iterable[float]) -> Spec:
+    """Return scale and axis of times in ms: logarithmic.
+
+    Where a time is 0 it has a place of its own, below all others.
+    """
+    if min(values, default=0) > 0:
+        return {"scale": {"type": "log"}, "axis": {"format": NUMBER}}
+    ticks = [0, *(10.0**n for n in range(-3, 8))]
+    return {
+        "scale": {"type": "symlog", "constant": 0.001},
+        "axis": {"format": NUMBER, "values": ticks},
+    }
 
 
 class Canvas:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from replay.report.html import rows
-from replay.report.html.drawing import NUMBER, SIGNALS, Drawing, Picture
+from replay.report.html.drawing import NUMBER, SIGNALS, Drawing, Picture, ms_scale
 
 
 def memory(drawing: Drawing) -> Picture | None:
@@ -181,11 +181,7 @@ def requests(drawing: Drawing) -> Picture | None:
             ),
             table="requests",
         )
-    scale: dict[str, Any] = {"type": "log"}
-    if any(row["ms"] <= 0 for row in points):
-        # 0 has a place of its own, below all others
-        scale = {"type": "symlog", "constant": 0.001}
-        y["axis"] = {"format": NUMBER, "values": [0, *(10.0**n for n in range(-3, 8))]}
+    y |= ms_scale(row["ms"] for row in points)
     return Picture(
         name="requests",
         title="Each request's latency",
@@ -196,7 +192,7 @@ def requests(drawing: Drawing) -> Picture | None:
             mark={"type": "point", "filled": True, "size": 9, "opacity": 0.5},
             encoding={
                 "x": {"field": "at_s", **x},
-                "y": {"field": "ms", "scale": scale, **y},
+                "y": {"field": "ms", **y},
                 "color": drawing.colour(),
                 "tooltip": [
                     {"field": "cgroup"},

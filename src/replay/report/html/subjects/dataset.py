@@ -33,7 +33,7 @@ def dataset_content(found: Dataset) -> Content:
     runs = found.runs
     rows = runs.to_pylist()
     notes = Counter(note for row in rows for note in set(row["notes"] or ()))
-    drawn = dataset_pictures(found)
+    drawn = _pictures(found)
     traces = list(dict.fromkeys(row["trace"] for row in rows))
     canvas = Canvas(ShownCgroups(traces, most=_BUTTONS))
     n_failed = sum(row["status"] != "ok" for row in rows)
@@ -67,18 +67,8 @@ def dataset_content(found: Dataset) -> Content:
     )
 
 
-def dataset_pictures(found: Dataset) -> list[Picture]:
-    """Draw a dataset: pairs against the first scenario, and the times of each trace.
-
-    Parameters
-    ----------
-    found : Dataset
-
-    Returns
-    -------
-    list of Picture
-        The second is for the trace that is picked in the first.
-    """
+def _pictures(found: Dataset) -> list[Picture]:
+    """Draw pairs against the first scenario; then the trace that is picked there."""
     pairs = [row for row in found.runs.to_pylist() if row["status"] == "ok"]
     if not pairs:
         return []

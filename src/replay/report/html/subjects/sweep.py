@@ -5,7 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from replay.common.text import count_text, size_text
-from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec, number_text
+from replay.report.html.drawing import (
+    NUMBER,
+    Canvas,
+    Picture,
+    Spec,
+    ms_scale,
+    number_text,
+)
 from replay.report.html.page import Content, PageTable, Told
 from replay.report.html.rows import MOST_CGROUPS, Row, ShownCgroups
 from replay.report.html.subjects.grid import heat_map
@@ -62,21 +69,6 @@ def sweep_content(found: "Sweep") -> Content:
             "keys and values": {axis.key: list(axis.values) for axis in found.axes}
         },
     )
-
-
-def sweep_pictures(found: "Sweep") -> list[Picture]:
-    """Draw a sweep.
-
-    Parameters
-    ----------
-    found : Sweep
-
-    Returns
-    -------
-    list of Picture
-        One for each measure of which there is any.
-    """
-    return _pictures(found)[0]
 
 
 def _pictures(found: "Sweep") -> tuple[list[Picture], Canvas]:
@@ -198,13 +190,8 @@ def _y(name: str, values: Sequence[Row]) -> Spec:
         ticks = range(0, most + 1, max(1, -(-most // 5)))
         y["axis"] = {"values": list(ticks), "format": ",d"}
         y["scale"] = {"domain": [0, max(most, 1)], "nice": False}
-    elif measure.unit == NS and min(found, default=0) > 0:
-        y["scale"] = {"type": "log"}
-        y["axis"] = {"format": NUMBER}
     elif measure.unit == NS:
-        # 0 has a place of its own, below all others
-        y["scale"] = {"type": "symlog", "constant": 0.001}
-        y["axis"] = {"format": NUMBER, "values": [0, *(10.0**n for n in range(-3, 8))]}
+        y |= ms_scale(found)
     return y
 
 

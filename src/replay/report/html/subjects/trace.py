@@ -167,17 +167,6 @@ def trace_content(trace: Trace, info: TraceInfo | None = None) -> Content:
     )
 
 
-def trace_pictures(trace: Trace) -> list[Picture]:
-    """Draw a trace.
-
-    Returns
-    -------
-    list of Picture
-    """
-    info = trace_info(trace)
-    return _pictures(trace, info, _canvas(info))
-
-
 def _canvas(info: TraceInfo) -> Canvas:
     ranked = info.top_cgroups or info.cgroups
     return Canvas(ShownCgroups([one.path or f"id:{one.id}" for one in ranked]))
