@@ -180,7 +180,7 @@ def test_every_picture_has_marks_and_nothing_is_wrong(
 ) -> None:
     opened(browser, page, width)
     found = marks(browser)
-    assert len(found) == 10
+    assert len(found) == 11
     assert [name for name, n in found.items() if not n] == []
     assert complaints(browser) == []
     # nothing was fetched but the page

@@ -56,7 +56,7 @@ def test_a_run_with_waits_shows_them_first(waited: replay.Result) -> None:
     drawn = pictures({"one": waited})
     assert names_of(drawn) == [
         *("waits", "latency", "stages", "memory", "why", "time", "requests"),
-        *("lanes", "throughput", "payers"),
+        *("lanes", "throughput", "depth", "payers"),
     ]
     # the title is the answer, and the marks add up to the table
     assert re.fullmatch(r"/a waits .* behind /b, for the \w+", drawn[0].title)

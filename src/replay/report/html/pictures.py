@@ -3,13 +3,20 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from replay.report.html import explained, lanes, rows, sums, times
+from replay.report.html import depth, explained, lanes, rows, sums, times
 from replay.report.html.drawing import Drawing, Picture
 from replay.results.result import Result
 
 _PICTURES: Final[tuple[Callable[[Drawing], Picture | None], ...]] = (
     *(sums.waits, sums.latency, sums.stages, times.memory, explained.slowest),
-    *(times.over_time, times.requests, lanes.lanes, times.throughput, sums.payers),
+    *(
+        times.over_time,
+        times.requests,
+        lanes.lanes,
+        times.throughput,
+        depth.depth,
+        sums.payers,
+    ),
 )
 
 

@@ -212,7 +212,7 @@ def over_time(result: Result, shown: ShownCgroups) -> tuple[list[Row], list[Row]
     merge = -(-n_intervals // MOST_INTERVALS)
     width_s = merge * interval_ns / 1e9
     columns = [
-        *("interval", "cgroup", "rbytes", "wbytes", "dbytes", "usage_bytes"),
+        *("interval", "cgroup", "rbytes", "wbytes", "usage_bytes"),
         *("requests", *(f"{stage}_ns" for stage in STAGES)),
     ]
     io: defaultdict[tuple[int, str], list[float]] = defaultdict(lambda: [0, 0])
@@ -224,7 +224,8 @@ def over_time(result: Result, shown: ShownCgroups) -> tuple[list[Row], list[Row]
             at = row["interval"] // merge
             name = shown(row["cgroup"])
             one = io[at, name]
-            one[0] += row["rbytes"] + row["wbytes"] + row["dbytes"]
+            # what is discarded is not moved
+            one[0] += row["rbytes"] + row["wbytes"]
             one[1] += row["requests"]
             # a cgroup has no row where nothing of it changed
             last[name][row["cgroup"]] = row["usage_bytes"]
@@ -278,6 +279,26 @@ def memory_limits(info: Mapping[str, Any], shown: Collection[str]) -> list[Row]:
                     }
                 )
     return rows
+
+
+def io_limits(info: Mapping[str, Any], shown: Collection[str]) -> list[Row]:
+    """Return the scenario's limits of bytes a second as lines of the I/O picture."""
+    found = []
+    cgroups = info["scenario"].get("cgroups")
+    for path, keys in cgroups.items() if isinstance(cgroups, dict) else ():
+        lines = keys.get("io.max") if isinstance(keys, dict) else None
+        for device, text in lines.items() if isinstance(lines, dict) else ():
+            for word in text.split():
+                name, _, rate = word.partition("=")
+                if name in ("rbps", "wbps") and rate.isdecimal() and path in shown:
+                    found.append(
+                        {
+                            "cgroup": path,
+                            "limit": f"io.max {device} {name}",
+                            "mib_s": int(rate) / 2**20,
+                        }
+                    )
+    return found
 
 
 def kills(result: Result) -> list[Row]:

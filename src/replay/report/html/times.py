@@ -3,7 +3,14 @@
 from typing import Any
 
 from replay.report.html import rows
-from replay.report.html.drawing import NUMBER, SIGNALS, Drawing, Picture, ms_scale
+from replay.report.html.drawing import (
+    NUMBER,
+    SIGNALS,
+    Drawing,
+    Picture,
+    ms_scale,
+    number_text,
+)
 
 
 def memory(drawing: Drawing) -> Picture | None:
@@ -207,35 +214,54 @@ def requests(drawing: Drawing) -> Picture | None:
 
 
 def throughput(drawing: Drawing) -> Picture | None:
-    """Draw MiB/s of I/O over time, by who pays."""
-    values = []
-    for name in drawing.results:
+    """Draw MiB/s of I/O over time, by who pays, under the limits that hold it."""
+    values, limits = [], []
+    for name, result in drawing.results.items():
         values += [
             {"result": name, **row} for row in drawing.sums(name) if row["mib_s"]
         ]
+        limits += [
+            {"result": name, **row}
+            for row in rows.io_limits(result.info, drawing.shown.names)
+        ]
     if not values:
         return None
+    top = max(values, key=lambda row: float(row["mib_s"]))
+    y = {
+        "field": "mib_s",
+        "type": "quantitative",
+        "title": "MiB/s read and written, by who pays",
+    }
+    line: dict[str, Any] = {
+        "transform": drawing.fits("cgroup", time="start_s"),
+        "mark": {"type": "line", "interpolate": "step-after", "tooltip": True},
+        "encoding": {
+            "x": {
+                "field": "start_s",
+                "type": "quantitative",
+                "title": "time since the trace's start (s)",
+            },
+            "y": y,
+            "color": drawing.colour(),
+        },
+    }
+    rule: dict[str, Any] = {
+        "data": {"values": limits},
+        "transform": drawing.fits("cgroup"),
+        "mark": {"type": "rule", "strokeDash": [2, 3], "tooltip": True},
+        "encoding": {"y": y, "color": drawing.colour()},
+    }
+    if limits:
+        line["encoding"] |= drawing.by_result()
+        spec = drawing.spec(values, layer=[line, rule])
+    else:
+        spec = drawing.spec(values, **line)
+    notes = [drawing.shown.cut, "dotted: io.max" if limits else ""]
     return Picture(
         name="throughput",
-        title="I/O over time",
-        note=drawing.shown.cut,
-        spec=drawing.spec(
-            values,
-            transform=drawing.fits("cgroup", time="start_s"),
-            mark={"type": "line", "interpolate": "step-after", "tooltip": True},
-            encoding={
-                "x": {
-                    "field": "start_s",
-                    "type": "quantitative",
-                    "title": "time since the trace's start (s)",
-                },
-                "y": {
-                    "field": "mib_s",
-                    "type": "quantitative",
-                    "title": "MiB/s, by who pays",
-                },
-                "color": drawing.colour(),
-            },
-        ),
+        title=f"I/O over time: up to {number_text(top['mib_s'])} MiB/s, paid by "
+        f"{top['cgroup']}",
+        note="; ".join(note for note in notes if note),
+        spec=spec,
         table="timeline",
     )

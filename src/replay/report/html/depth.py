@@ -1,0 +1,102 @@
+"""A picture of how many requests are in flight over time."""
+
+from collections import defaultdict
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from replay.report.html.drawing import Drawing, Picture, number_text
+from replay.report.html.rows import Row, ShownCgroups
+from replay.results.result import Result
+from replay.results.stored import parts_of
+
+#: Intervals of the picture.
+_CELLS: Final = 160
+
+
+def depth(drawing: Drawing) -> Picture | None:
+    """Draw the mean number of requests between arrival and completion, by cgroup."""
+    values = drawing.gather(in_flight)
+    if not any(row["in_flight"] for row in values):
+        return None
+    top = max(values, key=lambda row: float(row["in_flight"]))
+    return Picture(
+        name="depth",
+        title=f"Up to {number_text(top['in_flight'])} requests of {top['cgroup']} in "
+        "flight at once",
+        note="the mean of each interval, from arrival to completion",
+        spec=drawing.spec(
+            values,
+            transform=drawing.fits("cgroup", time="start_s"),
+            mark={"type": "line", "interpolate": "step-after", "tooltip": True},
+            encoding={
+                "x": {
+                    "field": "start_s",
+                    "type": "quantitative",
+                    "title": "time since the trace's start (s)",
+                },
+                "y": {
+                    "field": "in_flight",
+                    "type": "quantitative",
+                    "title": "requests in flight",
+                },
+                "color": drawing.colour(),
+            },
+        ),
+        table="requests",
+    )
+
+
+def in_flight(result: Result, shown: ShownCgroups) -> list[Row]:
+    """Return the mean number of requests in flight, by interval and cgroup.
+
+    Parameters
+    ----------
+    result : Result
+        With a row for each request; without there is nothing to return.
+    shown : ShownCgroups
+
+    Returns
+    -------
+    list of dict
+        ``start_s``, ``cgroup``, ``in_flight``: exact means over each interval.
+    """
+    if "requests" not in result.tables:
+        return []
+    end_ns = max(1, int(result.info["counts"]["end_ns"]))
+    edges = np.linspace(0, end_ns, _CELLS + 1)
+    # of each cgroup the time that its requests were in flight up to each edge
+    spent: defaultdict[str, NDArray[np.float64]] = defaultdict(
+        lambda: np.zeros(_CELLS + 1)
+    )
+    columns = ["arrival_ns", "completion_ns", "issuer"]
+    for part in parts_of(result.tables, "requests", columns):
+        done = part.filter(pc.is_valid(part["completion_ns"]))
+        issuers = done["issuer"].cast(pa.string())
+        for name in pc.unique(issuers).to_pylist():
+            mine = done.filter(pc.equal(issuers, name))
+            spent[shown(name)] += _until(mine["arrival_ns"].to_numpy(), edges)
+            spent[shown(name)] -= _until(mine["completion_ns"].to_numpy(), edges)
+    return [
+        {
+            "start_s": float(edges[at]) / 1e9,
+            "cgroup": name,
+            "in_flight": float(time_ns) / (end_ns / _CELLS),
+        }
+        for name, until in spent.items()
+        for at, time_ns in enumerate(np.diff(until).tolist())
+    ]
+
+
+def _until(
+    moments: NDArray[np.int64], edges: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the time from each moment to each edge behind it, summed by edge."""
+    moments = np.sort(moments)
+    sums = np.concatenate([[0.0], np.cumsum(moments, dtype=np.float64)])
+    n = np.searchsorted(moments, edges)
+    found: NDArray[np.float64] = n * edges - sums[n]
+    return found
