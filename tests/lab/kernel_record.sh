@@ -1,22 +1,4 @@
 # `replay record` by the kernel itself in the guest: what it records, how it ends.
-# NAME.err holds what it said, NAME.after: exit code, option, whether loop0 is traced.
-OPTION=/sys/kernel/tracing/options/blk_cgroup
-TRACED=/sys/kernel/debug/block/loop0/trace0
-until_recording() { # NAME
-  for i in $(seq 300); do grep -q ^Recording $1.err && return; sleep 0.1; done
-  echo "$1 never recorded"
-}
-after() { # NAME EXIT
-  echo "$2 $(cat $OPTION) $(ls $TRACED 2> /dev/null | wc -l)" > $1.after
-}
-start() { # NAME DEV...
-  name=$1; shift; replay record "$@" -o $name 2> $name.err & RECORDER=$!
-  until_recording $name
-}
-write() { # CGROUP DEVICE MIB FROM_MIB
-  in_cgroup $1 dd if=/dev/zero of=/dev/$2 bs=64k count=$(($3 * 16)) seek=$(($4 * 16)) oflag=direct
-}
-
 mkdir -p $CG/a $CG/p/b; echo "+memory +io" > $CG/p/cgroup.subtree_control
 echo 64M > $CG/p/memory.max; echo "7:0 wbps=104857600" > $CG/p/b/io.max
 tmpfs_loop 64M
@@ -34,9 +16,18 @@ write a loop0 1 0; kill -KILL $RECORDER; wait $RECORDER; sleep 5; after killed $
 # killed together with the guard: the next one ends the trace
 start both loop0
 write a loop0 1 0
-kill -KILL $RECORDER $(ps -o pid,args | grep '[i]mport fcntl, json' | awk '{print $1}')
+kill -KILL $RECORDER $(ps -o pid,args | grep '[r]ecorders/guard.py' | awk '{print $1}')
 wait $RECORDER; sleep 2; after both $?
 replay record loop0 -o again --seconds 1 2> again.err; after again $?
+
+# two at once: the option is what it was when the last one ends
+start first loop0; FIRST=$RECORDER
+start second nullb0
+kill -INT $FIRST; wait $FIRST; after first $?
+kill -INT $RECORDER; wait $RECORDER; after second $?
+
+# a command that runs longer than it is recorded
+replay record loop0 --seconds 2 -o timed -- sleep 1000 2> timed.err; after timed $?
 
 # somebody else traces the device
 blktrace -d /dev/loop0 -D other > other.log 2>&1 & OTHER=$!; sleep 3
@@ -56,4 +47,10 @@ rm -f fast/*.blktrace.*
 if [ -x /usr/bin/bpftrace ]; then
   replay record loop0 --with bpf -o bpf -- sh -c "echo \$\$ > $CG/a/cgroup.procs; dd if=/dev/zero of=/dev/loop0 bs=64k count=16 oflag=direct" 2> bpf.err
   echo $? > bpf.after
+  # a partition of vdc: 8 MiB from 1 MiB on; what is written beside it is not its own
+  printf '\0\0\0\0\203\0\0\0\0\010\0\0\0\100\0\0' | dd of=/dev/vdc bs=1 seek=446 conv=notrunc
+  printf '\125\252' | dd of=/dev/vdc bs=1 seek=510 conv=notrunc
+  blockdev --rereadpt /dev/vdc; sleep 1
+  replay record vdc1 --with bpf -o part -- sh -c "dd if=/dev/zero of=/dev/vdc1 bs=64k count=4 oflag=direct; dd if=/dev/zero of=/dev/vdc bs=64k count=2 seek=200 oflag=direct" 2> part.err
+  echo $? > part.after
 fi

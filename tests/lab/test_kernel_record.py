@@ -29,7 +29,8 @@ def boot(release: str, script: str, directory: Path) -> Path:
         pytest.skip(reason)
     machine = VirtualMachine.build(directory, kernel=release)
     output = directory / "out"
-    machine.run((HERE / script).read_text(), output, seconds=900)
+    text = (HERE / "recording.sh").read_text() + (HERE / script).read_text()
+    machine.run(text, output, seconds=900)
     return output
 
 
@@ -87,6 +88,28 @@ def test_killed_with_its_guard_the_next_one_ends_the_trace(recorded: Path) -> No
     assert after(recorded, "again") == [0, 0, 0]
     first, *_ = (recorded / "again.err").read_text().splitlines()
     assert first == "Note: loop0: ended the trace that a killed recording had left on"
+
+
+def test_option_is_what_it_was_when_the_last_of_two_ends(recorded: Path) -> None:
+    assert after(recorded, "first") == [0, 1, 0]
+    assert after(recorded, "second") == [0, 0, 0]
+
+
+def test_command_that_is_ended_with_the_time_is_no_failure(recorded: Path) -> None:
+    assert after(recorded, "timed") == [0, 0, 0]
+    last = (recorded / "timed.err").read_text().splitlines()[-1]
+    assert last == "COMMAND still ran, and was ended with the recording"
+
+
+def test_bpftrace_records_a_partition(recorded: Path, tmp_path: Path) -> None:
+    if not (recorded / "part.after").exists():
+        pytest.skip("the guest's kernel is none of bpftrace's")
+    assert after(recorded, "part") == [0]
+    with replay.convert(recorded / "part", tmp_path / "part.arrow") as trace:
+        rows = trace.table().to_pylist()
+    written = [row for row in rows if row["op"] == "write"]
+    assert sum(row["nbytes"] for row in written) == 4 << 16
+    assert min(row["sector"] for row in written) == 2048
 
 
 def test_traced_by_blktrace_is_refused(recorded: Path) -> None:

@@ -157,11 +157,15 @@ def record(
                 for name in undo.enter_context(Claims(machine, paths)).ended:
                     on_left(name)
             undo.enter_context(cgroups)
-            cgroups.save(BEGIN)
+            if how == KERNEL:
+                cgroups.save(BEGIN)
             recorder = _recorder(how, machine, paths, directory, buffer_kib, n_buffers)
             undo.callback(recorder.stop)
             if not recorder.wait_until_started(stop):
                 raise CaptureError(f"{how} did not start: {recorder.said()}")
+            if how != KERNEL:
+                # programs take seconds to begin: what is counted meanwhile is not held
+                cgroups.save(BEGIN)
             # now, since a loop device may be taken down before the end
             loops = read_loops(paths, machine.sys, machine.proc)
             on_start()
