@@ -184,6 +184,7 @@ class Recording:
             nbytes=np.full(len(rows), 4096, np.uint32),
             pid=(rows % 3).astype(np.int32),
             process=(-(rows % 2)).astype(np.int32),
+            kind=(rows % 4).astype(np.int8),
         )
 
 

@@ -179,6 +179,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "huge_orders": draw(st.sampled_from(HugeOrders)),
         "refusals_count": draw(st.booleans()),
         "oom_kills": draw(st.sampled_from([True, True, True, False])),
+        "journaled": draw(st.sampled_from([False, False, True])),
         "backing_device": draw(st.booleans()),
         "max_sectors": draw(st.sampled_from([2560, 2560, 8, 31, 254])),
         "interval_ns": draw(st.sampled_from([0, 1, 777, 5000, 40_000_000_000])),

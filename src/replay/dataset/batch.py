@@ -127,6 +127,7 @@ def batch(
         again=dict(Counter(work.again)),
         failures=sorted(work.failures),
         notes=dict(work.notes.most_common()),
+        passed=plan.passed,
         seconds=time.perf_counter() - began,
     )
 

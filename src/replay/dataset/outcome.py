@@ -36,6 +36,8 @@ class BatchReport:
     notes : dict of str to int
         Estimates and what is not modelled, as the runs told them that were replayed
         now: how many pairs each is of.
+    passed : list of str
+        Files that a directory among the inputs does not stand for.
     seconds : float
         Wall time; differs.
     """
@@ -48,6 +50,7 @@ class BatchReport:
     again: dict[str, int] = field(default_factory=dict)
     failures: list[FailedPair] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
+    passed: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -71,6 +74,7 @@ class BatchReport:
         ]
         for reason, count in sorted(self.again.items()):
             lines.append(f"  {count_text(count, 'pair')} again: {reason}")
+        lines += [f"  {plain(told)}" for told in self.passed]
         if self.failures:
             lines += ["", "What failed"]
         alike: Counter[tuple[str, str]] = Counter()

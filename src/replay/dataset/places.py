@@ -111,7 +111,7 @@ class Place:
         Parameters
         ----------
         below : bool
-            Those of its directories too, at any depth.
+            Those of its directories too, at any depth; here links are followed.
         """
         if (path := self.local) is not None:
             found = [_local_file(file) for file in _local_files(path, below)]
@@ -238,7 +238,16 @@ def _local_files(directory: Path, below: bool) -> Iterator[Path]:
     if not below:
         yield from (path for path in directory.iterdir() if path.is_file())
         return
-    for folder, _, names in os.walk(directory):
+    # links are followed, but each directory is looked at once: a link may lead back
+    seen = set()
+    for folder, below_it, names in os.walk(directory, followlinks=True):
+        told = os.stat(folder)  # noqa: PTH116
+        if (told.st_dev, told.st_ino) in seen:
+            below_it.clear()
+            continue
+        seen.add((told.st_dev, told.st_ino))
+        # directories before links to them
+        below_it.sort(key=lambda name: (Path(folder, name).is_symlink(), name))
         yield from (path for name in names if (path := Path(folder, name)).is_file())
 
 

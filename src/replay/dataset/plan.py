@@ -106,6 +106,8 @@ class Plan:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
+        #: What is to be said of files that no input stands for.
+        self.passed: list[str] = []
         self._traces: dict[str, PlannedTrace] = {}
         self._scenarios: dict[tuple[str, str], list[NamedScenario]] = {}
 
@@ -137,7 +139,7 @@ class Plan:
             if one.scenario is None:
                 raise ScenarioError(one.error)
         for text in inputs:
-            for source in find_sources(text):
+            for source in find_sources(text, passed=self.passed):
                 self._pair(source.name, source, "", named)
 
     def listed(self, path: str | Path) -> None:
@@ -154,7 +156,7 @@ class Plan:
         for trace, scenario in _rows(place, without_secrets(str(path))):
             named = self._named(scenario, place.parent)
             try:
-                sources = find_sources(trace, place.parent)
+                sources = find_sources(trace, place.parent, self.passed)
             except (ReplayError, OSError) as error:
                 told = without_secrets(str(error))
                 self._pair(without_secrets(trace), None, told, named)

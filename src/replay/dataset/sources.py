@@ -16,6 +16,8 @@ from replay.trace.file.per_cpu import capture_name, is_per_cpu
 from replay.trace.inputs.find import CGROUPS_FILE, find_inputs
 
 TRACE_SUFFIX: Final = ".arrow"
+#: Ends of an archive's name: of whatever else is one, a pattern is asked for.
+ARCHIVES: Final = (".tar", ".tar.zst", ".tar.gz", ".tgz", ".tar.xz", ".zip")
 _MAGIC: Final = re.compile(r"[*?[]")
 
 
@@ -76,7 +78,9 @@ class BatchTrace:
         return [*saved, *([scenario] if scenario else [])]
 
 
-def find_sources(text: str, base: Place | None = None) -> list[BatchTrace]:
+def find_sources(
+    text: str, base: Place | None = None, passed: list[str] | None = None
+) -> list[BatchTrace]:
     """Find the traces that an input names.
 
     Parameters
@@ -84,9 +88,12 @@ def find_sources(text: str, base: Place | None = None) -> list[BatchTrace]:
     text : str
         A file, base name or directory, an address of one, or a pattern of them. One
         file of a per-CPU set stands for the set. A directory that holds no recording
-        itself stands for all recordings and trace files below it.
+        itself stands for all recordings and trace files below it, links followed; if
+        there is none, for all archives.
     base : Place or None
         What a relative one begins at; by default the working directory.
+    passed : list of str or None
+        Takes what is to be said of files that a directory does not stand for.
 
     Returns
     -------
@@ -113,7 +120,8 @@ def find_sources(text: str, base: Place | None = None) -> list[BatchTrace]:
     else:
         per_cpu = is_per_cpu(Path(text)) and ADDRESS not in text
         names = {capture_name(Path(text)) if per_cpu else text}
-    found = [one for name in sorted(names) for one in _expand(name, base, secret)]
+    told: list[str] = [] if passed is None else passed
+    found = [one for name in sorted(names) for one in _expand(name, base, secret, told)]
     if base is None and names == {text} and len(found) == 1:
         # what is wrong with a name that was typed can be said at once
         found[0].files()
@@ -126,7 +134,9 @@ def _place(text: str, base: Place | None, secret: str) -> Place:
     return replace(Place.of((base / text).text), secret=base.secret)
 
 
-def _expand(name: str, base: Place | None, secret: str) -> list[BatchTrace]:
+def _expand(
+    name: str, base: Place | None, secret: str, passed: list[str]
+) -> list[BatchTrace]:
     """Let a directory of recordings stand for each of them."""
     place = _place(name, base, secret)
     if not place.is_directory():
@@ -134,21 +144,28 @@ def _expand(name: str, base: Place | None, secret: str) -> list[BatchTrace]:
     if any(is_per_cpu(Path(file.place.name)) for file in place.files()):
         return [BatchTrace(name=name, place=place)]
     inside: dict[str, BatchTrace] = {}
+    packed: dict[str, BatchTrace] = {}
     for file in place.files(below=True):
         below = file.place.text[len(place.text) :].strip("/")
         if is_per_cpu(Path(file.place.name)):
             below = below.rpartition("/")[0]
-        elif not file.place.name.endswith(TRACE_SUFFIX):
+        elif not file.place.name.endswith((TRACE_SUFFIX, *ARCHIVES)):
             continue
         told = f"{name.rstrip('/')}/{below}"
-        inside[told] = BatchTrace(name=told, place=place / below)
-    if not inside:
-        raise TraceError(
-            f"{name}: holds no recording (NAME.blktrace.N) and no trace file "
-            f"(*{TRACE_SUFFIX}), nor do the directories below it; name others by a "
-            "pattern, such as 'dir/*.csv.gz'"
+        found = packed if file.place.name.endswith(ARCHIVES) else inside
+        found[told] = BatchTrace(name=told, place=place / below)
+    if packed and inside:
+        passed.append(
+            f"{name}: {len(packed):,} archive{'s' * (len(packed) > 1)} passed by, such "
+            f"as {next(iter(packed))}: name them by a pattern"
         )
-    return list(inside.values())
+    if not (inside or packed):
+        raise TraceError(
+            f"{name}: holds no recording (NAME.blktrace.N), trace file "
+            f"(*{TRACE_SUFFIX}) or archive (*.tar, *.tar.zst, ...), nor do the "
+            "directories below it; name others by a pattern, such as 'dir/*.csv.gz'"
+        )
+    return list((inside or packed).values())
 
 
 def _matches(text: str, base: Place | None, secret: str) -> Iterator[str]:

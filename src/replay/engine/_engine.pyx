@@ -201,7 +201,10 @@ cdef class Engine:
         sim.set.iomax_splits_late = setup.iomax_splits_late
         sim.set.iocost_flush_costs = setup.iocost_flush_costs
         sim.set.iocost_min_holds = setup.iocost_min_holds
-        sim.set.wants_meta = sim.set.issue_controllers or setup.iomax_meta_debt
+        sim.set.journaled = setup.journaled
+        sim.set.wants_meta = (
+            sim.set.issue_controllers or setup.iomax_meta_debt or sim.set.journaled
+        )
         return 0
 
     def __dealloc__(self):
@@ -461,6 +464,7 @@ cdef class Engine:
             "unfinished": sim.counts.unfinished,
             "in_flight": sim.counts.in_flight,
             "stopped": sim.counts.stopped,
+            "read_only": sim.counts.read_only,
             "unissued": sim.counts.unissued,
             "other_devices": sim.counts.other_devices,
             "workers_peak": sim.counts.workers_peak,

@@ -132,6 +132,7 @@ COUNTS: Final = (
     "unfinished",
     "in_flight",
     "stopped",
+    "read_only",
     "unissued",
     "other_devices",
     "workers_peak",

@@ -142,6 +142,9 @@ class Setup(Struct, frozen=True, kw_only=True):
         ``memory.oom.group``; empty: none has it.
     recursive_protection : bool
         The hierarchy is mounted with ``memory_recursiveprot``.
+    journaled : bool
+        A file system with a journal lies on the devices: where a write of META fails it
+        turns read-only, and nothing but reads comes any more.
     devices : ndarray of uint32, shape (n_devices,)
         Traced device numbers that are replayed.
     nested : int
@@ -394,6 +397,7 @@ class Setup(Struct, frozen=True, kw_only=True):
     memory_low: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     oom_group: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     recursive_protection: bool = True
+    journaled: bool = False
     task_adj: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     task_always: NDArray[np.bool_] = field(
         default_factory=lambda: np.zeros(0, np.bool_)

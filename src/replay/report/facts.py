@@ -6,6 +6,7 @@ Pure: tables in, small values out. Nothing here knows how it is shown.
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from errno import EROFS
 from itertools import accumulate
 from typing import Any, Final, Generic, TypeVar
 
@@ -85,12 +86,16 @@ class Top(Struct, Generic[T], frozen=True):
 
 
 class SummaryFacts(Struct, frozen=True, kw_only=True):
-    """The facts of a summary; kills and errors are rows of their tables."""
+    """The facts of a summary; kills and errors are rows of their tables.
+
+    ``stopped`` are those errors that a file system gave once it was read-only.
+    """
 
     paid: Top[Paid]
     waited: Top[Waited]
     kills: Top[Row]
     errors: Top[Row]
+    stopped: Top[Row]
     cgroups: Top[CgroupFacts]
 
 
@@ -113,7 +118,8 @@ def facts(result: Result) -> SummaryFacts:
         paid=_paid(charges),
         waited=_waited(result.interference),
         kills=Top(kills, result.kills.num_rows - len(kills)),
-        errors=_errors(result.errors),
+        errors=_errors(result.errors, read_only=False),
+        stopped=_errors(result.errors, read_only=True),
         cgroups=_cgroups(result, charges),
     )
 
@@ -150,7 +156,8 @@ def _sums(
     return order[starts], [np.add.reduceat(one[order], starts) for one in values]
 
 
-def _errors(errors: pa.Table) -> Top[Row]:
+def _errors(errors: pa.Table, *, read_only: bool) -> Top[Row]:
+    errors = errors.filter((_numbers(errors, "errno") == EROFS) == read_only)
     count, errno = _numbers(errors, "count"), _numbers(errors, "errno")
     order = np.lexsort((errno, coded(errors["cgroup"]).ranks(), -count))
     rows, n_more = _first(order, TOP_LINES)

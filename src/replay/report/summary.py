@@ -32,6 +32,7 @@ from replay.report.facts import (
 from replay.report.limits import limit_name, limit_value
 from replay.report.quality import heavy_losses, quality_failed
 from replay.report.timeline import timeline_line
+from replay.report.workers import worker_lines
 from replay.results.result import Result
 from replay.trace.file.metadata import NO_COMPLETIONS, ROW_EVENT, Quality
 
@@ -46,11 +47,16 @@ _LOSSES = (
     ("late_completions", "completion", "too late"),
 )
 OWN_IO = "every cgroup paid for its own I/O"
+#: A write of the file system's journal or metadata failed.
+READ_ONLY = "What came too late: the file system's journal failed, it is read-only"
+#: Counts whose sum is all rows.
+_ROWS = ("requests", "stopped", "read_only", "unissued")
 OTHERS = "nobody waited for another"
 #: What became of requests that were not completed as recorded.
 _FATES = (
     ("failed", "failed"),
     ("stopped", "stopped by a kill"),
+    ("read_only", "stopped by a read-only file system"),
     ("in_flight", "in flight at the end"),
     ("unissued", "never issued"),
     ("unfinished", "without a recorded completion"),
@@ -89,9 +95,11 @@ def summary(result: Result) -> RenderableType:
             timed=not untimed,
             failed=bool(result.info["quality"].get("errors")),
         ),
+        *_workers(result),
         *_assigned(result.info.get("assign")),
         *_dependence(result.info.get("dependence")),
         *_cgroups(found.cgroups, timed=not untimed),
+        *_kinds(result),
         *_timeline(result),
         *_notes(result.info),
     )
@@ -99,7 +107,7 @@ def summary(result: Result) -> RenderableType:
 
 def _title(info: dict[str, Any]) -> Text:
     counts, trace = info["counts"], info["trace"]
-    rows = sum(counts.get(name, 0) for name in ("requests", "stopped", "unissued"))
+    rows = sum(counts.get(name, 0) for name in _ROWS)
     requests = count_text(rows, "request")
     if rows != counts["requests"]:
         requests = f"{count_text(counts['requests'])} of {requests}"
@@ -207,6 +215,7 @@ def _answers(
         ("Who waited behind whom", found.waited, _waited, waited),
         ("Who was killed", found.kills, killed, "nobody was killed"),
         ("What failed", found.errors, _failed, "no request failed" + in_model),
+        (READ_ONLY, found.stopped, _failed, ""),
     ]
     for title, top, line, otherwise in sections:
         if not top.items:
@@ -357,6 +366,41 @@ def _cgroups(top: Top[CgroupFacts], *, timed: bool) -> Iterable[RenderableType]:
         yield Padding(times, (0, 0, 0, 2), expand=False)
         if top.n_more:
             yield _line(f"… and {count_text(top.n_more)} more")
+
+
+def _kinds(result: Result) -> Iterable[RenderableType]:
+    """List what requests were for, if a file system on the device tells."""
+    rows = result.by_kind()
+    if rows is None or {row["kind"] for row in rows} <= {"data"}:
+        return
+    table = _table("cgroup")
+    table.add_column("kind", no_wrap=True)
+    for name in ("requests", "bytes", "failed", "mean", "p99"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("paid by", overflow="fold")
+    for row in rows[:TOP_CGROUPS]:
+        timed = row["mean_ns"] is not None
+        table.add_row(
+            Text(plain(row["issuer"])),
+            row["kind"],
+            count_text(row["requests"]),
+            size_text(row["bytes"]),
+            count_text(row["failed"]),
+            time_text(row["mean_ns"]) if timed else "-",
+            time_text(row["p99_ns"]) if timed else "-",
+            _shares([(row["payer"], 1)], row["issuer"]),
+        )
+    yield _heading("What requests were for")
+    yield Padding(table, (0, 0, 0, 2), expand=False)
+    if len(rows) > TOP_CGROUPS:
+        yield _line(f"… and {count_text(len(rows) - TOP_CGROUPS)} more")
+
+
+def _workers(result: Result) -> Iterable[RenderableType]:
+    lines = [*worker_lines(result)]
+    if lines:
+        yield _heading("Workers of the driver")
+        yield from map(_line, lines)
 
 
 def _ios(issued: dict[str, int]) -> str:

@@ -83,6 +83,20 @@ class Result(Shown):
         """Every request, if the run was asked for them; None if not."""
         return self.tables.get("requests")
 
+    def by_kind(self) -> list[dict[str, Any]] | None:
+        """Sum requests up by issuer, payer and kind: data, metadata, journal, flush.
+
+        Returns
+        -------
+        list of dict, or None
+            None if the run was not asked for its requests, or is of an earlier version.
+        """
+        from replay.results.kinds import by_kind
+
+        if self.requests is None or "kind" not in self.requests.column_names:
+            return None
+        return by_kind(self.requests)
+
     def write(self, outdir: str | Path, *, overwrite: bool = False) -> None:
         """Write the result as a directory of Parquet files and ``run.json``.
 

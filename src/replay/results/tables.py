@@ -23,6 +23,7 @@ from replay.engine.raw import (
 )
 from replay.engine.setup import BACKING_DEVICE, PAGE_BYTES, Resource, Stage
 from replay.results.arrays import Words, integers
+from replay.results.kinds import KINDS
 from replay.results.schema import TABLES
 from replay.trace.file.schema import OPS
 
@@ -80,6 +81,8 @@ class RecordedRequests(Struct, frozen=True, kw_only=True):
     pid : ndarray of int32
     process : ndarray of int32
         Position in the names of processes, -1 where it has none.
+    kind : ndarray of int8
+        Index into `replay.results.kinds.KINDS`.
     """
 
     op: NDArray[np.int8]
@@ -87,6 +90,7 @@ class RecordedRequests(Struct, frozen=True, kw_only=True):
     nbytes: NDArray[np.uint32]
     pid: NDArray[np.int32]
     process: NDArray[np.int32]
+    kind: NDArray[np.int8]
 
 
 class RequestLookup(Protocol):
@@ -221,6 +225,7 @@ class RequestConverter:
         self._lookup = _Lookup(names)
         self._recording = recording
         self._ops = Words(OPS)
+        self._kinds = Words(KINDS)
         self._processes = Words(recording.processes)
 
     def batch(self, columns: Columns) -> pa.RecordBatch:
@@ -248,6 +253,7 @@ class RequestConverter:
             integers(recorded.nbytes, pa.int64()),
             integers(recorded.pid, pa.int32()),
             self._processes.known(recorded.process),
+            self._kinds(recorded.kind),
             lookup.cgroup(columns["issuer"]),
             lookup.cgroup(columns["payer"]),
             integers(columns["worker"], pa.uint32(), absent=start < 0),

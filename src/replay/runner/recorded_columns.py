@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.results.kinds import kind_codes
 from replay.results.tables import RecordedRequests
 from replay.runner.feed import is_zeroes
 from replay.scenario.binding.resolve import column
+from replay.trace.file.processes import is_journal
 from replay.trace.file.schema import OP_CODES
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ class RecordedColumns:
         self._starts = np.cumsum([0, *rows.batch_sizes])
         self._zeroes_above = binding.zeroes_above
         self._processes = binding.resolver.processes
+        names = self._processes.names
+        # the last one is that of no name
+        self._journal = np.array([*map(is_journal, names), False])
 
     @property
     def processes(self) -> Sequence[str]:
@@ -75,6 +80,7 @@ class RecordedColumns:
             nbytes=np.empty(n, np.uint32),
             pid=np.empty(n, np.int32),
             process=np.empty(n, np.int32),
+            kind=np.empty(n, np.int8),
         )
         batches = np.searchsorted(self._starts, rows, side="right") - 1
         order = np.argsort(batches, kind="stable")
@@ -110,4 +116,6 @@ class RecordedColumns:
         found.sector[index] = column(batch, "sector", np.uint64)[place]
         found.nbytes[index] = nbytes
         found.pid[index] = pid
-        found.process[index] = self._processes.name_codes(pid, time_ns)
+        found.process[index] = process = self._processes.name_codes(pid, time_ns)
+        flags = column(batch, "flags", np.uint16)[place]
+        found.kind[index] = kind_codes(op, flags, self._journal[process])

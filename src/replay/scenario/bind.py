@@ -47,7 +47,7 @@ from replay.scenario.setup.make import FlatCgroups, make_setup
 from replay.scenario.setup.page_cache import disk_notes, disk_of_version
 from replay.scenario.setup.tmpfs import check_direct_io
 from replay.trace.file.metadata import Summary
-from replay.trace.file.processes import ProcessTable
+from replay.trace.file.processes import ProcessTable, has_journal
 from replay.trace.file.schema import device_text
 from replay.trace.rows import Rows
 
@@ -157,7 +157,7 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
     _check_backing(scenario, devices, one_device=one_device)
     counts_once = bool(stack.layers) and scenario.trace.devices is None
     recorded = kernel_in(trace.metadata.kernel or "")
-    given, scenario = scenario, _decided(scenario, devices, stack, recorded)
+    given, scenario = scenario, _decided(scenario, devices, stack, recorded, summary)
     check_direct_io(scenario, devices)
     notes = kernel_notes(given, scenario, recorded, devices)
     notes += lost_notes(trace.metadata, given.trace.kernel)
@@ -328,6 +328,7 @@ def _decided(
     devices: list[int],
     stack: DeviceStack,
     recorded: KernelVersion | None,
+    summary: Summary,
 ) -> Scenario:
     """Fill in what the trace decides."""
     loop = any(is_loop(device) for device in devices)
@@ -363,6 +364,7 @@ def _decided(
         ),
         kernel=taken or kernel,
         devices=tuple(devices),
+        journal=has_journal(summary) if trace.journal is None else trace.journal,
     )
     decided = replace(scenario, trace=trace, driver=driver, backing=backing)
     slower = slower_by(decided, devices)

@@ -122,3 +122,51 @@ def test_who_dies_before_and_after_the_merge_is_one_command(top: Path) -> None:
     )
     assert "  root: postgres in /db (machine.memory), then dd in" in done.output
     assert "  per-cgroup: dd in /test.slice (memory.max of /test.slice)" in done.output
+
+
+def test_a_file_system_whose_journal_failed_writes_no_more(top: Path) -> None:
+    # GIVEN ext4 on a loop device over a tmpfs that is full after 4 MiB
+    result = asked(top, "fs-on-loop", "backing.size=4M")
+    counts = result.info["counts"]
+    # THEN the first write of its journal that fails is the last one that comes
+    assert counts["read_only"] == 911
+    assert counts["failed"] == 51
+    said = " ".join(result.text().split())
+    assert "911 stopped by a read-only file system" in said
+    # AND whose data it was is told
+    assert "/b: 720 requests, 2.8 MiB, EROFS, first at t=1.12s" in said
+    assert "/a: 21 requests, 5.2 MiB, EROFS, first at t=1.12s" in said
+    # AND with a driver that cannot fail nothing is stopped
+    assert asked(top, "fs-on-loop").info["counts"]["read_only"] == 0
+
+
+def test_requests_are_told_apart_by_what_they_are_for(top: Path) -> None:
+    trace = top / "traces/fs-on-loop"
+    result = replay.run(trace, f"{trace}.toml", requests=True)
+    rows = result.by_kind()
+    assert rows is not None
+    found = {(row["issuer"], row["kind"]): row["requests"] for row in rows}
+    # the journal is the root's; fsync and direct writes are whoever's they are
+    assert {kind for path, kind in found if path == "/"} == {
+        *("data", "metadata", "journal", "flush")
+    }
+    assert found["/", "journal"] == 73
+    assert found["/b", "data"] == 1000
+    assert sum(found.values()) == result.info["counts"]["requests"]
+    assert "journal" in result.text()
+
+
+def test_workers_and_what_they_lose_are_told(top: Path) -> None:
+    said = asked(
+        top,
+        "workers-many",
+        "driver.alloc_fail.probability=0.3",
+        "driver.policy=per-cgroup",
+        "driver.variant=v5",
+    ).text()
+    text = " ".join(said.split())
+    assert "25 at the peak, 38 commands each, 40 the busiest" in text
+    assert "8 of 32 could not be made" in text
+    assert "8 references to memory cgroups leaked" in text
+    # three times 960 commands in 621 ms
+    assert "4,635 a second over 621 ms" in text

@@ -160,17 +160,17 @@ cdef inline void count_charged(Sim *sim, const Request *request) noexcept nogil:
         )
 
 
-cdef inline void count_failure(
-    Sim *sim, const Request *request, int32_t code, int64_t nbytes, int64_t now
+cdef inline void failure_add(
+    Sim *sim, uint32_t issuer, int32_t code, int64_t nbytes, int64_t now
 ) noexcept nogil:
-    """Count a request that failed; code 0: that lost its tail in silence."""
-    cdef uint64_t key = <uint64_t> request.issuer << 32 | <uint32_t> code
+    """Count an issuer's bytes that failed; code 0: that were lost in silence."""
+    cdef uint64_t key = <uint64_t> issuer << 32 | <uint32_t> code
     cdef uint32_t index = keymap_get(&sim.failure_map, key)
     cdef Failure *failure
     if index == 0:
         index = arena_add(&sim.failures)
         failure = failure_at(sim, index)
-        failure.cgroup = request.issuer
+        failure.cgroup = issuer
         failure.code = code
         failure.first_ns = now
         if index != 0:
@@ -194,7 +194,7 @@ cdef inline void write_fails(
     )
     if sim.set.short_writes and written > 0:
         request.error = 0
-        count_failure(sim, request, 0, request.nbytes - written, now)
+        failure_add(sim, request.issuer, 0, request.nbytes - written, now)
 
 
 cdef inline void count_stage(
@@ -288,7 +288,7 @@ cdef inline void count_completed(
     """Count a request that the driver is done with."""
     if request.error != 0:
         sim.counts.failed += 1
-        count_failure(sim, request, request.error, request.nbytes, now)
+        failure_add(sim, request.issuer, request.error, request.nbytes, now)
     elif request.known:
         sim.counts.completed += 1
     else:

@@ -50,6 +50,7 @@ cdef inline int devices_load(Sim *sim, object setup) except -1:
     for i in range(sim.n_devices):
         sim.devices[i].prior_stage = stages[i]
         sim.devices[i].is_loop = loops[i]
+        sim.devices[i].aborted_ns = -1
         if binds:
             if bound[i] >= sim.n_cgroups:
                 raise ValueError("setup: a device bound to a cgroup beyond the last")

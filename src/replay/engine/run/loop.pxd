@@ -15,6 +15,7 @@ from replay.engine.counting.charges cimport (
     count_took,
     count_unissued,
 )
+from replay.engine.counting.journal cimport journal_fails, journal_stops
 from replay.engine.counting.latencies cimport samples_fold
 from replay.engine.counting.timeline cimport timeline_cut
 from replay.engine.counting.waits cimport wait_add
@@ -196,6 +197,8 @@ cdef inline void end_request(Sim *sim, uint32_t slot, int64_t now) noexcept nogi
         request.served_ns = now
     if dispatched:
         count_completed(sim, request, now)
+        if sim.set.journaled and request.error != 0:
+            journal_fails(sim, request, now)
     if request.task != NO_TASK:
         task_completes(sim, request.task, request)
     if dispatched:
@@ -228,6 +231,15 @@ cdef inline void lock_event(Sim *sim, uint32_t device, int64_t now) noexcept nog
 # -- arrival --------------------------------------------------------------------------
 
 
+cdef inline void row_never_comes(Sim *sim, int32_t task, int32_t stream) noexcept nogil:
+    """A row is not queued: neither its task nor its stream waits for it."""
+    if task != NO_TASK:
+        task_skips(sim, task)
+    if stream >= 0:
+        # nothing else completes that the stream's next request could wait for
+        sim.streams[stream].completions += starts_of(sim, stream)
+
+
 cdef inline void queue_row(
     Sim *sim, const Columns *columns, int64_t i, int64_t now, int32_t stream
 ) noexcept nogil:
@@ -236,18 +248,25 @@ cdef inline void queue_row(
     cdef int64_t issue_ns = columns.issue_ns[i]
     cdef int32_t task = columns.task[i]
     cdef uint32_t nbytes = columns.nbytes[i]
+    cdef int64_t queued_ns
     cdef uint32_t slot
     cdef Request *request
     if not row_replayed(sim, columns, i):
         return
-    if task != NO_TASK and task_stopped(
-        sim, task, now if stream >= 0 or queue_ns < 0 else queue_ns
-    ):
-        task_skips(sim, task)
+    queued_ns = now if stream >= 0 or queue_ns < 0 else queue_ns
+    if task != NO_TASK and task_stopped(sim, task, queued_ns):
         sim.counts.stopped += 1
-        if stream >= 0:
-            # nothing else completes that the stream's next request could wait for
-            sim.streams[stream].completions += starts_of(sim, stream)
+        row_never_comes(sim, task, stream)
+        return
+    if sim.set.journaled and journal_stops(
+        sim,
+        columns.device[i],
+        <unsigned char> columns.op[i],
+        columns.issuer[i],
+        nbytes,
+        queued_ns,
+    ):
+        row_never_comes(sim, task, stream)
         return
     slot = request_new(sim)
     request = request_at(sim, slot)

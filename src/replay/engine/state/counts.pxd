@@ -23,6 +23,7 @@ cdef struct Counts:
     int64_t failed
     int64_t unfinished
     int64_t stopped
+    int64_t read_only       # not queued, as the file system had turned read-only
     int64_t unissued
     int64_t other_devices
     int64_t workers_alive

@@ -253,6 +253,7 @@ cdef struct Device:
     uint32_t workers        # first worker that lives
     uint8_t prior_stage     # that Request.prior_ns counts for
     bint is_loop            # its driver has workers, which wait for a flush
+    int64_t aborted_ns      # its file system's journal did; -1: it did not
     int64_t timer_ns        # -1: not armed
 
 cdef struct LatencyBlock:
@@ -403,7 +404,8 @@ cdef struct Settings:
     int64_t hz
     int64_t boot_ns
     bint waits_for_io
-    bint wants_meta         # what is META may pass a limit and owe
+    bint wants_meta         # what is META may pass a limit, owe, or end a journal
+    bint journaled          # a file system with a journal lies on the devices
     bint meta_debt          # by io.max too
     bint iomax_keeps_slice
     bint iomax_two_queues

@@ -113,6 +113,13 @@ KEYS: Final = (
         "as `replay record` saved it, else not known",
     ),
     Key(
+        "trace.journal", kinds.BOOLEAN, None, "",
+        "whether a file system with a journal lies on the devices: where a write of "
+        "its journal or metadata fails, it turns read-only and no later write comes",
+        "true where a thread of such a file system issues in the trace (jbd2, xfsaild, "
+        "btrfs)",
+    ),
+    Key(
         "driver.policy", _POLICY, None, "",
         "who serves a command and who pays for it: see [policies.md](policies.md)",
         "per-cgroup; root if driver.kernel is before 5.14",

@@ -35,6 +35,7 @@ class TraceValues(Struct, frozen=True, kw_only=True):
     devices: tuple[int, ...] | None
     scheduler: str | None
     wbt: bool | None
+    journal: bool | None
 
 
 class AllocFailValues(Struct, frozen=True, kw_only=True):

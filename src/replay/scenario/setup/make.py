@@ -203,6 +203,7 @@ def make_setup(
         memory_min=cgroups.memory_min,
         memory_low=cgroups.memory_low,
         oom_group=cgroups.oom_group,
+        journaled=bool(scenario.trace.journal) and _may_fail(scenario, cgroups),
         recursive_protection=scenario.machine.memory_recursiveprot,
         devices=np.array(devices, dtype=np.uint32),
         nested=-1 if backing.loop is None else list(devices).index(backing.loop),
@@ -274,6 +275,14 @@ def make_setup(
         task_requests=np.array([task.n_requests for task in tasks], dtype=np.int64),
         task_always=np.array([task.always for task in tasks], dtype=np.bool_),
         task_kernel=np.array([task.kernel for task in tasks], dtype=np.bool_),
+    )
+
+
+def _may_fail(scenario: Scenario, cgroups: FlatCgroups) -> bool:
+    """Return True if a write may fail that did not when it was recorded."""
+    sizes = (scenario.backing.size, scenario.backing.quota)
+    return not scenario.driver.direct_io and (
+        any(size is not None for size in sizes) or bool(cgroups.limited.any())
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from replay.common.lookup import Lookup
 from replay.common.unique import distinct
-from replay.trace.file.metadata import Process
+from replay.trace.file.metadata import Process, Summary
 
 #: How the names of kernel threads begin that issue block I/O, mostly for others.
 _KERNEL_THREAD: Final = re.compile(
@@ -23,6 +23,23 @@ _KERNEL_THREAD: Final = re.compile(
     r"(kthreadd|writeback|flush-.*|f2fs_(ckpt|gc|flush|discard).*|ext4lazyinit|nfsd|"
     r"z_.*|txg_sync|oom_reaper)$"
 )
+#: Threads of a file system that has a journal, and that runs.
+_JOURNALS: Final = ("jbd2/", "xfsaild/", "btrfs-transacti")
+
+
+def is_journal(name: str) -> bool:
+    """Return True if a process is a thread of a file system's journal."""
+    return name.startswith(_JOURNALS)
+
+
+def has_journal(summary: Summary) -> bool:
+    """Return True if a file system with a journal issued what is in a trace."""
+    return any(
+        is_journal(name.name)
+        for process in summary.processes
+        if process.n_requests
+        for name in process.names
+    )
 
 
 def is_kernel_thread(name: str) -> bool:

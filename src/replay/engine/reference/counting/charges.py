@@ -60,14 +60,18 @@ class Tables:
         """Count a request that the driver is done with."""
         if request.error:
             self.counts["failed"] += 1
-            entry = self.errors.setdefault((request.issuer, request.error), [0, 0, now])
-            entry[0] += 1
-            entry[1] += request.nbytes
+            self.fails(request.issuer, request.error, request.nbytes, now)
         elif request.known:
             self.counts["completed"] += 1
         else:
             self.counts["unfinished"] += 1
         self.took(request, now)
+
+    def fails(self, issuer: int, code: int, nbytes: int, now: int) -> None:
+        """Count an issuer's bytes that failed."""
+        entry = self.errors.setdefault((issuer, code), [0, 0, now])
+        entry[0] += 1
+        entry[1] += nbytes
 
     def took(self, request: Request, now: int) -> None:
         """Count how long a request took on a device."""

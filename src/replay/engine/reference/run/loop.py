@@ -4,6 +4,7 @@ from replay.common.errors import ModelError
 from replay.engine.columns import FAILED, NO_TASK, Columns
 from replay.engine.dependence import Streams
 from replay.engine.raw import Raw
+from replay.engine.reference.counting.journal import Journals
 from replay.engine.reference.counting.timeline import Cells, Timeline
 from replay.engine.reference.driver.nested import surface
 from replay.engine.reference.run.results import look, raw_tables
@@ -41,6 +42,7 @@ class Reference(Stages):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self.timeline = Timeline(setup.interval_ns, len(setup.parent))
+        self.journals = Journals(self.out, journaled=setup.journaled)
 
     # -- input ------------------------------------------------------------------
 
@@ -146,9 +148,13 @@ class Reference(Stages):
         task, nbytes = int(columns.task[i]), int(columns.nbytes[i])
         queue, issue = int(columns.queue_ns[i]), int(columns.issue_ns[i])
         queued_ns = now if stream >= 0 or queue < 0 else queue
-        if task != NO_TASK and self.memory.stopped(task, queued_ns):
-            self.memory.task_skips(task)
-            out.counts["stopped"] += 1
+        killed = task != NO_TASK and self.memory.stopped(task, queued_ns)
+        if killed or self.journals.stops(
+            device, int(columns.op[i]), int(columns.issuer[i]), nbytes, queued_ns
+        ):
+            if task != NO_TASK:
+                self.memory.task_skips(task)
+            out.counts["stopped"] += killed
             self.streams.loses(stream)
             return
         request = Request(
@@ -284,6 +290,7 @@ class Reference(Stages):
         self.run.flying.pop(request.row, None)
         if request.worker >= 0:
             self.out.completed(request, now)
+            self.journals.ended(request, now)
         if request.task != NO_TASK:
             self.memory.task_completes(request.task, request)
         if request.worker >= 0:

@@ -1,0 +1,79 @@
+"""The driver's workers in the summary: how many, for how much, and their lock."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from replay.common.text import count_text, time_text
+from replay.results.result import Result
+from replay.scenario.keys.policies import MERGED
+
+#: A command is queued under the device's lock, taken off a worker's list under it, and
+#: the worker that finds none left takes it once more. Source: drivers/block/loop.c:
+#: loop_queue_work(), loop_process_work(), v6.1.
+LOCKS_A_COMMAND: Final = 3
+_NS: Final = 10**9
+
+
+def worker_lines(result: Result) -> Iterator[str]:
+    """Tell of the workers, where there are several or one could not be made.
+
+    Parameters
+    ----------
+    result : Result
+
+    Yields
+    ------
+    str
+    """
+    counts: dict[str, Any] = result.info["counts"]
+    allocations = counts.get("allocations", 0)
+    if not allocations:
+        return
+    devices, cgroups = (
+        result.workers[name].to_pylist() for name in ("device", "cgroup")
+    )
+    if not any(name.startswith("7:") for name in devices):
+        # no other device has workers
+        return
+    commands = result.workers["commands"].to_numpy()
+    served = commands[commands > 0]
+    n_commands = int(served.sum())
+    peak = counts["workers_peak"]
+    if peak > 1 and n_commands:
+        most = int(np.max(served))
+        mean = n_commands // len(served)
+        each = count_text(mean, "command") + " each"
+        if most != mean:
+            each += f", {most:,} the busiest"
+        yield f"{peak:,} at the peak, {each}"
+    # the root's own worker is there from the start, with most versions of the patches
+    # beside one of its own
+    refused = allocations - sum(cgroup != "/" for cgroup in cgroups)
+    if refused > 0 and _may_lack(result):
+        yield (
+            f"{refused:,} of {allocations:,} could not be made: the root's worker "
+            "served, and the root paid"
+        )
+    if counts.get("leaked_refs"):
+        refs = count_text(counts["leaked_refs"], "reference")
+        yield f"{refs} to memory cgroups leaked: those cgroups are never freed"
+    lasted_ns = counts.get("end_ns") or result.info["trace"]["span_ns"]
+    if peak > 1 and n_commands and lasted_ns:
+        rate = LOCKS_A_COMMAND * n_commands * _NS // lasted_ns
+        yield (
+            f"the device's lock is taken at most {LOCKS_A_COMMAND} times a command: "
+            f"{rate:,} a second over {time_text(lasted_ns)}, by at most "
+            f"{peak:,} workers and those who issue at once"
+        )
+
+
+def _may_lack(result: Result) -> bool:
+    """Return True if workers could not be made, and how many is known."""
+    driver = result.info["scenario"].get("driver")
+    asked = driver.get("alloc_fail", {}) if isinstance(driver, dict) else {}
+    own = "/" in result.charges["issuer"].to_pylist()
+    merged = isinstance(driver, dict) and driver.get("variant") == MERGED.name
+    some = bool(asked.get("probability") or asked.get("requests"))
+    return some and (merged or not own)
