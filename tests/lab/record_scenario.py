@@ -67,6 +67,9 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", metavar="NAME=VALUE")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--kernel", default="6.1", help="release, as 6.1 or 6.12")
+    parser.add_argument(
+        "--icount", action="store_true", help="a clock that counts instructions"
+    )
     parser.add_argument("--seconds", type=int, default=300, help="at most")
     chosen = parser.parse_args()
     if chosen.output.exists():
@@ -74,7 +77,9 @@ def main() -> None:
     text = script(chosen.scenario, chosen.settings)
     with tempfile.TemporaryDirectory() as place:
         machine = VirtualMachine.build(Path(place), kernel=chosen.kernel)
-        log = machine.run(text, chosen.output, seconds=chosen.seconds)
+        log = machine.run(
+            text, chosen.output, seconds=chosen.seconds, icount=chosen.icount
+        )
     print(log, end="")
     print(f"{chosen.output}: Linux {(chosen.output / 'kernel').read_text().strip()}")
 

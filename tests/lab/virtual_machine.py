@@ -148,10 +148,14 @@ class VirtualMachine:
         initrd = _initrd(unpacked, directory)
         return cls(image, initrd, _root(directory))
 
-    def run(self, script: str, output: Path, *, seconds: int = 300) -> str:
+    def run(
+        self, script: str, output: Path, *, seconds: int = 300, icount: bool = False
+    ) -> str:
         """Run a shell script in the guest.
 
-        It runs in a directory that becomes `output`; what it prints is returned.
+        It runs in a directory that becomes `output`; what it prints is returned. With
+        `icount` it has one processor, whose clock counts instructions: times are what
+        the guest's timers say, whatever else the host does.
         """
         work = output.with_name(f"{output.name}.work")
         work.mkdir()
@@ -167,9 +171,12 @@ class VirtualMachine:
             "-machine",
             "q35",
             "-accel",
-            "tcg,thread=multi",
+            "tcg,thread=single" if icount else "tcg,thread=multi",
         ]
-        command += ["-cpu", "max", "-smp", "2", "-m", "1500", "-nographic"]
+        if icount:
+            command += ["-icount", "shift=0,sleep=off"]
+        command += ["-cpu", "max", "-smp", "1" if icount else "2"]
+        command += ["-m", "1500", "-nographic"]
         command += ["-no-reboot", "-net", "none", "-kernel", str(self.kernel)]
         command += ["-initrd", str(self.initrd)]
         command += ["-append", "console=ttyS0 quiet panic=-1"]
