@@ -35,6 +35,7 @@ BLOCKS: Final = (
     ("state/row_checks.pxd", "cdef inline bint row_is_plain("),
     ("shortcuts/bulk.pxd", "cdef inline bint is_usual("),
     ("shortcuts/bulk.pxd", "cdef inline bint is_sum("),
+    ("shortcuts/bulk.pxd", "cdef inline bint is_foreseen("),
     ("shortcuts/lean.pxd", "    # an account that has latencies has a worker"),
     ("run/loop.pxd", "    request.known = "),
 )

@@ -24,7 +24,7 @@ from replay.engine.pages.writeback cimport files_sync
 from replay.engine.run.fill cimport groups_fill, tasks_fill
 from replay.engine.run.loop cimport run_rows, run_some
 from replay.engine.run.open_close cimport sim_close, sim_open
-from replay.engine.shortcuts.bulk cimport bulk_open, bulk_settle
+from replay.engine.shortcuts.bulk cimport are_all_submitted, bulk_open, bulk_settle
 from replay.engine.shortcuts.flats cimport flats_open
 from replay.engine.shortcuts.lean cimport lean_open, lean_rows
 from replay.engine.state.failed cimport run_failed
@@ -34,7 +34,6 @@ from replay.engine.state.sim cimport (
     N_IO,
     SIM_CHECK,
     SHORTCUT_LEAN,
-    SHORTCUT_NONE,
     SIM_END_RANGE,
     SIM_HALTED,
     SIM_ID_RANGE,
@@ -54,7 +53,7 @@ from replay.engine.state.streams cimport release_next
 from replay.engine.structures.arena cimport check_text
 
 from replay.common.errors import ModelError
-from replay.engine.setup import ArrivalEvent, ServiceModel
+from replay.engine.setup import ArrivalEvent, ArrivalMode, ServiceModel
 from replay.engine.shortcuts import Shortcut, has_tables, shortcut_of
 
 cdef enum:
@@ -136,6 +135,7 @@ cdef class Engine:
         linear = setup.service == ServiceModel.LINEAR
         policies_load(sim, setup)
         sim.set.direct_io = setup.direct_io
+        sim.set.dependent = setup.mode == ArrivalMode.DEPENDENT
         sim.set.by_queue = setup.event == ArrivalEvent.QUEUE
         sim.set.as_queued = setup.event == ArrivalEvent.AS_QUEUED
         sim.set.lock_parallel = setup.lock_is_parallel
@@ -326,7 +326,7 @@ cdef class Engine:
         cdef int64_t n_rows = 0
         cdef Batch batch
         self._check()
-        if sim.set.shortcut != SHORTCUT_NONE:
+        if not sim.set.dependent:
             raise ValueError("setup: arrivals are recorded, not dependent")
         self.batches = [
             Batch(columns, service)
@@ -361,6 +361,7 @@ cdef class Engine:
         sim.needs = &self.needs[0]
         sim.starts = &self.starts[0]
         with nogil:
+            sim.never_busy = are_all_submitted(sim)
             for i in range(sim.n_streams):
                 sim.streams[i].next = start[i]
                 sim.streams[i].end = start[i + 1]

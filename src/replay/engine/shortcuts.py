@@ -132,6 +132,7 @@ _EARLY: Final = _ALL | {
     "direct_io": Known(
         "its end frees no place that anybody waits for", lambda setup: setup.direct_io
     ),
+    "mode": Known("a stream that waits for its end knows when that is"),
     **_known("it touches no page", "tmpfs", "cached", "fs_pages"),
     **_known("it touches no page", "huge", "hole_reads_charge"),
     **_known("it touches no page that is charged", "memory_max", "memory_high"),

@@ -53,7 +53,12 @@ from replay.engine.run.stages cimport (
     served_from,
     start,
 )
-from replay.engine.shortcuts.bulk cimport bulk_row, bulk_settle, bulk_settle_device
+from replay.engine.shortcuts.bulk cimport (
+    bulk_release,
+    bulk_row,
+    bulk_settle,
+    bulk_settle_device,
+)
 from replay.engine.shortcuts.lean cimport lean_end
 from replay.engine.shortcuts.prefetch_rows cimport prefetch_rows
 from replay.engine.state.entries cimport worker_at
@@ -72,6 +77,7 @@ from replay.engine.state.rows cimport Columns
 from replay.engine.state.sim cimport (
     EVENT_ARRIVE,
     EVENT_COMPLETE,
+    EVENT_ENDED,
     EVENT_IOLATENCY,
     EVENT_LOCK,
     EVENT_MEMORY,
@@ -268,6 +274,8 @@ cdef inline void queue_row(
     ):
         row_never_comes(sim, task, stream)
         return
+    if stream >= 0:
+        sim.streams[stream].unknown += 1
     slot = request_new(sim)
     request = request_at(sim, slot)
     request.row = columns.row[i]
@@ -343,6 +351,8 @@ cdef inline void queue_row(
             slot,
         )
         return
+    if stream >= 0:
+        sim.streams[stream].unknown -= 1
     request.stream = -1
     complete(sim, slot, now)
 
@@ -374,6 +384,10 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
     sim.pending -= kind != EVENT_PERIOD and kind != EVENT_IOLATENCY
     if kind == EVENT_COMPLETE:
         complete(sim, event.payload, event.when_ns)
+    elif kind == EVENT_ENDED:
+        stream_completes(
+            sim, <int32_t> event.payload, <uint32_t> sequence, event.when_ns
+        )
     elif kind == EVENT_MEMORY:
         wake(sim, event.payload, event.when_ns)
     elif kind == EVENT_LOCK:
@@ -398,7 +412,10 @@ cdef inline void run_event(Sim *sim) noexcept nogil:
         position = <int64_t> sequence
         columns = part_of(sim, &position)
         sim.streams[event.payload].next += 1
-        queue_row(sim, columns, position, event.when_ns, <int32_t> event.payload)
+        if sim.set.shortcut != SHORTCUT_BULK or not bulk_release(
+            sim, columns, position, event.when_ns, <int32_t> event.payload
+        ):
+            queue_row(sim, columns, position, event.when_ns, <int32_t> event.payload)
         release_next(sim, <int32_t> event.payload, event.when_ns)
 
 

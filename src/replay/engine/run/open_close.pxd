@@ -156,6 +156,7 @@ cdef inline bint sim_open(Sim *sim) noexcept nogil:
 cdef inline void sim_close(Sim *sim) noexcept nogil:
     """Give all memory back."""
     cdef uint32_t i
+    cdef int64_t at
     if sim.devices != NULL:
         for i in range(sim.n_devices):
             shared_close(&sim.devices[i].shared)
@@ -180,6 +181,9 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     free(sim.preorder)
     victims_close(sim)
     arena_close(&sim.links)
+    if sim.streams != NULL:
+        for at in range(sim.n_streams):
+            free(sim.streams[at].ends.items)
     free(sim.streams)
     heap_close(&sim.heap)
     arena_close(&sim.requests)

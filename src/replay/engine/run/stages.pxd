@@ -42,6 +42,7 @@ from replay.engine.state.sim cimport (
     Sim,
     Worker,
 )
+from replay.engine.state.streams cimport stream_foresees
 
 
 cdef inline void served_early(
@@ -55,6 +56,7 @@ cdef inline void served_early(
     sim.end_ns = max(sim.end_ns, done_ns)
     count_completed(sim, request, done_ns)
     sim.counts.in_flight -= 1
+    stream_foresees(sim, request.stream, request.starts, done_ns)
     if sim.set.shortcut == SHORTCUT_BULK:
         bulk_ready(sim, request)
 

@@ -15,13 +15,14 @@ more when the timer looks for idle workers: that needs to know since when, and m
 them.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
-from replay.engine.driver.workers cimport has_own_worker
+from replay.engine.driver.workers cimport has_own_worker, idle_ns
 from replay.engine.shortcuts.flats cimport flats_of, flats_tell, time_add
 from replay.engine.shortcuts.prefetch_rows cimport PREFETCH_ACCOUNTS
 from replay.engine.state.bulk cimport Bulk, BulkRow, Tally
 from replay.engine.state.entries cimport account_at, block_at, charge_at, worker_at
+from replay.engine.state.events cimport max_time_ns
 from replay.engine.state.flats cimport (
     FLAT_ACCOUNTS,
     FLAT_DEVICE,
@@ -51,7 +52,9 @@ from replay.engine.state.sim cimport (
     Sim,
     Worker,
 )
+from replay.engine.state.streams cimport starts_of
 from replay.engine.structures.arena cimport arena_add, arena_close, arena_open, index_in
+from replay.engine.structures.ends cimport ends_push
 from replay.engine.structures.flat_histogram cimport Flat, flat_add
 from replay.engine.structures.histogram cimport (
     NEAR,
@@ -180,7 +183,7 @@ cdef inline void rows_count(Sim *sim, const BulkRow *rows, uint32_t n) noexcept 
         tally.nbytes[row.op] += row.nbytes
         tally.n_bios[row.op] += row.n_bios
         tally.n_requests[row.op] += 1
-        tally.last_ns = row.start_ns
+        tally.last_ns = max(tally.last_ns, row.start_ns)
         block = block_of(sim, tally, row)
         if row.account < FLAT_ACCOUNTS:
             row_flat(sim, row)
@@ -350,8 +353,8 @@ cdef inline bint bulk_row(
     ]
     if not is_sum(sim, columns, i, entry):
         return False
-    if sim.set.as_queued and 0 <= columns.queue_ns[i] < now:
-        prior_ns = now - columns.queue_ns[i]
+    if sim.set.as_queued and 0 <= columns.queue_ns[i] < columns.issue_ns[i]:
+        prior_ns = columns.issue_ns[i] - columns.queue_ns[i]
         if prior_ns > <int64_t> 0xFFFFFFFF:
             return False
     sim.counts.requests += 1
@@ -371,4 +374,53 @@ cdef inline bint bulk_row(
     sim.bulk.rows.length += 1
     if sim.bulk.rows.length == sim.bulk.rows.capacity:
         rows_fold(sim)
+    return True
+
+
+cdef inline bint are_all_submitted(const Sim *sim) noexcept nogil:
+    """Return True if no row of the trace keeps its worker from serving others."""
+    cdef const Columns *columns
+    cdef int64_t part, i
+    for part in range(sim.n_parts):
+        columns = &sim.parts[part]
+        for i in range(columns.n_rows):
+            if <uint8_t> columns.op[i] > OP_WRITE:
+                return False
+    return True
+
+
+cdef inline bint is_foreseen(
+    const Sim *sim, uint32_t device, int64_t now, int64_t issued_ns
+) noexcept nogil:
+    """Return True if a row may be counted when it is queued, ahead of its issue.
+
+    Its worker is idle then, as all are, and no timer looks for idle ones meanwhile.
+    """
+    cdef int64_t timer_ns = sim.devices[device].timer_ns
+    return (
+        sim.never_busy
+        and issued_ns < (timer_ns if timer_ns >= 0 else now + idle_ns())
+    )
+
+
+cdef inline bint bulk_release(
+    Sim *sim, const Columns *columns, int64_t i, int64_t now, int32_t stream
+) noexcept nogil:
+    """Write down a row of a stream, which knows then when it ends, if it is one."""
+    cdef int64_t issued_ns = now
+    if columns.device[i] >= sim.n_devices:
+        return False
+    if 0 <= columns.queue_ns[i] < columns.issue_ns[i]:
+        issued_ns += columns.issue_ns[i] - columns.queue_ns[i]
+    if issued_ns > now and not is_foreseen(sim, columns.device[i], now, issued_ns):
+        return False
+    # times of a stream may be later than those of its rows
+    if issued_ns >= max_time_ns() or not bulk_row(sim, columns, i, issued_ns):
+        return False
+    ends_push(
+        &sim.streams[stream].ends,
+        issued_ns + columns.service_ns[i],
+        starts_of(sim, stream),
+        &sim.failed,
+    )
     return True

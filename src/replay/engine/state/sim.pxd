@@ -114,18 +114,19 @@ cdef enum:
 cdef enum:
     # rank of events at the same time
     EVENT_COMPLETE = 0
-    EVENT_MEMORY = 1
-    EVENT_LOCK = 2
-    EVENT_IOMAX = 3
-    EVENT_WOKEN = 4         # those whom a cost model let go
-    EVENT_IOCOST = 5
-    EVENT_PERIOD = 6
-    EVENT_IOLATENCY = 7
-    EVENT_TIMER = 8
-    EVENT_RELEASE = 9
-    EVENT_ARRIVE = 10
-    EVENT_SERVED = 11       # a disk is done with a request
-    EVENT_QUEUE = 12        # a disk may issue again what it refused
+    EVENT_ENDED = 1         # a stream's request, of which all else is counted
+    EVENT_MEMORY = 2
+    EVENT_LOCK = 3
+    EVENT_IOMAX = 4
+    EVENT_WOKEN = 5         # those whom a cost model let go
+    EVENT_IOCOST = 6
+    EVENT_PERIOD = 7
+    EVENT_IOLATENCY = 8
+    EVENT_TIMER = 9
+    EVENT_RELEASE = 10
+    EVENT_ARRIVE = 11
+    EVENT_SERVED = 12       # a disk is done with a request
+    EVENT_QUEUE = 13        # a disk may issue again what it refused
 
 cdef enum SimStatus:
     SIM_OK = 0
@@ -358,6 +359,7 @@ cdef struct Settings:
     bint pass_through       # policy `pass-through`
     bint nested             # all devices but `inner` lie on that one
     uint16_t inner
+    bint dependent          # arrivals follow completions
     bint by_queue           # arrivals by Q and through the tags, not by D
     bint as_queued          # by D, and what lies between Q and D is counted
     bint lock_on
@@ -517,3 +519,5 @@ cdef struct Sim:
     const Columns *parts    # all batches, in the order of their rows
     const int64_t *part_start
     int64_t n_parts
+    bint never_busy         # no row of them keeps a worker of direct I/O
+    int64_t last_part       # where the last row that was asked for stood

@@ -4,23 +4,73 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from replay.engine.state.events cimport max_time_ns, push
 from replay.engine.state.rows cimport Columns
-from replay.engine.state.sim cimport EVENT_RELEASE, SIM_TIME_RANGE, Sim
+from replay.engine.state.sim cimport (
+    EVENT_ENDED,
+    EVENT_RELEASE,
+    SIM_TIME_RANGE,
+    Sim,
+)
 from replay.engine.state.stream_types cimport Stream
+from replay.engine.structures.ends cimport End, ends_pop, ends_push
 
 
-cdef inline const Columns *part_of(const Sim *sim, int64_t *position) noexcept nogil:
-    """Return the batch that holds a row, and the row's place in it."""
+cdef inline int64_t part_find(const Sim *sim, int64_t position) noexcept nogil:
+    """Return the number of the batch that holds a row."""
     cdef int64_t low = 0
     cdef int64_t high = sim.n_parts - 1
     cdef int64_t middle
     while low < high:
         middle = (low + high + 1) // 2
-        if sim.part_start[middle] <= position[0]:
+        if sim.part_start[middle] <= position:
             low = middle
         else:
             high = middle - 1
-    position[0] -= sim.part_start[low]
-    return &sim.parts[low]
+    return low
+
+
+cdef inline const Columns *part_of(Sim *sim, int64_t *position) noexcept nogil:
+    """Return the batch that holds a row, and the row's place in it."""
+    cdef int64_t part = sim.last_part
+    cdef int64_t at = position[0] - sim.part_start[part]
+    if not 0 <= at < sim.parts[part].n_rows:
+        part = sim.last_part = part_find(sim, position[0])
+        at = position[0] - sim.part_start[part]
+    position[0] = at
+    return &sim.parts[part]
+
+
+cdef inline void ends_tell(Sim *sim, int32_t index) noexcept nogil:
+    """Make an event of each end that is known: another one may come first."""
+    cdef Stream *stream = &sim.streams[index]
+    cdef End one
+    while stream.ends.n > 0:
+        one = ends_pop(&stream.ends)
+        stream.unknown += 1
+        push(sim, one.when_ns, EVENT_ENDED, one.starts, <uint32_t> index)
+
+
+cdef inline int64_t completed_at(
+    Sim *sim, int32_t index, int64_t base_ns
+) noexcept nogil:
+    """Return from when on a stream's next request may be queued; -1: nobody knows yet.
+
+    It waits for completions. Where all of them are known ahead they are no events.
+    """
+    cdef Stream *stream = &sim.streams[index]
+    cdef int64_t needs = sim.needs[stream.next]
+    while stream.ends.n > 0 and stream.ends.items[0].when_ns <= base_ns:
+        stream.completions += ends_pop(&stream.ends).starts
+    if stream.completions >= needs:
+        return base_ns
+    if stream.unknown > 0:
+        ends_tell(sim, index)
+        return -1
+    while stream.completions < needs:
+        if stream.ends.n == 0:
+            return -1
+        base_ns = stream.ends.items[0].when_ns
+        stream.completions += ends_pop(&stream.ends).starts
+    return base_ns
 
 
 cdef inline void release_next(Sim *sim, int32_t index, int64_t base_ns) noexcept nogil:
@@ -28,7 +78,8 @@ cdef inline void release_next(Sim *sim, int32_t index, int64_t base_ns) noexcept
     cdef Stream *stream = &sim.streams[index]
     if stream.next == stream.end:
         return
-    if stream.completions < sim.needs[stream.next]:
+    base_ns = completed_at(sim, index, base_ns)
+    if base_ns < 0:
         stream.waits = True
         return
     if sim.think_ns[stream.next] >= max_time_ns():
@@ -63,6 +114,21 @@ cdef inline uint32_t starts_of(const Sim *sim, int32_t index) noexcept nogil:
     return sim.starts[sim.streams[index].next - 1]
 
 
+cdef inline void stream_foresees(
+    Sim *sim, int32_t index, uint32_t starts, int64_t done_ns
+) noexcept nogil:
+    """The end of a stream's request is known, and no event yet."""
+    cdef Stream *stream
+    if index < 0:
+        return
+    stream = &sim.streams[index]
+    if stream.waits:
+        push(sim, done_ns, EVENT_ENDED, starts, <uint32_t> index)
+        return
+    stream.unknown -= 1
+    ends_push(&stream.ends, done_ns, starts, &sim.failed)
+
+
 cdef inline void stream_completes(
     Sim *sim, int32_t index, uint32_t starts, int64_t now
 ) noexcept nogil:
@@ -71,6 +137,7 @@ cdef inline void stream_completes(
     if index < 0:
         return
     stream = &sim.streams[index]
+    stream.unknown -= 1
     stream.completions += starts
     if stream.waits:
         stream.waits = False

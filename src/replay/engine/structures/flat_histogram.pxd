@@ -49,13 +49,14 @@ cdef inline int64_t flat_tell(
         How many values there were, zeros included.
     """
     cdef Histogram *one
-    cdef uint32_t i
+    cdef uint32_t i, end
     cdef int64_t n_zeros = flat.counts[0]
     cdef int64_t n_values = 0
     cdef int64_t least = <int64_t> (~flat.least + 1)
-    for i in range(1, FLAT_BUCKETS):
-        n_values += flat.counts[i]
-    if n_values > 0:
+    if flat.max_ns > 0:
+        end = bucket_of(<uint64_t> flat.max_ns) + 1
+        for i in range(bucket_of(<uint64_t> least), end):
+            n_values += flat.counts[i]
         if index[0] == 0:
             index[0] = arena_add(&all.heads)
             histogram_at(all, index[0]).min_ns = least
@@ -64,7 +65,7 @@ cdef inline int64_t flat_tell(
         one.max_ns = max(one.max_ns, flat.max_ns)
         if not one.is_spread:
             histogram_spread(all, one)
-        for i in range(1, FLAT_BUCKETS):
+        for i in range(bucket_of(<uint64_t> least), end):
             if flat.counts[i] != 0:
                 bucket_add(all, one, i, flat.counts[i])
         one.count += n_values

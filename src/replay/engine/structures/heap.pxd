@@ -3,7 +3,7 @@
     rank, 64 bits:  kind (8) | sequence (56)
 
 A completion of row 5 is rank 0x00_00000000000005; the arrival of the same row at the
-same time is rank 0x09_00000000000005 and runs later.
+same time is rank 0x0b_00000000000005 and runs later.
 
 Most events come nearly in the order in which they run. Those stand in a sorted lane:
 a new one is moved forward over the few that run after it, and the first is taken off

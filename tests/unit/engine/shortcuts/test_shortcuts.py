@@ -158,7 +158,7 @@ def test_gate_knows_fields_that_there_are_each_for_a_reason(
         ({"direct_io": True, "max_active": np.ones(1, np.uint32)}, Shortcut.EARLY),
         ({"direct_io": True, "interval_ns": 1}, Shortcut.NONE),
         ({"direct_io": True, "event": ArrivalEvent.QUEUE}, Shortcut.NONE),
-        ({"direct_io": True, "mode": ArrivalMode.DEPENDENT}, Shortcut.NONE),
+        ({"direct_io": True, "mode": ArrivalMode.DEPENDENT}, Shortcut.BULK),
     ],
     ids=ids,
 )
