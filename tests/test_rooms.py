@@ -104,7 +104,8 @@ NO_TWIN = {
     "how the engine holds and finds things: the reference has dictionaries and lists": {
         *("structures/arena", "structures/bits", "structures/flat_histogram"),
         *("structures/heap", "structures/histogram_read", "structures/log"),
-        *("structures/prefetch", "controllers/devices", "memcg/counters"),
+        *("structures/prefetch", "structures/ends"),
+        *("controllers/devices", "memcg/counters"),
         *("memcg/victims", "pages/owners", "state/entries", "state/failed"),
         *("state/halting", "state/rows"),
         *("state/stream_types", "state/units", "driver/policies"),

@@ -74,6 +74,48 @@ def _kernel(row: int, sector: int) -> str:
     return f"{who:>16}       [{row % 2:03}] d.h1. {when:>12}: {text}\n"
 
 
+def _perf(row: int, sector: int) -> str:
+    request, step = divmod(row, 3)
+    time = 90 * request + step
+    when = f"{6_426_101 + time // 10**6}.{time % 10**6:06d}"
+    who = "swapper     0" if step == 2 else "fio  4162"
+    text = (
+        f"block:block_bio_queue: 7,0 WS {sector} + 8 [fio job/1]",
+        f"block:block_rq_issue: 7,0 WS 4096 () {sector} + 8 [fio job/1]",
+        f"block:block_rq_complete: 7,0 WS () {sector} + 8 [0]",
+    )[step]
+    return f"{who:>22} [{row % 2:03}] {when}: {text:>30}\n"
+
+
+def _trace_cmd(row: int, sector: int) -> str:
+    request, step = divmod(row, 3)
+    time = 90 * request + step
+    when = f"{time // 10**6}.{time % 10**6:06d}"
+    who = "<idle>-0" if step == 2 else "fio-4162"
+    name = ("block_bio_queue", "block_rq_issue", "block_rq_complete")[step]
+    text = (
+        f"7,0 WS {sector} + 8 [fio job/1]",
+        f"7,0 WS 4096 () {sector} + 8 [fio job/1]",
+        f"7,0 WS () {sector} + 8 [0]",
+    )[step]
+    return f"{who:>16}    [{row % 2:03}] {when:>12}: {name + ':':<21} {text}\n"
+
+
+def _csv_events(row: int, sector: int) -> str:
+    request, step = divmod(row, 2)
+    time = 90_000 * request + 60_000 * step
+    return f"{time},{'SE'[step]},vda{request % 3},{'RW'[request % 2]},{sector},4096\n"
+
+
+def _iosnoop(row: int, sector: int) -> str:
+    start = 5_982_800 + 90e-6 * row
+    return (
+        f"{start:<14.6f} {start + 0.0004:<14.6f} {'tmux: server':<12.12} "
+        f"{4000 + row % 40:<6} {'RW'[row % 2]:<4} 202,1    {sector:<12} 4096   "
+        f"{0.4 + row % 9:8.2f}\n"
+    )
+
+
 def _biosnoop(row: int, sector: int) -> str:
     second, us = divmod(90 * row + 70, 1_000_000)
     return (
@@ -124,6 +166,9 @@ def _mqsim(row: int, sector: int) -> str:
 HEADS: Final = {
     "biosnoop": "TIME(s)     COMM           PID     DISK      T SECTOR     BYTES   "
     "LAT(ms)\n",
+    "trace-cmd": "cpus=2\n",
+    "iosnoop": "STARTs         ENDs           COMM         PID    TYPE DEV      "
+    "BLOCK        BYTES     LATms\n",
     "thesios": "filename,file_offset,application,c_time,io_zone,redundancy_type,"
     "op_type,service_class,from_flash_cache,cache_hit,request_io_size_bytes,"
     "disk_io_size_bytes,response_io_size_bytes,start_time,disk_time,"
@@ -134,13 +179,17 @@ HEADS: Final = {
 LINES: Final[dict[str, Line]] = {
     "blkparse": _blkparse,
     "kernel": _kernel,
+    "perf": _perf,
+    "trace-cmd": _trace_cmd,
     "msr": _msr,
     "systor": _systor,
     "alibaba": _alibaba,
     "tencent": _tencent,
     "fiu": _fiu,
     "csv": _csv,
+    "csv-events": _csv_events,
     "biosnoop": _biosnoop,
+    "iosnoop": _iosnoop,
     "spc": _spc,
     "thesios": _thesios,
     "fio-lat": _fio_lat,
@@ -149,23 +198,37 @@ LINES: Final[dict[str, Line]] = {
     "disksim": _disksim,
     "mqsim": _mqsim,
 }
-CSV_COLUMNS: Final = "time=1:us,cgroup=2,op=3,offset=4:B,size=5:B"
+#: Formats of which several tools' texts are.
+FORMAT_OF: Final = {
+    "perf": "kernel",
+    "trace-cmd": "kernel",
+    "csv-events": "csv",
+    "iosnoop": "biosnoop",
+}
+COLUMNS: Final = {
+    "csv": "time=1:us,cgroup=2,op=3,offset=4:B,size=5:B",
+    "csv-events": "time=1:ns,event=2:S=issue/E=complete,device=3,op=4,"
+    "offset=5:sectors,size=6:B",
+}
+#: Rows of a request, where it is not one.
+PER_REQUEST: Final = {
+    **dict.fromkeys(("blkparse", "kernel", "perf", "trace-cmd"), 3),
+    "csv-events": 2,
+}
 
 
-def _lines(line: Line, n_rows: int, per_sector: int) -> Iterator[str]:
+def _lines(line: Line, n_rows: int, per_request: int) -> Iterator[str]:
     for row in range(n_rows):
-        yield line(row, SECTORS[row // per_sector % len(SECTORS)])
+        yield line(row, SECTORS[row // per_request % len(SECTORS)])
 
 
-def _convert(name: str, bench: Bench, *, format_: str) -> Result:
-    source = bench.scratch / f"{format_}.txt"
-    per_sector = 3 if format_ in ("blkparse", "kernel") else 1
+def _convert(name: str, bench: Bench, *, text: str) -> Result:
+    source = bench.scratch / f"{text}.txt"
     with source.open("w") as file:
-        file.write(HEADS.get(format_, ""))
-        file.writelines(_lines(LINES[format_], bench.events, per_sector))
+        file.write(HEADS.get(text, ""))
+        file.writelines(_lines(LINES[text], bench.events, PER_REQUEST.get(text, 1)))
     output = bench.scratch / "converted.arrow"
-    columns = CSV_COLUMNS if format_ == "csv" else None
-    options = FormatOptions(name=format_, columns=columns)
+    options = FormatOptions(name=FORMAT_OF.get(text, text), columns=COLUMNS.get(text))
 
     def work() -> None:
         replay.convert(source, output, overwrite=True, format=options).close()
@@ -175,7 +238,7 @@ def _convert(name: str, bench: Bench, *, format_: str) -> Result:
     source.unlink()
     return Result(
         case=name,
-        what=f"{format_} to trace file, 1 thread",
+        what=f"{text} to trace file, 1 thread",
         unit="row",
         count=bench.events,
         spent=spent,
@@ -183,6 +246,5 @@ def _convert(name: str, bench: Bench, *, format_: str) -> Result:
 
 
 FORMATS: list[Case] = [
-    Case(name=f"format.{format_}", run=partial(_convert, format_=format_))
-    for format_ in LINES
+    Case(name=f"format.{text}", run=partial(_convert, text=text)) for text in LINES
 ]

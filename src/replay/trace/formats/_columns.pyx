@@ -6,7 +6,7 @@ of the table refuses it by its number.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t
-from libc.string cimport memchr
+from libc.string cimport memchr, memcmp
 
 
 cdef enum:
@@ -45,7 +45,11 @@ cdef bint is_digits(const uint8_t* at, const uint8_t* end) noexcept nogil:
 cdef uint8_t* put_word(
     uint8_t* to, const uint8_t* at, const uint8_t* end
 ) noexcept nogil:
-    """Copy a word; a tab in it becomes a blank."""
+    """Copy a word; a tab in it becomes a blank, and 2**64 - 1 becomes -1."""
+    if end - at == 20 and memcmp(at, b"18446744073709551615", 20) == 0:
+        to[0] = c"-"
+        to[1] = c"1"
+        return to + 2
     while at != end:
         to[0] = c" " if at[0] == c"\t" else at[0]
         to += 1

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from replay.common.errors import TraceError
@@ -148,6 +149,13 @@ def read(reading: Reading) -> Iterator[Rows]:
         )
 
 
+def _are_numbers(lines: bytes) -> bool:
+    """Return True if each line begins with a digit or a blank, as rows do."""
+    data = np.frombuffer(b"\n" + lines, np.uint8)
+    first = data[1:][data[:-1] == ord("\n")]
+    return bool(((first - ord("0") < 10) | (first == ord(" "))).all())
+
+
 def _prepare(
     reading: Reading, names: list[str], columns: dict[str, Column]
 ) -> Callable[[bytes], bytes]:
@@ -165,12 +173,11 @@ def _prepare(
             for _ in range(find_header(reading.head)[0] + 1):  # type: ignore[index]
                 begin = lines.find(b"\n", begin) + 1
         body = lines[begin:]
-        # hardly ever: to look at each line for it would take longer than all else
-        if any(one in body for one in _MARKS):
+        # hardly ever: to search each line for it would take longer than all else
+        if not _are_numbers(body) and any(one in body for one in _MARKS):
             for match in _NOISE.finditer(body):
                 reading.n_lost += int(match[1] or 0)
             body = _NOISE.sub(b"\n", body)
-        body = body.replace(b"18446744073709551615", b"-1")
         # pyarrow numbers rows by lines with something in them
         before = b"-\n" * lines[:begin].count(b"\n")
         return before + _columns.by_blanks(body, len(names), wide, optional)

@@ -14,7 +14,7 @@ from replay.common.errors import TraceError
 from replay.common.text import count_text
 from replay.trace.formats.base import Reading
 from replay.trace.formats.csv_columns import Column
-from replay.trace.formats.row_dtype import Rows, new_rows
+from replay.trace.formats.row_dtype import Rows, chosen, joined, new_rows, ordered
 from replay.trace.formats.text_table import TextRows
 
 ISSUE: Final = 0
@@ -132,14 +132,17 @@ class EventPairs:
             In order of their issue.
         """
         n_open = len(self._open)
-        rows = np.concatenate((self._open, rows[kinds != OTHER]))
-        ids = np.concatenate((self._open_ids, ids[kinds != OTHER]))
+        if (kinds == OTHER).any():
+            event = kinds != OTHER
+            rows, ids, kinds = chosen(rows, event), ids[event], kinds[event]
+        rows = joined([self._open, rows])
+        ids = np.concatenate((self._open_ids, ids))
         is_end = np.zeros(len(rows), np.bool_)
-        is_end[n_open:] = kinds[kinds != OTHER] == COMPLETE
+        is_end[n_open:] = kinds == COMPLETE
         issue, end, unmatched = _paired(self._keys(rows, ids), is_end)
         self._n_unmatched += unmatched
         self._reading.n_skipped += unmatched
-        done = rows[issue]
+        done = rows.take(issue)
         done["response_ns"] = rows["arrival_ns"][end] - done["arrival_ns"]
         if len(done) and done["response_ns"].min() < 0:
             raise TraceError(
@@ -148,18 +151,18 @@ class EventPairs:
             )
         still = ~is_end
         still[issue] = False
-        self._open, self._open_ids = rows[still], ids[still]
+        self._open, self._open_ids = chosen(rows, still), ids[still]
         return self._ready(done)
 
     def finish(self) -> Rows:
         """Return what is left: those held back, and those that never completed."""
-        rows = np.concatenate((self._held, self._open))
+        rows = joined([self._held, self._open])
         if self._n_unmatched:
             self._reading.notes.append(
                 f"{count_text(self._n_unmatched, 'completion')} without an issue "
                 "left out."
             )
-        return rows[np.argsort(rows["arrival_ns"], kind="stable")]
+        return ordered(rows)
 
     def _keys(self, rows: Rows, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give each row its request's number: by id, else by place and operation."""
@@ -179,8 +182,7 @@ class EventPairs:
 
     def _ready(self, done: Rows) -> Rows:
         """Return the requests that no open one can come before any more."""
-        held = np.concatenate((self._held, done))
-        held = held[np.argsort(held["arrival_ns"], kind="stable")]
+        held = ordered(joined([self._held, done]))
         until = len(held)
         if len(self._open) and until < _MOST_HELD:
             oldest = self._open["arrival_ns"].min()

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from replay.trace.formats.row_dtype import ROW, Rows
+from replay.trace.formats.row_dtype import ROW, Rows, joined, ordered
 from replay.trace.rows import Disordered
 
 #: Rows that are sorted at once, and written: 60 MB.
@@ -64,11 +64,11 @@ def in_order(batches: Iterator[Rows], disorder: OutOfOrder) -> Iterator[Rows]:
         if not len(batch):
             continue
         disorder.see(batch)
-        rows = _sorted(batch)
+        rows = ordered(batch)
         if held is not None:
             n_leave = len(held)
             if rows[0]["arrival_ns"] < held[-1]["arrival_ns"]:
-                rows = _sorted(np.concatenate([held, rows]))
+                rows = ordered(joined([held, rows]))
                 if rows[0]["arrival_ns"] < left_at:
                     raise Disordered
                 held, rows = rows[:n_leave], rows[n_leave:]
@@ -108,7 +108,7 @@ def sorted_on_disk(
 
     def write() -> None:
         path = directory / f"run-{len(runs)}"
-        _sorted(np.concatenate(held)).tofile(path)
+        ordered(joined(held)).tofile(path)
         runs.append(path)
         held.clear()
 
@@ -175,14 +175,7 @@ def merged(streams: Sequence[Iterator[Rows]]) -> Iterator[Rows]:
         heapq.heappop(ends)
         del heads[first]
         advance(first)
-        yield _sorted(np.concatenate(taken))
-
-
-def _sorted(rows: Rows) -> Rows:
-    times = rows["arrival_ns"]
-    if np.all(times[1:] >= times[:-1]):
-        return rows
-    return rows[np.argsort(times, kind="stable")]
+        yield ordered(joined(taken))
 
 
 def _read_run(path: Path) -> Iterator[Rows]:

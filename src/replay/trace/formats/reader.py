@@ -19,7 +19,7 @@ from replay.trace.file.schema import NOT_SEEN_NS
 from replay.trace.formats.base import Format, NameNumbers, Reading
 from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.order import OutOfOrder, in_order, merged, sorted_on_disk
-from replay.trace.formats.row_dtype import Rows
+from replay.trace.formats.row_dtype import Rows, joined
 from replay.trace.formats.tally import Tallies, summary_of
 from replay.trace.inputs.unpack import Unpacked, read_head
 from replay.trace.rows import Disordered, RowStream
@@ -173,13 +173,13 @@ def _resized(stream: Iterator[Rows], n_rows: int) -> Iterator[Rows]:
         while n_held + len(rows) - start >= n_rows:
             end = start + n_rows - n_held
             held.append(rows[start:end])
-            yield held[0] if len(held) == 1 else np.concatenate(held)
+            yield joined(held)
             held, n_held, start = [], 0, end
         if start < len(rows):
             held.append(rows[start:])
             n_held += len(rows) - start
     if held:
-        yield held[0] if len(held) == 1 else np.concatenate(held)
+        yield joined(held)
 
 
 def _record_batch(rows: Rows, start_ns: int) -> pa.RecordBatch:

@@ -4,6 +4,7 @@ A format's reader yields arrays of `ROW`. What they hold is in the trace file's 
 but for the times, which are on the format's own clock until the first row is known.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,8 @@ ROW: Final = np.dtype(
     align=True,
 )
 Rows = NDArray[np.void]
+#: The same bytes without fields: numpy copies those one by one.
+_WHOLE: Final = np.dtype((np.void, ROW.itemsize))
 
 SECTOR_BYTES: Final = 512
 
@@ -46,3 +49,52 @@ def new_rows(n_rows: int) -> Rows:
     rows = np.zeros(n_rows, ROW)
     rows["response_ns"] = -1
     return rows
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return rows one behind the other.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray of `ROW`
+        At least one.
+
+    Returns
+    -------
+    ndarray of `ROW`
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([part.view(_WHOLE) for part in parts]).view(ROW)
+
+
+def ordered(rows: Rows) -> Rows:
+    """Return rows in the order of their arrival; those of equal arrival keep theirs.
+
+    Parameters
+    ----------
+    rows : ndarray of `ROW`
+
+    Returns
+    -------
+    ndarray of `ROW`
+    """
+    times = rows["arrival_ns"]
+    if np.all(times[1:] >= times[:-1]):
+        return rows
+    return rows.take(np.argsort(times, kind="stable"))
+
+
+def chosen(rows: Rows, mask: NDArray[np.bool_]) -> Rows:
+    """Return the rows that a mask has.
+
+    Parameters
+    ----------
+    rows : ndarray of `ROW`
+    mask : ndarray of bool, shape (n_rows,)
+
+    Returns
+    -------
+    ndarray of `ROW`
+    """
+    return rows.take(np.flatnonzero(mask))

@@ -26,7 +26,7 @@ from replay.trace.formats.csv_columns import (
 )
 from replay.trace.formats.fiu import MAX_PID, note_processes
 from replay.trace.formats.operations import NO_REQUEST, OPERATIONS, kernel_operation
-from replay.trace.formats.row_dtype import Rows, new_rows
+from replay.trace.formats.row_dtype import Rows, chosen, new_rows
 from replay.trace.formats.text_table import INTEGER, TEXT, WORD, TextRows
 
 #: What stands for a device that has no name.
@@ -80,7 +80,7 @@ class TableRows:
         rows, skip = self.all_rows(part)
         if skip.any():
             self._reading.n_skipped += int(np.count_nonzero(skip))
-            rows = rows[~skip]
+            rows = chosen(rows, ~skip)
         return rows
 
     def all_rows(self, part: TextRows) -> tuple[Rows, NDArray[np.bool_]]:

@@ -14,7 +14,7 @@ import numpy as np
 from replay.common.errors import TraceError
 from replay.trace.file.schema import OP_CODES
 from replay.trace.formats.base import Format, first_line
-from replay.trace.formats.row_dtype import SECTOR_BYTES, Rows
+from replay.trace.formats.row_dtype import SECTOR_BYTES, Rows, joined
 from replay.trace.formats.text_table import INTEGER, WORD
 from replay.trace.formats.volumes import Volumes
 
@@ -71,7 +71,7 @@ def spread(batches: Iterator[Rows]) -> Iterator[Rows]:
         if cut == 0 and held and held[0][0]["arrival_ns"] == last:
             held.append(batch)
         else:
-            yield _spread(np.concatenate([*held, batch[:cut]]))
+            yield _spread(joined([*held, batch[:cut]]))
             held = [batch[cut:]]
         if sum(map(len, held)) > MAX_ROWS_OF_SECOND:
             raise TraceError(
@@ -79,7 +79,7 @@ def spread(batches: Iterator[Rows]) -> Iterator[Rows]:
                 " its unit cannot be whole seconds"
             )
     if held:
-        yield _spread(np.concatenate(held))
+        yield _spread(joined(held))
 
 
 def _spread(rows: Rows) -> Rows:

@@ -15,7 +15,7 @@ from replay.common.errors import TraceError
 from replay.trace.formats._columns import parse_times
 from replay.trace.formats.base import Reading
 
-BLOCK_BYTES: Final = 1 << 20
+BLOCK_BYTES: Final = 1 << 22
 
 #: Column types. A number of seconds with a fraction is read as exact ns.
 INTEGER: Final = pa.int64()
