@@ -7,6 +7,7 @@ With REPLAY_MAX_SKIPS=N a run fails in which more than N tests are skipped.
 """
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from hypothesis import HealthCheck, Phase, settings
 
 from support import recordings
 from support.skips import pytest_configure as pytest_configure
+
+# in the background of a shell, and behind nohup, signals are ignored; what tests start
+# would ignore them too, and go on for ever
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 TOP = Path(__file__).parents[1]
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.pages import blocks, run_commands
+
 pytestmark = pytest.mark.slow
 
 TOP = Path(__file__).parents[2]
@@ -42,7 +44,11 @@ def replay(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("venv")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
-    call(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
+    # nothing may be compiled: who installs it has no compiler
+    call(
+        *(python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", wheel),
+        cwd=folder,
+    )
     return folder / "bin" / "replay"
 
 
@@ -106,3 +112,15 @@ def test_a_recording_is_replayed(replay: Path, capture: Path, tmp_path: Path) ->
     assert "Latency of their requests" in page
     stored = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"charges.parquet", "latency.parquet", "run.json"} <= stored
+
+
+def test_examples_of_the_readme(replay: Path, tmp_path: Path) -> None:
+    # GIVEN what a user has who installed the wheel: the command, and a trace
+    (tmp_path / "traces").symlink_to(TOP / "traces")
+    outside = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    outside["PATH"] = f"{replay.parent}:/usr/bin:/bin"
+    shown = [one for one in blocks(TOP / "README.md") if one.language == "console"]
+    assert shown
+    # THEN it prints what the README shows
+    for block in shown:
+        run_commands(block, tmp_path, outside)

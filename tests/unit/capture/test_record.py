@@ -381,6 +381,35 @@ def test_blktrace_gets_nothing_of_our_environment(
     assert names <= {"PATH", "LC_ALL", "PWD", "_", "SHLVL", "OLDPWD"}
 
 
+def test_signal_that_is_ignored_stays_so() -> None:
+    # GIVEN what `nohup` began
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.requested
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_blktrace_is_interrupted_where_a_shell_ignores_that_in_its_background(
+    fake: FakeMachine, tmp_path: Path
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        program = Path(fake.machine.blktrace)
+        program.write_text(
+            "#!/bin/sh\ntouch $6/loop0.blktrace.0\nexec sleep 1000\n", "utf-8"
+        )
+        record(
+            ["loop0"], tmp_path / "out", seconds=0.1, machine=fake.machine, how=BLKTRACE
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert untouched(fake)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_asks_to_stop_and_the_handler_is_restored(number: int) -> None:
     before = signal.getsignal(number)

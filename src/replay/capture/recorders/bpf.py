@@ -19,7 +19,7 @@ LOG: Final = "bpftrace.log"
 #: Pages of its buffer for each CPU, and the longest text that it prints.
 _SETTINGS: Final = {"BPFTRACE_PERF_RB_PAGES": "4096", "BPFTRACE_STRLEN": "64"}
 #: How long it may take to attach its probes, and to write out what it holds.
-_PATIENCE_S: Final = 60.0
+_PATIENCE_S: Final = 180.0
 _STARTED: Final = "# tracer: blk"
 _LOST: Final = re.compile(rb"^Lost (\d+) events", re.MULTILINE)
 

@@ -52,6 +52,13 @@ class Program:
         self._killed = False
         # loaded here: between fork and exec nothing may be
         libc = ctypes.CDLL(None)
+
+        def _begins() -> None:
+            # in the background of a shell, and so in ours, it would be ignored
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            # if we are killed, it stops as well
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+
         try:
             with ExitStack() as files:
                 said = files.enter_context(new_file(log))
@@ -64,8 +71,7 @@ class Program:
                     env={**ENVIRONMENT, **(environment or {})},
                     # Ctrl-C in a terminal goes to us only, who then stop it in turn
                     start_new_session=True,
-                    # if we are killed, it stops as well
-                    preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT),
+                    preexec_fn=_begins,
                 )
         except OSError as error:
             reason = error.strerror or error

@@ -24,12 +24,18 @@ class Stop:
 def stop_on_signals() -> Iterator[Stop]:
     """Let Ctrl-C, SIGTERM and a closed terminal ask to stop, while the body runs.
 
+    Those that are ignored stay so: ``nohup`` wants the recording to go on.
+
     Yields
     ------
     Stop
     """
     stop = Stop()
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    before = {
+        number: signal.signal(number, stop)
+        for number in _SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield stop
     finally:

@@ -14,22 +14,10 @@ from replay.common.errors import TraceError
 from replay.common.text import count_text
 from replay.trace.formats.base import Reading
 from replay.trace.formats.csv_columns import Column
+from replay.trace.formats.operations import COMPLETE, EVENT_WORDS, ISSUE, OTHER
 from replay.trace.formats.row_dtype import Rows, chosen, joined, new_rows, ordered
 from replay.trace.formats.text_table import TextRows
 
-ISSUE: Final = 0
-COMPLETE: Final = 1
-#: A row of another event.
-OTHER: Final = 2
-#: What events are called.
-EVENT_WORDS: Final = {
-    **dict.fromkeys(
-        ("issue", "issued", "d", "start", "begin", "submit", "submitted", "send"), ISSUE
-    ),
-    **dict.fromkeys(
-        ("complete", "completed", "completion", "c", "end", "done", "finish"), COMPLETE
-    ),
-}
 _NAMES: Final = {"issue": ISSUE, "complete": COMPLETE, "skip": OTHER}
 #: Requests that are done and wait for an older one.
 _MOST_HELD: Final = 1 << 19

@@ -22,7 +22,7 @@ from replay.trace.formats.guess_units import (
     size_units,
     time_units,
 )
-from replay.trace.formats.operations import OPERATIONS
+from replay.trace.formats.operations import COMPLETE, EVENT_WORDS, ISSUE, OPERATIONS
 
 #: Field -> words that its column's name may hold, the surest first. What names a part
 #: of a request's time or a process's number comes before what names the whole.
@@ -32,14 +32,28 @@ _WORDS: Final = {
         *("d2c", "q2c"),
     ),
     "pid": ("pid", "tgid", "processid", "tid"),
-    "time": ("timestamp", "time", "ts", "arrival", "start", "when", "date", "t"),
+    "time": (
+        *("timestamp", "time", "ts", "arrival", "start", "when", "date", "t"),
+        # bpftrace's name of its clock
+        "nsecs",
+    ),
     "end": ("end", "complete", "completed", "completion", "finish", "done"),
     "offset": ("lba", "sector", "offset", "off", "block", "address", "addr", "pos"),
     "size": (
         *("size", "bytes", "nbytes", "length", "len", "sectors", "count", "blocks"),
-        *("nblks", "nblk", "blks"),
+        *("nblks", "nblk", "blks", "nsect", "nsectors", "nrsector", "nrsectors"),
     ),
-    "op": ("op", "rw", "opcode", "operation", "type", "iotype", "kind", "action"),
+    "op": (
+        "op",
+        "rw",
+        "rwbs",
+        "opcode",
+        "operation",
+        "type",
+        "iotype",
+        "kind",
+        "action",
+    ),
     "cgroup": (
         *("cgroup", "tenant", "volume", "container", "pod", "vm", "user", "job"),
         *("application", "app", "hostname", "host"),
@@ -53,8 +67,10 @@ _WORDS: Final = {
 #: The order in which they are written.
 _ORDER: Final = (
     *("time", "issue", "end", "offset", "size", "op", "response"),
-    *("cgroup", "device", "pid", "process"),
+    *("cgroup", "device", "pid", "process", "event", "id"),
 )
+#: Words of a column that tells requests apart.
+_IDS: Final = {"id", "tag", "request", "req", "reqid", "requestid", "rq"}
 _NEEDED: Final = ("time", "offset", "size", "op")
 #: Of so many rows one may be older than the one before.
 _MOST_BACK: Final = 3
@@ -68,7 +84,19 @@ _NUMBER: Final = re.compile(r"-?\d+(\.\d*)?")
 #: Words of a column that is a length of bytes or a place, never a time or a device.
 _SIZES: Final = {
     *("size", "bytes", "nbytes", "length", "len", "sectors", "blocks", "nblks"),
-    *("nblk", "blks", "offset", "lba", "sector", "addr", "address", "kib", "kb"),
+    *(
+        "nblk",
+        "blks",
+        "nsect",
+        "nsectors",
+        "offset",
+        "lba",
+        "sector",
+        "addr",
+        "address",
+        "kib",
+        "kb",
+    ),
 }
 #: Columns of numbers in a table of requests: a time, and where.
 _FEWEST: Final = 2
@@ -193,6 +221,11 @@ def suggest_columns(sample: TableSample, given: Collection[str] = ()) -> str:
             taken.add(name)
         if name is not None or field in _NEEDED:
             found[field] = name or UNKNOWN
+    if not given and (event := _event(sample, found)) is not None:
+        # an issue and a completion are rows of their own
+        for field in ("end", "response"):
+            found.pop(field, None)
+        found |= event
     if "end" in found and "response" in found:
         # when it was done, and how long it took: the beginning is known
         del found["time"]
@@ -203,6 +236,22 @@ def suggest_columns(sample: TableSample, given: Collection[str] = ()) -> str:
     for field, name in found.items():
         items[field] = f"{field}={name}" + (f":{units[field]}" if units[field] else "")
     return f'--columns "{",".join(items[one] for one in _ORDER if one in items)}"'
+
+
+def _event(sample: TableSample, found: Mapping[str, str]) -> dict[str, str] | None:
+    """Find the column that says what a row is, and one that tells requests apart."""
+    free = [one for one in sample.names if one not in found.values()]
+    for name in free:
+        if _are_events(sample.values.get(name, [])):
+            ids = [one for one in free if one != name and _IDS & {*words_of(one)}]
+            return {"event": name, **({"id": ids[0]} if ids else {})}
+    return None
+
+
+def _are_events(values: Sequence[str]) -> bool:
+    """Return True if some of the values say issue, the others completion."""
+    kinds = {EVENT_WORDS.get(one.lower()) for one in values}
+    return kinds == {ISSUE, COMPLETE}
 
 
 def _check(sample: TableSample, found: dict[str, str], units: dict[str, str]) -> None:
@@ -265,6 +314,8 @@ def _may_be(field: str, name: str, values: Sequence[str]) -> bool:
         return False
     if field in ("time", "issue", "end"):
         return (field == "end") == bool(_ENDS & words) and _may_grow(values)
+    if field == "op" and _are_events(values):
+        return False
     numbers = bool(values) and all(re.fullmatch(r"\d+", one) for one in values)
     if field == "process":
         return not numbers

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from replay.trace.formats.operations import OPERATIONS
+from replay.trace.formats.operations import OPERATIONS, kernel_operation
 
 #: Word in a column's name -> unit, of times and of sizes.
 TIME_WORDS: Final = {
@@ -18,6 +18,7 @@ TIME_WORDS: Final = {
 _SIZE_WORDS: Final = {
     **{"lba": "sectors", "sector": "sectors", "sectors": "sectors"},
     **{"nblks": "sectors", "nblk": "sectors", "blks": "sectors"},
+    **{"nsect": "sectors", "nsectors": "sectors"},
     **{"kib": "KiB", "kb": "KiB", "b": "B", "bytes": "B", "nbytes": "B"},
 }
 #: ns of each unit of time, and the digits behind the point that it takes.
@@ -31,6 +32,7 @@ _USUAL_NS: Final = 1e6
 #: Longest mean time, in s, between the rows of a clock that shows fractions of seconds.
 _LONG_S: Final = 10.0
 _SECTOR: Final = 512
+_DATE: Final = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?|\d\d?:\d\d")
 _NUMBER: Final = re.compile(r"-?\d+(?:\.(\d*))?(?:[eE]([+-]?\d{1,2}))?")
 
 
@@ -67,7 +69,7 @@ def _clock_unit(values: Sequence[str]) -> str:
     """Guess by the date if there is one, by a fraction, by how far rows are apart."""
     numbers, n_digits = _numbers(values)
     if not numbers:
-        return "us"
+        return "date" if any(map(_DATE.match, values)) else "us"
     for unit, (scale, _) in _SCALES.items():
         low, high = (bound * 1e9 / scale for bound in _EPOCH_S)
         if low <= numbers[0] < high:
@@ -166,7 +168,7 @@ def operation_words(values: Sequence[str]) -> str:
         Such as ``0=read/1=write``; empty where they are known, or all too strange.
     """
     words = list(dict.fromkeys(one.lower() for one in values))
-    if all(word in OPERATIONS for word in words):
+    if all(word in OPERATIONS for word in words) or all(map(kernel_operation, values)):
         return ""
     if set(words) <= {"0", "1"}:
         return "0=read/1=write"

@@ -40,6 +40,21 @@ _KERNEL_OPS: Final = {
     "ZA": "write",
 }
 
+#: A row's event, where issue and completion are rows of their own.
+ISSUE: Final = 0
+COMPLETE: Final = 1
+#: A row of another event.
+OTHER: Final = 2
+#: What events are called.
+EVENT_WORDS: Final = {
+    **dict.fromkeys(
+        ("issue", "issued", "d", "start", "begin", "submit", "submitted", "send"), ISSUE
+    ),
+    **dict.fromkeys(
+        ("complete", "completed", "completion", "c", "end", "done", "finish"), COMPLETE
+    ),
+}
+
 
 def kernel_operation(word: str) -> tuple[int, int] | None:
     """Read an operation as the kernel's trace events and tools on them show it.

@@ -26,8 +26,9 @@ from replay.trace.formats.csv_columns import (
     parse_columns,
     parse_operations,
 )
-from replay.trace.formats.event_pairs import OTHER, EventPairs
+from replay.trace.formats.event_pairs import EventPairs
 from replay.trace.formats.guess import fields_of, read_sample, suggest_columns
+from replay.trace.formats.operations import OTHER
 from replay.trace.formats.row_dtype import Rows
 from replay.trace.formats.table_rows import TableRows
 from replay.trace.formats.text_table import blanks_vary, one_blank, read_table

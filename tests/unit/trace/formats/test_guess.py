@@ -79,6 +79,41 @@ def test_the_unit_of_a_time_is_guessed_by_its_values(
 
 
 @pytest.mark.parametrize(
+    ("header", "rows", "found"),
+    [
+        # what a script for bpftrace calls things; the kernel's words need no others
+        (
+            "nsecs,cgroup,rwbs,sector,bytes",
+            ("1000000,5123,WS,8,4096", "2000000,5124,FF,0,0"),
+            "time=nsecs:ns,offset=sector:sectors,size=bytes:B,op=rwbs,cgroup=cgroup",
+        ),
+        (
+            "start_us,disk,sector,nr_sector,rw",
+            ("100,sda,8,8,R", "150,sda,16,8,W"),
+            "time=start_us:us,offset=sector:sectors,size=nr_sector:sectors,op=rw,"
+            "device=disk",
+        ),
+        # dates are no numbers of us
+        (
+            "timestamp,op,lba,nsect",
+            ("2026-11-30 12:00:00.5,R,100,8", "2026-11-30 12:00:01.5,W,200,16"),
+            "time=timestamp:date,offset=lba:sectors,size=nsect:sectors,op=op",
+        ),
+        # an issue and a completion are one request
+        (
+            "ts,action,id,rw,offset,len",
+            ("1.0,submit,1,read,0,4096", "1.1,complete,1,read,0,4096"),
+            "time=ts:s,offset=offset:B,size=len:B,op=rw,event=action,id=id",
+        ),
+    ],
+)
+def test_names_that_tools_and_scripts_give(
+    header: str, rows: tuple[str, ...], found: str
+) -> None:
+    assert table(header, *rows) == found
+
+
+@pytest.mark.parametrize(
     ("name", "value", "unit"),
     [
         ("latency", "0.000527", "s"),
