@@ -27,7 +27,7 @@ PAGES = (
     README,
     *(
         TOP / "docs" / f"{name}.md"
-        for name in ("compare", "sweep", "curve", "calibrate", "disk")
+        for name in ("compare", "sweep", "curve", "calibrate", "disk", "thread")
     ),
 )
 

@@ -27,6 +27,7 @@ from replay.common.version import MODEL_VERSION, VERSION
 from replay.dataset.places import Found, Place
 from replay.dataset.rows import FAILED, OK, State, records
 from replay.dataset.sources import BatchTrace
+from replay.dataset.stores import missing_keys
 from replay.results.result import Result
 from replay.results.run_info import identity
 from replay.runner.run import run
@@ -285,7 +286,8 @@ def _told(error: Exception) -> str:
     """Say in a line why something failed."""
     if isinstance(error, OSError) and not isinstance(error, ReplayError):
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}cannot be read: {error.strerror or error}"
+        said = f"{where}cannot be read: {error.strerror or error}"
+        return said + missing_keys(said)
     known = isinstance(error, ReplayError)
     text = str(error) if known else f"{type(error).__name__}: {error}"
     return " ".join(text.split())

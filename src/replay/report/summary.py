@@ -31,6 +31,7 @@ from replay.report.facts import (
 )
 from replay.report.limits import limit_name, limit_value
 from replay.report.quality import heavy_losses, quality_failed
+from replay.report.shares import debt_lines, shares_table
 from replay.report.timeline import timeline_line
 from replay.report.workers import worker_lines
 from replay.results.result import Result
@@ -95,11 +96,13 @@ def summary(result: Result) -> RenderableType:
             timed=not untimed,
             failed=bool(result.info["quality"].get("errors")),
         ),
-        *_workers(result),
+        *_lines("Workers of the driver", worker_lines(result)),
+        *_lines("Debts", debt_lines(result)),
         *_assigned(result.info.get("assign")),
         *_dependence(result.info.get("dependence")),
         *_cgroups(found.cgroups, timed=not untimed),
         *_kinds(result),
+        *shares_table(result),
         *_timeline(result),
         *_notes(result.info),
     )
@@ -396,11 +399,12 @@ def _kinds(result: Result) -> Iterable[RenderableType]:
         yield _line(f"… and {count_text(len(rows) - TOP_CGROUPS)} more")
 
 
-def _workers(result: Result) -> Iterable[RenderableType]:
-    lines = [*worker_lines(result)]
-    if lines:
-        yield _heading("Workers of the driver")
-        yield from map(_line, lines)
+def _lines(title: str, lines: Iterable[str]) -> Iterable[RenderableType]:
+    """Show lines below a title; nothing if there is none."""
+    found = [*lines]
+    if found:
+        yield _heading(title)
+        yield from map(_line, found)
 
 
 def _ios(issued: dict[str, int]) -> str:

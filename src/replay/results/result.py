@@ -97,6 +97,18 @@ class Result(Shown):
             return None
         return by_kind(self.requests)
 
+    def shares(self) -> list[dict[str, Any]] | None:
+        """Share what the device did while all cgroups wanted more of it.
+
+        Returns
+        -------
+        list of dict, or None
+            None if the run was not asked for its requests.
+        """
+        from replay.results.shares import shares
+
+        return None if self.requests is None else shares(self.requests)
+
     def write(self, outdir: str | Path, *, overwrite: bool = False) -> None:
         """Write the result as a directory of Parquet files and ``run.json``.
 

@@ -1,8 +1,8 @@
 """io.latency held against a kernel that has it (docs/model.md, Latency).
 
 ``iolatency/`` holds two recordings of ``tests/lab/scenarios/io-latency.sh`` by the
-small kernel of ``tests/lab/build_kernel.sh``, without a target and with TARGET=10000, on a
-clock that counts instructions (``--icount``).
+small kernel of ``tests/lab/build_kernel.sh``, without a target and with TARGET=10000,
+on a clock that counts instructions (``--icount``).
 """
 
 import json

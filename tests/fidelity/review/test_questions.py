@@ -170,3 +170,44 @@ def test_workers_and_what_they_lose_are_told(top: Path) -> None:
     assert "8 references to memory cgroups leaked" in text
     # three times 960 commands in 621 ms
     assert "4,635 a second over 621 ms" in text
+
+
+def shared(top: Path, policy: str) -> replay.Result:
+    """Replay two readers of a disk that io.cost shares 100 to 300."""
+    trace = top / "traces/packed/6.1/direct-iocost-base"
+    return replay.run(
+        f"{trace}.tar.zst",
+        f"{trace}.toml",
+        overrides=[f"driver.policy={policy}"],
+        requests=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "percent"), [("per-cgroup", 25), ("naive", 50), ("backcharge", 25)]
+)
+def test_shares_while_both_want_more_are_by_weight_but_for_one_worker(
+    top: Path, policy: str, percent: int
+) -> None:
+    result = shared(top, policy)
+    rows = result.shares()
+    assert rows is not None
+    found = {row["cgroup"]: row["requests"] for row in rows}
+    share = 100 * found["/a"] / sum(found.values())
+    assert share == pytest.approx(percent, abs=1.5)
+    assert "Shares of the device while all want more" in result.text()
+
+
+def test_backcharges_sleeps_are_a_stage_and_are_told(top: Path) -> None:
+    result = shared(top, "backcharge")
+    debts_ns = sum(
+        row["mean_ns"] * row["count"]
+        for row in result.latency.to_pylist()
+        if row["stage"] == "debt"
+    )
+    counts = result.info["counts"]
+    assert counts["delays"] > 1000
+    assert debts_ns == pytest.approx(counts["delayed_ns"], rel=0.01)
+    said = " ".join(result.text().split())
+    assert f"{counts['delays']:,} delays of 3.77 s in sum" in said
+    assert "/a owed for I/O of the device below for" in said

@@ -1,0 +1,101 @@
+"""Shares of a device under controllers that let nothing go to waste."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from replay.common.text import (
+    count_text,
+    moment_text,
+    plain,
+    share_text,
+    time_text,
+)
+from replay.results.result import Result
+
+_CONTROLLERS: Final = ("io.cost.qos", "io.latency")
+_WEIGHTS: Final = ("io.weight", "io.bfq.weight")
+_USUAL: Final = 100
+
+
+def shares_table(result: Result) -> Iterator[RenderableType]:
+    """List the cgroups' shares, where weights or latencies share the device.
+
+    Parameters
+    ----------
+    result : Result
+
+    Yields
+    ------
+    RenderableType
+    """
+    cgroups = result.info["scenario"].get("cgroups")
+    if not isinstance(cgroups, dict) or not _shared(cgroups):
+        return
+    rows = result.shares()
+    if not rows:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("cgroup", overflow="fold", min_width=8)
+    for name in ("weight", "requests", "bytes", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    whole = {
+        name: sum(row[name] for row in rows)
+        for name in ("requests", "bytes", "time_ns")
+    }
+    for row in rows:
+        table.add_row(
+            Text(plain(row["cgroup"])),
+            _weight(cgroups.get(row["cgroup"], {})),
+            *(share_text(row[name], whole[name]) for name in whole),
+        )
+    first = rows[0]
+    between = f"{moment_text(first['from_ns'])} to {moment_text(first['to_ns'])}"
+    yield Text(f"\nShares of the device while all want more, {between}", style="bold")
+    yield Padding(table, (0, 0, 0, 2), expand=False)
+
+
+def debt_lines(result: Result) -> Iterator[str]:
+    """Tell of debts: who owed for how long, and what delays came of them.
+
+    Parameters
+    ----------
+    result : Result
+
+    Yields
+    ------
+    str
+    """
+    counts = result.info["counts"]
+    owed = {
+        row["cgroup"]: row["cost_indebt_us"]
+        for row in result.io_stat.to_pylist()
+        # the root's is the sum of all
+        if row.get("cost_indebt_us") and row["cgroup"] != "/"
+    }
+    for name, owed_us in sorted(owed.items()):
+        yield f"{name} owed for I/O of the device below for {time_text(owed_us * 1000)}"
+    if counts.get("delays"):
+        delayed = time_text(counts["delayed_ns"])
+        yield (
+            f"{count_text(counts['delays'], 'delay')} of {delayed} in sum: the stage "
+            "debt of the requests behind them"
+        )
+
+
+def _shared(cgroups: Mapping[str, Mapping[str, Any]]) -> bool:
+    return any(
+        any(keys.get(name) for name in _CONTROLLERS)
+        or any(keys.get(name, _USUAL) != _USUAL for name in _WEIGHTS)
+        for keys in cgroups.values()
+    )
+
+
+def _weight(keys: Mapping[str, Any]) -> str:
+    """Return the weight that was set, of the controller that has one."""
+    found = [keys[name] for name in _WEIGHTS if keys.get(name, _USUAL) != _USUAL]
+    return str(found[0] if found else _USUAL)
