@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,32 @@ def test_io_of_cgroup_v1_is_compared(
         (one["cgroup"], one["what"]): one for one in json.loads(done.stdout)["lines"]
     }
     assert lines["/w", "io.stat 7:0 wbytes"]["counted"] == 26_394_624
+
+
+def test_an_archive_is_held_against_its_own_counters(
+    runner: CliRunner, recording: Find, tmp_path: Path
+) -> None:
+    # GIVEN a packed recording, in a directory of the archive or not
+    place = recording("7.3/trim")
+    within, bare = tmp_path / "within.tar.gz", tmp_path / "bare.tar"
+    with tarfile.open(within, "w:gz") as archive:
+        archive.add(place, "some/../capture/")
+    with tarfile.open(bare, "w") as archive:
+        archive.add(place, ".")
+
+    def lines(capture: Path) -> object:
+        done = runner.invoke(main.cli, ["verify", str(capture), "--json"])
+        assert done.exit_code == 0, done.output
+        found = json.loads(done.stdout)
+        assert found["capture"] == str(capture)
+        return found["lines"]
+
+    # THEN it says what the directory does
+    assert lines(bare) == lines(place)
+    # AND a name that leads out of the archive stays within
+    done = runner.invoke(main.cli, ["verify", str(within)])
+    assert done.exit_code == 1
+    assert f"{within}: holds no begin/" in done.output
 
 
 def test_directory_without_counters_is_refused(

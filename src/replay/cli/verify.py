@@ -37,8 +37,9 @@ def verify(
 ) -> None:
     """Hold a replay of a recording against what the kernel counted there.
 
-    CAPTURE is a directory as 'replay record' makes it, with the counters that it saved
-    before and after: io.stat (blkio's files of cgroup v1), memory.stat, memory.events.
+    CAPTURE is a directory as 'replay record' makes it, or an archive of one, with the
+    counters that it saved before and after: io.stat (blkio's files of cgroup v1),
+    memory.stat, memory.events.
     The exit code is 3 if a number is further off than --within. The JSON is small: it
     can be attached to a report.
     """

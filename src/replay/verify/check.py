@@ -12,6 +12,7 @@ from replay.common.errors import CaptureError
 from replay.results.result import Result
 from replay.runner.run import run
 from replay.scenario.keys.load import Scenario
+from replay.trace.inputs.spool import Spool
 from replay.verify.counters import CgroupCounters, read_counters
 
 #: How far off a number may be that a replay should find, as a part.
@@ -122,7 +123,7 @@ def verify(
     ----------
     capture : str or Path
         A directory as ``replay record`` or the lab writes it, with ``begin``, ``end``
-        and ``ids``.
+        and ``ids``, or an archive of one.
     scenario : Scenario, mapping, path or None
         What the recording does not say; None: what it says.
     overrides : sequence of str
@@ -141,13 +142,33 @@ def verify(
     TraceError, ScenarioError
         As `replay.run`.
     """
-    place = Path(capture)
-    for part in (BEGIN, END):
-        if not (place / part).is_dir():
-            raise CaptureError(
-                f"{place}: holds no {part}/: `replay record` saves counters before "
-                "and after"
-            )
+    with Spool() as spool:
+        place = _unpacked(Path(capture), spool)
+        for part in (BEGIN, END):
+            if not (place / part).is_dir():
+                raise CaptureError(
+                    f"{capture}: holds no {part}/: `replay record` saves counters "
+                    "before and after"
+                )
+        return _check(str(capture), place, scenario, overrides, within)
+
+
+def _unpacked(capture: Path, spool: Spool) -> Path:
+    """Return the directory of a capture, which an archive holds as it is or in one."""
+    top = spool.tree(capture) if capture.is_file() else None
+    if top is None:
+        return capture
+    inside = [top, *sorted(top.iterdir())]
+    return next((one for one in inside if (one / BEGIN).is_dir()), top)
+
+
+def _check(
+    capture: str,
+    place: Path,
+    scenario: Scenario | Mapping[str, Any] | str | Path | None,
+    overrides: Sequence[str],
+    within: float,
+) -> Check:
     if scenario is None and (found := recorded_scenario(place)) is not None:
         # given anew, so that what is set by hand goes before it
         scenario = {
@@ -164,11 +185,11 @@ def verify(
         lines += _memory_lines(path, before, counters, result)
     if not lines:
         raise CaptureError(
-            f"{place / END}: no counter of a replayed device or cgroup is there"
+            f"{capture}: {END}/: no counter of a replayed device or cgroup is there"
         )
     driver = result.info["scenario"]["driver"]
     return Check(
-        capture=str(place),
+        capture=capture,
         within=within,
         kernel=driver["kernel"],
         policy=driver["policy"],

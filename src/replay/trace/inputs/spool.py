@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -146,23 +146,54 @@ class Spool(Closing):
         kind = archive_kind(path)
         if kind is None:
             return None
-        found: list[Path] = []
         directories: dict[str, int] = {}
         before = len(self._names)
-        walk = _zip_members(path) if kind == "zip" else _tar_members(path)
-        left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
-        for name, stream in walk:
-            if len(found) == MAX_MEMBERS:
-                raise TraceError(f"{path}: has more than {MAX_MEMBERS} files")
-            target = self._place(
-                f"{before}-{_below(name, directories)}", f"{path}:{name}"
-            )
-            with target.open("wb") as file:
-                left -= _copy(stream, file, f"{path}:{name}", left)
-            found.append(target)
+
+        def placed(name: str) -> Path:
+            below = _below(name, directories)
+            return self._place(f"{before}-{below}", f"{path}:{name}")
+
+        found = _unpack(path, kind, placed)
         if not found:
             raise TraceError(f"{path}: is an archive without files")
         return found
+
+    def tree(self, path: Path) -> Path | None:
+        """Unpack an archive's files below directories of their own names.
+
+        Parameters
+        ----------
+        path : Path
+            Any regular file.
+
+        Returns
+        -------
+        Path or None
+            Where they lie; None if it is no archive.
+
+        Raises
+        ------
+        TraceError
+            As `members`.
+        """
+        kind = archive_kind(path)
+        if kind is None:
+            return None
+        top = self._place("tree", str(path))
+
+        def placed(name: str) -> Path:
+            parts = [part.replace("\0", "_")[-MAX_NAME:] for part in name.split("/")]
+            target = top.joinpath(*(part for part in parts if part.strip(".")))
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.exists():
+                    raise FileExistsError("it holds a file twice")
+            except OSError as error:
+                raise _cannot_unpack(f"{path}:{name}", error) from error
+            return target
+
+        _unpack(path, kind, placed)
+        return top
 
     def _place(self, name: str, shown: str) -> Path:
         """Make a path in the spool."""
@@ -175,6 +206,21 @@ class Spool(Closing):
         path.parent.mkdir(exist_ok=True)
         self._names[str(path)] = shown
         return path
+
+
+def _unpack(path: Path, kind: str, placed: Callable[[str], Path]) -> list[Path]:
+    """Unpack an archive's files to where each is placed."""
+    found: list[Path] = []
+    walk = _zip_members(path) if kind == "zip" else _tar_members(path)
+    left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
+    for name, stream in walk:
+        if len(found) == MAX_MEMBERS:
+            raise TraceError(f"{path}: has more than {MAX_MEMBERS} files")
+        target = placed(name)
+        with target.open("wb") as file:
+            left -= _copy(stream, file, f"{path}:{name}", left)
+        found.append(target)
+    return found
 
 
 def is_stdin(name: str | Path) -> bool:
