@@ -92,6 +92,28 @@ def test_who_is_alone_is_as_fast_as_the_processors_let_it_be(lab: Lab) -> None:
     assert found["p50_ns"] == pytest.approx(near.took.median(), rel=0.15)
 
 
+@pytest.mark.parametrize(
+    ("name", "counted"),
+    [
+        ("workers-per-cgroup", "workers-root"),
+        ("workers-root", "workers-per-cgroup"),
+    ],
+)
+def test_one_worker_and_one_each_are_predicted_from_each_other(
+    lab: Lab, name: str, counted: str
+) -> None:
+    # GIVEN a recording of one and of the other, on two processors
+    taken, other = lab[name], lab[counted]
+    kernel = means(replay.run(other.trace, other.scenario()))
+    # WHEN either is predicted from the other
+    found = means(
+        replay.run(taken.trace, taken.scenario_file, overrides=["machine.cpus=2"])
+    )
+    # THEN both cgroups' means are what the kernel showed
+    for path in ("/a", "/b"):
+        assert found[path] == pytest.approx(kernel[path], rel=0.15)
+
+
 def test_every_policy_gives_plausible_times(lab: Lab) -> None:
     # GIVEN small writes of a beside large ones of b, a worker each
     taken = lab["workers-per-cgroup"]

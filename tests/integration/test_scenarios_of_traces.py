@@ -71,10 +71,8 @@ def test_scenario_fits_its_recording(
     assert {*expected["end"]} <= {*binding.cgroup_names}
     assert not any(name.startswith("id:") for name in binding.cgroup_names)
     assert binding.device_names == ["7:0"]
-    # nothing is assumed but what a later version models, or another driver is asked for
-    assert all(
-        "not modelled yet" in note or "never had this" in note for note in binding.notes
-    )
+    # nothing is assumed but that another driver is asked for
+    assert all("never had this" in note for note in binding.notes)
     for task in binding.tasks:
         assert task.n_requests
 

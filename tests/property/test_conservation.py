@@ -22,7 +22,6 @@ from replay.engine.setup import (
     Huge,
     Policy,
     Resource,
-    ServiceModel,
     Setup,
 )
 from support.engines import run_engine
@@ -182,7 +181,7 @@ def test_waits_behind_others_sum_to_the_waits(run: Run) -> None:
         limits_ns = request["throttle_ns"] + request["backing_ns"]
         limits_ns += request["debt_ns"]
         waited[issuer, Resource.THROTTLE] += limits_ns
-        if setup.service == ServiceModel.LINEAR or setup.is_disk(request["device"]):
+        if setup.has_places or setup.is_disk(request["device"]):
             # what is not service is the wait for a place in the device
             service_ns = services[request["row"]]
             if setup.is_disk(request["device"]):

@@ -191,6 +191,7 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "write_base_ns": draw(st.sampled_from([0, 11, 11, 5000, 5000, 65 * 10**9])),
         "write_ns_per_byte": draw(st.sampled_from([0, 333_333])),
         "parallel": draw(st.sampled_from([1, 2, 32])),
+        "processors": draw(st.sampled_from([0, 0, 1, 2])),
         "task_cgroup": np.array([task[0] for task in tasks], np.uint32),
         "task_rss": np.array([task[1] for task in tasks], np.int64),
         "task_adj": np.array([task[4] for task in tasks], np.int64),

@@ -145,7 +145,8 @@ cdef class Engine:
         sim.set.lock_shared = sim.set.lock_parallel or (
             setup.lock_per_page and setup.tmpfs
         )
-        sim.set.device_on = linear and not setup.tmpfs
+        sim.set.device_on = setup.has_places
+        sim.set.places_are_processors = setup.tmpfs
         sim.set.pages_on = setup.tmpfs and not setup.direct_io
         sim.set.cache_on = setup.cached and not setup.direct_io
         sim.set.laid_out = setup.laid_out
@@ -191,7 +192,7 @@ cdef class Engine:
         sim.set.short_writes = setup.short_writes
         sim.set.recursive_protection = setup.recursive_protection
         sim.set.tags = setup.tags
-        sim.set.parallel = setup.parallel
+        sim.set.parallel = setup.processors if setup.tmpfs else setup.parallel
         sim.set.hz = setup.hz
         sim.set.boot_ns = setup.boot_ns
         sim.set.waits_for_io = setup.iomax_waits_for_io

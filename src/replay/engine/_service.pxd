@@ -59,6 +59,7 @@ cdef struct ServiceSettings:
     # page by page, or one after the other
     bint lock_shared
     bint lock_exclusive
+    int64_t processors          # that reading workers shared, 0 if they did not
     int64_t window              # a power of two
     # these six lie behind one another, as those of a disk do
     int64_t read_base_ns
@@ -78,10 +79,18 @@ cdef struct TracedFile:
     int64_t ended_ns            # its last writer
     uint32_t n_writers          # workers with a write open
 
+cdef struct TracedProcessors:
+    # a recorded machine's, which its reading workers shared
+    int64_t share_time          # 2**-8 ns that each of them had so far
+    int64_t updated_ns
+    int64_t n_workers           # with a read open
+
 cdef struct TracedWorker:
     int64_t ended_ns            # its last completion
     int64_t ended_share
+    int64_t ended_turn          # of the processors' share
     uint32_t n_writes           # open
+    uint32_t n_reads
 
 cdef struct OpenRow:
     int64_t *out
@@ -89,6 +98,7 @@ cdef struct OpenRow:
     int64_t issue_ns
     int64_t complete_ns
     int64_t issue_share
+    int64_t issue_turn
     uint32_t worker
     uint32_t file
     uint32_t next_free
@@ -104,6 +114,7 @@ cdef struct Service:
     Arena workers               # TracedWorker
     KeyMap file_map             # by device
     Arena files                 # TracedFile
+    TracedProcessors processors
     Arena rows                  # OpenRow
     uint32_t free_row
     Heap open                   # by completion, then number
@@ -221,6 +232,19 @@ cdef inline void file_advance(TracedFile *file, int64_t now) noexcept nogil:
     file.updated_ns = now
 
 
+cdef inline void processors_advance(Service *service, int64_t now) noexcept nogil:
+    """Bring the time that each reading worker had of the processors up to now."""
+    cdef TracedProcessors *shared = &service.processors
+    cdef int64_t used = min(service.set.processors, shared.n_workers)
+    if now <= shared.updated_ns:
+        return
+    if used > 0:
+        shared.share_time += (
+            (now - shared.updated_ns << SHARE_SHIFT) * used // shared.n_workers
+        )
+    shared.updated_ns = now
+
+
 cdef inline void settle_first(Service *service) noexcept nogil:
     """Settle the open row that completed first."""
     cdef uint32_t index = heap_pop(&service.open).payload
@@ -241,8 +265,16 @@ cdef inline void settle_first(Service *service) noexcept nogil:
         worker.n_writes -= 1
         if worker.n_writes == 0:
             file.n_writers -= 1
+    if not row.writes and service.set.processors > 0:
+        processors_advance(service, row.complete_ns)
+        took_ns = (
+            service.processors.share_time - max(row.issue_turn, worker.ended_turn)
+        ) >> SHARE_SHIFT
+        worker.n_reads -= 1
+        service.processors.n_workers -= worker.n_reads == 0
     worker.ended_ns = row.complete_ns
     worker.ended_share = file.share_time
+    worker.ended_turn = service.processors.share_time
     # what took time did not come for nothing, however the clocks of processors differ
     row.out[0] = max(took_ns, <int64_t> (row.complete_ns > row.issue_ns))
     service.is_open[row.number & service.set.window - 1] = False
@@ -286,7 +318,12 @@ cdef inline void row_open(
         file_advance(file, service.now)
         file.n_writers += worker.n_writes == 0
         worker.n_writes += 1
+    if not row.writes and service.set.processors > 0:
+        processors_advance(service, service.now)
+        service.processors.n_workers += worker.n_reads == 0
+        worker.n_reads += 1
     row.issue_share = file.share_time
+    row.issue_turn = service.processors.share_time
     service.is_open[row.number & service.set.window - 1] = True
     event.when_ns = row.complete_ns
     event.rank = <uint64_t> row.number

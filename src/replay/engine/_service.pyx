@@ -47,6 +47,8 @@ cdef class Services:
         set.pass_through = setup.policy == Policy.PASS_THROUGH
         set.lock_shared = lock == "shared"
         set.lock_exclusive = lock == "exclusive"
+        if setup.tmpfs and not setup.trace_direct_io and not setup.same_driver:
+            set.processors = setup.processors
         set.window = window
         set.read_base_ns = setup.read_base_ns
         set.read_ns_per_byte = setup.read_ns_per_byte

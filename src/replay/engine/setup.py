@@ -313,6 +313,9 @@ class Setup(Struct, frozen=True, kw_only=True):
         Added where a request is far from its cgroup's last one; linear only.
     parallel : int
         Requests that the device serves at once; linear only.
+    processors : int
+        That serve what reads or flushes a file on tmpfs, one request each; 0: as many
+        as there are workers.
     interval_ns : int
         Length of the timeline's intervals, 0 for no timeline.
     task_cgroup : ndarray of uint32, shape (n_tasks,)
@@ -479,6 +482,7 @@ class Setup(Struct, frozen=True, kw_only=True):
     write_ns_per_byte: int = 0
     write_random_ns: int = 0
     parallel: int = 32
+    processors: int = 0
     interval_ns: int = 0
     task_cgroup: NDArray[np.uint32]
     task_rss: NDArray[np.int64]
@@ -544,6 +548,17 @@ class Setup(Struct, frozen=True, kw_only=True):
         if self.trace_direct_io or self.same_driver:
             return "none"
         return "shared" if self.trace_lock_per_page and self.tmpfs else "exclusive"
+
+    @property
+    def has_places(self) -> bool:
+        """Whether a request waits for a place to be served, of the disk or a processor.
+
+        Under the recorded driver waits for processors are in the recorded times.
+        """
+        linear = self.service == ServiceModel.LINEAR
+        if not self.tmpfs:
+            return linear
+        return self.processors > 0 and (linear or not self.same_driver)
 
     @property
     def lock_is_parallel(self) -> bool:

@@ -77,6 +77,10 @@ _ALL: Final = {
         *("parallel", "bfq_weight"),
     ),
     **_known(
+        "nobody waits for one under the recorded driver, or without pages",
+        "processors",
+    ),
+    **_known(
         "of policies that do not fit, or that choose the worker as the event loop does",
         *("instance_cgroup", "kernel_pids"),
     ),

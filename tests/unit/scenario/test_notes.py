@@ -23,17 +23,6 @@ def test_scenario_that_is_modelled_has_no_notes() -> None:
     assert notes_of(make_trace()) == []
 
 
-@pytest.mark.parametrize(
-    ("override", "note"),
-    [
-        ("machine.cpus=4", "machine.cpus = 4"),
-    ],
-)
-def test_limit_that_is_not_modelled_is_noted(override: str, note: str) -> None:
-    notes = notes_of(make_trace(), {}, override)
-    assert notes == [f"{note} is not modelled yet: replayed without it"]
-
-
 def test_limit_that_says_nothing_is_not_noted() -> None:
     overrides = [
         "/test.slice/memory.high=max",

@@ -44,12 +44,33 @@ class TracedFile:
 
 
 @dataclass
+class TracedProcessors:
+    """The processors of a recorded machine, which its reading workers shared."""
+
+    count: int
+    share_time: int = 0  # what each of them had so far
+    updated_ns: int = 0
+    n_workers: int = 0  # with a read open
+
+    def advance(self, now: int) -> None:
+        """Bring the time that each had up to now: n had the count's nth part each."""
+        elapsed_ns = now - self.updated_ns
+        if elapsed_ns > 0:
+            if self.n_workers:
+                used = min(self.count, self.n_workers)
+                self.share_time += (elapsed_ns << SHARE_SHIFT) * used // self.n_workers
+            self.updated_ns = now
+
+
+@dataclass
 class TracedWorker:
     """A worker of the traced driver: one request at a time, in order of completion."""
 
     ended_ns: int = 0
     ended_share: int = 0
     n_writes: int = 0  # open
+    ended_turn: int = 0  # of the processors' share
+    n_reads: int = 0  # open
 
 
 @dataclass
@@ -60,6 +81,7 @@ class OpenRow:
     issue_ns: int
     complete_ns: int
     issue_share: int
+    issue_turn: int
     worker: TracedWorker
     file: TracedFile
     writes: bool
@@ -74,6 +96,8 @@ class RecordedService:
         self.lock = setup.traced_lock
         self.workers: dict[tuple[int, object], TracedWorker] = {}
         self.files: dict[int, TracedFile] = {}
+        shares = setup.tmpfs and not setup.trace_direct_io and not setup.same_driver
+        self.processors = TracedProcessors(setup.processors if shares else 0)
         self.open: list[tuple[int, int, OpenRow]] = []  # a heap, by completion
         self.unsettled: set[int] = set()
         self.now = 0
@@ -113,9 +137,20 @@ class RecordedService:
             file.advance(self.now)
             file.n_writers += worker.n_writes == 0
             worker.n_writes += 1
+        if not writes and self.processors.count:
+            self.processors.advance(self.now)
+            self.processors.n_workers += worker.n_reads == 0
+            worker.n_reads += 1
         number = len(self.out)
         row = OpenRow(
-            number, issue_ns, complete_ns, file.share_time, worker, file, writes
+            number=number,
+            issue_ns=issue_ns,
+            complete_ns=complete_ns,
+            issue_share=file.share_time,
+            issue_turn=self.processors.share_time,
+            worker=worker,
+            file=file,
+            writes=writes,
         )
         heapq.heappush(self.open, (complete_ns, number, row))
         self.unsettled.add(number)
@@ -146,7 +181,14 @@ class RecordedService:
             took_ns = (file.share_time - begin) >> SHARE_SHIFT
             worker.n_writes -= 1
             file.n_writers -= worker.n_writes == 0
+        if not row.writes and self.processors.count:
+            self.processors.advance(row.complete_ns)
+            begin = max(row.issue_turn, worker.ended_turn)
+            took_ns = (self.processors.share_time - begin) >> SHARE_SHIFT
+            worker.n_reads -= 1
+            self.processors.n_workers -= worker.n_reads == 0
         worker.ended_ns, worker.ended_share = row.complete_ns, file.share_time
+        worker.ended_turn = self.processors.share_time
         # what took time did not come for nothing, however processors' clocks differ
         self.out[number] = max(took_ns, int(row.complete_ns > row.issue_ns))
         self.unsettled.remove(number)

@@ -124,7 +124,7 @@ cdef inline void let_go(Sim *sim, uint32_t slot, int64_t now) noexcept nogil:
         iocost_done(sim, slot, now)
     if is_disk(sim, device):
         disk_completed(sim, slot, now)
-    elif sim.set.device_on and not is_outer(sim, request):
+    elif sim.set.device_on and not (is_outer(sim, request) or request.shares_lock):
         successor = device_leave(sim, device, issuer, now)
         if successor != 0:
             served_from(sim, successor, now)

@@ -77,7 +77,7 @@ cdef inline bint device_enter(
     Sim *sim, unsigned int device, uint32_t slot, int64_t now
 ) noexcept nogil:
     """Take a place of the device and return True, or wait for one."""
-    if sim.bfq != NULL:
+    if sim.bfq != NULL and not sim.set.places_are_processors:
         return bfq_enter(sim, device, slot, now)
     return server_enter(sim, &sim.devices[device].device, slot, now)
 
@@ -86,7 +86,7 @@ cdef inline uint32_t device_leave(
     Sim *sim, unsigned int device, uint32_t issuer, int64_t now
 ) noexcept nogil:
     """Give a place of the device back; return the slot that gets it, 0 if none waits."""
-    if sim.bfq != NULL:
+    if sim.bfq != NULL and not sim.set.places_are_processors:
         return bfq_leave(sim, device, issuer, now)
     return server_leave(sim, &sim.devices[device].device, issuer, now)
 

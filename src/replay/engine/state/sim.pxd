@@ -366,6 +366,7 @@ cdef struct Settings:
     bint lock_shared
     bint lock_parallel      # it holds others up for sleeps alone
     bint device_on
+    bint places_are_processors  # and no disk's, which bfq may give
     bint pages_on           # the backing file lies on tmpfs
     bint cache_on           # on a disk, and goes through the page cache
     bint laid_out

@@ -60,5 +60,4 @@ def meaning(key: Key) -> str:
     text = text.replace(": [kernels.md](kernels.md) says which differ", "")
     values = key.kind.text.replace("`", "")
     unit = f", {key.unit}" if key.unit and key.unit not in values else ""
-    later = "" if key.modelled else "; not modelled yet"
-    return f"{text} ({values}{unit}){later}"
+    return f"{text} ({values}{unit})"

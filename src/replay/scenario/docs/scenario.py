@@ -40,8 +40,7 @@ tasks = [{ comm = "dd", rss = "1M" }]
 - `--set 'service.read={ base_ns = 1000 }'`: several keys of a table; its others stay.
 
 A key that is not known and a value that is not valid are refused with the key's full
-path. What is checked but marked *not modelled yet* is named in the notes of the
-results: the replay goes without it.
+path.
 
 Sizes are what the kernel takes: digits (decimal, `0x` hexadecimal, or octal after a
 `0`) and one of `K M G T P E`; `max` is no limit. Devices are `MAJOR:MINOR`. In
@@ -126,9 +125,7 @@ def _table(keys: Iterable[Key], section: str) -> list[str]:
     lines = ["| key | value | default | unit | meaning |", "|---|---|---|---|---|"]
     for key in keys:
         name = key.name.removeprefix(f"{section}.")
-        text = key.text if key.modelled else f"{key.text}; *not modelled yet*"
-        if key.root is True:
-            text += "; only of `/`"
+        text = f"{key.text}; only of `/`" if key.root is True else key.text
         cells = [f"`{name}`", key.kind.text, _default(key), key.unit, text]
         lines.append(
             "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -44,9 +44,6 @@ class Key(Struct, frozen=True):
         One line.
     default_text : str
         What the default is if `default` is None.
-    modelled : bool
-        False: it is checked, and a value that is not the default gets a note that the
-        replay goes without it.
     root : bool or None
         For a cgroup's interface file: True if only ``/`` has it, False if ``/`` has
         none, None if every cgroup has it.
@@ -60,7 +57,6 @@ class Key(Struct, frozen=True):
     unit: str
     text: str
     default_text: str = ""
-    modelled: bool = True
     root: bool | None = None
     controller: str = ""
 
@@ -354,9 +350,10 @@ KEYS: Final = (
         _FOUND,
     ),
     Key(
-        "machine.cpus", integer(1, 65536), 2, "CPUs",
-        "processors of the machine",
-        modelled=False,
+        "machine.cpus", integer(1, 65536), None, "CPUs",
+        "processors of the machine: with a file on tmpfs so many reads are served at "
+        "once, where the device's model or the driver is another than recorded",
+        "as `replay record` saved it, else as many as there are workers",
     ),
     Key(
         "machine.hz", integer(100, 1000), 250, "1/s",

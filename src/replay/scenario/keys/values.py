@@ -129,7 +129,7 @@ class DiskValues(Struct, frozen=True, kw_only=True):
 class MachineValues(Struct, frozen=True, kw_only=True):
     """``[machine]``."""
 
-    cpus: int
+    cpus: int | None
     hz: int
     memory: int | None
     memory_recursiveprot: bool

@@ -15,12 +15,11 @@ from replay.scenario.keys.kernel import is_loop
 from replay.scenario.keys.load import Scenario, key_value
 from replay.scenario.keys.policies import MERGED, WITH_VARIANTS
 from replay.scenario.keys.sizes import format_size
-from replay.scenario.keys.table import CGROUP_KEYS, SECTION_KEYS, Key
+from replay.scenario.keys.table import CGROUP_KEYS
 from replay.scenario.setup.make import arrival_event
 from replay.trace.file.metadata import Summary
 from replay.trace.file.processes import ProcessTable, is_kernel_thread
 
-WITHOUT: Final = "is not modelled yet: replayed without it"
 #: Names that a mistyped one is compared with; it costs some 10 us for each.
 MOST_NAMES: Final = 1000
 
@@ -38,11 +37,7 @@ def scenario_notes(scenario: Scenario) -> list[str]:
     list of str
     """
     driver, backing = scenario.driver, scenario.backing
-    notes = [
-        f"{name} = {_text(key, key_value(scenario, name))} {WITHOUT}"
-        for name, key in SECTION_KEYS.items()
-        if not key.modelled and key_value(scenario, name) != key.default_value()
-    ]
+    notes = []
     loops = {is_loop(device) for device in scenario.trace.devices or ()}
     if len(loops) == 2:
         notes.append(
@@ -156,17 +151,7 @@ def owes_below(scenario: Scenario) -> bool:
 
 
 def cgroup_notes(scenario: Scenario) -> list[str]:
-    """Note the interface files whose effect is not modelled."""
-    notes = []
-    for name, key in CGROUP_KEYS.items():
-        if not key.modelled:
-            default = key.default_value()
-            set_ = [
-                f"{cgroup.path}: {name} = {_text(key, value)} {WITHOUT}"
-                for cgroup in scenario.cgroups
-                if (value := key_value(cgroup, name)) != default
-            ]
-            notes += capped(set_, f"more cgroups: {name} {WITHOUT}")
+    """Note limits that are hardly what was meant."""
     small = [
         f"{cgroup.path}: {name} = {value} is in bytes and less than a page, so {so}; "
         f'"{value}M" would be in MiB'
@@ -177,15 +162,7 @@ def cgroup_notes(scenario: Scenario) -> list[str]:
         )
         if 0 < (value := key_value(cgroup, name) or 0) < PAGE_BYTES
     ]
-    return notes + capped(small, "more limits are less than a page")
-
-
-def _text(key: Key, value: object) -> str:
-    """Write a value as it would stand in the file."""
-    shown = key.kind.show(value)
-    if isinstance(shown, Mapping):
-        return ", ".join(f"{device} {text}" for device, text in shown.items())
-    return str(shown)
+    return capped(small, "more limits are less than a page")
 
 
 def trace_notes(

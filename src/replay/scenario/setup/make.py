@@ -267,6 +267,7 @@ def make_setup(
         write_ns_per_byte=_fixed_point(service.write.ns_per_byte),
         write_random_ns=service.write.random_ns,
         parallel=service.parallel,
+        processors=scenario.machine.cpus or 0,
         task_cgroup=cgroups.memory_owner[[task.cgroup for task in tasks]]
         if tasks
         else np.empty(0, dtype=np.uint32),

@@ -53,6 +53,20 @@ def test_one_queue_is_undone_in_the_order_of_completion() -> None:
     assert services(setup, *rows) == [100, 30, 20]
 
 
+def test_what_shared_the_processors_had_its_part_of_the_time() -> None:
+    # GIVEN a worker each that reads: a alone for 100 ns, then with b for 200 ns, then b
+    # alone for 50 ns
+    rows = (request(0, A, complete_ns=300), request(100, B, complete_ns=350))
+    root = {**RECORDED, "policy": Policy.ROOT}
+    # THEN on one processor each had half of what they shared
+    assert services(setup_of(**root, processors=1), *rows) == [200, 150]
+    # AND on two, or no end of them, all of it
+    assert services(setup_of(**root, processors=2), *rows) == [300, 250]
+    assert services(setup_of(**root), *rows) == [300, 250]
+    # AND under the driver of the recording it stays in the times
+    assert services(setup_of(**RECORDED, processors=1), *rows) == [300, 250]
+
+
 def test_what_shared_the_lock_had_its_part_of_the_time() -> None:
     # GIVEN a worker each, and a lock that is handed over page by page: a writes alone
     # for 100 ns, then with b for 200 ns, then b alone for 50 ns

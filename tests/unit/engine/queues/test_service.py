@@ -79,6 +79,25 @@ def test_a_disk_serves_so_many_at_once_and_the_rest_waits_in_the_device() -> Non
     assert pick(raw, "interference", *WAITS) == []
 
 
+def test_so_many_processors_serve_a_file_in_memory_at_once() -> None:
+    # GIVEN reads of two cgroups on tmpfs, a worker each, and one processor for both
+    reads = request(0, A), request(300, B)
+    raw = replayed(setup_of(processors=1), *reads)
+    # THEN the second waits for it, in the device
+    assert by_row(raw, "completion_ns", "device_ns") == [(1000, 1000), (2000, 1700)]
+    assert pick(raw, "interference", *WAITS) == [(B, A, Resource.DEVICE, 700)]
+    # AND with two, or no end of them, nobody waits
+    for processors in (0, 2):
+        raw = replayed(setup_of(processors=processors), *reads)
+        assert by_row(raw, "completion_ns") == [1000, 1300]
+    # AND writers, who hand the file's lock over page by page, have no more than one
+    setup = setup_of(processors=1)
+    shared = replayed(setup, write(0, A), write(0, B))
+    assert by_row(shared, "completion_ns") == by_row(
+        replayed(setup_of(), write(0, A), write(0, B)), "completion_ns"
+    )
+
+
 def test_with_direct_io_the_worker_only_submits() -> None:
     # GIVEN three reads of a at once, on a disk that serves two
     setup = setup_of(tmpfs=False, parallel=2, direct_io=True)

@@ -305,7 +305,9 @@ class Reference(Stages):
         if disk is not None:
             if disk.completed(request, now):
                 self.run.push(now + disk.requeue_ns, Kind.QUEUE, device)
-        elif self.device_is_on and not is_outer(self.setup, request):
+        elif self.device_is_on and not (
+            is_outer(self.setup, request) or request.shares_lock
+        ):
             successor = self.servers[device].leave(request, now)
             if successor is not None:
                 self.served_from(successor, now)

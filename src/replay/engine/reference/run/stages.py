@@ -18,7 +18,7 @@ from replay.engine.reference.state.nested import is_outer
 from replay.engine.reference.state.requests import Request
 from replay.engine.reference.state.run import Run
 from replay.engine.reference.state.streams import Dependents
-from replay.engine.setup import ArrivalEvent, Resource, ServiceModel, Setup
+from replay.engine.setup import ArrivalEvent, Resource, Setup
 from replay.trace.file.schema import OP_CODES
 
 DISCARD = OP_CODES["discard"]
@@ -45,19 +45,21 @@ class Stages:
         self.controllers = Controllers(
             self.run, self, self.streams, self.out, self.interference
         )
-        linear = setup.service == ServiceModel.LINEAR
         parallel = setup.lock_is_parallel
         self.lock_is_on = not setup.direct_io and (not parallel or setup.may_sleep)
         self.lock_is_shared = parallel or (setup.lock_per_page and setup.tmpfs)
-        self.device_is_on = linear and not setup.tmpfs
+        self.device_is_on = setup.has_places
         make = [Resource.TAG, Resource.LOCK, Resource.DEVICE]
-        capacity = [setup.tags, 1, setup.parallel]
+        capacity = [
+            *(setup.tags, 1),
+            setup.processors if setup.tmpfs else setup.parallel,
+        ]
         self.servers: Sequence[Server]
         self.tags, self.locks, self.servers = (
             [Server(c, r, others, self.interference) for _ in setup.devices]
             for c, r in zip(capacity, make, strict=True)
         )
-        if self.device_is_on and len(setup.bfq_weight):
+        if self.device_is_on and len(setup.bfq_weight) and not setup.tmpfs:
             self.servers = [BfqServer(setup, self.interference) for _ in setup.devices]
         self.disks = [
             Disk(setup, device, self.interference) if setup.is_disk(device) else None
