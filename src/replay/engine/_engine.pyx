@@ -53,7 +53,7 @@ from replay.engine.state.streams cimport release_next
 from replay.engine.structures.arena cimport check_text
 
 from replay.common.errors import ModelError
-from replay.engine.setup import ArrivalEvent, ArrivalMode, ServiceModel
+from replay.engine.setup import ArrivalEvent, ArrivalMode
 from replay.engine.shortcuts import Shortcut, has_tables, shortcut_of
 
 cdef enum:
@@ -132,7 +132,6 @@ cdef class Engine:
 
     cdef int _settings(self, setup, bint requests) except -1:
         cdef Sim *sim = &self.sim
-        linear = setup.service == ServiceModel.LINEAR
         policies_load(sim, setup)
         sim.set.direct_io = setup.direct_io
         sim.set.dependent = setup.mode == ArrivalMode.DEPENDENT

@@ -558,7 +558,8 @@ class Setup(Struct, frozen=True, kw_only=True):
         linear = self.service == ServiceModel.LINEAR
         if not self.tmpfs:
             return linear
-        return self.processors > 0 and (linear or not self.same_driver)
+        copies = self.processors > 0 and not self.direct_io
+        return copies and (linear or not self.same_driver)
 
     @property
     def lock_is_parallel(self) -> bool:
