@@ -15,8 +15,8 @@ once `window` further rows were taken in.
 
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from replay.engine.state.rows cimport Columns
-from replay.engine.state.rows cimport NOT_REPLAYED
+from replay.common.halting cimport signal_raised
+from replay.engine.state.rows cimport NOT_REPLAYED, Columns
 from replay.engine.state.sim cimport (
     OP_DISCARD,
     OP_FLUSH,
@@ -46,6 +46,7 @@ cdef enum:
     N_PIPE = 7
     NEAR_SECTORS = 4096 * 8     # blk-iocost.c: LCOEF_RANDIO_PAGES
     SHARE_SHIFT = 8             # a file's share time runs in 2**-8 ns
+    ROWS_AT_ONCE = 1 << 16      # between two looks at signals: some 20 ms
 
 cdef struct ServiceSettings:
     bint linear
@@ -122,6 +123,8 @@ cdef struct Service:
     int64_t n_rows
     int64_t n_settled           # rows from the first on that are
     int64_t now
+    int64_t rows_left           # before the next look at signals
+    bint halted                 # a signal's handler raised an exception
 
 
 cdef inline bint is_random(
@@ -282,9 +285,25 @@ cdef inline void settle_first(Service *service) noexcept nogil:
     service.free_row = index
 
 
+cdef inline bint rows_go_on(Service *service) noexcept nogil:
+    """Count a row that is taken in or settled; return False if a signal ends the work.
+
+    What is left half done does not matter: nobody goes on with it.
+    """
+    service.rows_left -= 1
+    if service.rows_left < 0:
+        service.rows_left = ROWS_AT_ONCE
+        service.halted = service.halted or signal_raised()
+    return not service.halted
+
+
 cdef inline void settle_until(Service *service, int64_t now) noexcept nogil:
     """Settle what completed by a time."""
-    while service.open.length > 0 and heap_first(&service.open).when_ns <= now:
+    while (
+        service.open.length > 0
+        and heap_first(&service.open).when_ns <= now
+        and rows_go_on(service)
+    ):
         settle_first(service)
 
 
@@ -365,10 +384,13 @@ cdef inline void service_fill(
     """Take rows in; the service of each is filled in once it is known."""
     cdef int64_t i
     for i in range(columns.n_rows):
+        if not rows_go_on(service):
+            return
         # the window's oldest row makes room for this one
         while (
             service.is_open[service.n_rows & service.set.window - 1]
             and service.open.length > 0
+            and rows_go_on(service)
         ):
             settle_first(service)
         if columns.device[i] == NOT_REPLAYED or (
@@ -387,7 +409,7 @@ cdef inline void service_fill(
 
 cdef inline void service_end(Service *service) noexcept nogil:
     """Settle all rows that are open."""
-    while service.open.length > 0:
+    while service.open.length > 0 and rows_go_on(service):
         settle_first(service)
 
 

@@ -1,5 +1,6 @@
 """Service times of a trace's rows."""
 
+from cpython.exc cimport PyErr_Occurred
 from libc.stdint cimport int8_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 
@@ -12,6 +13,7 @@ from replay.engine.structures.arena cimport (
 )
 from replay.engine.structures.heap cimport heap_close, heap_open
 
+from replay.common.errors import ModelError
 from replay.engine.setup import Policy, ServiceModel
 
 #: Rows that are taken in behind an open one before it is settled as it is.
@@ -90,6 +92,11 @@ cdef class Services:
         free(self.service.is_open)
 
     cdef int _check(self) except -1:
+        if self.service.halted:
+            if PyErr_Occurred() != NULL:
+                # what the signal's handler raised
+                return -1
+            raise ModelError("this run was interrupted: begin another one")
         if self.service.is_open == NULL or self.service.failed.no_memory:
             raise MemoryError
         return 0
@@ -113,10 +120,13 @@ cdef class Services:
         ------
         MemoryError
             More traced workers than memory.
+        ModelError
+            A signal has ended the work before.
         """
         cdef Batch batch = Batch(columns)
         cdef int64_t[::1] filled = out
         cdef int64_t n_settled
+        self._check()
         if filled.shape[0] != batch.at.n_rows:
             raise ValueError("out: not the length of the batch")
         if batch.at.n_rows > 0:
@@ -137,7 +147,15 @@ cdef class Services:
         -------
         int
             How many rows there were.
+
+        Raises
+        ------
+        ModelError
+            A signal has ended the work before.
         """
-        service_end(&self.service)
+        self._check()
+        with nogil:
+            service_end(&self.service)
+        self._check()
         self.outs.clear()
         return service_settled(&self.service)
