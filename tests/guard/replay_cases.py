@@ -10,7 +10,8 @@ import numpy as np
 from replay.engine._engine import Engine
 from replay.engine._service import Services
 from replay.engine.columns import NO_TASK, Columns
-from replay.engine.setup import ArrivalEvent, Policy, ServiceModel, Setup
+from replay.engine.dependence import infer_streams
+from replay.engine.setup import ArrivalEvent, ArrivalMode, Policy, ServiceModel, Setup
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -107,6 +108,10 @@ def kills() -> tuple[Setup, Columns]:
 CASES: Final[dict[str, Callable[[], tuple[Setup, Columns]]]] = {
     "direct": lambda: (flat(10, **DIRECT), columns_of(10)),
     "direct, 2,000 cgroups": lambda: (flat(2000, **DIRECT), columns_of(2000)),
+    "dependent, direct": lambda: (
+        flat(10, mode=ArrivalMode.DEPENDENT, **DIRECT),
+        columns_of(10),
+    ),
     "tmpfs": lambda: (flat(10, tmpfs=True), columns_of(10)),
     "tags, lock, memory.max": lambda: (
         flat(10, tmpfs=True, limits={0: 1 << 30, 1: 1 << 20}, **QUEUE, **LINEAR),
@@ -136,7 +141,13 @@ def main() -> None:
         services = Services(setup)
         services.fill(columns, service_ns)
         services.end()
-        Engine(setup).feed(columns, service_ns)
+        engine = Engine(setup)
+        if setup.mode == ArrivalMode.DEPENDENT:
+            engine.follow([columns], [service_ns], infer_streams([columns]))
+            while engine.advance():
+                pass
+        else:
+            engine.feed(columns, service_ns)
 
 
 if __name__ == "__main__":

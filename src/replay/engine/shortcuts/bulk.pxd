@@ -338,21 +338,26 @@ cdef inline bint is_sum(
     )
 
 
-cdef inline bint bulk_row(
-    Sim *sim, const Columns *columns, int64_t i, int64_t now
+cdef inline uint32_t bulk_account(
+    const Sim *sim, const Columns *columns, int64_t i
 ) noexcept nogil:
-    """Write down a row whose completion changes only sums; return True if it is one."""
-    cdef int64_t service_ns = columns.service_ns[i]
-    cdef int64_t prior_ns = 0
+    """Return the account of a row whose completion changes only sums, 0 for no such."""
     cdef uint32_t entry
-    cdef BulkRow *row
     if not row_is_plain(sim, columns, i):
-        return False
+        return 0
     entry = sim.account_table[
         <size_t> columns.device[i] * sim.n_cgroups + columns.issuer[i]
     ]
-    if not is_sum(sim, columns, i, entry):
-        return False
+    return entry // 2 if is_sum(sim, columns, i, entry) else 0
+
+
+cdef inline bint row_log(
+    Sim *sim, const Columns *columns, int64_t i, int64_t now, uint32_t account
+) noexcept nogil:
+    """Write down a row that changes only sums; return False if it has no room there."""
+    cdef int64_t service_ns = columns.service_ns[i]
+    cdef int64_t prior_ns = 0
+    cdef BulkRow *row
     if sim.set.as_queued and 0 <= columns.queue_ns[i] < columns.issue_ns[i]:
         prior_ns = columns.issue_ns[i] - columns.queue_ns[i]
         if prior_ns > <int64_t> 0xFFFFFFFF:
@@ -365,7 +370,7 @@ cdef inline bint bulk_row(
     sim.end_ns = max(sim.end_ns, now + service_ns)
     row = (<BulkRow *> sim.bulk.rows.items) + sim.bulk.rows.length
     row.start_ns = now
-    row.account = entry // 2
+    row.account = account
     row.nbytes = columns.nbytes[i]
     row.service_ns = <uint32_t> service_ns
     row.prior_ns = <uint32_t> prior_ns
@@ -375,6 +380,14 @@ cdef inline bint bulk_row(
     if sim.bulk.rows.length == sim.bulk.rows.capacity:
         rows_fold(sim)
     return True
+
+
+cdef inline bint bulk_row(
+    Sim *sim, const Columns *columns, int64_t i, int64_t now
+) noexcept nogil:
+    """Write down a row whose completion changes only sums; return True if it is one."""
+    cdef uint32_t account = bulk_account(sim, columns, i)
+    return account != 0 and row_log(sim, columns, i, now, account)
 
 
 cdef inline bint are_all_submitted(const Sim *sim) noexcept nogil:
@@ -408,14 +421,15 @@ cdef inline bint bulk_release(
 ) noexcept nogil:
     """Write down a row of a stream, which knows then when it ends, if it is one."""
     cdef int64_t issued_ns = now
-    if columns.device[i] >= sim.n_devices:
+    cdef uint32_t account = bulk_account(sim, columns, i)
+    if account == 0:
         return False
     if 0 <= columns.queue_ns[i] < columns.issue_ns[i]:
         issued_ns += columns.issue_ns[i] - columns.queue_ns[i]
     if issued_ns > now and not is_foreseen(sim, columns.device[i], now, issued_ns):
         return False
     # times of a stream may be later than those of its rows
-    if issued_ns >= max_time_ns() or not bulk_row(sim, columns, i, issued_ns):
+    if issued_ns >= max_time_ns() or not row_log(sim, columns, i, issued_ns, account):
         return False
     ends_push(
         &sim.streams[stream].ends,
