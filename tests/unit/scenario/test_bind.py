@@ -254,6 +254,7 @@ def test_effective_scenario_of_a_binding_has_what_the_trace_decided() -> None:
         "devices": ["7:0"],
         "scheduler": None,
         "wbt": None,
+        "journal": False,
     }
     assert effective["driver"]["direct_io"] is False
     assert effective["backing"]["filesystem"] == "tmpfs"
