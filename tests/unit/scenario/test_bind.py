@@ -29,9 +29,6 @@ def names(binding: Binding, dense: Any) -> list[str]:
     return [binding.cgroup_names[cgroup] for cgroup in dense]
 
 
-# --- cgroups
-
-
 def test_ids_become_dense_cgroups_by_path() -> None:
     # GIVEN rows with no id, the root's, a known and an unknown one
     rows = [{"cgroup": id_} for id_ in (0, 1, 23, 99)]
