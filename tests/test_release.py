@@ -45,6 +45,17 @@ def test_what_is_wrong_with_a_wheel(
     tmp_path: Path, change: dict[str, str | None], told: list[str]
 ) -> None:
     files = {name: text for name, text in (GOOD | change).items() if text is not None}
-    found = [*wrong(make(tmp_path / "dist", files), VERSION)]
-    # of a version that is no real one CHANGELOG knows nothing
-    assert found == [*told, "CHANGELOG.md: no heading '## 0.9.9 (YYYY-MM-DD)'"]
+    (tmp_path / "CHANGELOG.md").write_text(f"## {VERSION} (2030-01-02)\n")
+    assert [*wrong(make(tmp_path / "dist", files), VERSION, tmp_path)] == told
+
+
+def test_release_that_says_nothing_of_itself(tmp_path: Path) -> None:
+    # GIVEN news that did not come into CHANGELOG
+    (tmp_path / "CHANGELOG.md").touch()
+    (tmp_path / "changes").mkdir()
+    for name in ("README.md", "a.traces.md"):
+        (tmp_path / "changes" / name).touch()
+    assert [*wrong(make(tmp_path / "dist", GOOD), VERSION, tmp_path)] == [
+        f"changes: a.traces.md: make news VERSION={VERSION}",
+        "CHANGELOG.md: no heading '## 0.9.9 (YYYY-MM-DD)'",
+    ]

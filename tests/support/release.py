@@ -24,7 +24,7 @@ IN_A_WHEEL = (
 )
 
 
-def wrong(dist: Path, version: str = VERSION) -> Iterator[str]:
+def wrong(dist: Path, version: str = VERSION, top: Path = TOP) -> Iterator[str]:
     """Yield a line for each thing that is wrong."""
     wheels = [*dist.glob("*.whl")]
     sdists = [*dist.glob("*.tar.gz")]
@@ -47,8 +47,8 @@ def wrong(dist: Path, version: str = VERSION) -> Iterator[str]:
     with tarfile.open(sdists[0]) as sdist:
         if not any(name.endswith(".pyx") for name in sdist.getnames()):
             yield f"{sdists[0].name}: holds nothing to compile"
-    changes = (TOP / "CHANGELOG.md").read_text("utf-8")
-    left = [path.name for path in (TOP / "changes").glob("*.*.md")]
+    changes = (top / "CHANGELOG.md").read_text("utf-8")
+    left = [path.name for path in (top / "changes").glob("*.*.md")]
     if left:
         yield f"changes: {', '.join(sorted(left))}: make news VERSION={version}"
     if not re.search(
