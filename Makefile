@@ -136,11 +136,11 @@ fidelity: $(VENV)/built
 
 # man pages and completions, made of the commands: docs/man, docs/completions
 man: $(VENV)/built
-	cd tests && $(CURDIR)/$(BIN)/python -m support.manuals
+	cd tests && $(CURDIR)/$(BIN)/python -m documents.manuals
 
 # docs/pictures, from the recordings; those of a page need chromium
 pictures: $(VENV)/built
-	cd tests && $(CURDIR)/$(BIN)/python -m support.pictures
+	cd tests && $(CURDIR)/$(BIN)/python -m documents.pictures
 
 # the docs as a site in build/site; a link that leads nowhere fails
 site: $(VENV)/built
@@ -162,7 +162,7 @@ dist: $(VENV)/ready
 release-check: lint types test debug sanitize site dist
 	REPLAY_WHEEL="$$(echo $(CURDIR)/dist/*.whl)" $(MAKE) slow
 	$(BIN)/python -m auditwheel show dist/*.whl
-	cd tests && $(CURDIR)/$(BIN)/python -m support.release
+	cd tests && $(CURDIR)/$(BIN)/python -m documents.release
 
 clean:
 	rm -rf build dist .venv

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.house import DOCUMENT, ROOMS, SOURCE, TOP, redrawn, sources
+from documents.house import DOCUMENT, ROOMS, SOURCE, TOP, redrawn, sources
 
 MODEL = TOP / "docs" / "model.md"
 #: About as many files as one holds in the head.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.release import IN_A_WHEEL, wrong
+from documents.release import IN_A_WHEEL, wrong
 
 VERSION = "0.9.9"
 GOOD = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.house import (
+from documents.house import (
     DOOR,
     ENGINE_FOLDERS,
     INSIDE,

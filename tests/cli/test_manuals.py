@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support import manuals
+from documents import manuals
 
 
 # of the library that makes them, by click's newest

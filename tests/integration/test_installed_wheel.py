@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pages import blocks, run_commands
+from documents.pages import blocks, run_commands
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import nbformat
 
-from support.notebooks import NOTEBOOK, executed
+from documents.notebooks import NOTEBOOK, executed
 
 
 def shown(notebook: Any) -> list[tuple[str, bool]]:

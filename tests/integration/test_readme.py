@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pages import (
+from documents.pages import (
     TOP,
     blocks,
     commands,

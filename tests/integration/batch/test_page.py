@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from documents.pages import TOP, blocks, environment, run_commands, run_python
 from replay.dataset.rows import RUNS, SCHEMAS
-from support.pages import TOP, blocks, environment, run_commands, run_python
 
 PAGE = TOP / "docs" / "batch.md"
 SHOWN = re.compile(r"```sql\n(.*?)```\n```\n(.*?)```", re.DOTALL)

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import replay.report
+from documents.pages import TOP
 from replay.engine.setup import Resource
 from replay.results.tables import STAGE_NAMES
-from support.pages import TOP
 
 PAGE = (TOP / "docs" / "glossary.md").read_text()
 REPORT = Path(replay.report.__file__).parent

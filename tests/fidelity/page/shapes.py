@@ -1,6 +1,6 @@
 """Shapes of a disk's model, each held against the recordings of a real disk.
 
-``python -m fidelity.shapes`` (in ``tests``) prints the table of docs/disk.md.
+``python -m fidelity.page.shapes`` (in ``tests``) prints the table of docs/disk.md.
 """
 
 import tempfile

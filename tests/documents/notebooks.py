@@ -1,4 +1,4 @@
-"""The notebook of the docs, run: ``python -m support.notebooks`` keeps its output."""
+"""The notebook of the docs, run: ``python -m documents.notebooks`` keeps its output."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Pages whose examples are run: blocks behind a mark, and the commands in them.
 
-``python -m support.pages README.md docs/sweep.md`` (in ``tests``) puts what the
+``python -m documents.pages README.md docs/sweep.md`` (in ``tests``) puts what the
 commands of console blocks print today in the place of what stands there: read the
 difference.
 """

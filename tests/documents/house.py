@@ -1,6 +1,6 @@
 """The rooms of the package and who imports whom, found in the source.
 
-``python -m support.house`` draws them anew into docs/architecture.md.
+``python -m documents.house`` draws them anew into docs/architecture.md.
 """
 
 import ast
