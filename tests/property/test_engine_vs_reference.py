@@ -1,9 +1,11 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from replay.common.errors import ModelError
 from replay.engine._engine import Engine
 from replay.engine.columns import Columns
+from replay.engine.raw import Raw
 from replay.engine.setup import Setup
 from replay.engine.shortcuts import Shortcut
 from support.engines import difference, run_engine, run_reference
@@ -19,7 +21,7 @@ def test_engine_and_reference_agree_event_by_event(run: tuple[Setup, Columns]) -
 
     # WHEN both replay them
     reference = run_reference(setup, columns)
-    engine = run_engine(setup, columns)
+    engine = within_range(setup, columns)
 
     # THEN every table is the same, the one with a row for each request included
     assert difference(reference, engine) is None
@@ -62,5 +64,16 @@ def agree_in_batches(data: st.DataObject, setup: Setup) -> None:
     tell_after = data.draw(st.sampled_from([1, 1 << 31]))
 
     # THEN neither the shorter way nor the batches show
-    found = run_engine(setup, columns, batch_rows, tell_after=tell_after)
+    found = within_range(setup, columns, batch_rows, tell_after=tell_after)
     assert difference(run_reference(setup, columns), found) is None
+
+
+def within_range(setup: Setup, columns: Columns, *batch: int, **more: int) -> Raw:
+    """Run the engine; a wait that is longer than it can tell is no example."""
+    try:
+        return run_engine(setup, columns, *batch, **more)
+    except ModelError as error:
+        if "208 days" not in str(error):
+            raise
+        # the reference counts in whole numbers of any size
+        reject()
