@@ -1,6 +1,6 @@
 """Two results side by side: the largest differences, answers first."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from replay.common.text import (
     errno_text,
     moment_text,
     plain,
+    share_text,
     size_text,
     time_text,
 )
@@ -52,6 +53,7 @@ def comparison(found: Comparison) -> RenderableType:
         *_section("Mean latency", total, _cgroup, "mean_ns", time_text),
         *_section("99th percentile", total, _cgroup, "p99_ns", time_text),
         *_section("Who waits behind whom", others, _waits, "wait_ns", time_text),
+        *_shares(found),
         *_section("What fails", tables["errors"], _fails, "count", count_text),
         *_kills(tables["kills"]),
     ]
@@ -130,6 +132,26 @@ def _scenario(found: Comparison) -> Iterable[RenderableType]:
     if n_defaults:
         keys = count_text(n_defaults, "key")
         yield _line(f"and {keys} of cgroups that one has only, by default the same")
+
+
+def _shares(found: Comparison) -> Iterable[RenderableType]:
+    """Tell what each cgroup had of the device while all of them wanted more."""
+    sides = [{row["cgroup"]: row for row in rows} for rows in found.shares]
+    if not any(sides):
+        return
+    yield _heading("Shares of the device while all want more")
+    for name in sorted({*sides[0], *sides[1]}):
+        parts = []
+        for measure in ("bytes", "requests"):
+            base, other = (_share(rows, name, measure) for rows in sides)
+            parts.append(f"{base} -> {other} of the {measure}")
+        yield _line(f"{name}: {', '.join(parts)}")
+
+
+def _share(rows: Mapping[str, Row], name: str, measure: str) -> str:
+    if name not in rows:
+        return "-"
+    return share_text(rows[name][measure], sum(row[measure] for row in rows.values()))
 
 
 def _is_default(key: str, value: Any) -> bool:

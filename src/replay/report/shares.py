@@ -1,7 +1,7 @@
 """Shares of a device under controllers that let nothing go to waste."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -16,10 +16,7 @@ from replay.common.text import (
     time_text,
 )
 from replay.results.result import Result
-
-_CONTROLLERS: Final = ("io.cost.qos", "io.latency")
-_WEIGHTS: Final = ("io.weight", "io.bfq.weight")
-_USUAL: Final = 100
+from replay.results.shares import USUAL_WEIGHT, WEIGHTS, shares_of
 
 
 def shares_table(result: Result) -> Iterator[RenderableType]:
@@ -33,20 +30,16 @@ def shares_table(result: Result) -> Iterator[RenderableType]:
     ------
     RenderableType
     """
-    cgroups = result.info["scenario"].get("cgroups")
-    if not isinstance(cgroups, dict) or not _shared(cgroups):
-        return
-    rows = result.shares()
+    rows = shares_of(result.tables, result.info["scenario"])
     if not rows:
         return
+    cgroups = result.info["scenario"]["cgroups"]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("cgroup", overflow="fold", min_width=8)
-    for name in ("weight", "requests", "bytes", "time"):
+    for name in ("weight", "requests", "bytes"):
         table.add_column(name, justify="right", no_wrap=True)
-    whole = {
-        name: sum(row[name] for row in rows)
-        for name in ("requests", "bytes", "time_ns")
-    }
+    # not their time in the device: it holds what a scheduler let them wait
+    whole = {name: sum(row[name] for row in rows) for name in ("requests", "bytes")}
     for row in rows:
         table.add_row(
             Text(plain(row["cgroup"])),
@@ -87,15 +80,7 @@ def debt_lines(result: Result) -> Iterator[str]:
         )
 
 
-def _shared(cgroups: Mapping[str, Mapping[str, Any]]) -> bool:
-    return any(
-        any(keys.get(name) for name in _CONTROLLERS)
-        or any(keys.get(name, _USUAL) != _USUAL for name in _WEIGHTS)
-        for keys in cgroups.values()
-    )
-
-
 def _weight(keys: Mapping[str, Any]) -> str:
     """Return the weight that was set, of the controller that has one."""
-    found = [keys[name] for name in _WEIGHTS if keys.get(name, _USUAL) != _USUAL]
-    return str(found[0] if found else _USUAL)
+    weights = [keys.get(name, USUAL_WEIGHT) for name in WEIGHTS]
+    return str(next((one for one in weights if one != USUAL_WEIGHT), USUAL_WEIGHT))

@@ -22,6 +22,7 @@ from replay.results.measures import MEASURES, measures
 from replay.results.merge import merge_latency
 from replay.results.read import open_results
 from replay.results.result import Result
+from replay.results.shares import shares_of
 from replay.results.sums import sums, with_io_bytes
 
 _Tables = Mapping[str, pa.Table]
@@ -44,6 +45,8 @@ class ComparedSide:
         Identities of the traces that were replayed.
     notes : tuple of str
         Estimates and what is not modelled, as the runs told them.
+    shares : tuple of dict
+        Of the device, by cgroup, while all want more (`replay.results.shares`).
     """
 
     name: str
@@ -51,6 +54,7 @@ class ComparedSide:
     scenario: Mapping[str, Any]
     traces: frozenset[str]
     notes: tuple[str, ...] = ()
+    shares: tuple[dict[str, Any], ...] = ()
 
     @classmethod
     def of(cls, result: Result, name: str) -> "ComparedSide":
@@ -61,6 +65,7 @@ class ComparedSide:
             scenario=result.info["scenario"],
             traces=frozenset([result.info["trace"]["sha256"]]),
             notes=(*_of_its_model(result), *result.info["notes"]),
+            shares=tuple(shares_of(result.tables, result.info["scenario"])),
         )
 
 
@@ -109,6 +114,9 @@ class Comparison(Shown):
     told : tuple of (tuple of str, tuple of str)
         What the runs told of themselves, base and other: estimates, and what is not
         modelled.
+    shares : tuple of (tuple of dict, tuple of dict)
+        Of the device, by cgroup, while all want more, base and other; empty where no
+        controller shares it, or without rows of requests.
     """
 
     names: tuple[str, str]
@@ -118,6 +126,7 @@ class Comparison(Shown):
     tables: dict[str, pa.Table]
     notes: tuple[str, ...] = ()
     told: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    shares: tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]] = ((), ())
 
     def __repr__(self) -> str:
         return f"<Comparison of {self.names[1]} with {self.names[0]}>"
@@ -173,7 +182,7 @@ class Comparison(Shown):
         Returns
         -------
         str
-            ``{"base", "other", "same_trace", "notes", "told", "scenario",
+            ``{"base", "other", "same_trace", "notes", "told", "scenario", "shares",
             "tables", "failed"}``.
         """
         value = {
@@ -188,6 +197,10 @@ class Comparison(Shown):
             "scenario": {
                 key: {"base": base, "other": other}
                 for key, (base, other) in self.scenario.items()
+            },
+            "shares": {
+                side: list(shares)
+                for side, shares in zip(("base", "other"), self.shares, strict=True)
             },
             "tables": {name: table.to_pylist() for name, table in self.tables.items()},
             "failed": [
@@ -310,6 +323,7 @@ def compare_sides(base: ComparedSide, other: ComparedSide) -> Comparison:
         ),
         tables,
         told=(base.notes, other.notes),
+        shares=(base.shares, other.shares),
     )
 
 

@@ -1,5 +1,6 @@
 """Shares of the device, by cgroup, while all of them want more."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -7,8 +8,42 @@ import pyarrow as pa
 
 from replay.results.arrays import coded
 
+#: Keys of a cgroup under which a device is shared, and lets nothing go to waste.
+WEIGHTS: Final = ("io.weight", "io.bfq.weight")
+_CONTROLLERS: Final = ("io.cost.qos", "io.latency")
+#: A weight that nobody has set.
+USUAL_WEIGHT: Final = 100
 #: A cgroup of fewer requests wants nothing for long: mount, udev.
 LEAST_REQUESTS: Final = 20
+
+
+def shares_of(
+    tables: Mapping[str, pa.Table], scenario: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Share what a device did, where weights or latencies share it.
+
+    Parameters
+    ----------
+    tables : mapping of str to pyarrow.Table
+        Of a result.
+    scenario : mapping
+        The effective one, as ``run.json`` has it.
+
+    Returns
+    -------
+    list of dict
+        As `shares` gives; empty where nothing shares the device, or where the run was
+        not asked for its requests.
+    """
+    cgroups = scenario.get("cgroups")
+    if "requests" not in tables or not isinstance(cgroups, dict):
+        return []
+    shared = any(
+        any(keys.get(name) for name in _CONTROLLERS)
+        or any(keys.get(name, USUAL_WEIGHT) != USUAL_WEIGHT for name in WEIGHTS)
+        for keys in cgroups.values()
+    )
+    return shares(tables["requests"]) if shared else []
 
 
 def shares(requests: pa.Table) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from replay.scenario.keys.load import Scenario
 from replay.scenario.keys.paths import ROOT, check_path
 from replay.scenario.notes.bfq import bfq_notes
 from replay.scenario.notes.defaults import assumed_notes
+from replay.scenario.notes.effects import controller_notes
 from replay.scenario.notes.iocost import iocost_notes
 from replay.scenario.notes.iolatency import iolatency_notes
 from replay.scenario.notes.iomax import iomax_notes
@@ -221,11 +222,19 @@ def _bind(scenario: Scenario, trace: Rows) -> Binding:
         notes += capped(layer_notes(stack), "more layers")
     notes += cgroup_notes(scenario)
     idle = {}
+    traced = [dense[one.id] for one in summary.cgroups if one.n_requests]
     if scenario.cgroups:
-        traced = [dense[one.id] for one in summary.cgroups if one.n_requests]
         idle = idle_cgroups(scenario, tree, traced, assigns)
     notes += trace_notes(summary, assigns, processes, idle)
     cgroups = FlatCgroups.make(scenario, tree)
+    if scenario.driver.policy != "root":
+        own = np.arange(len(tree.names), dtype=np.uint32)
+        # the worker's memory css is found through the blkcg
+        memory = np.where(cgroups.blkcg == own, cgroups.memory_css, own)
+        nearest = {"io": cgroups.blkcg, "memory": memory}
+        notes += capped(
+            controller_notes(tree.names, traced, nearest), "more of controllers"
+        )
     tasks: list[BoundTask] = []
     found = _tasks(trace, scenario, tree, cgroups, resolver, processes)
     if found is not None:

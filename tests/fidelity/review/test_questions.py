@@ -1,5 +1,6 @@
 """Questions of the review of 5.14's patches, with the commands that settle them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,41 @@ def test_backcharges_sleeps_are_a_stage_and_are_told(top: Path) -> None:
     said = " ".join(result.text().split())
     assert f"{counts['delays']:,} delays of 3.77 s in sum" in said
     assert "/a owed for I/O of the device below for" in said
+
+
+def test_shares_are_compared(top: Path) -> None:
+    # GIVEN one worker for all beside one for each, at weights of 100 and 300
+    one, each = shared(top, "naive"), shared(top, "per-cgroup")
+    # WHEN they are compared THEN it says what each cgroup has of the device
+    said = " ".join(replay.compare(each, one).text().split())
+    assert "Shares of the device while all want more /a: 2" in said
+    told = json.loads(replay.compare(each, one).to_json())["shares"]
+    for side, percent in (("base", 25), ("other", 50)):
+        found = {row["cgroup"]: row["requests"] for row in told[side]}
+        assert 100 * found["/a"] / sum(found.values()) == pytest.approx(
+            percent, abs=1.5
+        )
+
+
+@pytest.mark.parametrize(
+    ("controllers", "said"),
+    [
+        ('["memory"]', "the io controller is off for /p/b: /p, the nearest above that "
+         "has it, is charged for its I/O and pages"),
+        ('["io"]', "the memory controller is off for /p/b: /p, the nearest above that "
+         "has it, is charged for its pages"),
+    ],
+)  # fmt: skip
+def test_who_pays_where_a_controller_is_off_is_told(
+    top: Path, controllers: str, said: str
+) -> None:
+    result = replay.run(
+        top / "traces/nested-unlimited", overrides=[f"/p/b/controllers={controllers}"]
+    )
+    assert said in result.info["notes"]
+    charged = {
+        row["issuer"]: row["payer"]
+        for row in result.charges.to_pylist()
+        if row["charged_bytes"]
+    }
+    assert charged["/p/b"] == "/p"

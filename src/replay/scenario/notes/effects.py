@@ -1,6 +1,10 @@
 """Notes on limits and controllers that change nothing here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from replay.engine.setup import BACKING_DEVICE
 from replay.scenario.binding.instances import other_payer
@@ -8,6 +12,10 @@ from replay.scenario.keys.load import Scenario
 from replay.scenario.setup.devices import place_of
 from replay.scenario.setup.iomax import ALL_AS_ONE
 from replay.trace.file.schema import device_text
+
+#: What a cgroup is charged for where it has the controller. The driver looks for the
+#: memory css of the blkcg: drivers/block/loop.c:loop_queue_rq(), v5.14.
+_CHARGED: Final = {"io": "its I/O and pages", "memory": "its pages"}
 
 
 def cgroup_effect_notes(
@@ -39,6 +47,42 @@ def cgroup_effect_notes(
             f"charged for its I/O there (driver.policy = {scenario.driver.policy})"
         )
     return [*notes, *effect_notes(scenario, devices, others)]
+
+
+def controller_notes(
+    names: Sequence[str],
+    traced: Iterable[int],
+    nearest: Mapping[str, NDArray[np.uint32]],
+) -> list[str]:
+    """Return the notes on cgroups for which a controller is off: another one pays.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Paths of the cgroups.
+    traced : iterable of int
+        Those that have requests.
+    nearest : mapping of str to ndarray of uint32, shape (n_cgroups,)
+        By controller, ``io`` and ``memory``: of each cgroup the nearest that has it.
+
+    Returns
+    -------
+    list of str
+    """
+    notes = []
+    for controller, payers in nearest.items():
+        off: dict[int, list[str]] = {}
+        for cgroup in traced:
+            if payers[cgroup] != cgroup:
+                off.setdefault(int(payers[cgroup]), []).append(names[cgroup])
+        for payer, cgroups in off.items():
+            some = ", ".join(cgroups[:3])
+            more = f" and {len(cgroups) - 3:,} more" if len(cgroups) > 3 else ""
+            notes.append(
+                f"the {controller} controller is off for {some}{more}: {names[payer]}, "
+                f"the nearest above that has it, is charged for {_CHARGED[controller]}"
+            )
+    return notes
 
 
 def effect_notes(
