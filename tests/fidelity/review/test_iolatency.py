@@ -1,6 +1,6 @@
 """io.latency held against a kernel that has it (docs/model.md, Latency).
 
-``iolatency/`` holds two recordings of ``tests/lab/scenarios/io-latency.sh`` by the
+``small_kernel/`` holds two recordings of ``tests/lab/scenarios/io-latency.sh`` by the
 small kernel of ``tests/lab/build_kernel.sh``, without a target and with TARGET=10000,
 on a clock that counts instructions (``--icount``).
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import replay
 
-KEPT = Path(__file__).parent / "iolatency"
+KEPT = Path(__file__).parent / "small_kernel"
 DISK = "253:1"
 SECOND = 10**9
 #: The disk serves one request at a time in 2 ms; nr_requests is 64.
