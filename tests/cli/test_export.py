@@ -26,7 +26,7 @@ def test_a_result_is_written_for_perfetto(top: Path, tmp_path: Path) -> None:
     late = tmp_path / "late.pftrace"
     done = CliRunner().invoke(cli, [*command[:-1], str(late), "--from", "1000"])
     assert done.exit_code == 1
-    assert "no request arrives from 1000 s on" in done.stderr
+    assert "no request arrives 1000 s after" in done.stderr
     assert not late.exists()
 
 

@@ -72,7 +72,7 @@ def check_same(run: Run) -> Raw | None:
 def check_conserved(run: Run, raw: Raw) -> None:
     """Every row is counted once, and what was charged and given back is there."""
     counts = {name: int(value[0]) for name, value in raw["counts"].items()}
-    fates = ("requests", "stopped", "unissued", "other_devices")
+    fates = ("requests", "stopped", "read_only", "unissued", "other_devices")
     assert sum(counts[name] for name in fates) == len(run[1])
     assert counts["other_devices"] == (run[1].device == NOT_REPLAYED).sum()
     assert counts["in_flight"] == 0

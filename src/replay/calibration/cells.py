@@ -39,7 +39,7 @@ class ServiceCell(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """Quantiles of service time over what the line says, within 2.3 %.
+    """Quantiles of service time divided by the line's, within 2.3 %.
 
     Attributes
     ----------

@@ -75,7 +75,8 @@ def convert(
     input (blktrace -d DEVICE -o - | replay convert - -o TRACE.arrow), an archive (tar,
     zip), or a file of any format that 'replay formats' lists, compressed or not.
     Several inputs are merged by time. With filters, or for --to parquet, INPUT may be a
-    trace file. With --alone a cgroup's requests are those of another recording.
+    trace file. With --alone the requests of each
+    cgroup that both recordings have are those of the other one.
     """
     import replay
 

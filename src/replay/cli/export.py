@@ -63,11 +63,15 @@ def export(
     debt.
     """
     import replay
+    from replay.common.errors import OutputError
     from replay.report.perfetto import told, write_perfetto
 
+    result = replay.open_results(outdir)
+    if "requests" not in result.tables:
+        raise OutputError(f"{outdir}: has no rows of requests: run it with --requests")
     target = output or Path(f"{outdir.resolve().name}.pftrace")
     n_written, n_all = write_perfetto(
-        replay.open_results(outdir),
+        result,
         target,
         from_ns=round(begin * 1e9),
         most=most,

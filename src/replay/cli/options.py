@@ -28,8 +28,8 @@ alone = click.option(
     "--alone",
     type=click.Path(path_type=Path),
     metavar="CAPTURE",
-    help="Another recording of the same disk, in which one of the cgroups has it to "
-    "itself.",
+    help="Another recording of the same disk, in which one cgroup has it to itself; "
+    "with convert all cgroups of both have their requests of that one.",
 )
 overwrite = click.option(
     "--overwrite", is_flag=True, help="Replace the output if it exists."

@@ -54,7 +54,9 @@ def why(
     result = replay.open_results(outdir)
     known = result.memory["cgroup"].to_pylist()
     if cgroup is not None and cgroup not in known:
-        raise OutputError(f"{outdir}: has no cgroup {cgroup}; some: {known[:5]}")
+        raise OutputError(
+            f"{outdir}: has no cgroup {cgroup}; it has {', '.join(known[:5])}"
+        )
     if row is not None and "requests" not in result.tables:
         raise OutputError(f"{outdir}: has no rows of requests: run with --requests")
     found = explain(result, most=top, cgroup=cgroup, row=row)

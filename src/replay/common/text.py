@@ -64,8 +64,14 @@ def time_text(time_ns: int) -> str:
     return text
 
 
+#: Moments below are told in us.
+_TINY_NS: Final = 10_000
+
+
 def moment_text(time_ns: int) -> str:
     """Show a time since the trace's start, for example ``t=1.23s`` or ``t=4.56ms``."""
+    if 0 < time_ns < _TINY_NS:
+        return f"t={time_ns / 1e3:.3g}us"
     if 0 < time_ns < _SHORT_NS:
         return f"t={time_ns / 1e6:.3g}ms"
     return f"t={time_ns / 1e9:.2f}s"

@@ -238,17 +238,22 @@ def _local_files(directory: Path, below: bool) -> Iterator[Path]:
     if not below:
         yield from (path for path in directory.iterdir() if path.is_file())
         return
-    # links are followed, but each directory is looked at once: a link may lead back
-    seen = set()
-    for folder, below_it, names in os.walk(directory, followlinks=True):
-        told = os.stat(folder)  # noqa: PTH116
-        if (told.st_dev, told.st_ino) in seen:
-            below_it.clear()
-            continue
-        seen.add((told.st_dev, told.st_ino))
-        # directories before links to them
-        below_it.sort(key=lambda name: (Path(folder, name).is_symlink(), name))
-        yield from (path for name in names if (path := Path(folder, name)).is_file())
+    # each directory is looked at once, links to directories last: a link may lead back
+    seen: set[tuple[int, int]] = set()
+    tops = [directory]
+    while tops:
+        for folder, below_it, names in os.walk(tops.pop(0)):
+            told = os.stat(folder)  # noqa: PTH116
+            if (told.st_dev, told.st_ino) in seen:
+                below_it.clear()
+                continue
+            seen.add((told.st_dev, told.st_ino))
+            below_it.sort()
+            places = [Path(folder, name) for name in below_it]
+            tops += [place for place in places if place.is_symlink()]
+            yield from (
+                path for name in names if (path := Path(folder, name)).is_file()
+            )
 
 
 def _local_file(path: Path) -> Found:

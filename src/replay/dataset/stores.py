@@ -8,7 +8,7 @@ from typing import Final
 #: ask a host of the cloud for some, which is not there.
 _SAID: Final = (
     *("resolve host", "could not connect", "no credentials", "unable to locate"),
-    *("access denied", "access_denied", "forbidden", "curlcode: 6", "curlcode: 28"),
+    *("access denied", "access_denied", "forbidden", "curlcode: 28"),
 )
 _KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE")
 

@@ -239,11 +239,15 @@ cdef inline void processors_advance(Service *service, int64_t now) noexcept nogi
     """Bring the time that each reading worker had of the processors up to now."""
     cdef TracedProcessors *shared = &service.processors
     cdef int64_t used = min(service.set.processors, shared.n_workers)
+    cdef int64_t elapsed
     if now <= shared.updated_ns:
         return
     if used > 0:
+        # of at most 2**61; times `used` first, it would not fit 64 bits
+        elapsed = now - shared.updated_ns << SHARE_SHIFT
         shared.share_time += (
-            (now - shared.updated_ns << SHARE_SHIFT) * used // shared.n_workers
+            elapsed // shared.n_workers * used
+            + elapsed % shared.n_workers * used // shared.n_workers
         )
     shared.updated_ns = now
 

@@ -314,8 +314,8 @@ class Setup(Struct, frozen=True, kw_only=True):
     parallel : int
         Requests that the device serves at once; linear only.
     processors : int
-        That serve what reads or flushes a file on tmpfs, one request each; 0: as many
-        as there are workers.
+        That copy for a file on tmpfs, one request each: all but writes that share its
+        lock; 0: no bound.
     interval_ns : int
         Length of the timeline's intervals, 0 for no timeline.
     task_cgroup : ndarray of uint32, shape (n_tasks,)

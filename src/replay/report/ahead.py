@@ -199,6 +199,7 @@ class _Part:
         self.start = _column(table, "start_ns", -1)
         end = _column(table, "completion_ns", -1)
         self.end = np.where(end < 0, _LATER, end)
+        self.completes = end >= 0
         self.worker = _column(table, "worker", -1)
         issuers = coded(table["issuer"])
         self.issuers, self.issuer = issuers.words, issuers.codes
@@ -246,7 +247,8 @@ class _Wait:
                 until += self._row[f"{stage}_ns"] - 1
             holds = on_device & (part.end > began) & (part.start >= 0)
             holds &= part.stage(_HELD_FROM[stage]) <= until
-            holds &= part.row != self._row["row"]
+            # one whose completion was lost is not known to have stayed
+            holds &= part.completes & (part.row != self._row["row"])
             numbers = np.bincount(part.issuer[holds], minlength=len(part.issuers))
             counts.update(
                 {

@@ -16,7 +16,6 @@ from replay.common.text import (
     errno_text,
     moment_text,
     plain,
-    share_text,
     size_text,
     time_text,
 )
@@ -151,7 +150,8 @@ def _shares(found: Comparison) -> Iterable[RenderableType]:
 def _share(rows: Mapping[str, Row], name: str, measure: str) -> str:
     if name not in rows:
         return "-"
-    return share_text(rows[name][measure], sum(row[measure] for row in rows.values()))
+    whole = sum(row[measure] for row in rows.values())
+    return f"{100 * rows[name][measure] / max(whole, 1):.0f} %"
 
 
 def _is_default(key: str, value: Any) -> bool:

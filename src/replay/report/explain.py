@@ -38,7 +38,7 @@ _LIMITS: Final = {
 _ONE_QUEUE: Final = ("root", "naive", "instance", "backcharge")
 _MEANS: Final = {
     "throttle": "held back on the traced device",
-    "queue": "in the device's queue, or the device was full",
+    "queue": "before the device had it: its queue, or the block layer's own work",
     "tag": "for a tag, or the block layer's own work before the driver",
     "dispatch": "behind other commands of its worker",
     "lock": "waiting for the backing file's lock",
@@ -294,7 +294,10 @@ def _waits(
                     _STAGE_OF.get(row["resource"], row["resource"]),
                     row["waiting"],
                     row["waiting"],
-                    [row["blocking"]],
+                    # its own time before the device is a wait for nobody, perhaps
+                    [row["blocking"]] * (row["waiting"] != row["blocking"])
+                    if row["resource"] == "queue"
+                    else [row["blocking"]],
                     scenario,
                 )
             ),
@@ -395,7 +398,7 @@ def _remedies(
         yield f"a file of its own: writers of one file wait for each other,{whom} too"
     elif stage in ("tag", "queue") and others:
         yield f"fewer requests of {others[0]} in the device: an io.max of {others[0]}"
-    elif stage == "queue":
+    elif stage == "queue" and ahead:
         yield f"fewer of {issuer}'s own requests at once"
     elif stage == "device":
         yield "a faster device: it was served all that time"

@@ -85,7 +85,8 @@ def write_perfetto(
     rows, n_all = _requests(result, from_ns, most)
     if from_ns and not n_all:
         raise OutputError(
-            f"no request arrives from {from_ns / 1e9:g} s on, since the trace's start"
+            f"no request arrives {from_ns / 1e9:g} s after the trace's start or later: "
+            "give an earlier --from"
         )
     until_ns = max((row["arrival_ns"] for row in rows), default=from_ns)
     if n_all == len(rows):

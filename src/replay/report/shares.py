@@ -12,9 +12,9 @@ from replay.common.text import (
     count_text,
     moment_text,
     plain,
-    share_text,
     time_text,
 )
+from replay.results.kinds import MOST_SUMMED
 from replay.results.result import Result
 from replay.results.shares import USUAL_WEIGHT, WEIGHTS, shares_of
 
@@ -30,6 +30,8 @@ def shares_table(result: Result) -> Iterator[RenderableType]:
     ------
     RenderableType
     """
+    if result.info["counts"]["requests"] > MOST_SUMMED:
+        return
     rows = shares_of(result.tables, result.info["scenario"])
     if not rows:
         return
@@ -44,7 +46,7 @@ def shares_table(result: Result) -> Iterator[RenderableType]:
         table.add_row(
             Text(plain(row["cgroup"])),
             _weight(cgroups.get(row["cgroup"], {})),
-            *(share_text(row[name], whole[name]) for name in whole),
+            *(f"{100 * row[name] / whole[name]:.0f} %" for name in whole),
         )
     first = rows[0]
     between = f"{moment_text(first['from_ns'])} to {moment_text(first['to_ns'])}"
@@ -83,4 +85,7 @@ def debt_lines(result: Result) -> Iterator[str]:
 def _weight(keys: Mapping[str, Any]) -> str:
     """Return the weight that was set, of the controller that has one."""
     weights = [keys.get(name, USUAL_WEIGHT) for name in WEIGHTS]
-    return str(next((one for one in weights if one != USUAL_WEIGHT), USUAL_WEIGHT))
+    found = next((one for one in weights if one != USUAL_WEIGHT), USUAL_WEIGHT)
+    if isinstance(found, Mapping):
+        return ", ".join(f"{device} {weight}" for device, weight in found.items())
+    return str(found)

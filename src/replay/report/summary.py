@@ -34,6 +34,7 @@ from replay.report.quality import heavy_losses, quality_failed
 from replay.report.shares import debt_lines, shares_table
 from replay.report.timeline import timeline_line
 from replay.report.workers import worker_lines
+from replay.results.kinds import MOST_SUMMED
 from replay.results.result import Result
 from replay.trace.file.metadata import NO_COMPLETIONS, ROW_EVENT, Quality
 
@@ -49,7 +50,7 @@ _LOSSES = (
 )
 OWN_IO = "every cgroup paid for its own I/O"
 #: A write of the file system's journal or metadata failed.
-READ_ONLY = "What came too late: the file system's journal failed, it is read-only"
+READ_ONLY = "What was stopped: the journal failed, so the file system is read-only"
 #: Counts whose sum is all rows.
 _ROWS = ("requests", "stopped", "read_only", "unissued")
 OTHERS = "nobody waited for another"
@@ -373,6 +374,8 @@ def _cgroups(top: Top[CgroupFacts], *, timed: bool) -> Iterable[RenderableType]:
 
 def _kinds(result: Result) -> Iterable[RenderableType]:
     """List what requests were for, if a file system on the device tells."""
+    if result.info["counts"]["requests"] > MOST_SUMMED:
+        return
     rows = result.by_kind()
     if rows is None or {row["kind"] for row in rows} <= {"data"}:
         return

@@ -28,7 +28,7 @@ def render_text(what: RenderableType, *, width: int = WIDTH) -> str:
         width=width,
         color_system=None,
         force_terminal=False,
-        # a notebook shows what it is given, and would show this as empty lines, too
+        # else rich writes into the notebook itself, and leaves empty lines there
         force_jupyter=False,
         legacy_windows=False,
         highlight=False,

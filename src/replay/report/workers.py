@@ -1,5 +1,6 @@
 """The driver's workers in the summary: how many, for how much, and their lock."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -35,18 +36,18 @@ def worker_lines(result: Result) -> Iterator[str]:
         result.workers[name].to_pylist() for name in ("device", "cgroup")
     )
     if not any(name.startswith("7:") for name in devices):
-        # no other device has workers
         return
     commands = result.workers["commands"].to_numpy()
-    served = commands[commands > 0]
+    # no other device has workers
+    is_loop = np.array([name.startswith("7:") for name in devices])
+    served = commands[is_loop & (commands > 0)]
     n_commands = int(served.sum())
     peak = counts["workers_peak"]
     if peak > 1 and n_commands:
         most = int(np.max(served))
         mean = n_commands // len(served)
-        each = count_text(mean, "command") + " each"
-        if most != mean:
-            each += f", {most:,} the busiest"
+        each = count_text(mean, "command")
+        each += " each" if most == mean else f" in the mean, {most:,} the busiest"
         yield f"{peak:,} at the peak, {each}"
     # the root's own worker is there from the start, with most versions of the patches
     # beside one of its own
@@ -61,11 +62,21 @@ def worker_lines(result: Result) -> Iterator[str]:
         yield f"{refs} to memory cgroups leaked: those cgroups are never freed"
     lasted_ns = counts.get("end_ns") or result.info["trace"]["span_ns"]
     if peak > 1 and n_commands and lasted_ns:
-        rate = LOCKS_A_COMMAND * n_commands * _NS // lasted_ns
+        by_device: Counter[str] = Counter()
+        n_workers: Counter[str] = Counter()
+        for device, n in zip(devices, commands.tolist(), strict=True):
+            if device.startswith("7:") and n:
+                by_device[device] += n
+                n_workers[device] += 1
+        device, most = by_device.most_common(1)[0]
+        alone = len(by_device) == 1
+        whose = "the device's lock" if alone else f"the lock of {device}"
         yield (
-            f"the device's lock is taken at most {LOCKS_A_COMMAND} times a command: "
-            f"{rate:,} a second over {time_text(lasted_ns)}, by at most "
-            f"{peak:,} workers and those who issue at once"
+            f"{whose} is taken at most {LOCKS_A_COMMAND} times a command: "
+            f"{LOCKS_A_COMMAND * most * _NS // lasted_ns:,} a second over "
+            f"{time_text(lasted_ns)}, by at most "
+            f"{peak if alone else n_workers[device]:,} workers and those who issue at "
+            "once"
         )
 
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from replay.results.arrays import coded
 from replay.trace.file.schema import FLAGS, OP_CODES
 
+#: Rows that a summary reads at once.
+MOST_SUMMED: Final = 5_000_000
 KINDS: Final = ("data", "metadata", "journal", "flush")
 _DATA, _METADATA, _JOURNAL, _FLUSH = range(len(KINDS))
 
@@ -16,7 +18,7 @@ _DATA, _METADATA, _JOURNAL, _FLUSH = range(len(KINDS))
 def kind_codes(
     op: NDArray[np.int8], flags: NDArray[np.uint16], by_journal: NDArray[np.bool_]
 ) -> NDArray[np.int8]:
-    """Tell the kind of requests.
+    """Return the kind of each request.
 
     Parameters
     ----------

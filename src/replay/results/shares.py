@@ -47,7 +47,7 @@ def shares_of(
 
 
 def shares(requests: pa.Table) -> list[dict[str, Any]]:
-    """Share what a device did while all cgroups had requests.
+    """Share what the device that served longest did while all cgroups had requests.
 
     Parameters
     ----------
@@ -61,17 +61,30 @@ def shares(requests: pa.Table) -> list[dict[str, Any]]:
         last cgroup's first arrival and the first one's last completion, by name. Empty
         if fewer than two wanted anything, or never at once.
     """
-    done = requests.filter(requests["completion_ns"].is_valid())
+    import pyarrow.compute as pc
+
+    seen = pc.and_(
+        requests["completion_ns"].is_valid(), requests["arrival_ns"].is_valid()
+    )
+    done = requests.filter(seen)
+    if not done.num_rows:
+        return []
+    device = coded(done["device"])
+    busiest = np.bincount(device.codes, weights=done["device_ns"].to_numpy()).argmax()
+    done = done.filter(pa.array(device.codes == busiest))
     issuer = coded(done["issuer"])
     arrival, completion, nbytes, time_ns = (
         done[name].fill_null(0).to_numpy()
         for name in ("arrival_ns", "completion_ns", "nbytes", "device_ns")
     )
+    order = np.argsort(issuer.codes, kind="stable")
+    counts = np.bincount(issuer.codes, minlength=len(issuer.words))
+    rows_of = np.split(order, np.cumsum(counts)[:-1])
     mine = {
-        name: np.flatnonzero(issuer.codes == code)
-        for code, name in enumerate(issuer.words)
+        name: rows
+        for name, rows in zip(issuer.words, rows_of, strict=True)
+        if len(rows) >= LEAST_REQUESTS
     }
-    mine = {name: rows for name, rows in mine.items() if len(rows) >= LEAST_REQUESTS}
     if len(mine) < 2:
         return []
     begin = max(int(arrival[rows].min()) for rows in mine.values())

@@ -90,13 +90,14 @@ def convert(
             threads=threads,
             progress=progress,
             format=format,
-            # what remains is written at once, without those of the other recording
+            # filters apply to this recording, not to the other one
             filters=filters if alone is not None else None,
         ) as whole:
-            if target == whole.path.resolve():
+            others = [] if alone is None else [Path(alone).resolve()]
+            if target in (whole.path.resolve(), *others):
                 raise OutputError(f"{output}: is the input: name another output")
             if alone is not None:
-                _write_replaced(whole, alone, output, overwrite, progress)
+                _write_replaced(whole, alone, output, overwrite, progress, format)
             else:
                 assert filters
                 write_filtered(whole, filters, output, overwrite, progress)
@@ -286,12 +287,13 @@ def _write_replaced(
     output: str | Path,
     overwrite: bool,
     progress: Progress | None,
+    format: str | FormatOptions | None,
 ) -> None:
     """Write a trace in which a cgroup asks for what it asked for when it ran alone."""
     from replay.trace.file.replaced import Replaced, shared_cgroups
     from replay.trace.file.write import write_trace
 
-    with open_or_convert(alone, progress=progress) as other:
+    with open_or_convert(alone, progress=progress, format=format) as other:
         rows = Replaced(whole, other, shared_cgroups(whole, other))
         sources = [*whole.metadata.sources, *other.metadata.sources]
 

@@ -14,7 +14,7 @@ from replay.engine.state.sim cimport OP_READ, OP_WRITE, Request, Sim
 cdef inline void journal_fails(
     Sim *sim, const Request *request, int64_t now
 ) noexcept nogil:
-    """A request failed: of the journal or of metadata it is the journal's end."""
+    """Abort the device's journal if the failed request is a write with META."""
     cdef int64_t *aborted_ns = &sim.devices[request.device].aborted_ns
     if request.is_meta and request.op == OP_WRITE and aborted_ns[0] < 0:
         aborted_ns[0] = now
@@ -28,7 +28,10 @@ cdef inline bint journal_stops(
     uint32_t nbytes,
     int64_t queue_ns,
 ) noexcept nogil:
-    """Return True if what is queued now never comes: its system call fails, counted."""
+    """Return True if a request is not queued since its file system is read-only.
+
+    It is counted as a failure with EROFS.
+    """
     cdef int64_t aborted_ns = sim.devices[device].aborted_ns
     if op == OP_READ or not 0 <= aborted_ns < queue_ns:
         return False

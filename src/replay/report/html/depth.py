@@ -25,9 +25,8 @@ def depth(drawing: Drawing) -> Picture | None:
     top = max(values, key=lambda row: float(row["in_flight"]))
     return Picture(
         name="depth",
-        title=f"Up to {number_text(top['in_flight'])} requests of {top['cgroup']} in "
-        "flight at once",
-        note="the mean of each interval, from arrival to completion",
+        title=f"{top['cgroup']} has up to {number_text(top['in_flight'])} in flight",
+        note="requests between arrival and completion, in the mean of each interval",
         spec=drawing.spec(
             values,
             transform=drawing.fits("cgroup", time="start_s"),
@@ -62,7 +61,8 @@ def in_flight(result: Result, shown: ShownCgroups) -> list[Row]:
     Returns
     -------
     list of dict
-        ``start_s``, ``cgroup``, ``in_flight``: exact means over each interval.
+        ``start_s``, ``cgroup``, ``in_flight``: means over each interval, of requests
+        that completed.
     """
     if "requests" not in result.tables:
         return []
@@ -74,7 +74,9 @@ def in_flight(result: Result, shown: ShownCgroups) -> list[Row]:
     )
     columns = ["arrival_ns", "completion_ns", "issuer"]
     for part in parts_of(result.tables, "requests", columns):
-        done = part.filter(pc.is_valid(part["completion_ns"]))
+        done = part.filter(
+            pc.and_(pc.is_valid(part["completion_ns"]), pc.is_valid(part["arrival_ns"]))
+        )
         issuers = done["issuer"].cast(pa.string())
         for name in pc.unique(issuers).to_pylist():
             mine = done.filter(pc.equal(issuers, name))

@@ -36,7 +36,8 @@ def lanes(drawing: Drawing) -> Picture | None:
             notes.append(f"{_MOST_WORKERS} of {len(served):,} workers")
     if not values:
         return None
-    first, last = values[0]["from_s"], max(row["to_s"] for row in values)
+    first = min(row["from_s"] for row in values)
+    last = max(row["to_s"] for row in values)
     workers = len({(row["result"], row["worker"]) for row in values})
     busy = sum(row["to_s"] - row["from_s"] for row in values)
     share = busy / max(workers * (last - first), 1e-12)
@@ -78,7 +79,7 @@ def _first_commands(result: Result) -> tuple[list[Row], bool]:
         served = part.filter(
             pc.and_(pc.is_valid(part["completion_ns"]), pc.is_valid(part["worker"]))
         )
-        # a part has the trace's order: so many of each are enough
+        # rows come in order of completion, part by part
         rows += served.slice(0, MOST_COMMANDS + 1).to_pylist()
         if len(rows) > MOST_COMMANDS:
             return rows[:MOST_COMMANDS], True

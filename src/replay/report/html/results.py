@@ -86,10 +86,23 @@ def _headline(results: Mapping[str, Result], drawn: Sequence[Picture]) -> str:
         memory = next((one for one in drawn if one.name == "memory"), None)
         if kills and memory is not None:
             first = memory
+        elif kills:
+            return _killed(results)
         return first.title
-    if kills_of := [row for one in results.values() for row in one.kills.to_pylist()]:
-        return f"{kills_of[0]['task']} in {kills_of[0]['victim_cgroup']} is killed"
+    if any(one.kills.num_rows for one in results.values()):
+        return _killed(results)
     return "Nothing was replayed, so there is nothing to see"
+
+
+def _killed(results: Mapping[str, Result]) -> str:
+    """Say who was killed first, and in which result."""
+    name, kill = next(
+        (name, row)
+        for name, one in results.items()
+        for row in one.kills.slice(0, 1).to_pylist()
+    )
+    where = f" under {name}" if len(results) > 1 else ""
+    return f"{kill['task']} in {kill['victim_cgroup']} is killed{where}"
 
 
 def _told(name: str, result: Result, several: bool) -> Told:

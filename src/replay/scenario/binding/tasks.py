@@ -276,12 +276,12 @@ def _idle(tasks: Sequence[BoundTask], tree: Tree) -> list[str]:
     if len(tasks) == 1:
         return [
             f"no request of the trace is of {first}: it never lives and its rss is not "
-            "charged, unless it is said to live through the trace (always = true)"
+            "charged (always = true would let it live through the trace)"
         ]
     return [
         f"no request of the trace is of {len(tasks):,} tasks, such as {first}: they "
-        "never live and their rss is not charged, unless they are said to live through "
-        "the trace (always = true)"
+        "never live and their rss is not charged (always = true would let them live "
+        "through the trace)"
     ]
 
 

@@ -71,26 +71,22 @@ def _boolean(value: object) -> bool:
     return value
 
 
-def choice(*names: str, later: tuple[str, ...] = ()) -> ValueKind:
+def choice(*names: str) -> ValueKind:
     """Make the kind of a name out of a few.
 
     Parameters
     ----------
     *names : str
         What is modelled.
-    later : tuple of str
-        What is known and not modelled yet: refused with those words.
     """
 
     def parse(value: object) -> str:
         name = value if isinstance(value, str) else ""
         if name in names:
             return name
-        what = "is not modelled yet; one" if name in later else "is not one"
-        raise ValueError(f"{shown(value)} {what} of {', '.join(names)}")
+        raise ValueError(f"{shown(value)} is not one of {', '.join(names)}")
 
-    text = " | ".join(names) + (f"; not yet: {', '.join(later)}" if later else "")
-    return ValueKind(text, parse, textual=True)
+    return ValueKind(" | ".join(names), parse, textual=True)
 
 
 def integer(least: int, most: int = INT64_MAX) -> ValueKind:

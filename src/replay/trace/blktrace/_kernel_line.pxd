@@ -12,8 +12,9 @@ The event's own text is the same in ftrace's ``trace`` and ``trace_pipe``, in
     dd-2081   [001]   1234.100001:   7,0    Q  WS 2048 + 256 [dd]
     7,0    1  1234.100001  2081  Q  WS 2048 + 256 [dd]
 
-The last two are of the tracer ``blk``, and with its option blk_classic. A process's name may hold anything, so the line is
-read from the CPU in brackets, or from the time, on.
+The last two are of the tracer ``blk``, the second with its option blk_classic. A
+process's name may hold anything, so the line is read from the CPU in brackets, or from
+the time, on.
 
 Source: kernel/trace/trace_output.c, v5.10 to v6.18; perf's builtin-script.c;
 trace-cmd's trace-read.c.

@@ -35,9 +35,13 @@ def shared_cgroups(trace: Trace, alone: Trace) -> dict[int, int]:
     Raises
     ------
     TraceError
-        There is none, or of one device they are not.
+        None of its cgroups has the path of one of the trace's.
     """
-    ids = {one.path: one.id for one in trace.metadata.summary.cgroups if _named(one)}
+    ids = {
+        one.path: one.id
+        for one in trace.metadata.summary.cgroups
+        if _named(one) and one.n_requests
+    }
     both = {
         one.id: ids[one.path]
         for one in alone.metadata.summary.cgroups
@@ -59,7 +63,8 @@ def _named(one: Cgroup) -> bool:
 class Replaced(RowStream):
     """Rows of a trace, but for some cgroups those of a recording of them alone.
 
-    These begin when the ones began that they stand for. Both are held in memory.
+    The first of them arrives when the first that it replaces did. Both are held in
+    memory.
 
     Parameters
     ----------
@@ -88,6 +93,11 @@ class Replaced(RowStream):
         kept = {name: values[~stood_for] for name, values in whole.items()}
         mine = np.isin(other["cgroup"], list(self._ids))
         other = {name: values[mine] for name, values in other.items()}
+        if not np.isin(other["device"], whole["device"]).all():
+            raise TraceError(
+                f"{self._alone.path}: its cgroups' requests are on a device that "
+                f"{self._trace.path} does not have: record the same device"
+            )
         shift_ns = begin_ns - int(_arrival(other).min())
         for field in list(TRACE_SCHEMA)[:N_TIMES]:
             times = other[field.name]
@@ -151,8 +161,9 @@ class Replaced(RowStream):
         """Yield the processes of both, those of the other one under their new pids."""
         counts = Counter(columns["pid"].tolist())
         first = self._trace.metadata.summary.processes
+        taken = set(pids.values())
         for one in first:
-            if one.pid not in pids.values():
+            if one.pid not in taken:
                 yield structs.replace(one, n_requests=counts[one.pid])
         for one in self._alone.metadata.summary.processes:
             if one.pid in pids:
@@ -187,7 +198,7 @@ def _arrival(columns: _Columns) -> NDArray[np.int64]:
 
 
 def _new_pids(taken: set[int], wanted: set[int]) -> dict[int, int]:
-    """Give each process a pid that no other one has; its own, if that is free."""
+    """Return a pid for each process that no other one has; its own, if that is free."""
     pids: dict[int, int] = {}
     above = max(taken | wanted)
     for pid in sorted(wanted):

@@ -192,7 +192,8 @@ class Spool(Closing):
                 raise _cannot_unpack(f"{path}:{name}", error) from error
             return target
 
-        _unpack(path, kind, placed)
+        if not _unpack(path, kind, placed):
+            raise TraceError(f"{path}: is an archive without files")
         return top
 
     def _place(self, name: str, shown: str) -> Path:

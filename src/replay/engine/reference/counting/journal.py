@@ -22,7 +22,7 @@ class Journals:
         self.aborted_ns: dict[int, int] = {}
 
     def ended(self, request: Request, now: int) -> None:
-        """End a request: of the journal or of metadata a failure is the journal's."""
+        """Abort the device's journal if a write with META failed."""
         fails = request.error and request.is_meta and request.op == WRITE
         if self.journaled and fails:
             self.aborted_ns.setdefault(request.device, now)
@@ -30,7 +30,10 @@ class Journals:
     def stops(
         self, device: int, op: int, issuer: int, nbytes: int, queue_ns: int
     ) -> bool:
-        """Return True if what is queued now never comes, counted as what fails."""
+        """Return True if a request is not queued since its file system is read-only.
+
+        It is counted as a failure with EROFS.
+        """
         aborted_ns = self.aborted_ns.get(device)
         if op == READ or aborted_ns is None or aborted_ns >= queue_ns:
             return False

@@ -92,7 +92,7 @@ def _pictures(found: Sequence[Comparison]) -> tuple[list[Picture], Canvas]:
             times_picture(
                 canvas,
                 values,
-                title=_answer(found),
+                title="p50 and p99 of each cgroup",
                 note=_cut(canvas.shown),
                 table="measures",
                 sides=sides,
@@ -168,10 +168,10 @@ def _answer(found: Sequence[Comparison]) -> str:
         where = f" under {one.names[1]}" if several else ""
         for row in one.measures.to_pylist():
             if row["kills_diff"]:
-                before = count_text(row["kills_base"], "task")
+                killed = count_text(row["kills_base"], "task")
                 return (
-                    f"{row['cgroup']}: {before} killed before, "
-                    f"{row['kills_other']} after{where}"
+                    f"{row['cgroup']}: {killed} killed under {one.names[0]}, "
+                    f"{row['kills_other']} under {one.names[1]}"
                 )
             base, other = row["p99_ns_base"], row["p99_ns_other"]
             if base and other:

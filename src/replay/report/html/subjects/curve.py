@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from replay.common.text import size_text
+from replay.common.text import count_text, size_text
 from replay.curves.cache import CacheCurve
 from replay.curves.curve import Curve, TmpfsCurve
 from replay.engine.setup import PAGE_BYTES
@@ -36,7 +36,7 @@ def curve_content(found: Curve) -> Content:
         title=_answer(found),
         told=[
             Told(
-                text=f"{len(found.cgroups)} cgroups that are charged for pages",
+                text=f"{count_text(len(found.cgroups), 'cgroup')} charged for pages",
                 notes=found.notes,
                 words=render_text(curve_page(found), width=100),
             )
