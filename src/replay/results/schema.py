@@ -383,7 +383,7 @@ _SPECS: Final = (
                 _bytes("nbytes", "length"),
                 _field("pid", pa.int32(), "", "process that queued it"),
                 _text("process", "its name then; null: not known", nullable=True),
-                _text("kind", "data, metadata, journal (or any write with FUA) or flush"),
+                _text("kind", "data, metadata, journal (any FUA write too) or flush"),
                 _text("issuer", "cgroup that caused it"),
                 _text("payer", "cgroup that it was charged to"),
                 _field("worker", pa.uint32(), "", "null: not started", nullable=True),

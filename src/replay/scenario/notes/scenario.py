@@ -71,9 +71,9 @@ def machine_notes(scenario: Scenario) -> list[str]:
     if scenario.machine.memory is None or scenario.driver.direct_io:
         return []
     return [
-        "machine.memory: in the kernel a loop worker that runs short of it kills nobody, "
-        "since it may do no I/O, but waits for a task that may; here the killer comes at "
-        "once, so a kill may be early"
+        "machine.memory: in the kernel a loop worker that runs short of it kills "
+        "nobody, since it may do no I/O, but waits for a task that may; here the "
+        "killer comes at once, so a kill may be early"
     ]
 
 
