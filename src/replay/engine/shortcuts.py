@@ -111,6 +111,7 @@ _ALL: Final = {
         *("memory_min", "memory_low", "recursive_protection", "oom_group"),
         *("oom_kills", "short_writes", "write_errno", "enospc_errno"),
     ),
+    **_known("no request fails, so no journal is aborted", "journaled"),
     **_known("a page is counted to who has it from the start", "laid_out_by"),
     **_known(
         "no lock is taken: of direct I/O, or as recorded",

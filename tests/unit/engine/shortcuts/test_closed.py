@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from replay.engine._engine import Engine
 from replay.engine.columns import Columns
 from replay.engine.setup import (
     BACKING_DEVICE,
     NO_LIMIT,
     ArrivalEvent,
+    ArrivalMode,
     Policy,
     ServiceModel,
     Setup,
@@ -217,3 +219,11 @@ def test_engine_and_reference_agree_where_a_rule_acts(
     # THEN without rows of requests the tables are the same, and the reference's too
     found = difference(run_engine(setup, columns), run_reference(setup, columns))
     assert found is None
+
+
+@pytest.mark.parametrize("rule", ["LEAN-mode"])
+def test_dependent_arrivals_are_not_said_to_be_lean(rule: str) -> None:
+    # GIVEN a setup that opens the lean way but for its arrivals, which go by events
+    setup = opened(Shortcut.LEAN, (-1, 0, 0), mode=ArrivalMode.DEPENDENT)
+    # THEN the engine says so
+    assert Engine(setup).shortcut == Shortcut.NONE
