@@ -4,6 +4,7 @@ The engine alone is asked: that the reference agrees is tested beside it.
 """
 
 from collections import Counter, defaultdict
+from typing import Any
 
 import numpy as np
 from hypothesis import given
@@ -92,7 +93,7 @@ def without_zeros(
 def test_every_row_is_counted_once_by_what_became_of_it(run: Run) -> None:
     setup, columns = run
     raw = run_engine(setup, columns)
-    fates = ("requests", "stopped", "unissued", "other_devices")
+    fates = ("requests", "stopped", "read_only", "unissued", "other_devices")
     assert sum(count(raw, name) for name in fates) == len(columns)
     assert count(raw, "other_devices") == (columns.device == NOT_REPLAYED).sum()
     ends = ("completed", "failed", "unfinished", "in_flight")
@@ -211,8 +212,9 @@ def test_what_is_charged_is_what_was_issued(run: Run) -> None:
 
 @given(st.data())
 def test_io_is_what_each_cgroup_submitted(data: st.DataObject) -> None:
-    # GIVEN no tasks, so that no kill stops a request
-    none = {
+    # GIVEN no tasks and no journal, so that neither a kill nor an abort stops a request
+    none: dict[str, Any] = {
+        "journaled": False,
         "task_cgroup": np.zeros(0, np.uint32),
         "task_rss": np.zeros(0, np.int64),
         "task_adj": np.zeros(0, np.int64),
