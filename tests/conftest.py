@@ -52,7 +52,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 # builds with checks in them take many times as long for an example
-settings.register_profile("checked", max_examples=12, deadline=None)
+settings.register_profile(
+    "checked",
+    max_examples=12,
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
 )
