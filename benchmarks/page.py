@@ -5,6 +5,7 @@ until there are N (10**7), and makes the page of them in a process of its own.
 """
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
@@ -43,6 +44,9 @@ def repeated(place: Path, n_rows: int) -> None:
                 parts.append(part)
             file.write_table(pa.concat_tables(parts))
         file.add_key_value_metadata(labels)
+    told = json.loads((place / "run.json").read_text())
+    told["counts"]["requests"] = n_rows
+    (place / "run.json").write_text(json.dumps(told))
 
 
 def main() -> None:

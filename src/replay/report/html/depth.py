@@ -4,12 +4,12 @@ from collections import defaultdict
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from replay.report.html.drawing import Drawing, Picture, number_text
 from replay.report.html.rows import Row, ShownCgroups
+from replay.results.arrays import coded
 from replay.results.result import Result
 from replay.results.stored import parts_of
 
@@ -77,11 +77,12 @@ def in_flight(result: Result, shown: ShownCgroups) -> list[Row]:
         done = part.filter(
             pc.and_(pc.is_valid(part["completion_ns"]), pc.is_valid(part["arrival_ns"]))
         )
-        issuers = done["issuer"].cast(pa.string())
-        for name in pc.unique(issuers).to_pylist():
-            mine = done.filter(pc.equal(issuers, name))
-            spent[shown(name)] += _until(mine["arrival_ns"].to_numpy(), edges)
-            spent[shown(name)] -= _until(mine["completion_ns"].to_numpy(), edges)
+        issuers = coded(done["issuer"])
+        n_names = len(issuers.words)
+        until = _until(done["arrival_ns"].to_numpy(), issuers.codes, n_names, edges)
+        until -= _until(done["completion_ns"].to_numpy(), issuers.codes, n_names, edges)
+        for name, times in zip(issuers.words, until, strict=True):
+            spent[shown(name)] += times
     return [
         {
             "start_s": float(edges[at]) / 1e9,
@@ -94,11 +95,18 @@ def in_flight(result: Result, shown: ShownCgroups) -> list[Row]:
 
 
 def _until(
-    moments: NDArray[np.int64], edges: NDArray[np.float64]
+    moments: NDArray[np.int64],
+    codes: NDArray[np.int64],
+    n_codes: int,
+    edges: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the time from each moment to each edge behind it, summed by edge."""
-    moments = np.sort(moments)
-    sums = np.concatenate([[0.0], np.cumsum(moments, dtype=np.float64)])
-    n = np.searchsorted(moments, edges)
-    found: NDArray[np.float64] = n * edges - sums[n]
+    """Return the time from each moment to each edge behind it, summed by code."""
+    ahead = np.minimum((moments / edges[1]).astype(np.int64) + 1, len(edges))
+    key = codes * (len(edges) + 1) + ahead
+    shape = (n_codes, len(edges) + 1)
+    n = np.bincount(key, minlength=shape[0] * shape[1]).reshape(shape)
+    sums = np.bincount(key, moments, shape[0] * shape[1]).reshape(shape)
+    found: NDArray[np.float64] = (
+        n.cumsum(axis=1)[:, :-1] * edges - sums.cumsum(axis=1)[:, :-1]
+    )
     return found
