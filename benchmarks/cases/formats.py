@@ -61,43 +61,40 @@ def _blkparse(row: int, sector: int) -> str:
     )
 
 
-def _kernel(row: int, sector: int) -> str:
+def _event(row: int, sector: int) -> tuple[str, str, int]:
+    """Return a kernel event's name, text and time, us; a request has three."""
     request, step = divmod(row, 3)
-    time = 90 * request + step
-    when = f"{time // 10**6}.{time % 10**6:06d}"
-    who = "<idle>-0" if step == 2 else "fio-4162"
-    text = (
-        f"block_bio_queue: 7,0 WS {sector} + 8 [fio job/1]",
-        f"block_rq_issue: 7,0 WS 4096 () {sector} + 8 [fio job/1]",
-        f"block_rq_complete: 7,0 WS () {sector} + 8 [0]",
-    )[step]
-    return f"{who:>16}       [{row % 2:03}] d.h1. {when:>12}: {text}\n"
-
-
-def _perf(row: int, sector: int) -> str:
-    request, step = divmod(row, 3)
-    time = 90 * request + step
-    when = f"{6_426_101 + time // 10**6}.{time % 10**6:06d}"
-    who = "swapper     0" if step == 2 else "fio  4162"
-    text = (
-        f"block:block_bio_queue: 7,0 WS {sector} + 8 [fio job/1]",
-        f"block:block_rq_issue: 7,0 WS 4096 () {sector} + 8 [fio job/1]",
-        f"block:block_rq_complete: 7,0 WS () {sector} + 8 [0]",
-    )[step]
-    return f"{who:>22} [{row % 2:03}] {when}: {text:>30}\n"
-
-
-def _trace_cmd(row: int, sector: int) -> str:
-    request, step = divmod(row, 3)
-    time = 90 * request + step
-    when = f"{time // 10**6}.{time % 10**6:06d}"
-    who = "<idle>-0" if step == 2 else "fio-4162"
     name = ("block_bio_queue", "block_rq_issue", "block_rq_complete")[step]
     text = (
         f"7,0 WS {sector} + 8 [fio job/1]",
         f"7,0 WS 4096 () {sector} + 8 [fio job/1]",
         f"7,0 WS () {sector} + 8 [0]",
     )[step]
+    return name, text, 90 * request + step
+
+
+def _seconds(us: int) -> str:
+    return f"{us // 10**6}.{us % 10**6:06d}"
+
+
+def _kernel(row: int, sector: int) -> str:
+    name, text, time = _event(row, sector)
+    who = "<idle>-0" if row % 3 == 2 else "fio-4162"
+    when = _seconds(time)
+    return f"{who:>16}       [{row % 2:03}] d.h1. {when:>12}: {name}: {text}\n"
+
+
+def _perf(row: int, sector: int) -> str:
+    name, text, time = _event(row, sector)
+    who = "swapper     0" if row % 3 == 2 else "fio  4162"
+    when = _seconds(6_426_101 * 10**6 + time)
+    return f"{who:>22} [{row % 2:03}] {when}: {f'block:{name}: {text}':>30}\n"
+
+
+def _trace_cmd(row: int, sector: int) -> str:
+    name, text, time = _event(row, sector)
+    who = "<idle>-0" if row % 3 == 2 else "fio-4162"
+    when = _seconds(time)
     return f"{who:>16}    [{row % 2:03}] {when:>12}: {name + ':':<21} {text}\n"
 
 

@@ -294,10 +294,7 @@ def _waits(
                     _STAGE_OF.get(row["resource"], row["resource"]),
                     row["waiting"],
                     row["waiting"],
-                    # its own time before the device is a wait for nobody, perhaps
-                    [row["blocking"]] * (row["waiting"] != row["blocking"])
-                    if row["resource"] == "queue"
-                    else [row["blocking"]],
+                    _ahead(row),
                     scenario,
                 )
             ),
@@ -359,6 +356,12 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_shown(one)}" for name, one in value.items())
     return str(value)
+
+
+def _ahead(row: Row) -> list[str]:
+    """Return whom a sum of waits was behind: in the queue perhaps nobody, if itself."""
+    own = row["resource"] == "queue" and row["waiting"] == row["blocking"]
+    return [] if own else [row["blocking"]]
 
 
 def _remedies(

@@ -14,7 +14,6 @@ from replay.common.text import (
     plain,
     time_text,
 )
-from replay.results.kinds import MOST_SUMMED
 from replay.results.result import Result
 from replay.results.shares import USUAL_WEIGHT, WEIGHTS, shares_of
 
@@ -30,9 +29,7 @@ def shares_table(result: Result) -> Iterator[RenderableType]:
     ------
     RenderableType
     """
-    if result.info["counts"]["requests"] > MOST_SUMMED:
-        return
-    rows = shares_of(result.tables, result.info["scenario"])
+    rows = shares_of(result.tables, result.info)
     if not rows:
         return
     cgroups = result.info["scenario"]["cgroups"]

@@ -65,7 +65,7 @@ class ComparedSide:
             scenario=result.info["scenario"],
             traces=frozenset([result.info["trace"]["sha256"]]),
             notes=(*_of_its_model(result), *result.info["notes"]),
-            shares=tuple(shares_of(result.tables, result.info["scenario"])),
+            shares=tuple(shares_of(result.tables, result.info)),
         )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from replay.results.arrays import coded
+from replay.results.kinds import MOST_SUMMED
 
 #: Keys of a cgroup under which a device is shared, and lets nothing go to waste.
 WEIGHTS: Final = ("io.weight", "io.bfq.weight")
@@ -18,7 +19,7 @@ LEAST_REQUESTS: Final = 20
 
 
 def shares_of(
-    tables: Mapping[str, pa.Table], scenario: Mapping[str, Any]
+    tables: Mapping[str, pa.Table], info: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Share what a device did, where weights or latencies share it.
 
@@ -26,17 +27,19 @@ def shares_of(
     ----------
     tables : mapping of str to pyarrow.Table
         Of a result.
-    scenario : mapping
-        The effective one, as ``run.json`` has it.
+    info : mapping
+        As ``run.json`` has it.
 
     Returns
     -------
     list of dict
-        As `shares` gives; empty where nothing shares the device, or where the run was
-        not asked for its requests.
+        As `shares` gives; empty where nothing shares the device, where the run was not
+        asked for its requests, or where these are more than `MOST_SUMMED`.
     """
-    cgroups = scenario.get("cgroups")
+    cgroups = info["scenario"].get("cgroups")
     if "requests" not in tables or not isinstance(cgroups, dict):
+        return []
+    if info["counts"]["requests"] > MOST_SUMMED:
         return []
     shared = any(
         any(keys.get(name) for name in _CONTROLLERS)
@@ -74,7 +77,7 @@ def shares(requests: pa.Table) -> list[dict[str, Any]]:
     done = done.filter(pa.array(device.codes == busiest))
     issuer = coded(done["issuer"])
     arrival, completion, nbytes, time_ns = (
-        done[name].fill_null(0).to_numpy()
+        done[name].to_numpy()
         for name in ("arrival_ns", "completion_ns", "nbytes", "device_ns")
     )
     order = np.argsort(issuer.codes, kind="stable")

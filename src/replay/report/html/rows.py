@@ -168,6 +168,7 @@ def quantiles(result: Result, shown: ShownCgroups) -> list[Row]:
             "longer": longer,
             "time_ms": row[column] / _MS,
             "op": row["op"],
+            "count": row["count"],
         }
         for name, row in best.items()
         for label, column, longer in (

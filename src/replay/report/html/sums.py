@@ -1,7 +1,5 @@
 """Pictures of a whole run: who waits, how long, who pays."""
 
-from collections import Counter
-
 from replay.common.text import share_text, time_text
 from replay.report.html import rows
 from replay.report.html.drawing import NUMBER, SCHEMA, SIGNALS, Drawing, Picture, Spec
@@ -102,17 +100,8 @@ def latency(drawing: Drawing) -> Picture | None:
         return None
     marks = drawing.gather(rows.quantiles)
     first = next(iter(drawing.results))
-    counts: Counter[tuple[str, str]] = Counter()
-    for name, result in drawing.results.items():
-        for row in result.latency.to_pylist():
-            if row["stage"] == "total":
-                counts[name, drawing.shown(row["cgroup"])] += row["count"]
     slow = max(
-        (
-            row
-            for row in marks
-            if row["quantile"] == "p99" and counts[row["result"], row["cgroup"]] >= 100
-        ),
+        (row for row in marks if row["quantile"] == "p99" and row["count"] >= 100),
         key=lambda row: row["time_ms"],
         default=None,
     )
