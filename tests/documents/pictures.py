@@ -1,11 +1,11 @@
 """The pictures of the docs: ``make pictures`` draws them anew from the recordings."""
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import replay
+from support.browser import NoBrowser, browser
 
 TOP = Path(__file__).parents[2]
 TRACES = TOP / "traces"
@@ -45,27 +45,21 @@ def main() -> None:
         latency = [one for one in both if one.name == "latency"]
         write_chart(latency, PICTURES / "shared-worker.svg", overwrite=True)
         replay.write_report(replayed, page, overwrite=True)
-        _photograph(page)
+        try:
+            _photograph(page)
+        except NoBrowser as reason:
+            print(f"no pictures of the page: {reason}")
 
 
 def _photograph(page: Path) -> None:
     """Take pictures of a page as a browser shows it, without its folded parts."""
-    from selenium import webdriver
-
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if program is None or driver is None:
-        print("chromium and chromium-driver are not installed: no pictures of the page")
-        return
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for one in ("--headless", "--no-sandbox", "--hide-scrollbars"):
-        options.add_argument(one)
-    service = webdriver.ChromeService(executable_path=driver)
-    browser: Any = webdriver.Chrome(options=options, service=service)
-    try:
+    with (
+        tempfile.TemporaryDirectory() as profile,
+        browser(Path(profile), "--hide-scrollbars") as shown,
+    ):
         for name, (width, dark) in WINDOWS.items():
-            _resize(browser, width, 1000)
-            browser.execute_cdp_cmd(
+            _resize(shown, width, 1000)
+            shown.execute_cdp_cmd(
                 "Emulation.setEmulatedMedia",
                 {
                     "features": [
@@ -76,13 +70,11 @@ def _photograph(page: Path) -> None:
                     ]
                 },
             )
-            browser.get(page.as_uri())
-            browser.execute_async_script("setTimeout(arguments[0], 3000)")
-            height = browser.execute_script("return document.body.scrollHeight")
-            _resize(browser, width, min(height, 1800))
-            browser.save_screenshot(str(PICTURES / f"{name}.png"))
-    finally:
-        browser.quit()
+            shown.get(page.as_uri())
+            shown.execute_async_script("setTimeout(arguments[0], 3000)")
+            height = shown.execute_script("return document.body.scrollHeight")
+            _resize(shown, width, min(height, 1800))
+            shown.save_screenshot(str(PICTURES / f"{name}.png"))
 
 
 def _resize(browser: Any, width: int, height: int) -> None:

@@ -1,41 +1,30 @@
 """Pages are opened in a browser: they draw and link, and load nothing."""
 
-import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import replay
+from support.browser import NoBrowser, browser
 
 pytest.importorskip("vl_convert")
-webdriver = pytest.importorskip("selenium.webdriver")
+pytest.importorskip("selenium.webdriver")
 
 TRACES = Path(__file__).parents[2] / "traces"
 HOSTILE = "/<img src=x onerror=\"document.title='ran'\">" + "x" * 200
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+@pytest.fixture(scope="module", name="browser")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A headless Chromium that tells of everything that it would fetch."""
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("chromium and chromium-driver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for one in (
-        *("--headless", "--no-sandbox", "--disable-background-networking"),
-        *("--disable-gpu", f"--user-data-dir={tmp_path_factory.mktemp('profile')}"),
-    ):
-        options.add_argument(one)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(
-        options=options, service=webdriver.ChromeService(executable_path=driver)
-    )
-    started.set_script_timeout(60)
-    yield started
-    started.quit()
+    with ExitStack() as stack:
+        try:
+            yield stack.enter_context(browser(tmp_path_factory.mktemp("profile")))
+        except NoBrowser as reason:
+            pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="module")
