@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 
 from fidelity.page import block, cache, cost, kernels, memory, own, predicted
+from fidelity.page.bounds import Row
 from fidelity.page.lab import Lab
 from fidelity.page.layout import page
-from replay.verify.bounds import Row
 from support.recordings import TOP, packed_names, unpacked
 
 PAGE = TOP / "docs" / "fidelity.md"

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 
 import replay
-from replay.verify.tables import means
+from fidelity.page.tables import means
 from support.recordings import TRACES
 
 NAME = "direct-bfq"

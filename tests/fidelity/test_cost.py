@@ -7,7 +7,7 @@ import replay
 from fidelity.page.cost import CGROUPS, TENTH, completions
 from fidelity.page.lab import Lab
 from fidelity.page.predicted import DIRECT
-from replay.verify.tables import only
+from fidelity.page.tables import only
 
 IOCOST = DIRECT | {"cgroups": CGROUPS}
 

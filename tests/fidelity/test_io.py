@@ -6,7 +6,7 @@ import pytest
 
 import replay
 from fidelity.page.lab import Lab
-from replay.verify.tables import matching, only
+from fidelity.page.tables import matching, only
 from support.recordings import SLEPT, STEADY
 
 IO = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")

@@ -13,8 +13,8 @@ import pytest
 
 import replay
 from fidelity.page.cost import TENTH, completions
+from fidelity.page.tables import means, only
 from replay.verify.counters import read_counters
-from replay.verify.tables import means, only
 
 Find = Callable[[str], Path]
 

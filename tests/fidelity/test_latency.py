@@ -6,8 +6,8 @@ import pytest
 
 import replay
 from fidelity.page.lab import Lab
-from replay.verify.recording import recorded_means
-from replay.verify.tables import matching, means, only
+from fidelity.page.recording import recorded_means
+from fidelity.page.tables import matching, means, only
 from support.recordings import SLEPT, STEADY, ratios
 
 #: Replayed under its own driver, a trace returns its recorded latencies (docs/model.md,

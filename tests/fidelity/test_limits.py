@@ -12,7 +12,7 @@ import pytest
 import replay
 from fidelity.page.lab import Lab
 from fidelity.page.predicted import DIRECT
-from replay.verify.tables import matching, only
+from fidelity.page.tables import matching, only
 
 
 def linear(base_ns: int, ns_per_byte: float) -> dict[str, Any]:

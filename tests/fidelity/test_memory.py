@@ -4,7 +4,7 @@ import pytest
 
 import replay
 from fidelity.page.lab import Lab
-from replay.verify.tables import only
+from fidelity.page.tables import only
 
 MIB = 1 << 20
 SEED_SHMEM = 65_896_448  # seed-oom-direct: the same writer, under the limit

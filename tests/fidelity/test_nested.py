@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import replay
-from replay.verify.tables import only
+from fidelity.page.tables import only
 from support.recordings import TRACES
 
 NAME = "loop-on-loop"

@@ -6,7 +6,7 @@ import pytest
 
 import replay
 from fidelity.page.lab import Lab
-from replay.verify.tables import only
+from fidelity.page.tables import only
 
 #: The root laid the file out (kernel-lab's `ext4_loop`), the disk below is vdc.
 BACKING = {"filesystem": "ext4", "laid_out_by": "/", "device": "254:32"}

@@ -10,10 +10,10 @@ import pytest
 
 import replay
 from fidelity.page.real_disk import A, B, replayed
+from fidelity.page.tables import only
 from replay.calibration.disk import DiskCalibration, disk_toml
 from replay.results.merge import merge_latency
 from replay.trace.file.filters import Filters
-from replay.verify.tables import only
 from support.recordings import real_disk_names
 
 Find = Callable[[str], Path]

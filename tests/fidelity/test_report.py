@@ -3,9 +3,9 @@
 import pytest
 
 from fidelity.__main__ import OWN, PAGE, report
+from fidelity.page.bounds import Bound, Row, around, exact, factor, off_by, within
 from fidelity.page.lab import Lab
 from fidelity.page.layout import page
-from replay.verify.bounds import Bound, Row, around, exact, factor, off_by, within
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 import replay
 from fidelity.page.lab import Lab
-from replay.verify.recording import SavedCapture
-from replay.verify.tables import means, only
+from fidelity.page.recording import SavedCapture
+from fidelity.page.tables import means, only
 from support.recordings import SLEPT, STEADY
 
 

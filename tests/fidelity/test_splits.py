@@ -5,7 +5,7 @@ import json
 import pytest
 
 import replay
-from replay.verify.tables import means, only
+from fidelity.page.tables import means, only
 from support.recordings import TRACES
 
 SCENARIO = TRACES / "direct-splits.toml"

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import replay
+from fidelity.page.bounds import Row, exact, within
 from fidelity.page.lab import Lab
-from replay.verify.bounds import Row, exact, within
-from replay.verify.tables import means, only
+from fidelity.page.tables import means, only
 from support.recordings import TRACES
 
 SPLITS: Final = "direct-splits"

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import replay
+from fidelity.page.bounds import Bound, Row, exact, within
 from fidelity.page.lab import Lab
-from replay.verify.bounds import Bound, Row, exact, within
-from replay.verify.tables import only
+from fidelity.page.tables import only
 
 #: The root laid the file out, the disk below is vdc.
 BACKING: Final = {"filesystem": "ext4", "laid_out_by": "/", "device": "254:32"}

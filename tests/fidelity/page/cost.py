@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import replay
+from fidelity.page.bounds import Row, exact, within
 from fidelity.page.lab import Lab
 from fidelity.page.predicted import DIRECT
-from replay.verify.bounds import Row, exact, within
-from replay.verify.tables import only
+from fidelity.page.tables import only
 
 BASE: Final = "direct-iocost-base"
 COUNTED: Final = "direct-iocost"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import replay
-from replay.verify.bounds import Bound, Row, exact, within
+from fidelity.page.bounds import Bound, Row, exact, within
 from replay.verify.check import CheckedNumber, verify
 from support.recordings import packed_names, unpacked
 

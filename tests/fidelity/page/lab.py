@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import replay
+from fidelity.page.recording import SavedCapture
 from replay.verify.counters import CgroupCounters
-from replay.verify.recording import SavedCapture
 from support.recordings import TRACES
 
 #: The io controller was off: fio's small-a (pid 159) and large-b carry the root's id.

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from fidelity.page.bounds import Row
 from fidelity.page.kernels import LEFT_OUT
-from replay.verify.bounds import Row
 
 
 def left_out() -> str:

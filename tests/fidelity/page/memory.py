@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import replay
+from fidelity.page.bounds import Row, exact, off_by, within
 from fidelity.page.lab import Lab
-from replay.verify.bounds import Row, exact, off_by, within
-from replay.verify.tables import only
+from fidelity.page.tables import only
 
 #: Replayed under its scenario of ``traces/``, and the recording that the kernel ran so.
 AT_A_LIMIT = (

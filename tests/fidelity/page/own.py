@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import replay
+from fidelity.page.bounds import Row, exact, within
 from fidelity.page.lab import Lab
-from replay.verify.bounds import Row, exact, within
-from replay.verify.recording import recorded_means
-from replay.verify.tables import means
+from fidelity.page.recording import recorded_means
+from fidelity.page.tables import means
 
 IO = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
 #: How far a mean may be off under the driver of the recording, by `arrivals.mode`.

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import replay
 from fidelity.page.lab import Lab
+from fidelity.page.recording import recorded_means
+from fidelity.page.tables import only
 from replay.scenario.keys.policies import POLICIES, VARIANTS
-from replay.verify.recording import recorded_means
-from replay.verify.tables import only
 from support.recordings import TOP, packed_names, unpacked
 
 PAGE: Final = TOP / "docs" / "pairs.md"

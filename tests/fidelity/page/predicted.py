@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import replay
+from fidelity.page.bounds import Row, around, factor, off_by, within
 from fidelity.page.lab import Lab
-from replay.verify.bounds import Row, around, factor, off_by, within
-from replay.verify.recording import recorded_means
-from replay.verify.tables import means, only
+from fidelity.page.recording import recorded_means
+from fidelity.page.tables import means, only
 
 DIRECT: dict[str, Any] = {
     "trace": {"direct_io": True},

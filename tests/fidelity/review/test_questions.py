@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 import replay
+from fidelity.page.tables import means, only
 from replay.cli.main import cli
-from replay.verify.tables import means, only
 
 S = 10**9
 

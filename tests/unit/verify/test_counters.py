@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import replay
+from fidelity.page.recording import SavedCapture
 from replay.common.errors import CaptureError
 from replay.verify.counters import read_cgroup, read_counters
-from replay.verify.recording import SavedCapture
 
 
 def write(folder: Path, **files: str) -> Path:
