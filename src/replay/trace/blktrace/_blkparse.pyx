@@ -15,8 +15,13 @@ from replay.trace.blktrace._cursor cimport (
     peek,
     skip_blanks,
 )
-from replay.trace.blktrace._event_line cimport LETTER_MESSAGE, TextEvent, line_default
-from replay.trace.blktrace._given_line cimport N_STEPS, line_given
+from replay.trace.blktrace._event_line cimport (
+    LETTER_MESSAGE,
+    MAX_SECONDS,
+    TextEvent,
+    line_default,
+)
+from replay.trace.blktrace._given_line cimport NAME, N_STEPS, STEP_FIELD, line_given
 from replay.trace.blktrace._kernel_event cimport (
     LINE_ERROR,
     LINE_EVENT,
@@ -122,6 +127,22 @@ cdef void refuse(Text* text, size_t n_bytes, bint cut) noexcept nogil:
         text.first_refused = text.n_lines
 
 
+cdef void note_time(Text* text, TextEvent* event) noexcept nogil:
+    """Count what tells times from differences, and make a difference a time."""
+    if text.n_times == 0:
+        text.begins_at_0 = event.time_ns == 0
+    text.n_times += 1
+    text.n_steps_back += event.time_ns < text.before_ns
+    text.n_below_second += event.time_ns < 1000000000
+    text.n_in_ns += event.time_ns % 1000 != 0
+    text.before_ns = event.time_ns
+    if text.differences:
+        text.sum_ns += event.time_ns
+        # no more than a time may be
+        text.sum_ns = min(text.sum_ns, MAX_SECONDS * <uint64_t>1000000000)
+        event.time_ns = text.sum_ns
+
+
 cdef void take_kernel_line(
     Text* text, Cursor line, size_t n_bytes, bint cut
 ) noexcept nogil:
@@ -130,6 +151,15 @@ cdef void take_kernel_line(
     cdef int found
     memset(&event, 0, sizeof(TextEvent))
     found = line_kernel(&line, &event)
+    if (
+        found == LINE_EVENT
+        or found == LINE_OTHER
+        or found == LINE_NO_DISK
+        or found == LINE_ERROR
+        # a damaged event's time counts
+        or event.time_ns
+    ):
+        note_time(text, &event)
     if found == LINE_EVENT or (found == LINE_ERROR and text.n_completed == 0):
         if event.letter == LETTER_C and found == LINE_EVENT:
             text.n_completed += 1
@@ -293,9 +323,12 @@ cdef class TextRecords:
         for number in range(2 * WINDOW):
             self.text.order[number] = number
         self.text.steps.n = <uint32_t>(len(steps) // 2)
+        self.text.steps.name = self.text.steps.n
         for number in range(self.text.steps.n):
             self.text.steps.items[number].kind = pairs[2 * number]
             self.text.steps.items[number].character = pairs[2 * number + 1]
+            if pairs[2 * number] == STEP_FIELD and pairs[2 * number + 1] == NAME:
+                self.text.steps.name = number
 
     def __dealloc__(self) -> None:
         free(self.text.slots)
@@ -353,15 +386,25 @@ cdef class TextRecords:
         )
         return PyBytes_FromStringAndSize(<const char*>self.out, <Py_ssize_t>n_out)
 
-    def restart(self) -> None:
-        """Begin another file of the same recording: names and cgroups stay known."""
+    def restart(self, differences: bool = False) -> None:
+        """Begin another file of the same recording: names and cgroups stay known.
+
+        Parameters
+        ----------
+        differences : bool
+            Its times are each the time since the line before (the kernel's trace only).
+        """
         cdef Text* text = &self.text
+        text.differences = differences
         text.left_ns = text.left_tie = text.latest_ns = 0
         text.n_events = text.n_messages = text.n_names = text.n_comments = 0
         text.n_refused = text.refused_bytes = text.truncated_bytes = 0
         text.n_lines = text.first_refused = text.n_out_of_order = 0
         text.n_wrapped = text.n_other = text.n_no_disk = text.n_no_time = 0
         text.n_completed = text.n_paths_dropped = 0
+        text.n_times = text.n_steps_back = text.n_below_second = text.n_in_ns = 0
+        text.before_ns = text.sum_ns = 0
+        text.begins_at_0 = False
         memset(text.lost, 0, sizeof(text.lost))
 
     def late(self) -> bytes:
@@ -417,4 +460,9 @@ cdef class TextRecords:
             "no_disk": self.text.n_no_disk,
             "no_time": self.text.n_no_time,
             "paths_dropped": self.text.n_paths_dropped,
+            "times": self.text.n_times,
+            "steps_back": self.text.n_steps_back,
+            "below_second": self.text.n_below_second,
+            "in_ns": self.text.n_in_ns,
+            "begins_at_0": self.text.begins_at_0,
         }

@@ -21,7 +21,6 @@ from replay.trace.blktrace._event_line cimport (
     take_cgroup,
     take_device,
     take_error,
-    take_name,
     take_rwbs,
     take_sector,
     take_u32,
@@ -38,6 +37,10 @@ cdef enum:
     STEP_CHARACTER = 2
     STEP_FIELD = 3
 
+# The field of the process's name.
+cdef enum:
+    NAME = 67
+
 
 ctypedef struct Step:
     uint8_t kind
@@ -48,6 +51,8 @@ ctypedef struct Step:
 ctypedef struct Steps:
     Step items[128]
     uint32_t n
+    #: The step of the process's name; ``n``: there is none.
+    uint32_t name
     #: The action of every line where no field says it, else 0.
     uint8_t letter
 
@@ -59,21 +64,6 @@ cdef inline uint8_t step_close(const Steps* steps, uint32_t number) noexcept nog
     if steps.items[number].kind == STEP_CHARACTER:
         return steps.items[number].character
     return c" "
-
-
-cdef inline bint field_name(
-    Cursor* cursor, TextEvent* event, uint8_t close
-) noexcept nogil:
-    """Read a process name up to the last ``close``, which stays."""
-    if close == 0:
-        event.text = cursor.at
-        event.text_bytes = <size_t>(cursor.end - cursor.at)
-        cursor.at = cursor.end
-        return True
-    if not take_name(cursor, event, close):
-        return False
-    cursor.at -= 1
-    return True
 
 
 cdef inline void skip_field(Cursor* cursor, uint8_t close) noexcept nogil:
@@ -88,8 +78,6 @@ cdef inline bint field_read(
     """Read one field."""
     cdef uint64_t value = 0
     cdef uint32_t number = 0
-    if field == c"C":
-        return field_name(cursor, event, close)
     skip_blanks(cursor)
     if field == c"a":
         return take_action(cursor, event)
@@ -146,16 +134,26 @@ cdef inline bint field_read(
     return True
 
 
-cdef inline bint line_given(
-    Cursor* cursor, TextEvent* event, const Steps* steps
+cdef inline bint is_between_fields(const Steps* steps, uint32_t number) noexcept nogil:
+    """Return True if a step has a field on either side: no digit of one is the other's."""
+    return (
+        0 < number < steps.n - 1
+        and steps.items[number - 1].kind == STEP_FIELD
+        and steps.items[number + 1].kind == STEP_FIELD
+    )
+
+
+cdef inline bint line_steps(
+    Cursor* cursor, TextEvent* event, const Steps* steps, uint32_t first
 ) noexcept nogil:
-    """Read a line of a given format; all of it must fit."""
+    """Read a line from step ``first`` on, up to a process's name or the end."""
     cdef uint32_t number
     cdef uint8_t character
-    event.letter = steps.letter
-    for number in range(steps.n):
+    for number in range(first, steps.n):
         character = steps.items[number].character
         if steps.items[number].kind == STEP_BLANKS:
+            if peek(cursor) != c" " and is_between_fields(steps, number):
+                return False
             skip_blanks(cursor)
         elif steps.items[number].kind == STEP_CHARACTER:
             if peek(cursor) != character and peek(cursor) == c" ":
@@ -163,7 +161,63 @@ cdef inline bint line_given(
                 skip_blanks(cursor)
             if not take(cursor, character):
                 return False
+        elif character == NAME:
+            return number == steps.name
         elif not field_read(cursor, event, character, step_close(steps, number + 1)):
             return False
     skip_blanks(cursor)
+    return True
+
+
+cdef inline void put_text(
+    TextEvent* event, const uint8_t* begin, const uint8_t* end
+) noexcept nogil:
+    """Set the name, without blanks at its end."""
+    while end != begin and (end - 1)[0] == c" ":
+        end -= 1
+    event.text = begin
+    event.text_bytes = <size_t>(end - begin)
+
+
+cdef inline bint rest_of_line(
+    Cursor* cursor, TextEvent* event, const Steps* steps, uint32_t number
+) noexcept nogil:
+    """Read a process name, the field before step ``number``, and all behind it.
+
+    The name may hold the character that stands behind it, and so may what follows: it is
+    the longest with which the rest fits. Blanks around it are of its width.
+    """
+    cdef uint8_t close = step_close(steps, number)
+    cdef const uint8_t* begin = cursor.at
+    cdef const uint8_t* stop = cursor.end
+    cdef TextEvent tried
+    cdef Cursor ahead
+    while begin != stop and begin[0] == c" ":
+        begin += 1
+    if close == 0:
+        put_text(event, begin, stop)
+        return True
+    while stop != begin:
+        stop -= 1
+        if stop[0] != close:
+            continue
+        tried = event[0]
+        put_text(&tried, begin, stop)
+        ahead.at = stop
+        ahead.end = cursor.end
+        if line_steps(&ahead, &tried, steps, number) and at_end(&ahead):
+            event[0] = tried
+            return True
+    return False
+
+
+cdef inline bint line_given(
+    Cursor* cursor, TextEvent* event, const Steps* steps
+) noexcept nogil:
+    """Read a line of a given format; all of it must fit."""
+    event.letter = steps.letter
+    if not line_steps(cursor, event, steps, 0):
+        return False
+    if steps.name < steps.n:
+        return rest_of_line(cursor, event, steps, steps.name + 1)
     return at_end(cursor)

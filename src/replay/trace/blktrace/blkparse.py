@@ -86,6 +86,7 @@ def given_kind(text: str) -> TextKind:
                 )
             steps.append((_FIELD, field))
             fields += field
+    _check_name(steps)
     if letter and "a" in fields:
         raise TraceError(f"--blkparse-format: {letter}, stands before it and %a in it")
     if not letter and "a" not in fields:
@@ -109,3 +110,17 @@ def given_kind(text: str) -> TextKind:
         steps=packed,
         letter=EVENT_NAMES.index(letter) if letter else 0,
     )
+
+
+def _check_name(steps: list[tuple[int, str]]) -> None:
+    """Refuse a name twice, or one whose end nothing tells."""
+    places = [n for n, step in enumerate(steps) if step == (_FIELD, "C")]
+    if len(places) > 1:
+        raise TraceError("--blkparse-format: has %C more than once")
+    for place in places:
+        for kind, field in steps[place + 1 : place + 2]:
+            if kind == _FIELD:
+                raise TraceError(
+                    f"--blkparse-format: nothing stands between %C and %{field}, so "
+                    "that the name's end cannot be told: print a character there"
+                )

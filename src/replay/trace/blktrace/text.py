@@ -48,6 +48,19 @@ _SKIPS: Final = re.compile(rb"Skips:\s*(\d+) forward")
 _WRITTEN: Final = re.compile(
     rb"^# entries-in-buffer/entries-written: (\d+)/(\d+)", re.MULTILINE
 )
+#: So much of a file tells whether its times are differences.
+_PROBED: Final = 1 << 18
+#: Times that go back so often are no times; and more than half are below a second.
+_SHARE_OF_STEPS_BACK: Final = 1 / 8
+#: A line of an event that has no time before it.
+_NO_TIME: Final = re.compile(
+    rb"^(?![^\n]*\d[.:]\d{6})[^\n]*\bblock_(?:rq_\w+|bio_\w+|getrq): +\d+,\d+ [A-Z]",
+    re.MULTILINE,
+)
+WITHOUT_TIMES: Final = (
+    "is the kernel's trace without times (perf script -F without time, or ftrace with "
+    "nocontext-info): print it with them"
+)
 #: Requests that a filter, or a recording's begin and end, cut in two.
 _FEW_HALVES: Final = 2
 _SHARE_OF_HALVES: Final = 0.01
@@ -126,9 +139,35 @@ class _Learned:
     skips: int | None = None
     #: Events that a trace's buffer no longer held.
     overwritten: int = 0
+    #: Times that were differences from the line before, and whether those are in us.
+    differences: int = 0
+    cut: bool = False
     #: Operations with flags.
     operations: set[int] = field(default_factory=set)
     n_read: int = 0
+
+
+def without_times(head: bytes) -> bool:
+    """Return True if the first events of the kernel's trace have no time."""
+    return _NO_TIME.search(head[:MAX_LINE]) is not None
+
+
+def _go_back(counts: dict[str, int]) -> bool:
+    """Return True if times are none: they start again and again."""
+    return (
+        counts["steps_back"] > _SHARE_OF_STEPS_BACK * counts["times"]
+        and 2 * counts["below_second"] > counts["times"]
+    )
+
+
+def _are_differences(data: bytes, kind: TextKind) -> bool:
+    """Tell `perf script --deltatime`: each time is that since the line before."""
+    if not kind.kernel:
+        return False
+    reader = kind.reader()
+    _, _ = _take_all(reader, data[:_PROBED])
+    counts = reader.counts()
+    return bool(counts["begins_at_0"]) and _go_back(counts)
 
 
 class TextBatches(RowStream):
@@ -164,6 +203,7 @@ class TextBatches(RowStream):
         self._batch_rows = batch_rows
         self._on_read = on_read
         self._learned = _Learned()
+        self._head = b""
 
     @property
     def bytes_read(self) -> int:
@@ -191,13 +231,15 @@ class TextBatches(RowStream):
         """Make one file's text into records: those in order, and runs of the others."""
         learned = self._learned
         before = learned.n_read
-        text.restart()
         late = _Late(str(path))
         with Unpacked(path) as file, temporary_file() as records:
-            rest = b""
+            rest, differences = b"", False
+            text.restart()
             while data := file.read(READ_BYTES):
                 if not learned.n_read - before:
                     self._note_head(data)
+                    differences = _are_differences(data, self._kind)
+                    text.restart(differences)
                 learned.skips = _sum_of_skips(learned.skips, data)
                 rest = _take(text, rest + data, records, late)
                 learned.n_read = before + file.bytes_read
@@ -212,20 +254,31 @@ class TextBatches(RowStream):
             late.add(text.late())
             records.flush()
             counts = text.counts()
-            self._check(path, counts)
+            self._check(path, counts, differences=differences)
             learned.counts.update(counts)
+            if differences:
+                learned.differences += counts["times"]
+                learned.cut = learned.cut or not counts["in_ns"]
             learned.lost.update(text.lost())
             # the map keeps the file
             map_ = mmap.mmap(records.fileno(), 0, access=mmap.ACCESS_READ)
         return [CaptureFile(name=str(path), data=map_), *late.sources()]
 
     def _note_head(self, data: bytes) -> None:
+        self._head = data[:MAX_LINE]
         if match := _WRITTEN.search(data[:MAX_LINE]):
             held, written = int(match[1]), int(match[2])
             self._learned.overwritten += max(written - held, 0)
 
-    def _check(self, path: Path, counts: dict[str, int]) -> None:
+    def _check(self, path: Path, counts: dict[str, int], *, differences: bool) -> None:
         """Refuse text that is not, or mostly not, what it should be."""
+        if self._kind.kernel and not differences and _go_back(counts):
+            raise TraceError(
+                f"{path}: its times go back at {counts['steps_back']} of "
+                f"{counts['times']} lines: they are the time since the line before "
+                "(`perf script --deltatime`), of which lines are missing: print it "
+                "without --deltatime (lines of real times: sort them by their times)"
+            )
         if counts["no_time"] and not counts["events"]:
             raise TraceError(
                 f"{path}: its times are counts of a clock without a unit (trace_clock "
@@ -242,6 +295,8 @@ class TextBatches(RowStream):
                 f"{path}: holds {count_text(counts['other'], 'event')} and none of the "
                 "block layer: record the events block:*, or the tracer blk"
             )
+        if self._kind.kernel and without_times(self._head):
+            raise TraceError(f"{path}: {WITHOUT_TIMES}")
         line = counts["first_refused"] or 1
         raise TraceError(
             f"{path}: line {line}: is not in {self._kind.what} "
@@ -406,6 +461,17 @@ def _notes(learned: _Learned) -> list[str]:
         notes.append(
             f"{count_text(n, 'time')} before the first event, which blkparse printed "
             "as 1266874889 s and less: put where they belong."
+        )
+    if n := learned.differences:
+        cut = (
+            " Each is cut to 1 us, so that a time between two events is up to 1 us "
+            "too short for each line from the one to the other."
+            if learned.cut
+            else ""
+        )
+        notes.append(
+            f"{count_text(n, 'time')} since the line before (`perf script "
+            f"--deltatime`), added up: right where no line of it is missing.{cut}"
         )
     if n := learned.counts["other"]:
         notes.append(f"{count_text(n, 'other event')} of the kernel's trace left out.")

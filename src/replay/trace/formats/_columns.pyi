@@ -9,7 +9,9 @@ CLOCK: Final[int]
 DATE: Final[int]
 BLANK: Final[int]
 
-def by_blanks(lines: bytes, n_columns: int, wide: int, optional: int) -> bytes: ...
+def by_blanks(
+    lines: bytes, n_columns: int, wide: int, optional: int, joined: int = -1
+) -> bytes: ...
 def first_columns(lines: bytes, n_columns: int) -> bytes: ...
 def parse_times(
     data: Buffer | None,

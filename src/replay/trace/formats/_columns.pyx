@@ -6,11 +6,12 @@ of the table refuses it by its number.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr
+
+from replay.trace.formats._words cimport MAX_WORDS, put_row
 
 
 cdef enum:
-    MAX_WORDS = 256
     NS_OF_SECOND = 1000000000
     DAY_S = 86400
     #: Digits that a number of 64 bits holds.
@@ -24,90 +25,9 @@ DATE = 4
 BLANK = INT64_MIN
 
 
-ctypedef struct Word:
-    const uint8_t* begin
-    const uint8_t* end
-
-
-cdef bint is_digits(const uint8_t* at, const uint8_t* end) noexcept nogil:
-    """Tell a whole number, with or without a sign."""
-    if at != end and at[0] == c"-":
-        at += 1
-    if at == end:
-        return False
-    while at != end:
-        if not c"0" <= at[0] <= c"9":
-            return False
-        at += 1
-    return True
-
-
-cdef uint8_t* put_word(
-    uint8_t* to, const uint8_t* at, const uint8_t* end
-) noexcept nogil:
-    """Copy a word; a tab in it becomes a blank, and 2**64 - 1 becomes -1."""
-    if end - at == 20 and memcmp(at, b"18446744073709551615", 20) == 0:
-        to[0] = c"-"
-        to[1] = c"1"
-        return to + 2
-    while at != end:
-        to[0] = c" " if at[0] == c"\t" else at[0]
-        to += 1
-        at += 1
-    return to
-
-
-cdef uint8_t* put_row(
-    uint8_t* to,
-    const uint8_t* at,
-    const uint8_t* end,
-    int n_columns,
-    int wide,
-    int optional,
-) noexcept nogil:
-    """Write one line's words with tabs between."""
-    cdef Word[256] words
-    cdef int n = 0
-    cdef int column
-    cdef int word = 0
-    cdef int n_wide
-    cdef bint is_missing = False
-    while n < MAX_WORDS:
-        while at != end and (at[0] == c" " or at[0] == c"\t"):
-            at += 1
-        if at == end:
-            break
-        words[n].begin = at
-        while at != end and at[0] != c" " and at[0] != c"\t":
-            at += 1
-        words[n].end = at
-        n += 1
-    if optional >= 0 and n >= n_columns - optional:
-        # where a name stands a number does: the name is blank, it is the column before
-        word = n - (n_columns - optional)
-        is_missing = is_digits(words[word].begin, words[word].end)
-    n_wide = n - (n_columns - 1) + is_missing
-    if wide < 0 or n_wide < 0:
-        n_wide = 1
-        is_missing = False
-        n_columns = n
-        wide = -1
-    word = 0
-    for column in range(n_columns):
-        if column:
-            to[0] = c"\t"
-            to += 1
-        if column == wide:
-            if n_wide:
-                to = put_word(to, words[word].begin, words[word + n_wide - 1].end)
-                word += n_wide
-        elif not (is_missing and column == optional):
-            to = put_word(to, words[word].begin, words[word].end)
-            word += 1
-    return to
-
-
-def by_blanks(lines: bytes, n_columns: int, wide: int, optional: int) -> bytes:
+def by_blanks(
+    lines: bytes, n_columns: int, wide: int, optional: int, joined: int = -1
+) -> bytes:
     """Make columns that blanks separate ones that tabs do.
 
     Parameters
@@ -121,6 +41,10 @@ def by_blanks(lines: bytes, n_columns: int, wide: int, optional: int) -> bytes:
     optional : int
         The column, behind ``wide`` and behind a number, that may be missing where it is
         blank; -1: none. It holds no number.
+    joined : int
+        The column, behind the others, of sizes that the next one's times may follow
+        without a blank; -1: none. Where it is not sure which digit is whose the size has
+        all, and the time is blank.
 
     Returns
     -------
@@ -134,6 +58,7 @@ def by_blanks(lines: bytes, n_columns: int, wide: int, optional: int) -> bytes:
     cdef int columns = min(n_columns, <int>MAX_WORDS)
     cdef int name = wide
     cdef int blank = optional
+    cdef int size = joined
     cdef Py_ssize_t n_lines = lines.count(b"\n") + 1
     # every line may get tabs that it had no blanks for
     out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>len(lines) + n_lines * (columns + 1))
@@ -149,7 +74,7 @@ def by_blanks(lines: bytes, n_columns: int, wide: int, optional: int) -> bytes:
             ):
                 stop -= 1
             if stop != at:
-                to = put_row(to, at, stop, columns, name, blank)
+                to = put_row(to, at, stop, columns, name, blank, size)
             to[0] = c"\n"
             to += 1
             at = newline if newline == end else newline + 1

@@ -47,6 +47,9 @@ FIELDS: Final = {
     "CGROUP": ("cgroup", ""),
 }
 NEEDED: Final = ("offset", "size", "op", "response")
+#: What bcc prints behind BYTES, 7 wide and without a blank before it.
+_TIMES_BEHIND: Final = (["QUE(ms)"], ["LAT(ms)"])
+_JOINED: Final = re.compile(r"row \d+: BYTES: '\d+\.\d+' is no whole number")
 #: Lines before a header: what tools say when they begin.
 _MOST_BEFORE: Final = 20
 #: What they say between the rows.
@@ -134,14 +137,22 @@ def read(reading: Reading) -> Iterator[Rows]:
     types: dict[str, pa.DataType | None] = dict.fromkeys(names)
     types |= {one.source: TableRows.type_of(field) for field, one in columns.items()}
     table = TableRows(reading, columns)
-    for part in read_table(
-        reading,
-        types,
-        delimiter="\t",
-        prepare=_prepare(reading, names, columns),
-        skip_lines=number + 1,
-    ):
-        yield table.rows(part)
+    try:
+        for part in read_table(
+            reading,
+            types,
+            delimiter="\t",
+            prepare=_prepare(reading, names, columns),
+            skip_lines=number + 1,
+        ):
+            yield table.rows(part)
+    except TraceError as error:
+        if _JOINED.search(str(error)):
+            raise TraceError(
+                f"{error}: BYTES and the time behind it have no blank between them, "
+                "and their digits do not tell where it belongs: put one there"
+            ) from error
+        raise
     if reading.n_skipped:
         reading.notes.append(
             f"{count_text(reading.n_skipped, 'row')} of no disk left out: commands "
@@ -156,6 +167,14 @@ def _are_numbers(lines: bytes) -> bool:
     return bool(((first - ord("0") < 10) | (first == ord(" "))).all())
 
 
+def _joined(names: list[str]) -> int:
+    """Find the size that a time may follow without a blank, as bcc prints it."""
+    size = names.index("BYTES") if "BYTES" in names else -1
+    if size > names.index("COMM") and names[size + 1 : size + 2] in _TIMES_BEHIND:
+        return size
+    return -1
+
+
 def _prepare(
     reading: Reading, names: list[str], columns: dict[str, Column]
 ) -> Callable[[bytes], bytes]:
@@ -163,6 +182,7 @@ def _prepare(
     wide, optional = names.index("COMM"), -1
     if "DISK" in names and names.index("DISK") == names.index("PID") + 1 > wide + 1:
         optional = names.index("DISK")
+    joined = _joined(names)
     left: list[bool] = []
 
     def prepare(lines: bytes) -> bytes:
@@ -180,7 +200,7 @@ def _prepare(
             body = _NOISE.sub(b"\n", body)
         # pyarrow numbers rows by lines with something in them
         before = b"-\n" * lines[:begin].count(b"\n")
-        return before + _columns.by_blanks(body, len(names), wide, optional)
+        return before + _columns.by_blanks(body, len(names), wide, optional, joined)
 
     return prepare
 

@@ -104,10 +104,12 @@ summary at the end are left out, a line that was cut at the file's beginning or 
 counted in `quality.truncated_bytes`, and any other in `quality.refused_bytes`; text of
 which most lines are not in the format is refused. Text that was printed with `-f` is
 read by the same string: `--blkparse-format "FORMAT"`. It must have %a, %d, %T, %t, %S
-and %n or %N; cgroups are read by %g. Lines that are slightly out of order are put in
-order. While it is read, the records take about as much of the directory for temporary
-files as the text is long. blkparse 1.2.0 knows no cgroup ids and leaves out every
-record that carries one (`Bad fs action`): of such recordings give the files themselves.
+and %n or %N; cgroups are read by %g. The process's name (%C) may hold anything: it is
+the longest with which the rest of the line fits the format. Lines that are slightly out
+of order are put in order. While it is read, the records take about as much of the
+directory for temporary files as the text is long. blkparse 1.2.0 knows no cgroup ids
+and leaves out every record that carries one (`Bad fs action`): of such recordings give
+the files themselves.
 
 Text in which numbers of events are missing was filtered (grep, `-a`) if the requests
 that are there are whole, or of one process or kind, or without their completions, or if
@@ -127,13 +129,17 @@ them, with its option blk_classic too. CPU and process may be missing before the
 and are then not known. Other events are counted and left out, and so are those of no
 disk (0,0). Flags that older kernels print as N are write-zeroes where the event has a
 length, else commands. Events that the trace's buffer lost are counted where the text
-says so.
+says so. Times that are each the time since the line before (`perf script --deltatime`)
+are added up, and noted: lines must not be missing, and without `--ns` each is cut to
+1 us. Such text that does not begin with 0 is refused, and so is text without times.
 
 ## biosnoop and iosnoop
 
 TIME is when a request was done: it was issued LAT before, and queued QUE before that.
 Rows of no disk, which are commands to a controller, are left out and counted; a sector
-18446744073709551615 is none: the row is a flush, or a command.
+18446744073709551615 is none: the row is a flush, or a command. Where bcc's biosnoop
+prints no blank behind BYTES (7 digits and more, before a time of 1000 ms and more) the
+size ends where it is of whole sectors; a row where that is not sure is refused.
 
 ## csv
 

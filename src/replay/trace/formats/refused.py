@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from replay.trace.blktrace.text import WITHOUT_TIMES, without_times
 from replay.trace.formats.biosnoop import what_lacks
 
 #: First bytes -> what it is.
@@ -145,6 +146,8 @@ def refused(path: str, head: bytes) -> str | None:
     for test in tests:
         if (found := test(head)) is not None:
             return found
+    if without_times(head):
+        return WITHOUT_TIMES
     if _FIO_REPORT.match(head):
         return (
             "is fio's report: give its iolog (write_iolog), or a latency log with "

@@ -342,6 +342,43 @@ def test_a_given_format_is_read_with_its_cgroup(tmp_path: Path) -> None:
     assert [one.text for one in summary.messages] == ["hello"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        ("%D %2c %8s %5T.%9t %5p %2a %3d %S + %n %C,%g", "{} 41  Q  WS 8 + 8 {},1f,2"),
+        ("%D %2c %8s %5T.%9t %5p %2a %3d %S + %n %C-%g", "{} 41  Q  WS 8 + 8 {}-1f,2"),
+        (
+            "%D %2c %8s %5T.%9t %5p %2a %3d %S + %n %-16C %g",
+            "{} 41 Q W 8 + 8 {}    1f,2",
+        ),
+        ("%D %2c %8s %5T.%9t %C,%p,%g %2a %3d %S + %n", "{} {},41,1f,2  Q  WS 8 + 8"),
+        ("%D %2c %8s %5T.%9t %20C %p %g %2a %3d %S + %n", "{}    {} 41 1f,2 Q W 8 + 8"),
+        ("%D %2c %8s %5T.%9t %C;%g %p %2a %3d %S + %n", "{} {};1f,2 41  Q  WS 8 + 8"),
+    ],
+)
+@pytest.mark.parametrize("name", ["fio", "a,b", "a 1,2", "k-1f,2", "7,0 Q"])
+def test_a_name_ends_where_the_rest_fits(
+    tmp_path: Path, pattern: str, line: str, name: str
+) -> None:
+    # GIVEN names that hold what stands behind them, and fields that do
+    path = tmp_path / "t.txt"
+    path.write_text(line.format("7,0 1 1 2.000000003", name) + "\n")
+    # WHEN they are read by their format
+    rows, summary = read(path, blkparse_format=pattern)
+    # THEN name, process and cgroup are what was printed
+    assert brief(rows, "cgroup", "pid", "sector", "nbytes") == [
+        (0x2_0000_001F, 41, 8, 4096)
+    ]
+    assert [one.names[0].name for one in summary.processes] == [name]
+
+
+def test_no_cgroup_behind_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("7,0 1 1 2.0 41 Q W 8 + 8 fio--\n7,0 1 2 2.1 41 D W 8 + 8 a-1f,2\n")
+    rows, _ = read(path, blkparse_format="%D %c %s %T.%t %p %a %d %S + %n %C-%g")
+    assert brief(rows, "cgroup") == [(0,)]
+
+
 def test_widths_do_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "t.txt"
     path.write_text(GOOD)
@@ -360,6 +397,8 @@ def test_widths_do_not_matter(tmp_path: Path) -> None:
         ("%a %d %T.%t %S %n %x", "%x is no field"),
         ("%a %d %T.%t %S %n %", "% is no field"),
         ("%a %d %T.%t %S %n ä", "cannot be in it"),
+        ("%a %d %T.%t %S %n %C%g", "between %C and %g"),
+        ("%a %d %T.%t %S %n %C %C", "%C more than once"),
     ],
 )
 def test_a_format_without_what_is_needed_is_refused(pattern: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -222,6 +223,57 @@ def test_biosnoop_with_a_pattern_a_name_of_blanks_and_an_unknown_wait(
     assert names == {7: ["a b c"], 8: [""], 9: ["x", "9"]}
     # a disk without a name that holds whole sectors is one
     assert [one.volume for one in summary.devices] == ["dm-0", "?"]
+
+
+#: How bcc's biosnoop prints: nothing stands between BYTES and what follows.
+BCC = ("%-11s %-14s %-7s %-9s %-1s %-10s %-7s", "%7s", "%7s ")
+
+
+def bcc(rows: list[tuple[Any, ...]], *, queued: bool = False) -> str:
+    """Print a table of bcc's biosnoop, with ``-Q`` if `queued`."""
+    front, last, wait = BCC
+    pattern = front + (wait if queued else "") + last + "\n"
+    names = ["TIME(s)", "COMM", "PID", "DISK", "T", "SECTOR", "BYTES"]
+    names += [*(["QUE(ms)"] if queued else []), "LAT(ms)"]
+    return "".join(pattern % tuple(row) for row in (names, *rows))
+
+
+def test_biosnoop_without_a_blank_behind_bytes(tmp_path: Path) -> None:
+    # GIVEN sizes and latencies that fill their columns, where BYTES is 7 wide
+    rows = [
+        ("1.000000", "fio", 7, "sda", "W", 8, 4096, "0.50"),
+        ("2.000000", "a b", 7, "sda", "W", 16, 1048576, "1234.56"),
+        ("300.000000", "fio", 7, "", "W", 24, 16777216, "299000.00"),
+        ("301.000000", "", 7, "sda", "R", 32, 1310720, "51200.00"),
+    ]
+    # WHEN they are read
+    text = bcc(rows)
+    assert "10485761234.56" in text
+    found, _ = read(write(tmp_path, text))
+    # THEN each digit is where it belongs
+    assert sorted(
+        (row["sector"], row["nbytes"], row["complete_ns"] - row["issue_ns"])
+        for row in found
+    ) == [
+        (8, 4096, 500_000),
+        (16, 1048576, 1_234_560_000),
+        (24, 16777216, 299_000_000_000),
+        (32, 1310720, 51_200_000_000),
+    ]
+    # AND with the wait between them
+    waited = ("9.000000", "fio", 7, "sda", "W", 8, 1048576, "1234.56", "2000.00")
+    (row,), _ = read(write(tmp_path, bcc([waited], queued=True)))
+    assert brief([row], *TIMES) == [(0, 1_234_560_000, 3_234_560_000)]
+
+
+def test_biosnoop_whose_bytes_end_nowhere_is_refused(tmp_path: Path) -> None:
+    rows = [
+        ("1.000000", "fio", 7, "sda", "W", 8, 4096, "0.50"),
+        ("2.000000", "fio", 7, "sda", "W", 16, 1048577, "1234.56"),
+    ]
+    reason = "row 3: BYTES: '10485771234.56' is no whole number: BYTES and the time"
+    with pytest.raises(TraceError, match=reason):
+        read(write(tmp_path, bcc(rows)))
 
 
 def test_a_fio_latency_log(tmp_path: Path) -> None:
