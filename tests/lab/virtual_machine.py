@@ -5,6 +5,7 @@ a minute. The kernel and a minimal initrd start from what the host has: busybox,
 programs and the Python that runs the tests, on an ext4 image that is the guest's root.
 """
 
+import faulthandler
 import gzip
 import importlib.util
 import lzma
@@ -157,6 +158,8 @@ class VirtualMachine:
         `icount` it has one processor, whose clock counts instructions: times are what
         the guest's timers say, whatever else the host does.
         """
+        # `seconds` is the bound: pytest's would leave the machine running
+        faulthandler.cancel_dump_traceback_later()
         work = output.with_name(f"{output.name}.work")
         work.mkdir()
         out, disk, text = work / "out", work / "disk", work / "script"
