@@ -219,7 +219,7 @@ def test_a_page_comes_of_the_same_command(seed: Path, tmp_path: Path) -> None:
     done = call(seed, "-s", BASE, "--vary", VARY, "--report", page)
     assert done.exit_code == 0, done.output
     text = page.read_text("utf-8")
-    assert f"<h1>The smallest {LIMIT} with kills=0 is 263764K</h1>" in text
+    assert f"<h1>The smallest {LIMIT} with kills=0 is 263764K (257.6 MiB)</h1>" in text
     # an output that is there is refused before any work is done
     again = call(seed, "-s", BASE, "--vary", VARY, "--report", page)
     assert (again.exit_code, "exists already" in again.stderr) == (1, True)

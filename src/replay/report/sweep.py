@@ -1,30 +1,26 @@
 """A sweep for a person: the answer first, then the points."""
 
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from replay.common.text import count_text, plain, size_text, time_text
+from replay.common.text import count_text, plain, time_text
 from replay.report.limits import limit_name
+from replay.report.points import measure_text, points_table, value_text
 from replay.results.conditions import parse_condition
-from replay.results.measures import BYTES, NS
 from replay.sweeps.knee import Knee
 from replay.sweeps.points import Point
 from replay.sweeps.sweep import Sweep
 
-#: Points that are listed; all of them are in the table that -o writes.
-TOP_POINTS = 40
 #: What a smallest memory.max is of.
 LEFT_OUT = (
     "of the pages that the trace's I/O charges and the rss that the scenario gives: "
     "what else the service holds, and the page cache above the loop device, come on top"
 )
-#: What stands beside each point.
-_COLUMNS = "Sums over all cgroups, and the p99 of the slowest"
+#: Times of two points that are nearer than this factor are called the same.
+_ALIKE = 1.02
 
 
 def sweep_page(found: Sweep) -> RenderableType:
@@ -46,8 +42,12 @@ def sweep_page(found: Sweep) -> RenderableType:
         text += f", {n_added} more to find where it changes"
     parts: list[RenderableType] = [Text(plain(text))]
     for knee in found.knees:
-        parts += [Text(), *_knee(knee, _errors(found, knee))]
-    parts += [Text(), _bold(_COLUMNS), _points(found)]
+        parts += [Text(), *_knee(found, knee, _errors(found, knee))]
+    said = difference_text(found)
+    if said:
+        parts += [Text(), _bold(said)]
+    ranked = sorted(found.points, key=_Key(found))
+    parts += [Text(), *points_table(found, ranked)]
     parts += _victims(found.points)
     refused = [point for point in found.points if point.error is not None]
     if refused:
@@ -110,15 +110,140 @@ def answer_text(found: Sweep) -> str:
             kept = " and ".join(knee.conditions)
             which = "smallest" if knee.smallest else "largest"
             where = "".join(f", {key} = {value}" for key, value in knee.others.items())
-            return f"The {which} {knee.key} with {kept} is {knee.holds}{where}"
+            shown = knee_value(found, knee, knee.holds)
+            return f"The {which} {knee.key} with {kept} is {shown}{where}"
     if found.knees:
-        kept = " and ".join(found.knees[0].conditions)
-        held = found.knees[0].looked_at[0][1]
+        knee = found.knees[0]
+        kept = " and ".join(knee.conditions)
+        held = knee.looked_at[0][1]
+        first, last = (knee_value(found, knee, knee.looked_at[at][0]) for at in (0, -1))
         return (
-            f"{kept} holds at {'every' if held else 'no'} value of {found.knees[0].key}"
+            f"{kept} holds at {'every' if held else 'no'} value of {knee.key}, "
+            f"{first} to {last}"
         )
-    keys = " and ".join(axis.key for axis in found.axes)
-    return f"What {count_text(len(found.points), 'value')} of {keys} come to"
+    return difference_text(found)
+
+
+def knee_value(found: Sweep, knee: Knee, value: str) -> str:
+    """Say a value along a knee's key as people do."""
+    for at, axis in enumerate(found.axes):
+        if (axis.label or axis.key) == knee.key:
+            for point in found.points:
+                if point.values[at] == value:
+                    return value_text(axis, value, point.numbers[at])
+    return value
+
+
+def difference_text(found: Sweep) -> str:
+    """Say in one sentence what the points differ in; where a knee says it, nothing.
+
+    Parameters
+    ----------
+    found : Sweep
+
+    Returns
+    -------
+    str
+        Who is stopped at which of them, or whose requests are slowed most, or who
+        pays; empty if a condition was looked for.
+    """
+    if found.knees:
+        return ""
+    done = [point for point in found.points if point.error is None]
+    return (
+        _stopped(found, done)
+        or _slowed(found, done)
+        or _paying(found, done)
+        or f"No value of {_keys(found)} changes who is stopped, how long requests take "
+        "or who pays"
+    )
+
+
+def _keys(found: Sweep) -> str:
+    return " and ".join(axis.key for axis in found.axes)
+
+
+def _named(found: Sweep, points: Sequence[Point]) -> str:
+    """Name points by their values; of many the first ones."""
+    names = [
+        " with ".join(
+            value_text(axis, value, number)
+            if len(found.axes) == 1
+            else f"{axis.key} = {value_text(axis, value, number)}"
+            for axis, value, number in zip(
+                found.axes, point.values, point.numbers, strict=True
+            )
+        )
+        for point in points
+    ]
+    if len(names) > 4:
+        names = [*names[:3], f"{len(names) - 3} more"]
+    *some, last = names
+    return f"{', '.join(some)} and {last}" if some else last
+
+
+def _stopped(found: Sweep, done: Sequence[Point]) -> str:
+    """Say where somebody is killed or a request fails, if that differs."""
+    for measure, word in (("kills", "is killed"), ("errors", "has requests that fail")):
+        sums = [sum(int(str(row[measure])) for row in point.rows()) for point in done]
+        hit = [point for point, n in zip(done, sums, strict=True) if n]
+        free = [point for point, n in zip(done, sums, strict=True) if not n]
+        if hit and free:
+            worst = max(
+                (row for point in hit for row in point.rows()),
+                key=lambda row: int(str(row[measure])),
+            )
+            task = (
+                f"{hit[0].kills[0][0]} in "
+                if measure == "kills" and hit[0].kills
+                else ""
+            )
+            who = hit[0].kills[0][1] if task else worst["cgroup"]
+            return (
+                f"{task}{who} {word} under {_named(found, hit)}, not under "
+                f"{_named(found, free)}"
+            )
+    return ""
+
+
+def _slowed(found: Sweep, done: Sequence[Point]) -> str:
+    """Say whose p99 differs most between the points."""
+    by_name: dict[str, list[tuple[int, int]]] = {}
+    for at, point in enumerate(done):
+        for row in point.rows():
+            if row["p99_ns"] is not None:
+                times = by_name.setdefault(str(row["cgroup"]), [])
+                times.append((max(1, int(str(row["p99_ns"]))), at))
+    ratio, name = max(
+        ((max(times)[0] / min(times)[0], name) for name, times in by_name.items()),
+        default=(1.0, ""),
+    )
+    if ratio < _ALIKE:
+        return ""
+    times = by_name[name]
+    told = [
+        (end, [done[at] for ns, at in times if max(ns, end) < _ALIKE * min(ns, end)])
+        for end in (min(times)[0], max(times)[0])
+    ]
+    return f"p99 of {name}: " + ", ".join(
+        f"{time_text(end)} under {_named(found, points)}" for end, points in told
+    )
+
+
+def _paying(found: Sweep, done: Sequence[Point]) -> str:
+    """Say who is charged for memory or I/O, if that differs."""
+    for measure, what in (("charged_bytes", "memory"), ("io_bytes", "I/O")):
+        payers: dict[tuple[str, ...], list[Point]] = {}
+        for point in done:
+            paying = tuple(str(row["cgroup"]) for row in point.rows() if row[measure])
+            payers.setdefault(paying, []).append(point)
+        if len(payers) > 1:
+            return ", ".join(
+                f"{_some(list(names)) or 'nobody'} is charged for {what} under "
+                f"{_named(found, points)}"
+                for names, points in list(payers.items())[:3]
+            )
+    return ""
 
 
 def _errors(found: Sweep, knee: Knee) -> set[int]:
@@ -133,7 +258,9 @@ def _errors(found: Sweep, knee: Knee) -> set[int]:
     }
 
 
-def _knee(knee: Knee, errors: Collection[int]) -> Iterable[RenderableType]:
+def _knee(
+    found: Sweep, knee: Knee, errors: Collection[int]
+) -> Iterable[RenderableType]:
     kept = " and ".join(knee.conditions)
     where = ", ".join(f"{key} = {value}" for key, value in knee.others.items())
     head = f"{where}: " if where else ""
@@ -142,7 +269,8 @@ def _knee(knee: Knee, errors: Collection[int]) -> Iterable[RenderableType]:
     if knee.holds is None or knee.breaks is None:
         said = "holds at every value" if held else "holds at no value"
         yield _bold(f"{head}{kept} {said} of {knee.key}")
-        yield _line(f"looked at {_some(values)}")
+        shown = [knee_value(found, knee, value) for value in values]
+        yield _line(f"looked at {_some(shown)}")
         if held and knee.conditions == ("kills=0",) and len(errors) > 1:
             yield _line(
                 "nobody is killed, but requests fail: --keep errors=0 finds from "
@@ -150,26 +278,25 @@ def _knee(knee: Knee, errors: Collection[int]) -> Iterable[RenderableType]:
             )
         return
     which = "smallest" if knee.smallest else "largest"
-    yield _bold(f"{head}{which} {knee.key} with {kept}: {knee.holds}{_plainly(knee)}")
+    yield _bold(
+        f"{head}{which} {knee.key} with {kept}: {_both(found, knee, knee.holds)}"
+    )
     broken = ", ".join(_broken(*one) for one in knee.broken[:3])
     more = f" and {len(knee.broken) - 3} more" if len(knee.broken) > 3 else ""
-    yield _line(f"{knee.breaks}: {broken}{more}")
+    yield _line(f"{_both(found, knee, knee.breaks)}: {broken}{more}")
     if knee.key.endswith("memory.max"):
         yield _line(LEFT_OUT)
     if not knee.monotonic:
         yield _line("The outcome changes more than once:")
         for value, outcome in knee.looked_at:
-            yield _line(f"  {value}: {'holds' if outcome else 'does not hold'}")
+            said = knee_value(found, knee, value)
+            yield _line(f"  {said}: {'holds' if outcome else 'does not hold'}")
 
 
-def _plainly(knee: Knee) -> str:
-    """Say a number of bytes as people do, where it is a long one."""
-    number = re.search(r"(\d{4,})([KMG]?)$", knee.holds or "")
-    if number is None or not knee.key.endswith(("bps", "memory.max", "memory.high")):
-        return ""
-    scale = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}[number[2]]
-    each = "/s" if knee.key.endswith("bps") else ""
-    return f" ({size_text(int(number[1]) * scale)}{each})"
+def _both(found: Sweep, knee: Knee, value: str) -> str:
+    """Say a value as people do, and as ``--set`` takes it."""
+    shown = knee_value(found, knee, value)
+    return shown if value in shown else f"{value} ({shown})"
 
 
 def _some(values: list[str]) -> str:
@@ -182,31 +309,7 @@ def _broken(text: str, cgroup: str, value: int) -> str:
     if not cgroup:
         return f"{text}: the run is refused"
     measure = parse_condition(text).measure
-    if measure.unit == NS:
-        shown = time_text(value)
-    else:
-        shown = size_text(value) if measure.unit == BYTES else count_text(value)
-    return f"{measure.name} {shown} in {cgroup}"
-
-
-def _points(found: Sweep) -> RenderableType:
-    """List the points: sums over the cgroups, and the worst one's p99."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    keys = [axis.key for axis in found.axes]
-    short = [key.rpartition("/")[2] for key in keys]
-    # the line above names them in full
-    for key in short if len(set(short)) == len(keys) else keys:
-        table.add_column(plain(key), overflow="fold")
-    for name in ("kills", "errors", "charged", "waited", "worst p99"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("of", overflow="fold")
-    ranked = sorted(found.points, key=_Key(found))
-    for point in ranked[:TOP_POINTS]:
-        table.add_row(*(Text(plain(value)) for value in point.values), *_sums(point))
-    parts: list[RenderableType] = [Padding(table, (0, 0, 0, 2), expand=False)]
-    if len(ranked) > TOP_POINTS:
-        parts.append(_line(f"… and {len(ranked) - TOP_POINTS:,} more"))
-    return Group(*parts)
+    return f"{measure.name} {measure_text(measure, value)} in {cgroup}"
 
 
 def _victims(points: list[Point]) -> Iterable[RenderableType]:
@@ -251,26 +354,6 @@ class _Key:
             else:
                 keys.append(self._places[at][value])
         return tuple(keys)
-
-
-def _sums(point: Point) -> list[str | Text]:
-    rows = point.rows()
-    if not rows:
-        return ["-", "-", "-", "-", "refused", ""]
-    total = {
-        name: sum(int(str(row[name])) for row in rows)
-        for name in ("kills", "errors", "charged_bytes", "wait_ns")
-    }
-    timed = [row for row in rows if row["p99_ns"] is not None]
-    worst = max(timed, key=lambda row: int(str(row["p99_ns"])), default=None)
-    return [
-        count_text(total["kills"]),
-        count_text(total["errors"]),
-        size_text(total["charged_bytes"]),
-        time_text(total["wait_ns"]),
-        "-" if worst is None else time_text(int(str(worst["p99_ns"]))),
-        Text("" if worst is None else plain(str(worst["cgroup"]))),
-    ]
 
 
 def _bold(text: str) -> Text:

@@ -6,9 +6,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay.results.conditions import Condition
 from replay.results.measures import ALL, measures
+from replay.results.sums import sums
 from replay.runner.run import run
 from replay.scenario.keys.load import Scenario
 from replay.trace.convert import open_or_convert
@@ -16,6 +18,8 @@ from replay.trace.file.read import Trace
 
 #: Kills of which a point keeps whom they met.
 MOST_KILLS: Final = 5
+#: Pairs of cgroups of which a point keeps how long one waited behind the other.
+MOST_WAITS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,8 @@ class Point:
         Estimates and things not modelled.
     kills : tuple of (str, str, str)
         Task, its cgroup and the limit's cgroup of the first kills.
+    waits : tuple of (str, str, int)
+        Who waited, behind which other cgroup, and how long in ns: the longest first.
     error : str or None
         Why the run was refused.
     """
@@ -67,6 +73,7 @@ class Point:
     counts: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     kills: tuple[tuple[str, str, str], ...] = ()
+    waits: tuple[tuple[str, str, int], ...] = ()
     error: str | None = None
 
     def rows(self) -> list[dict[str, object]]:
@@ -121,7 +128,20 @@ def run_point(job: Job) -> dict[str, Any]:
         "kills": tuple(
             (one["task"], one["victim_cgroup"], one["limit_cgroup"]) for one in kills
         ),
+        "waits": _waits_behind_others(result.interference),
     }
+
+
+def _waits_behind_others(waits: pa.Table) -> tuple[tuple[str, str, int], ...]:
+    """Return the pairs of different cgroups of which one waited longest."""
+    others = waits.filter(pc.not_equal(waits["waiting"], waits["blocking"]))
+    summed = sums(others, ["waiting", "blocking"], ["wait_ns"]).to_pylist()
+    summed.sort(key=lambda row: (-row["wait_ns"], row["waiting"], row["blocking"]))
+    return tuple(
+        (row["waiting"], row["blocking"], row["wait_ns"])
+        for row in summed[:MOST_WAITS]
+        if row["wait_ns"]
+    )
 
 
 @lru_cache(maxsize=1)

@@ -206,7 +206,18 @@ class _Base:
     def at(self, axes: Sequence[Axis], values: Sequence[str]) -> Scenario:
         """Make the scenario of a point."""
         mine = [axis.override(v) for axis, v in zip(axes, values, strict=True)]
-        return self._recipe.scenario([*self._overrides, *mine])
+        try:
+            return self._recipe.scenario([*self._overrides, *mine])
+        except ScenarioError as error:
+            raise ScenarioError(_as_varied(str(error), mine)) from None
+
+
+def _as_varied(said: str, mine: Sequence[str]) -> str:
+    """Name the option that a value was given to: it is read as --set reads its own."""
+    for one in mine:
+        if said.startswith(f"--set {one}:"):
+            return said.replace("--set", "--vary", 1)
+    return said
 
 
 class _Work:
@@ -255,7 +266,13 @@ class _Work:
                     values=values,
                     numbers=numbers,
                     refined=refined,
-                    error=str(outcome.error),
+                    error=_as_varied(
+                        str(outcome.error),
+                        [
+                            axis.override(value)
+                            for axis, value in zip(self._axes, values, strict=True)
+                        ],
+                    ),
                 )
             else:
                 raise outcome.error

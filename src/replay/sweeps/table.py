@@ -55,6 +55,10 @@ def as_json(found: "Sweep") -> str:
                 "refined": point.refined,
                 "error": point.error,
                 "counts": point.counts,
+                "waits": [
+                    {"waiting": waiting, "blocking": blocking, "wait_ns": wait_ns}
+                    for waiting, blocking, wait_ns in point.waits
+                ],
                 "measures": [] if point.table is None else point.table.to_pylist(),
             }
             for point in found.points

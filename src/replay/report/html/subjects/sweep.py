@@ -1,25 +1,34 @@
 """The page of a sweep: what every value of a key comes to, as steps."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from replay.common.text import count_text, size_text
+from replay.common.text import count_text
 from replay.report.html.drawing import (
     NUMBER,
     Canvas,
     Picture,
     Spec,
-    ms_scale,
-    number_text,
 )
 from replay.report.html.page import Content, PageTable, Told
 from replay.report.html.rows import MOST_CGROUPS, Row, ShownCgroups
 from replay.report.html.subjects.grid import heat_map
-from replay.report.html.subjects.measured import PANELS, SHORT, UNITS, named
-from replay.report.sweep import answer_text, point_notes, sweep_page
+from replay.report.html.subjects.measured import (
+    PANELS,
+    UNITS,
+    cut,
+    measure_axis,
+    named,
+    short,
+)
+from replay.report.html.subjects.words import word_pictures
+from replay.report.points import kept_measures, measure_text
+from replay.report.sweep import answer_text, knee_value, point_notes, sweep_page
 from replay.report.text import render_text
-from replay.results.measures import COUNT, MEASURES, NS
+from replay.results.conditions import Condition, parse_condition
+from replay.results.measures import COUNT, MEASURES
 
 if TYPE_CHECKING:
     from replay.sweeps.axes import Axis
@@ -73,7 +82,8 @@ def sweep_content(found: "Sweep") -> Content:
 
 def _pictures(found: "Sweep") -> tuple[list[Picture], Canvas]:
     axis = drawn_along(found)
-    by_panel = {name: list(_rows(found, axis, name)) for name in PANELS}
+    panels = dict.fromkeys((*PANELS, *kept_measures(found)))
+    by_panel = {name: list(_rows(found, axis, name)) for name in panels}
     by_panel = {
         name: values
         for name, values in by_panel.items()
@@ -91,14 +101,20 @@ def _pictures(found: "Sweep") -> tuple[list[Picture], Canvas]:
             for name in by_panel
             for picture in heat_map(found, name, by_panel[name], canvas)
         ]
+    elif not axis.numbers:
+        pictures = word_pictures(found, axis, by_panel, tops, canvas)
     else:
         pictures = [
             _steps(found, axis, name, values, tops[name], canvas)
-            if axis.numbers
-            else _words(axis, name, values, tops[name], canvas)
             for name, values in by_panel.items()
         ]
-    return pictures, canvas
+    return _asked_first(found, pictures), canvas
+
+
+def _asked_first(found: "Sweep", pictures: list[Picture]) -> list[Picture]:
+    """Put the picture of what is to be kept first."""
+    asked = {MEASURES[column].name for column in kept_measures(found)}
+    return sorted(pictures, key=lambda one: one.name not in asked)
 
 
 def drawn_along(found: "Sweep") -> "Axis":
@@ -155,12 +171,6 @@ def _largest(values: Sequence[Row]) -> list[str]:
     return [name for name, value in most.most_common() if value]
 
 
-def _cut(n_all: int) -> str:
-    if n_all <= MOST_CGROUPS:
-        return ""
-    return f"{MOST_CGROUPS} of {n_all} cgroups: those that have most of it"
-
-
 def _in_mib(axis: "Axis") -> bool:
     return axis.step > 1 or axis.label.endswith("bps")
 
@@ -175,40 +185,69 @@ def _axis_title(axis: "Axis") -> str:
     return f"{axis.label} (MiB/s)" if _in_mib(axis) else axis.label
 
 
-def _y(name: str, values: Sequence[Row]) -> Spec:
-    """Describe a measure's axis: whole numbers of counts, a logarithm of times."""
-    measure = MEASURES[name]
-    unit, _ = UNITS[measure.unit]
-    y: Spec = {
-        "field": "value",
-        "type": "quantitative",
-        "title": f"{SHORT[name]} ({unit})" if unit else SHORT[name],
-    }
-    found = [row["value"] for row in values]
-    if measure.unit == COUNT:
-        most = round(max(found, default=1))
-        ticks = range(0, most + 1, max(1, -(-most // 5)))
-        y["axis"] = {"values": list(ticks), "format": ",d"}
-        y["scale"] = {"domain": [0, max(most, 1)], "nice": False}
-    elif measure.unit == NS:
-        y |= ms_scale(found)
-    return y
-
-
 def _title(found: "Sweep", axis: "Axis", name: str, values: Sequence[Row]) -> str:
-    """Say what the picture shows, with its least and most."""
-    unit, _ = UNITS[MEASURES[name].unit]
-    sums: Counter[str] = Counter()
-    for row in values:
-        sums[f"{row['at']}\n{row['others']}"] += row["value"]
-    shown = [row["value"] for row in values if row["value"] is not None]
-    if MEASURES[name].unit == COUNT:
+    """Say whose measure changes how, along the values; of counts their sums."""
+    measure = MEASURES[name]
+    _, factor = UNITS[measure.unit]
+    by = axis.label or axis.key
+    if measure.unit == COUNT:
+        sums: Counter[str] = Counter()
+        for row in values:
+            sums[f"{row['at']}\n{row['others']}"] += row["value"]
         low, high = min(sums.values()), max(sums.values())
         spread = f"{low:,.0f} to {high:,.0f}" if low != high else f"{low:,.0f}"
-    else:
-        low, high = min(shown), max(shown)
-        spread = f"{number_text(low)} to {number_text(high)} {unit}"
-    return f"{named(name)}, by {axis.label or axis.key}: {spread}"
+        return f"{named(name)}, by {by}: {spread}"
+    of: dict[str, list[float]] = {}
+    for row in values:
+        of.setdefault(row["cgroup"], []).append(row["value"] * factor)
+    asked = {
+        condition.cgroup
+        for condition in _conditions(found)
+        if condition.measure.column == name
+    }
+    cgroup = max(of, key=lambda one: (one in asked, max(of[one]) - min(of[one]), one))
+    least, most = min(of[cgroup]), max(of[cgroup])
+    spread = measure_text(measure, round(least))
+    if least != most:
+        spread += f" to {measure_text(measure, round(most))}"
+    return f"{named(name)}, by {by}: of {cgroup} {spread}"
+
+
+def _conditions(found: "Sweep") -> list[Condition]:
+    """Return what is to be kept, each once."""
+    texts = dict.fromkeys(text for knee in found.knees for text in knee.conditions)
+    return [parse_condition(text) for text in texts]
+
+
+def _bounds(found: "Sweep", name: str, y: Spec) -> list[Spec]:
+    """Draw a line at the value that a condition on this measure names."""
+    values = [
+        {
+            "value": float(condition.value) / UNITS[condition.measure.unit][1],
+            "text": condition.text,
+        }
+        for condition in _conditions(found)
+        if condition.measure.column == name
+    ]
+    if not values:
+        return []
+    data: Spec = {"data": {"values": values}}
+    red = "#b00020"
+    return [
+        {
+            **data,
+            "mark": {"type": "rule", "color": red, "strokeDash": [6, 3]},
+            "encoding": {"y": y, "tooltip": [{"field": "text", "title": "to keep"}]},
+        },
+        {
+            **data,
+            "mark": {
+                **{"type": "text", "align": "left", "baseline": "bottom"},
+                **{"x": 6, "dy": -3, "color": red},
+            },
+            "encoding": {"y": y, "text": {"field": "text"}},
+        },
+    ]
 
 
 def _steps(
@@ -235,7 +274,8 @@ def _steps(
         "axis": {"format": NUMBER},
     }
     several = len({row["others"] for row in drawn}) > 1
-    encoding: Spec = {"x": x, "y": _y(name, drawn), "color": canvas.colour()}
+    y = measure_axis(name, drawn)
+    encoding: Spec = {"x": x, "y": y, "color": canvas.colour()}
     if several:
         encoding["strokeDash"] = {
             "field": "others",
@@ -246,7 +286,7 @@ def _steps(
     tooltip = [
         {"field": "at", "title": axis.key},
         {"field": "cgroup"},
-        {"field": "value", "title": SHORT[name]},
+        {"field": "value", "title": short(name)},
         *([{"field": "others"}] if several else []),
     ]
     line: Spec = {
@@ -262,12 +302,14 @@ def _steps(
             "tooltip": tooltip,
         },
     }
-    layers = [*_knees(found, axis, x), line, points]
-    notes = [_cut(len(top))]
+    layers = [*_knees(found, axis, x), *_bounds(found, name, y), line, points]
+    notes = [cut(len(top))]
     if any(row["x"] is None for row in values):
         notes.append("values without a number ('max') stand in the table alone")
     if any(knee.holds is not None for knee in found.knees):
         notes.append("grey: between what breaks the condition and what keeps it")
+    if any(one.measure.column == name for one in _conditions(found)):
+        notes.append("red, dashed: what is to be kept")
     return Picture(
         name=MEASURES[name].name,
         title=_title(found, axis, name, values),
@@ -286,23 +328,30 @@ def _knees(found: "Sweep", axis: "Axis", x: Spec) -> list[Spec]:
         if axis.numbers
     }
     bands = []
+    helds = []
     for knee in found.knees:
         held = numbers.get(knee.holds or "")
         broke = numbers.get(knee.breaks or "")
         if knee.key != axis.label or held is None or broke is None:
             continue
         where = "".join(f", {key} = {value}" for key, value in knee.others.items())
-        shown = size_text(held) if isinstance(held, int) and _in_mib(axis) else held
+        which = "smallest" if knee.smallest else "largest"
+        shown = knee_value(found, knee, knee.holds or "")
+        helds.append(held)
         bands.append(
             {
                 "from": _x(axis, min(held, broke)),
                 "to": _x(axis, max(held, broke)),
                 "x": _x(axis, held),
-                "text": f"{' and '.join(knee.conditions)}: {shown}{where}",
+                "text": f"{which} that keeps {' and '.join(knee.conditions)}: "
+                f"{shown}{where}",
             }
         )
     if not bands:
         return []
+    # the words stand where there is room for them
+    middle = _middle([number for number in numbers.values() if number is not None])
+    left = all(held <= middle for held in helds)
     text = [{"field": "text", "title": "the condition holds to here, or from here"}]
     return [
         {
@@ -323,9 +372,9 @@ def _knees(found: "Sweep", axis: "Axis", x: Spec) -> list[Spec]:
             "data": {"values": bands},
             "mark": {
                 "type": "text",
-                "align": "left",
+                "align": "left" if left else "right",
                 "baseline": "top",
-                "dx": 5,
+                "dx": 5 if left else -5,
                 "y": 3,
                 "color": "#7a7a7a",
             },
@@ -334,51 +383,8 @@ def _knees(found: "Sweep", axis: "Axis", x: Spec) -> list[Spec]:
     ]
 
 
-def _words(
-    axis: "Axis",
-    name: str,
-    values: Sequence[Row],
-    top: Sequence[str],
-    canvas: Canvas,
-) -> Picture:
-    """Draw a dot for each cgroup under each word: policies, say."""
-    drawn = [row for row in values if row["cgroup"] in top[:MOST_CGROUPS]]
-    order = list(axis.values)
-    x: Spec = {
-        "field": "at",
-        "type": "nominal",
-        "title": axis.key,
-        "sort": order,
-        "axis": {"labelAngle": 0, "labelLimit": 160},
-    }
-    encoding: Spec = {
-        "x": x,
-        "y": _y(name, drawn),
-        "color": canvas.colour(),
-        "xOffset": {"field": "cgroup", "type": "nominal"},
-        "tooltip": [
-            {"field": "at", "title": axis.key},
-            {"field": "cgroup"},
-            {"field": "value", "title": SHORT[name]},
-            {"field": "others"},
-        ],
-    }
-    if len({row["others"] for row in drawn}) > 1:
-        encoding["shape"] = {
-            "field": "others",
-            "type": "nominal",
-            "title": None,
-            "legend": {"orient": "top", "columns": 1, "labelLimit": 400},
-        }
-    return Picture(
-        name=MEASURES[name].name,
-        title=f"{named(name)}, by {axis.key}",
-        note=_cut(len(top)),
-        spec=canvas.spec(
-            drawn,
-            transform=canvas.fits("cgroup"),
-            mark={"type": "point", "filled": True, "size": 70},
-            encoding=encoding,
-        ),
-        table="points",
-    )
+def _middle(numbers: Sequence[float]) -> float:
+    """Return the number in the middle of an axis."""
+    low, high = min(numbers), max(numbers)
+    wide = low > 0 and high / low > _WIDE
+    return math.sqrt(low * high) if wide else (low + high) / 2
