@@ -119,6 +119,7 @@ def batch(
         raise click.UsageError("--overwrite needs a file: give --report FILE.html.")
 
     import replay
+    from replay.report.fleet import fleet_text
 
     if report is not None:
         from replay.report.html.page import check_report
@@ -152,7 +153,7 @@ def batch(
     if as_json:
         click.echo(done.to_json())
     else:
-        click.echo(done.summary())
+        click.echo(done.summary(changes=fleet_text(replay.open_dataset(output))))
     if report is not None:
         replay.write_report(replay.open_dataset(output), report, overwrite=overwrite)
         message(f"wrote {report}", quiet=quiet)

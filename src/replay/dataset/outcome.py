@@ -58,8 +58,13 @@ class BatchReport:
         """Pairs that failed."""
         return len(self.failures)
 
-    def summary(self) -> str:
+    def summary(self, *, changes: str = "") -> str:
         """Say what was done, and what failed and why.
+
+        Parameters
+        ----------
+        changes : str
+            What the scenarios change, in words; stands before what is uncertain.
 
         Returns
         -------
@@ -86,6 +91,8 @@ class BatchReport:
         for key, count in alike.items():
             under = first[key] if count == 1 else count_text(count, "scenario")
             lines.append(f"  {plain(key[0])} ({plain(under)}): {plain(key[1])}")
+        if changes:
+            lines += ["", changes]
         return "\n".join([*lines, *self._told()])
 
     def _told(self) -> list[str]:

@@ -1,13 +1,13 @@
 """The page of a dataset: traces and scenarios, and each trace's cgroups."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Final
-
-import pyarrow.compute as pc
 
 from replay.common.text import count_text
 from replay.dataset.read import Dataset
-from replay.report.html.drawing import Canvas, Picture, Spec, number_text
+from replay.report.fleet import CHANGED, changes, main_times, scenario_names
+from replay.report.html.drawing import Canvas, Picture, Spec
 from replay.report.html.page import Content, PageTable, Told
 from replay.report.html.rows import Row, ShownCgroups
 from replay.report.html.subjects.sides import MOST_SIDES, times_picture
@@ -33,15 +33,13 @@ def dataset_content(found: Dataset) -> Content:
     runs = found.runs
     rows = runs.to_pylist()
     notes = Counter(note for row in rows for note in set(row["notes"] or ()))
-    drawn = _pictures(found)
+    drawn, headline = _pictures(found)
     traces = list(dict.fromkeys(row["trace"] for row in rows))
     canvas = Canvas(ShownCgroups(traces, most=_BUTTONS))
     n_failed = sum(row["status"] != "ok" for row in rows)
     failed = f", {n_failed} failed" if n_failed else ""
     return Content(
-        title=drawn[0].title
-        if drawn
-        else "The dataset holds no pair that was replayed",
+        title=headline,
         told=[
             Told(
                 text=f"{count_text(len(rows), 'pair')} of "
@@ -67,17 +65,18 @@ def dataset_content(found: Dataset) -> Content:
     )
 
 
-def _pictures(found: Dataset) -> list[Picture]:
+def _pictures(found: Dataset) -> tuple[list[Picture], str]:
     """Draw pairs against the first scenario; then the trace that is picked there."""
     pairs = [row for row in found.runs.to_pylist() if row["status"] == "ok"]
     if not pairs:
-        return []
-    named = _scenario_names(pairs)
-    times = _times(found, named)
+        return [], "The dataset holds no pair that was replayed"
+    named = scenario_names(pairs)
+    main = main_times(found, named)
+    times = _drawn(main)
     traces = list(dict.fromkeys(row["trace"] for row in pairs))
     sides = list(dict.fromkeys(named[row["trace"], row["scenario"]] for row in pairs))
     canvas = Canvas(ShownCgroups(traces, most=MOST_TRACES))
-    drawn = [_map(pairs, named, times, canvas, sides)]
+    drawn = [_map(pairs, named, main, canvas, sides)]
     told_apart = sides[:MOST_SIDES]
     values = [
         row
@@ -109,53 +108,40 @@ def _pictures(found: Dataset) -> list[Picture]:
             for layer in picture.spec["layer"]
         ]
         drawn.append(picture)
-    return drawn
+    return drawn, _headline(pairs, named, main)
 
 
-def _scenario_names(pairs: list[Row]) -> dict[tuple[str, str], str]:
-    """Name scenarios by their policy, where each trace has scenarios of its own."""
-    names = {row["scenario"] for row in pairs}
-    policies = {row["policy"] for row in pairs}
-    once = len({(row["trace"], row["policy"]) for row in pairs}) == len(pairs)
-    if once and len(names) > len(policies) > 1:
-        return {(row["trace"], row["scenario"]): row["policy"] for row in pairs}
-    return {(row["trace"], row["scenario"]): row["scenario"] for row in pairs}
-
-
-def _times(found: Dataset, named: dict[tuple[str, str], str]) -> list[Row]:
-    """Return p50 and p99 of each pair's cgroups, of their main operation."""
-    kind = ["device", "op"]
-    rows = found.scan(
-        "latency",
-        columns=["trace", "scenario", "cgroup", *kind, "count", "p50_ns", "p99_ns"],
-        chosen=pc.field("stage") == "total",
-    ).to_pylist()
-    counts: Counter[tuple[str, ...]] = Counter()
-    for row in rows:
-        counts[row["trace"], row["cgroup"], row["device"], row["op"]] += row["count"]
-    # the same one under every scenario: reads are not compared with writes
-    main: dict[tuple[str, str], tuple[str, str]] = {}
-    for (trace, cgroup, *of), _ in counts.most_common():
-        main.setdefault((trace, cgroup), (of[0], of[1]))
-    best = {
-        (row["trace"], row["scenario"], row["cgroup"]): row
-        for row in rows
-        if main[row["trace"], row["cgroup"]] == (row["device"], row["op"])
-    }
+def _drawn(times: Iterable[Row]) -> list[Row]:
+    """Lay times out for the picture of a trace's cgroups."""
     return [
         {
-            "trace": trace,
-            "side": named[trace, scenario],
-            "cgroup": cgroup,
-            "who": f"{trace} {cgroup}",
+            "trace": row["trace"],
+            "side": row["side"],
+            "cgroup": row["cgroup"],
+            "who": f"{row['trace']} {row['cgroup']}",
             "of": f"{row['op']}s of {row['device']}",
             "quantile": label,
             "ms": row[column] / 1e6,
         }
-        for (trace, scenario, cgroup), row in best.items()
+        for row in times
         for label, column in (("p50", "p50_ns"), ("p99", "p99_ns"))
-        if row[column] > 0 and (trace, scenario) in named
+        if row[column] > 0
     ]
+
+
+def _headline(
+    pairs: list[Row], named: dict[tuple[str, str], str], times: list[Row]
+) -> str:
+    """Say of the scenario that changes most how many cgroups it does, and how."""
+    told = changes(pairs, named, times)
+    if not told:
+        n_kills = sum(1 for row in pairs if row["kills"])
+        return f"{count_text(n_kills, 'pair')} of {len(pairs):,} with a kill"
+    most = max(told, key=lambda one: one.n_changed)
+    text = most.text()
+    if len(told) > 1:
+        text += f" ({len(told) - 1} more scenarios below)"
+    return text[0].upper() + text[1:]
 
 
 def _map(
@@ -165,18 +151,24 @@ def _map(
     canvas: Canvas,
     sides: list[str],
 ) -> Picture:
-    worst: defaultdict[tuple[str, str], float] = defaultdict(float)
+    p99: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for row in times:
-        if row["quantile"] == "p99":
-            key = (row["trace"], row["side"])
-            worst[key] = max(worst[key], row["ms"])
+        if row["p99_ns"]:
+            p99[row["trace"], row["side"]][row["cgroup"]] = row["p99_ns"]
     base = sides[0]
     cells: list[Row] = []
     for row in pairs:
         trace, side = row["trace"], named[row["trace"], row["scenario"]]
         if trace not in canvas.shown.names or side not in sides[:MOST_SCENARIOS]:
             continue
-        mine, first = worst.get((trace, side)), worst.get((trace, base))
+        mine, first = p99[trace, side], p99[trace, base]
+        ratios = {name: mine[name] / first[name] for name in mine if name in first}
+        most = max(
+            ratios,
+            key=lambda name: (max(ratios[name], 1 / ratios[name]), name),
+            default=None,
+        )
+        changed = sum(max(ratio, 1 / ratio) > CHANGED for ratio in ratios.values())
         signs = [
             *([f"† {row['kills']}"] if row["kills"] else []),
             *([f"✗ {row['failed']}"] if row["failed"] else []),
@@ -185,8 +177,11 @@ def _map(
             {
                 "trace": trace,
                 "scenario": side,
-                "ratio": mine / first if mine and first else None,
-                "p99_ms": mine,
+                "ratio": None if most is None else ratios[most],
+                "cgroup": most,
+                "p99_ms": None if most is None else mine[most] / 1e6,
+                "base_ms": None if most is None else first[most] / 1e6,
+                "changed": f"{changed} of {len(ratios)}",
                 "kills": row["kills"],
                 "failed": row["failed"],
                 "text": " ".join(signs),
@@ -194,27 +189,29 @@ def _map(
         )
     drawn = [cell for cell in cells if cell["ratio"]]
     furthest = max([1.1, *(max(cell["ratio"], 1 / cell["ratio"]) for cell in drawn)])
-    n_kills = sum(1 for cell in cells if cell["kills"])
-    title = f"{count_text(n_kills, 'pair')} of {len(cells):,} with a kill"
-    if drawn:
-        top = max(drawn, key=lambda cell: max(cell["ratio"], 1 / cell["ratio"]))
-        factor = number_text(max(top["ratio"], 1 / top["ratio"]))
-        title = (
-            f"{top['trace']}: p99 is {factor} times "
-            f"{'longer' if top['ratio'] > 1 else 'shorter'} under {top['scenario']} "
-            f"than under {base}; kills in {n_kills} of {len(cells):,} pairs"
-        )
+    title = f"Of each trace the cgroup whose p99 changes most, against {base}"
     place = {"type": "nominal", "axis": {"labelLimit": 200, "labelAngle": 0}}
     encoding: Spec = {
         "x": {"field": "scenario", "title": None, "sort": sides, **place},
         "y": {"field": "trace", "title": None, "sort": canvas.shown.names, **place},
     }
     tooltip = [
-        {"field": name}
-        for name in ("trace", "scenario", "p99_ms", "ratio", "kills", "failed")
+        {"field": name, "title": title_}
+        for name, title_ in (
+            ("trace", "trace"),
+            ("scenario", "scenario"),
+            ("changed", "cgroups whose p99 changes"),
+            ("cgroup", "most that of"),
+            ("ratio", "times"),
+            ("p99_ms", "p99 (ms)"),
+            ("base_ms", f"under {base} (ms)"),
+            ("kills", "kills"),
+            ("failed", "requests that fail"),
+        )
     ]
     note = (
-        f"colour: p99 of the slowest cgroup over that under {base}; † tasks killed, "
+        f"colour: p99 over that under {base}, of the cgroup whose changes most; "
+        "† tasks killed, "
         "✗ requests that failed; a click picks a trace"
     )
     if canvas.shown.n_more:
