@@ -83,13 +83,16 @@ def test_a_memory_question_of_a_disks_trace_is_answered_by_what_is_offered(
     # THEN the limit is met, and nothing more is asked for
     assert "What failed\n  /a: 1 request" in shown
     assert "loop device" not in shown
-    # AND the same is offered where there is no answer without it, less what was given
+    # AND of a limit's cost a page cache in front of the disk is offered, no tmpfs that
+    # the recording knows nothing of, less what was given
     _, said = invoke("curve", *table, code=1)
-    assert offered in said
-    _, said = invoke("curve", *table, "--set", "backing.filesystem=ext4", code=1)
-    assert said.endswith("on ext4 add --set driver.direct_io=false\n")
+    assert "tmpfs" not in said
+    (offered,) = re.findall(r"add (--set.*) to ask", said)
+    assert offered.endswith("backing.filesystem=raw")
     shown, _ = invoke("curve", *table, *shlex.split(offered))
-    assert shown.startswith("/a: 8.0 KiB")
+    assert shown.startswith("/a: reads no page twice")
+    _, said = invoke("curve", *table, "--set", "backing.filesystem=ext4", code=1)
+    assert " add --set driver.direct_io=false to ask" in said
 
 
 def test_requests_of_nobody_are_told_by_what_to_name(table: list[str]) -> None:

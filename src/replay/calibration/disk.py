@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import structs
 
-from replay.calibration.times import MEASURES
+from replay.calibration.times import MEASURES, off_text
 from replay.common.errors import ScenarioError
 from replay.common.shown import Drawn
 from replay.common.temporary import temporary_directory
@@ -92,13 +92,13 @@ class DiskCalibration(Drawn):
             terms += _iocost(op, part)
         return f"{self.device} ctrl=user model=linear {' '.join(terms)}"
 
-    @property
-    def worst(self) -> dict[str, float]:
-        """By what factor each measure is off at most."""
-        return {
-            name: max((one.off(name) for one in self.predictions.values()), default=1.0)
-            for name in MEASURES
-        }
+    def worst(self, measure: str) -> str | None:
+        """Return the cgroup whose measure is predicted worst; None if there is none."""
+        return max(
+            self.predictions,
+            key=lambda cgroup: self.predictions[cgroup].off(measure),
+            default=None,
+        )
 
 
 def calibrate_disk(
@@ -188,9 +188,6 @@ def disk_toml(found: DiskCalibration) -> str:
     str
         TOML; how far to trust it stands in comments.
     """
-    worst = ", ".join(
-        f"{name.removesuffix('_ns')} {off - 1:.0%}" for name, off in found.worst.items()
-    )
     lines = [
         f"# {note_of(found.disk, found.device)}.",
         f"# From {plain(found.trace)}; judged by what its first half predicts of the",
@@ -206,7 +203,7 @@ def disk_toml(found: DiskCalibration) -> str:
                 f"({replayed / max(1, recorded) - 1:+.1%})"
             )
     lines += [
-        f"# How far to trust it: off by up to {worst}.",
+        *_trust(found),
         "",
         "[service]",
         'model = "device"',
@@ -225,6 +222,17 @@ def disk_toml(found: DiskCalibration) -> str:
             "",
         ]
     )
+
+
+def _trust(found: DiskCalibration) -> Iterator[str]:
+    """Say of each measure for whom it is predicted worst, and how."""
+    yield "# How far to trust it, at worst:"
+    for measure in MEASURES:
+        cgroup = found.worst(measure)
+        if cgroup is not None:
+            one = found.predictions[cgroup]
+            off = off_text(one.recorded[measure], one.replayed[measure])
+            yield f"#   {measure.removesuffix('_ns')} of {plain(cgroup)}: {off}"
 
 
 def _section(disk: DiskValues) -> Iterator[str]:

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.common.text import time_text
 from replay.engine.raw import PERCENTILES
 from replay.engine.reference.structures.histogram import SUB, SUB_BITS, midpoint_of
 
@@ -13,6 +14,25 @@ RANKS: Final = {name: PERCENTILES[name] for name in ("p50_ns", "p99_ns")}
 MEASURES: Final = ("mean_ns", *RANKS)
 #: Buckets of 64 bits.
 _N_BUCKETS: Final = 58 * SUB
+
+
+def off_text(recorded_ns: int, predicted_ns: int) -> str:
+    """Say how far a predicted time is from the recorded one.
+
+    Parameters
+    ----------
+    recorded_ns, predicted_ns : int
+
+    Returns
+    -------
+    str
+        Both, and the difference as a share of the recorded one.
+    """
+    off = predicted_ns / max(1, recorded_ns) - 1
+    return (
+        f"predicted {time_text(predicted_ns)}, recorded {time_text(recorded_ns)} "
+        f"({off:+.1%})"
+    )
 
 
 class Times:

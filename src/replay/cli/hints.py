@@ -35,3 +35,21 @@ def tell_rest_of_set(inputs: Sequence[str], *, quiet: bool) -> None:
                 "read the whole set",
                 quiet=quiet,
             )
+
+
+def tell_absent(notes: Sequence[str]) -> None:
+    """Warn of cgroups and devices that a scenario limits and the trace has nothing of.
+
+    On the command line that is refused; a file may be for many traces.
+
+    Parameters
+    ----------
+    notes : sequence of str
+        As a result has them.
+    """
+    from replay.scenario.notes.effects import ABSENT
+    from replay.scenario.notes.scenario import IDLE
+
+    for note in notes:
+        if ABSENT in note or IDLE in note:
+            message(f"warning: {note}")

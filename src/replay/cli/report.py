@@ -1,7 +1,7 @@
 """``replay report``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -11,6 +11,16 @@ from replay.cli.progress import message
 if TYPE_CHECKING:
     from replay.dataset.read import Dataset
     from replay.trace.file.read import Trace
+
+_NAME = "name a directory of 'replay run -o', a dataset or a trace file"
+#: What a file of another kind is, and what to do.
+_OTHERS: Final = {
+    ".toml": "is a scenario, no result: 'replay run TRACE -s FILE --report FILE.html' "
+    "makes a page of a replay under it",
+    ".parquet": f"is a table, no result: {_NAME}",
+    **dict.fromkeys((".png", ".svg", ".pdf"), f"is a picture, no result: {_NAME}"),
+    **dict.fromkeys((".md", ".ipynb", ".py"), f"is no result and no trace: {_NAME}"),
+}
 
 
 @click.command(
@@ -59,6 +69,7 @@ def report(
     if pictures is not None and output is not None:
         raise click.UsageError("give -o FILE.html or --pictures DIR, not both.")
     import replay
+    from replay.common.errors import OutputError
     from replay.common.text import path_text
     from replay.report.html.anonymous import without_names
     from replay.report.html.contents import pictures_of
@@ -69,6 +80,9 @@ def report(
     target = output or Path(f"{Path(outdirs[0]).resolve().name}.html")
     if pictures is None:
         check_report(target, overwrite=overwrite)
+    for outdir in outdirs:
+        if wrong := _other_file(Path(outdir)):
+            raise OutputError(f"{outdir}: {wrong}")
     if len(outdirs) == 1 and (what := _no_result(outdirs[0])) is not None:
         if anonymous:
             raise click.UsageError("--anonymous is for directories of results.")
@@ -120,3 +134,16 @@ def _no_result(place: str) -> "Dataset | Trace | None":
             "FILE.html' one of the trace alone"
         )
     return None
+
+
+def _other_file(path: Path) -> str:
+    """Say what a file is that is neither a result nor a trace; "" if it may be one."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        head = file.read(512).lstrip().lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "is a page already: open it in a browser"
+    if path.name == "run.json":
+        return f"is part of a result: name its directory, {path.parent}"
+    return _OTHERS.get(path.suffix.lower(), "")

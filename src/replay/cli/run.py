@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli import options
-from replay.cli.hints import tell_rest_of_set
+from replay.cli.hints import tell_absent, tell_rest_of_set
 from replay.cli.lazy_imports import importing_meanwhile
 from replay.cli.progress import message, progress_bar
 from replay.cli.show import show
@@ -122,6 +122,7 @@ def run(
             filters=filters,
         )
     tell_rest_of_set(inputs, quiet=quiet)
+    tell_absent(result.info["notes"])
     if as_json:
         click.echo(result.to_json())
     else:

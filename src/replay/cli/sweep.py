@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli import options
+from replay.cli.hints import tell_absent
 from replay.cli.progress import message, progress_bar
 from replay.cli.show import show
 
@@ -102,6 +103,7 @@ def sweep(
     from replay.report.html.page import check_report, write_page
     from replay.report.html.static import check_plot, write_chart
     from replay.report.html.subjects.sweep import sweep_content
+    from replay.report.sweep import point_notes
     from replay.results.conditions import ConditionError, parse_condition
 
     try:
@@ -141,6 +143,7 @@ def sweep(
             format=format,
             filters=filters,
         )
+    tell_absent(point_notes(found))
     if output is not None:
         found.write(output, overwrite=overwrite)
     if plot is not None:

@@ -194,10 +194,7 @@ def _curve(
     binding = bind(wanted, trace)
     setup = binding.setup
     if setup.direct_io:
-        raise ScenarioError(
-            "driver.direct_io: direct I/O has no pages that a limit could take away; "
-            f"{as_loop_device(wanted)}"
-        )
+        raise ScenarioError(_no_pages(wanted, binding))
     if setup.policy == Policy.ROOT:
         raise ScenarioError(
             "driver.policy = root: / pays for every page, and has no memory.max"
@@ -214,6 +211,24 @@ def _curve(
     found.sort(key=lambda one: (-one.need_bytes, one.cgroup))
     return Curve(
         cgroups=found, tmpfs=bool(setup.tmpfs), notes=walk.notes(), limits=limits
+    )
+
+
+def _no_pages(wanted: Scenario, binding: Binding) -> str:
+    """Say why there is no curve of direct I/O, and what may be asked in its place."""
+    if any(binding.setup.are_loops) or wanted.driver.direct_io is not None:
+        return (
+            "driver.direct_io: direct I/O has no pages that a limit could take away; "
+            f"{as_loop_device(wanted)}"
+        )
+    words = "--set driver.direct_io=false"
+    if wanted.backing.filesystem is None:
+        words += " --set backing.filesystem=raw"
+    names = ", ".join(binding.device_names[:3])
+    return (
+        f"{names}: a disk, no loop device; what reaches it "
+        "is what no page cache held, and does not show what a memory.max costs; add "
+        f"{words} to ask what a page cache in front of these requests would need"
     )
 
 

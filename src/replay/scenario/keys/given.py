@@ -354,6 +354,34 @@ def overridden_cgroup(argument: str) -> str | None:
     return steps[1] if steps[0] == "cgroups" and len(steps) > 1 else None
 
 
+def overridden_devices(argument: str) -> list[int]:
+    """Find the devices that a cgroup's io file is set for by one ``--set`` argument.
+
+    Parameters
+    ----------
+    argument : str
+        A valid one.
+
+    Returns
+    -------
+    list of int
+        ``major << 20 | minor``; none if it is about another key.
+    """
+    if argument.startswith("/"):
+        _, name, text = _split_interface_file(argument, "")
+    else:
+        _, text, steps = _split_key(argument, "")
+        if steps[0] != "cgroups":
+            return []
+        name = ".".join(steps[2:])
+    if not name.startswith("io."):
+        return []
+    return [
+        int(major) << 20 | int(minor)
+        for major, minor in re.findall(r"(?<![\w.:])(\d+):(\d+)(?![\w.:])", text)
+    ]
+
+
 def _split_key(argument: str, source: str) -> tuple[str, str, list[str]]:
     """Split ``a."b c".d=VALUE`` into key, value and the key's steps."""
     import tomllib

@@ -13,6 +13,8 @@ from replay.scenario.setup.devices import place_of
 from replay.scenario.setup.iomax import ALL_AS_ONE
 from replay.trace.file.schema import device_text
 
+#: Said of a device that there is not.
+ABSENT: Final = "it is neither replayed nor backing.device"
 #: What a cgroup is charged for where it has the controller. The driver looks for the
 #: memory css of the blkcg: drivers/block/loop.c:loop_queue_rq(), v5.14.
 _CHARGED: Final = {"io": "its I/O and pages", "memory": "its pages"}
@@ -116,7 +118,7 @@ def _effect_note(
 ) -> str | None:
     at = place_of(scenario, devices, device)
     if at is None:
-        text = f"{line} has no effect: it is neither replayed nor backing.device"
+        text = f"{line} has no effect: {ABSENT}"
         if list(devices) == [ALL_AS_ONE]:
             text += (
                 "; all devices are replayed as one: name those to replay, such as "

@@ -22,6 +22,8 @@ from replay.trace.file.processes import ProcessTable, is_kernel_thread
 
 #: Names that a mistyped one is compared with; it costs some 10 us for each.
 MOST_NAMES: Final = 1000
+#: Said of a cgroup that there is not.
+IDLE: Final = "no request of the trace belongs to it or below it"
 
 
 def scenario_notes(scenario: Scenario) -> list[str]:
@@ -272,7 +274,7 @@ def idle_cgroups(
         )
         if said and not busy[tree.index[cgroup.path]]:
             idle.append(cgroup.path)
-    text = "no request of the trace belongs to it or below it"
+    text = IDLE
     found = dict.fromkeys(idle, text)
     for path in idle[:MOST_NOTES]:
         if meant := difflib.get_close_matches(path, near, 1, 0.7):

@@ -4,7 +4,7 @@ import numpy as np
 
 from replay.calibration.disk import FEWEST, MOST_OFF, DiskCalibration
 from replay.calibration.model import Calibration
-from replay.calibration.times import MEASURES
+from replay.calibration.times import MEASURES, off_text
 from replay.calibration.toml import calibration_toml
 from replay.common.text import size_text, time_text
 from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec
@@ -55,17 +55,12 @@ def _answer(found: Calibration | DiskCalibration) -> str:
     for name, (recorded, replayed) in _compared(found).items():
         for measure in MEASURES:
             one, other = max(1, recorded[measure]), max(1, replayed[measure])
-            text = (
-                f"{measure.removesuffix('_ns')} of {name}: recorded {time_text(one)}, "
-                f"predicted {time_text(other)}"
-            )
+            text = f"{measure.removesuffix('_ns')} of {name}: {off_text(one, other)}"
             worst = max(worst, (max(one / other, other / one), text))
     if not worst[1]:
         return f"Every time of {found.device} is predicted as it was recorded"
-    doubt = "Do not trust it: " if worst[0] > MOST_OFF else "At worst off by "
-    if worst[0] > MOST_OFF:
-        return f"{doubt}{worst[1]}"
-    return f"{doubt}{worst[0]:.2f} times: {worst[1]}"
+    doubt = "Do not trust it" if worst[0] > MOST_OFF else "Furthest off"
+    return f"{doubt}: {worst[1]}"
 
 
 def _pictures(
