@@ -75,8 +75,12 @@ class Change:
             ("somebody is killed", self.kills),
             ("requests fail", self.failed),
         ):
-            if before or after:
-                said += f"; {what} in {count_text(after, 'trace')} ({before:,})"
+            if before == after != 0:
+                said += f"; {what} in {count_text(after, 'trace')} under both"
+            elif before != after:
+                said += (
+                    f"; {what} in {count_text(after, 'trace')} instead of {before:,}"
+                )
         if self.most is not None and self.n_changed:
             trace, cgroup, before, after = self.most
             said += (

@@ -39,8 +39,8 @@ def test_cgroups_that_change_are_counted_each_by_its_own_time() -> None:
     assert found.most == ("t", "/a", 100_000, 300_000)
     assert found.text() == (
         "under two, against one: of 3 cgroups in 2 traces, p99 is longer for 1 (in 1 "
-        "trace), shorter for 1 (in 1 trace); somebody is killed in 1 trace (0); "
-        "most: /a of t, 300 us instead of 100 us"
+        "trace), shorter for 1 (in 1 trace); somebody is killed in 1 trace instead of "
+        "0; most: /a of t, 300 us instead of 100 us"
     )
 
 

@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import replay
 from replay.common.errors import OutputError
@@ -13,8 +15,10 @@ from replay.common.intervals import AUTO_INTERVALS, auto_interval
 from replay.report.html import rows
 from replay.report.html.anonymous import without_names
 from replay.report.html.colours import GREY, PALETTE, colours
+from replay.report.html.drawing import STAGE_COLOURS
 from replay.report.html.pictures import pictures
 from replay.report.html.results import report_html
+from replay.report.html.rows import STAGES
 
 pytest.importorskip("vl_convert")
 
@@ -285,3 +289,50 @@ def test_the_slowest_requests_are_bars_of_their_stages(waited: replay.Result) ->
             assert bar["time_ms"] * 1e6 == pytest.approx(row[f"{bar['stage']}_ns"])
         took = row["completion_ns"] - row["arrival_ns"]
         assert bars[-1]["to_ms"] * 1e6 == pytest.approx(took)
+
+
+def test_no_stage_has_a_cgroups_colour() -> None:
+    # GIVEN all that may stand beside each other on a page
+    others = [*PALETTE, GREY]
+    assert set(STAGE_COLOURS) == {*STAGES}
+    # THEN they are told apart, by who sees no green, too
+    for place, one in enumerate(STAGE_COLOURS.values()):
+        for other in [*others, *list(STAGE_COLOURS.values())[:place]]:
+            assert apart(one, other) > 20, (one, other)
+
+
+def apart(one: str, other: str) -> float:
+    """Return the smaller distance in CIELAB: as it is, and without green."""
+    without_green = np.array(
+        [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]
+    )
+    seen = [linear(one), linear(other)]
+    dull = [np.clip(without_green @ light, 0, 1) for light in seen]
+    return min(
+        float(np.linalg.norm(lab(first) - lab(second)))
+        for first, second in (seen, dull)
+    )
+
+
+def linear(colour: str) -> NDArray[np.float64]:
+    values = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    return np.where(
+        values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4
+    )
+
+
+def lab(light: NDArray[np.float64]) -> NDArray[np.float64]:
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    xyz = to_xyz @ light / np.array([0.9505, 1.0, 1.089])
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def test_a_legend_has_the_stages_that_are_there(waited: replay.Result) -> None:
+    for picture in pictures({"x": waited}):
+        values = picture.spec.get("data", {}).get("values", [])
+        colour = picture.spec.get("encoding", {}).get("color", {})
+        if colour.get("field") == "stage":
+            assert set(colour["scale"]["domain"]) == {row["stage"] for row in values}

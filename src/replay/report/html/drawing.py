@@ -17,16 +17,17 @@ from replay.results.result import Result
 Spec = dict[str, Any]
 
 #: Stages keep their colour in every picture; neighbours differ in lightness too.
+#: None is like a cgroup's (`colours.PALETTE`), for who sees no green either.
 STAGE_COLOURS: Final = {
-    "throttle": "#CC79A7",
-    "queue": "#882255",
-    "tag": "#999933",
-    "dispatch": "#D55E00",
-    "lock": "#E69F00",
-    "memory": "#009E73",
-    "backing": "#56B4E9",
-    "debt": "#7F3C8D",
-    "device": "#0072B2",
+    "throttle": "#D25A4B",
+    "queue": "#960000",
+    "tag": "#F0C3F0",
+    "dispatch": "#3C2DA5",
+    "lock": "#E1D269",
+    "memory": "#1E4B4B",
+    "backing": "#D2D2C3",
+    "debt": "#5AE187",
+    "device": "#1E78FF",
 }
 SIGNALS: Final = [
     {"name": "picked", "value": None},
@@ -180,9 +181,10 @@ class Drawing(Canvas):
         }
         return {"strokeDash": dash}
 
-    def stage_colour(self) -> Spec:
-        """Colour by stage."""
-        stages = [stage for stage in rows.STAGES if stage in STAGE_COLOURS]
+    def stage_colour(self, values: Iterable[Row]) -> Spec:
+        """Colour by stage, those that rows have: the others need no legend."""
+        used = {row["stage"] for row in values}
+        stages = [one for one in rows.STAGES if one in STAGE_COLOURS and one in used]
         return {
             "field": "stage",
             "type": "nominal",

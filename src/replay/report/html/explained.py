@@ -54,7 +54,7 @@ def slowest(drawing: Drawing) -> Picture | None:
                 },
                 "x": x,
                 "x2": {"field": "to_ms"},
-                "color": drawing.stage_colour(),
+                "color": drawing.stage_colour(values),
                 "tooltip": [
                     {"field": "what", "title": "request"},
                     {"field": "stage"},

@@ -203,7 +203,7 @@ def stages(drawing: Drawing) -> Picture | None:
                     "type": "quantitative",
                     "title": "mean time of a request (ms), by stage",
                 },
-                "color": drawing.stage_colour(),
+                "color": drawing.stage_colour(values),
                 "order": {"field": "order"},
             },
         ),

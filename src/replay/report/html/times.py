@@ -121,7 +121,7 @@ def over_time(drawing: Drawing) -> Picture | None:
                 "aggregate": "sum",
                 "title": "ms of its requests, by stage",
             },
-            "color": drawing.stage_colour(),
+            "color": drawing.stage_colour(values),
             "order": {"field": "order"},
         },
     )
