@@ -119,7 +119,7 @@ def batch(
         raise click.UsageError("--overwrite needs a file: give --report FILE.html.")
 
     import replay
-    from replay.report.fleet import fleet_text
+    from replay.report.many.fleet import fleet_text
 
     if report is not None:
         from replay.report.html.page import check_report

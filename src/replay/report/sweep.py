@@ -8,7 +8,7 @@ from rich.text import Text
 
 from replay.common.text import count_text, plain, time_text
 from replay.report.limits import limit_name
-from replay.report.points import measure_text, points_table, value_text
+from replay.report.many.points import measure_text, points_table, value_text
 from replay.results.conditions import parse_condition
 from replay.sweeps.knee import Knee
 from replay.sweeps.points import Point

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import replay
-from replay.report.fleet import changes, fleet_text
 from replay.report.html.contents import content_of
+from replay.report.many.fleet import changes, fleet_text
 
 TRACES = Path(__file__).parents[3] / "traces"
 

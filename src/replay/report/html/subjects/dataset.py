@@ -6,11 +6,11 @@ from typing import Final
 
 from replay.common.text import count_text
 from replay.dataset.read import Dataset
-from replay.report.fleet import CHANGED, changes, main_times, scenario_names
 from replay.report.html.drawing import Canvas, Picture, Spec
 from replay.report.html.page import Content, PageTable, Told
 from replay.report.html.rows import Row, ShownCgroups
 from replay.report.html.subjects.sides import MOST_SIDES, times_picture
+from replay.report.many.fleet import CHANGED, changes, main_times, scenario_names
 
 #: Traces of a heat map, and rows of the picture behind it.
 MOST_TRACES: Final = 60

@@ -24,7 +24,7 @@ from replay.report.html.subjects.measured import (
     short,
 )
 from replay.report.html.subjects.words import word_pictures
-from replay.report.points import kept_measures, measure_text
+from replay.report.many.points import kept_measures, measure_text
 from replay.report.sweep import answer_text, knee_value, point_notes, sweep_page
 from replay.report.text import render_text
 from replay.results.conditions import Condition, parse_condition

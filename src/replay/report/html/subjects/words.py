@@ -14,7 +14,7 @@ from replay.report.html.subjects.measured import (
     named,
     short,
 )
-from replay.report.points import measure_text
+from replay.report.many.points import measure_text
 from replay.results.measures import COUNT, MEASURES, NS
 
 if TYPE_CHECKING:
