@@ -5,7 +5,7 @@ the same whoever prints it, what stands before it is not.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from support.blktrace import Event
 
@@ -157,3 +157,11 @@ def printed(
     """Print events in the order of their times."""
     ordered = sorted(events, key=lambda one: one.time_ns)
     return "".join(f"{prefix(one, text(one))}\n" for one in ordered)
+
+
+def life(at_us: int, sector: int, letters: str = "QGIDC", **more: Any) -> list[Event]:
+    """The events of one request, some µs from each other."""
+    return [
+        Event(letter, 1000 * (at_us + 3 * step), sector, **more)
+        for step, letter in enumerate(letters)
+    ]

@@ -21,7 +21,7 @@ _SETTINGS: Final = {"BPFTRACE_PERF_RB_PAGES": "4096", "BPFTRACE_STRLEN": "64"}
 #: How long it may take to attach its probes, and to write out what it holds.
 _PATIENCE_S: Final = 180.0
 _STARTED: Final = "# tracer: blk"
-_LOST: Final = re.compile(rb"^Lost (\d+) events", re.MULTILINE)
+_LOST: Final = re.compile(rb"(?:WARNING: )?Lost (\d+) events")
 
 
 class _Event(NamedTuple):
@@ -172,6 +172,6 @@ class BpfTrace(Program):
         for path in (self._events, self._log):
             with path.open("rb") as file:
                 for line in file:
-                    if line.startswith(b"Lost ") and (match := _LOST.match(line)):
+                    if b"Lost " in line and (match := _LOST.match(line)):
                         found += int(match[1])
         return found

@@ -6,15 +6,9 @@ Nothing is assumed of the text: a line is an event as a whole, or it is counted.
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memchr, memcmp, memset
+from libc.string cimport memchr, memset
 
-from replay.trace.blktrace._cursor cimport (
-    Cursor,
-    at_end,
-    digit_value,
-    peek,
-    skip_blanks,
-)
+from replay.trace.blktrace._cursor cimport Cursor, at_end, peek, skip_blanks
 from replay.trace.blktrace._event_line cimport (
     LETTER_MESSAGE,
     MAX_SECONDS,
@@ -30,7 +24,11 @@ from replay.trace.blktrace._kernel_event cimport (
     LINE_NO_TIME,
     LINE_OTHER,
 )
-from replay.trace.blktrace._kernel_line cimport line_kernel
+from replay.trace.blktrace._kernel_line cimport (
+    is_kernel_comment,
+    line_kernel,
+    starts_with,
+)
 from replay.trace.blktrace._record cimport LETTER_C
 from replay.trace.blktrace._text_slots cimport (
     KnownName,
@@ -60,16 +58,6 @@ cdef uint64_t WRAP_NS = 1266874889709551616U
 cdef uint64_t WRAP_SPAN_NS = 864000000000000U
 
 
-cdef bint starts_with(
-    const Cursor* cursor, const char* word, size_t n_bytes
-) noexcept nogil:
-    """Return True if a word stands at the cursor."""
-    return (
-        <size_t>(cursor.end - cursor.at) >= n_bytes
-        and memcmp(cursor.at, word, n_bytes) == 0
-    )
-
-
 cdef bint is_comment(Cursor line) noexcept nogil:
     """Tell lines of headers and of the summary at the end."""
     skip_blanks(&line)
@@ -92,30 +80,6 @@ cdef bint is_comment(Cursor line) noexcept nogil:
     )
 
 
-cdef bint is_kernel_comment(Cursor line) noexcept nogil:
-    """Tell headers, call chains and what the tools print around the events."""
-    cdef int n_digits = 0
-    skip_blanks(&line)
-    if (
-        at_end(&line)
-        or peek(&line) == c"#"
-        or starts_with(&line, b"=> ", 3)
-        or starts_with(&line, b"cpus=", 5)
-        or starts_with(&line, b"version = ", 10)
-        or starts_with(&line, b"CPU ", 4)
-        or starts_with(&line, b"<stack trace>", 13)
-        or starts_with(&line, b"Tracing ", 8)
-        or starts_with(&line, b"Ending tracing", 14)
-        or starts_with(&line, b"##### CPU", 9)
-    ):
-        return True
-    # a call: its address and its name
-    while digit_value(peek(&line)) < 16:
-        line.at += 1
-        n_digits += 1
-    return n_digits >= 4 and (at_end(&line) or peek(&line) == c" ")
-
-
 cdef void refuse(Text* text, size_t n_bytes, bint cut) noexcept nogil:
     """Count a line that is none."""
     if cut or text.n_lines == 1:
@@ -133,6 +97,8 @@ cdef void note_time(Text* text, TextEvent* event) noexcept nogil:
         text.begins_at_0 = event.time_ns == 0
     text.n_times += 1
     text.n_steps_back += event.time_ns < text.before_ns
+    text.n_below_latest += event.time_ns < text.latest_printed_ns
+    text.latest_printed_ns = max(text.latest_printed_ns, event.time_ns)
     text.n_below_second += event.time_ns < 1000000000
     text.n_in_ns += event.time_ns % 1000 != 0
     text.before_ns = event.time_ns
@@ -402,8 +368,9 @@ cdef class TextRecords:
         text.n_lines = text.first_refused = text.n_out_of_order = 0
         text.n_wrapped = text.n_other = text.n_no_disk = text.n_no_time = 0
         text.n_completed = text.n_paths_dropped = 0
-        text.n_times = text.n_steps_back = text.n_below_second = text.n_in_ns = 0
-        text.before_ns = text.sum_ns = 0
+        text.n_times = text.n_steps_back = text.n_below_latest = 0
+        text.n_below_second = text.n_in_ns = 0
+        text.before_ns = text.latest_printed_ns = text.sum_ns = 0
         text.begins_at_0 = False
         memset(text.lost, 0, sizeof(text.lost))
 
@@ -462,6 +429,7 @@ cdef class TextRecords:
             "paths_dropped": self.text.n_paths_dropped,
             "times": self.text.n_times,
             "steps_back": self.text.n_steps_back,
+            "below_latest": self.text.n_below_latest,
             "below_second": self.text.n_below_second,
             "in_ns": self.text.n_in_ns,
             "begins_at_0": self.text.begins_at_0,

@@ -387,10 +387,33 @@ cdef inline void cgroup_behind(Cursor* cursor, TextEvent* event) noexcept nogil:
     event.path_bytes = <size_t>(cursor.at - event.path)
 
 
+cdef inline void leave_call(Cursor* cursor) noexcept nogil:
+    """End the line before a call: ``[fio]  ffffffff8c5a1b2c name (file)`` of perf."""
+    cdef Cursor ahead = cursor[0]
+    cdef const uint8_t* stop
+    cdef int n_digits
+    if at_end(cursor) or (cursor.end - 1)[0] != c")":
+        return
+    while not at_end(&ahead):
+        if not take(&ahead, c"]"):
+            ahead.at += 1
+            continue
+        stop = ahead.at
+        skip_blanks(&ahead)
+        n_digits = 0
+        while digit_value(peek(&ahead)) < 16:
+            ahead.at += 1
+            n_digits += 1
+        if n_digits >= 8 and peek(&ahead) == c" ":
+            cursor.end = stop
+            return
+
+
 cdef inline int kernel_event(Cursor* cursor, TextEvent* event) noexcept nogil:
     """Read what follows the time: an event by its name, or of the tracer ``blk``."""
     cdef const uint8_t* begin
     cdef const uint8_t* end
+    cdef const uint8_t* stop
     cdef Cursor ahead
     cdef uint64_t value
     cdef bint is_error
@@ -411,7 +434,7 @@ cdef inline int kernel_event(Cursor* cursor, TextEvent* event) noexcept nogil:
         take(cursor, c")")
         skip_blanks(cursor)
     begin = cursor.at
-    while not at_end(cursor) and cursor.at[0] != c" ":
+    while not at_end(cursor) and cursor.at[0] != c" " and cursor.at[0] != c"\t":
         cursor.at += 1
     end = cursor.at
     if end != begin and (end - 1)[0] == c":":
@@ -420,8 +443,14 @@ cdef inline int kernel_event(Cursor* cursor, TextEvent* event) noexcept nogil:
     cursor.at = begin
     while end - begin > 6 and memcmp(begin, b"block:", 6) == 0:
         begin += 6
-    cursor.at = end
+    cursor.at = stop = end
+    # "block_rq_issue:k", of an event with modifiers
+    while stop != begin and (stop - 1)[0] != c":":
+        stop -= 1
+    if stop != begin and end - stop <= 8:
+        end = stop - 1
     take(cursor, c":")
+    leave_call(cursor)
     if word_is(begin, <size_t>(end - begin), b"blktrace", 8):
         return LINE_EVENT if tracer_text(cursor, event) else LINE_OTHER
     if end - begin < 7 or memcmp(begin, b"block_", 6) != 0:

@@ -21,11 +21,13 @@ trace-cmd's trace-read.c.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memchr, memcmp
 
 from replay.trace.blktrace._cursor cimport (
     Cursor,
     at_end,
+    digit_value,
+    peek,
     skip_blanks,
     take,
     take_fraction,
@@ -50,7 +52,7 @@ cdef inline void pid_before(const uint8_t* begin, const uint8_t* end, TextEvent*
     cdef const uint8_t* at
     cdef uint64_t value = 0
     cdef Cursor cursor
-    while end != begin and (end - 1)[0] == c" ":
+    while end != begin and ((end - 1)[0] == c" " or (end - 1)[0] == c"\t"):
         end -= 1
     if end != begin and (end - 1)[0] == c")":
         while end != begin and (end - 1)[0] != c"(":
@@ -93,12 +95,20 @@ cdef inline int after_cpu(Cursor* cursor, TextEvent* event) noexcept nogil:
     cdef Cursor ahead
     cdef int found
     skip_blanks(cursor)
+    if cursor.end - cursor.at > 10 and cursor.at[4] == c"-" and cursor.at[7] == c"-":
+        # perf's date and time of day (-F +tod)
+        cursor.at += 10
+        skip_blanks(cursor)
+        while not at_end(cursor) and cursor.at[0] != c" ":
+            cursor.at += 1
+        skip_blanks(cursor)
+        return time_read(cursor, event)
     ahead = cursor[0]
     found = time_read(&ahead, event)
     if found == LINE_BAD:
         # flags, which may end with digits: d.h1.
         ahead = cursor[0]
-        while not at_end(&ahead) and ahead.at[0] != c" ":
+        while not at_end(&ahead) and ahead.at[0] != c" " and ahead.at[0] != c"\t":
             ahead.at += 1
         skip_blanks(&ahead)
         found = time_read(&ahead, event)
@@ -289,9 +299,12 @@ cdef inline int line_lost(const Cursor* line, TextEvent* event) noexcept nogil:
             if take_number(&cursor, 0xffff, &value):
                 event.cpu = <uint32_t>value
         return LINE_LOST
-    if line.end - line.at > 5 and memcmp(line.at, b"Lost ", 5) == 0:
+    at = line.at
+    if line.end - at > 14 and memcmp(at, b"WARNING: ", 9) == 0:
+        at += 9
+    if line.end - at > 5 and memcmp(at, b"Lost ", 5) == 0:
         # bpftrace's
-        cursor.at = line.at + 5
+        cursor.at = at + 5
         if not take_number(&cursor, 0xffffffff, &value):
             return LINE_BAD
         event.count = <uint32_t>value
@@ -333,3 +346,76 @@ cdef inline int line_kernel(Cursor* line, TextEvent* event) noexcept nogil:
     if found == LINE_OTHER and line_lost(line, event) == LINE_LOST:
         return LINE_LOST
     return found
+
+
+cdef inline bint starts_with(
+    const Cursor* cursor, const char* word, size_t n_bytes
+) noexcept nogil:
+    """Return True if a word stands at the cursor."""
+    return (
+        <size_t>(cursor.end - cursor.at) >= n_bytes
+        and memcmp(cursor.at, word, n_bytes) == 0
+    )
+
+
+cdef inline bint is_call(Cursor line) noexcept nogil:
+    """Tell a line of a call chain, as perf and ftrace print it behind an event.
+
+    It is an address and a name, a name and in brackets the file that it is of, or a
+    place in a source file.
+    """
+    cdef const uint8_t* begin = line.at
+    cdef const uint8_t* at
+    cdef int n_digits = 0
+    while not at_end(&line) and (line.at[0] == c" " or line.at[0] == c"\t"):
+        line.at += 1
+    if at_end(&line):
+        return False
+    at = line.at
+    while digit_value(peek(&line)) < 16:
+        line.at += 1
+        n_digits += 1
+    if n_digits >= (1 if begin[0] == c"\t" else 4) and (
+        at_end(&line) or peek(&line) == c" "
+    ):
+        return True
+    if at == begin:
+        return False
+    line.at = line.end
+    if (line.end - 1)[0] == c")":
+        while line.at - at > 2 and not (
+            (line.at - 2)[0] == c" " and (line.at - 1)[0] == c"("
+        ):
+            line.at -= 1
+        return line.at - at > 2 and (
+            line.at[0] == c"/" or line.at[0] == c"[" or starts_with(&line, b"inlined", 7)
+        )
+    while line.at != at and c"0" <= (line.at - 1)[0] <= c"9":
+        line.at -= 1
+    return (
+        line.at != line.end
+        and line.at - at > 1
+        and (line.at - 1)[0] == c":"
+        and memchr(at, c" ", <size_t>(line.end - at)) == NULL
+    )
+
+
+cdef inline bint is_kernel_comment(Cursor line) noexcept nogil:
+    """Tell headers, call chains and what the tools print around the events."""
+    if is_call(line):
+        return True
+    skip_blanks(&line)
+    return (
+        at_end(&line)
+        or peek(&line) == c"#"
+        or starts_with(&line, b"=> ", 3)
+        or starts_with(&line, b"cpus=", 5)
+        or starts_with(&line, b"version = ", 10)
+        or starts_with(&line, b"CPU ", 4)
+        or starts_with(&line, b"<stack trace>", 13)
+        or starts_with(&line, b"Tracing ", 8)
+        or starts_with(&line, b"Attach", 6)
+        or starts_with(&line, b"WARNING: ", 9)
+        or starts_with(&line, b"Ending tracing", 14)
+        or starts_with(&line, b"##### CPU", 9)
+    )

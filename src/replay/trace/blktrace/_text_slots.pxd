@@ -131,14 +131,16 @@ ctypedef struct Text:
     uint64_t n_no_time
     uint64_t n_completed
     uint64_t lost[1024]
-    #: Of the kernel's text: times, those before the line before's, below a second, and
-    #: with digits below a microsecond.
+    #: Of the kernel's text: times, those before the line before's, before any earlier
+    #: line's, below a second, and with digits below a microsecond.
     uint64_t n_times
     uint64_t n_steps_back
+    uint64_t n_below_latest
     uint64_t n_below_second
     uint64_t n_in_ns
     bint begins_at_0
     uint64_t before_ns
+    uint64_t latest_printed_ns
     #: The times are differences from the line before; their sum.
     bint differences
     uint64_t sum_ns

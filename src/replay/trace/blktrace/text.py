@@ -50,17 +50,16 @@ _WRITTEN: Final = re.compile(
 )
 #: So much of a file tells whether its times are differences.
 _PROBED: Final = 1 << 18
-#: Times that go back so often are no times; and more than half are below a second.
+#: Times that go back so often are no times, if most are before one that was there, too,
+#: which those of CPUs one after the other may be; and most are below a second.
 _SHARE_OF_STEPS_BACK: Final = 1 / 8
 #: A line of an event that has no time before it.
 _NO_TIME: Final = re.compile(
-    rb"^(?![^\n]*\d[.:]\d{6})[^\n]*\bblock_(?:rq_\w+|bio_\w+|getrq): +\d+,\d+ [A-Z]",
+    rb"^(?![^\n]*\d(?:us.?)?: )[^\n]*\bblock_(?:rq_\w+|bio_\w+|getrq): +\d+,\d+ [A-Z]",
     re.MULTILINE,
 )
-WITHOUT_TIMES: Final = (
-    "is the kernel's trace without times (perf script -F without time, or ftrace with "
-    "nocontext-info): print it with them"
-)
+#: One whose fields are printed by their names.
+_FIELDS: Final = re.compile(rb"^[^\n]*\bblock_\w+: +dev=", re.MULTILINE)
 #: Requests that a filter, or a recording's begin and end, cut in two.
 _FEW_HALVES: Final = 2
 _SHARE_OF_HALVES: Final = 0.01
@@ -147,15 +146,34 @@ class _Learned:
     n_read: int = 0
 
 
-def without_times(head: bytes) -> bool:
-    """Return True if the first events of the kernel's trace have no time."""
-    return _NO_TIME.search(head[:MAX_LINE]) is not None
+def what_lacks(head: bytes) -> str | None:
+    """Say why the kernel's trace cannot be read; None if it can, or is none.
+
+    Parameters
+    ----------
+    head : bytes
+        A file's first bytes.
+    """
+    head = head[:MAX_LINE]
+    if _FIELDS.search(head):
+        return (
+            "is the kernel's trace with the fields of events by their names (trace-cmd "
+            "report -R, or ftrace's option fields): print it without"
+        )
+    if _NO_TIME.search(head):
+        return (
+            "is the kernel's trace without times that can be read (perf script -F "
+            "without time; ftrace with nocontext-info, verbose, or the tracer "
+            "function_graph): print it with them"
+        )
+    return None
 
 
 def _go_back(counts: dict[str, int]) -> bool:
     """Return True if times are none: they start again and again."""
     return (
         counts["steps_back"] > _SHARE_OF_STEPS_BACK * counts["times"]
+        and 2 * counts["below_latest"] > counts["times"]
         and 2 * counts["below_second"] > counts["times"]
     )
 
@@ -293,10 +311,11 @@ class TextBatches(RowStream):
         if self._kind.kernel and counts["other"] and not counts["refused"]:
             raise TraceError(
                 f"{path}: holds {count_text(counts['other'], 'event')} and none of the "
-                "block layer: record the events block:*, or the tracer blk"
+                "block layer that tell a request's life (block_io_start and _done do "
+                "not): record the events block:*, or the tracer blk"
             )
-        if self._kind.kernel and without_times(self._head):
-            raise TraceError(f"{path}: {WITHOUT_TIMES}")
+        if self._kind.kernel and (lacking := what_lacks(self._head)):
+            raise TraceError(f"{path}: {lacking}")
         line = counts["first_refused"] or 1
         raise TraceError(
             f"{path}: line {line}: is not in {self._kind.what} "

@@ -132,6 +132,7 @@ length, else commands. Events that the trace's buffer lost are counted where the
 says so. Times that are each the time since the line before (`perf script --deltatime`)
 are added up, and noted: lines must not be missing, and without `--ns` each is cut to
 1 us. Such text that does not begin with 0 is refused, and so is text without times.
+Call chains behind events (perf record -g, ftrace's stacktrace) are left out.
 
 ## biosnoop and iosnoop
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from replay.trace.blktrace.text import WITHOUT_TIMES, without_times
+from replay.trace.blktrace import text as kernel_text
 from replay.trace.formats.biosnoop import what_lacks
 
 #: First bytes -> what it is.
@@ -45,6 +45,15 @@ _LINES: Final = (
         re.compile(rb"\s*(?:usecs|msecs|nsecs)\s+: count\s+distribution"),
         f"is a histogram of latencies, as biolatency prints it: it has {_SUMS}",
     ),
+    (
+        re.compile(rb"\s*[Kk][Bb]ytes\s+: count\s+distribution"),
+        f"is a histogram of sizes, as bitesize prints it: it has {_SUMS}",
+    ),
+    (
+        re.compile(rb"(?:\S+\s+)?PID\s+COMM\s+D\s+MAJ\s+MIN\s"),
+        f"is biotop's: it has {_SUMS}",
+    ),
+    (re.compile(rb".*\sUID\s+PID\s+kB_rd/s\s"), f"is pidstat's: it has {_SUMS}"),
     (
         re.compile(rb" *\d+\.\d{3} (?:\([ \dms.]*\): )?.{1,40}/\d+ block:block_"),
         "is perf trace's: print perf's recording of block:* by `perf script` instead",
@@ -140,14 +149,13 @@ def refused(path: str, head: bytes) -> str | None:
         return f"looks like {_CACHE}" if _is_oracle(head) else None
     tests: tuple[Callable[[bytes], str | None], ...] = (
         what_lacks,
+        kernel_text.what_lacks,
         _by_line,
         _cache_text,
     )
     for test in tests:
         if (found := test(head)) is not None:
             return found
-    if without_times(head):
-        return WITHOUT_TIMES
     if _FIO_REPORT.match(head):
         return (
             "is fio's report: give its iolog (write_iolog), or a latency log with "

@@ -1,6 +1,5 @@
 """The kernel's trace as text: the same requests as the records' of the same I/O."""
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ from replay.trace.file.metadata import Summary
 from support.blktrace import Event, cpu_files
 from support.kernel_text import (
     PREFIXES,
-    ftrace,
+    life,
     perf,
-    perf_ns,
     printed,
     tracepoint,
     tracer,
@@ -25,14 +23,6 @@ from support.kernel_text import (
 from support.samples import brief, paths, read
 
 SDA = 8 << 20
-
-
-def life(at_us: int, sector: int, letters: str = "QGIDC", **more: Any) -> list[Event]:
-    """The events of one request, some µs from each other."""
-    return [
-        Event(letter, 1000 * (at_us + 3 * step), sector, **more)
-        for step, letter in enumerate(letters)
-    ]
 
 
 #: All that happens to requests, in µs, as a trace's text has them.
@@ -255,78 +245,6 @@ def test_traces_without_times_or_disks_are_refused_with_what_to_do(
     path.write_text(f"{text}\n" * 3)
     with pytest.raises(TraceError, match=reason):
         read(path, "kernel")
-
-
-def differences(lines: list[str], digits: int) -> list[str]:
-    """Print lines of `perf_ns` as `perf script --deltatime` does."""
-    before, printed_ = None, []
-    for line in lines:
-        head, second, ns, tail = re.split(r"(?<= )(\d+)\.(\d{9}): ", line)
-        now = 10**9 * int(second) + int(ns)
-        past = 0 if before is None else now - before
-        before = now
-        time = f"{past // 10**9}.{past % 10**9:09}"[: digits - 9 or None]
-        printed_.append(f"{head}{time}: {tail}\n")
-    return printed_
-
-
-def test_differences_of_perf_are_added_up(tmp_path: Path) -> None:
-    # GIVEN a recording with other events, its times since the line before
-    events = [one for n in range(9) for one in life(7 * n + 100_000, 8 * n)]
-    lines = [
-        line.replace("000: ", f"{7 * number:03}: ")
-        for number, line in enumerate(printed(events, perf_ns).splitlines())
-    ]
-    lines.insert(5, lines[4].partition("block:")[0] + "sched:sched_switch: x ==> y")
-    path = tmp_path / "t.txt"
-    path.write_text("".join(f"{line}\n" for line in lines))
-    expected, _ = read(path)
-    path.write_text("".join(differences(lines, 9)))
-    # WHEN it is read
-    rows, summary = read(path)
-    # THEN its times are those of the recording, and it says what they were
-    assert requests(rows) == requests(expected)
-    assert summary.notes[0] == (
-        "46 times since the line before (`perf script --deltatime`), added up: right "
-        "where no line of it is missing."
-    )
-    # AND what cannot be known is told
-    path.write_text("".join(differences(lines, 6)))
-    rows, summary = read(path)
-    assert 9000 - 3000 <= rows[0]["issue_ns"] <= 9000
-    assert "Each is cut to 1 us" in summary.notes[0]
-
-
-def test_differences_of_which_lines_are_missing_are_refused(tmp_path: Path) -> None:
-    events = [one for n in range(9) for one in life(7 * n + 100_000, 8 * n)]
-    path = tmp_path / "t.txt"
-    path.write_text("".join(differences(printed(events, perf_ns).splitlines(), 6)[1:]))
-    with pytest.raises(TraceError, match="print it without --deltatime"):
-        read(path)
-
-
-def test_times_since_the_first_line_are_times(tmp_path: Path) -> None:
-    # GIVEN `perf script --reltime`, whose events of CPUs a pipe mixed a little
-    lines = printed(life(0, 8) + life(100, 16), perf).splitlines(keepends=True)
-    lines[5:7] = lines[6], lines[5]
-    path = tmp_path / "t.txt"
-    path.write_text("".join(lines))
-    rows, summary = read(path)
-    assert brief(rows, "queue_ns", "issue_ns") == [(0, 9000), (100_000, 109_000)]
-    assert (summary.notes, summary.quality.out_of_order) == ([], 1)
-
-
-@pytest.mark.parametrize("name", ["kernel", None])
-def test_events_without_times_are_told(tmp_path: Path, name: str | None) -> None:
-    lines = [
-        re.sub(r"\d+\.\d+: ", "", line)
-        for line in (printed(EVENTS, perf), printed(EVENTS, ftrace))
-    ]
-    path = tmp_path / "t.txt"
-    for text in lines:
-        path.write_text(text)
-        with pytest.raises(TraceError, match="is the kernel's trace without times"):
-            read(path, name)
 
 
 def test_files_of_cpus_are_merged_and_their_paths_agree(tmp_path: Path) -> None:
