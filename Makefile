@@ -27,7 +27,7 @@ SECONDS ?= 600
 
 export REPLAY_SHARED ?= $(abspath ../shared)
 
-.PHONY: all demo test test-oldest slow lint format types debug sanitize mutants fuzz coverage bench record fidelity man news site pictures dist release-check clean
+.PHONY: all demo test test-oldest slow lint format types debug sanitize mutants fuzz coverage bench record record-iolatency fidelity man news site pictures dist release-check clean
 all: test
 
 # the same writer twice, charged to itself under its limit and charged to the root, as
@@ -126,9 +126,21 @@ coverage: $(VENV)/ready
 
 # a real kernel's recording, in a virtual machine (as root, on Debian), for instance
 # make record SCENARIO=memory-high SETTINGS="HIGH=24M" KERNEL=6.12 OUT=/tmp/high
+RECORD := cd tests && $(CURDIR)/$(BIN)/python -m lab.record_scenario
 record: $(VENV)/built
-	cd tests && $(CURDIR)/$(BIN)/python -m lab.record_scenario $(SCENARIO) $(SETTINGS) \
-	    --kernel $(or $(KERNEL),6.1) -o $(abspath $(OUT))
+	$(RECORD) $(SCENARIO) $(SETTINGS) --kernel $(or $(KERNEL),6.1) -o $(abspath $(OUT))
+
+# builds the kernel with io.latency that no Debian has, unless it is there, and records
+# io.latency and iocost with it, each without a setting and with one (an hour):
+# make record-iolatency OUT=/tmp/iolatency
+SMALL := --kernel 6.1-iolatency --icount --seconds 1800 -o $(abspath $(OUT))
+record-iolatency: $(VENV)/built
+	mkdir -p $(or $(OUT),$(error say where the recordings go: OUT=DIR))
+	sh tests/lab/build_kernel.sh 6.1
+	$(RECORD) io-latency $(SMALL)/io-latency-base
+	$(RECORD) io-latency TARGET=10000 $(SMALL)/io-latency
+	$(RECORD) io-cost $(SMALL)/io-cost-base
+	$(RECORD) io-cost RATE=2000 $(SMALL)/io-cost
 
 # every recording replayed beside what the kernel counted: docs/fidelity.md
 fidelity: $(VENV)/built

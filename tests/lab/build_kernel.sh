@@ -1,11 +1,15 @@
 #!/bin/sh
 # Build the lab's small kernel with io.latency, of Debian's source package.
 # usage: build_kernel.sh [RELEASE]      as root, on Debian; half an hour on one processor
-# It is then `--kernel RELEASE-iolatency` of `python -m lab.record_scenario`.
+# It is then `--kernel RELEASE-iolatency` of `python -m lab.record_scenario`;
+# `make record-iolatency` does both.
 set -eu
 release=${1:-6.1}
 here=$(dirname "$(realpath "$0")")
 place=$here/../../build/lab/$release-iolatency
+[ ! -d "$place/kernel" ] || exit 0
+# of a make that called this: the kernel's is another
+unset MAKEFLAGS MFLAGS MAKELEVEL
 mkdir -p "$place/source"; cd "$place"
 apt-get install -y --no-install-recommends "linux-source-$release" bc bison flex \
   libelf-dev gcc make perl xz-utils
