@@ -112,7 +112,7 @@ NO_TWIN = {
     },
     "structures: in the reference they stand with what uses them": {
         *("state/bfq", "state/counts", "state/disk", "state/iocost"),
-        *("state/iolatency",),
+        *("state/iolatency", "pages/lrugen"),
         *("state/iomax", "state/pages", "state/queues", "state/sim"),
         *("state/timeline", "state/victims"),
     },

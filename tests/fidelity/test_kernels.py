@@ -232,6 +232,49 @@ def test_7_3_reads_128k_ahead_where_that_is_set(recording: Find) -> None:
     assert (found["rbytes"], found["rios"]) == (33_685_504, 257)
 
 
+FIO = '[{ comm = "fio", rss = "8400K" }]'
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "limit", "rbytes", "refaults"),
+    [
+        # 140,390,400 B in 10,277 ios, and 15,122,432 in 3,610; by two lists it would be
+        # 151,814,144 B and 26,396 refaults, and 14,409,728 B and 204
+        ("cache-24", "/rd", "24M", 0.02, 0.02),
+        ("zipf-limit", "/a", "16M", 0.03, 0.15),
+        ("seq-read-limit", "/a", "16M", 0.03, 0.05),
+    ],
+)
+def test_7_3_reads_again_what_its_generations_dropped(
+    recording: Find, name: str, path: str, limit: str, rbytes: float, refaults: float
+) -> None:
+    # GIVEN a reader that may hold less than it reads
+    folder = recording(f"7.3/{name}")
+    settings = BELOW | {f"{path}/memory.max": limit, f"{path}/tasks": FIO}
+    # WHEN its pages are reclaimed by the multi-generational LRU
+    result = run(folder, settings)
+    # THEN as much is read again as the kernel read
+    lines = counted(folder, path)
+    expected = lines["io.stat"]["254:32"]["rbytes"]
+    assert below(result, path)["rbytes"] == pytest.approx(expected, rel=rbytes)
+    expected = lines["memory.stat"]["workingset_refault_file"]
+    found = memory(result, path)["workingset_refault_file"]
+    assert found == pytest.approx(expected, rel=refaults)
+    # AND no read through a loop device activates
+    assert memory(result, path)["workingset_activate_file"] == 0
+
+
+def test_6_12_counts_high_of_a_writer_by_its_generations(recording: Find) -> None:
+    settings = BELOW | {"/a/memory.high": "16M", "/a/tasks": FIO}
+    folder = recording("6.12/write-high-ext4")
+    # 101 counted; by two lists it would be 46
+    high = memory(run(folder, settings), "/a")["high"]
+    events = counted(folder, "/a")["memory.events"]
+    assert high == pytest.approx(events["high"], rel=0.3)
+    classic = run(folder, settings | {"backing.reclaim": "classic"})
+    assert memory(classic, "/a")["high"] == 46
+
+
 def test_first_dirty_pages_go_at_once_up_to_6_12_and_late_from_6_14_on(
     recording: Find,
 ) -> None:
@@ -266,20 +309,22 @@ def test_what_version_8_holds_is_not_called_lost(recording: Find) -> None:
 
 # -- io.max
 
+#: What `direct-rbps` has and `direct-base` has not, each process waiting for its own.
+RATES = BELOW | {
+    "driver.direct_io": "true",
+    "arrivals.mode": "dependent",
+    "/r/io.max": "254:32 rbps=3145728",
+    "/w/io.max": "254:32 wbps=1048576",
+}
+
 
 @pytest.mark.parametrize("kernel", ["5.10", "6.12", "7.3"])
 def test_rates_are_predicted_from_a_run_without_them(
     recording: Find, kernel: str
 ) -> None:
-    # GIVEN how long requests took without a limit, each process waiting for its own
-    settings = BELOW | {
-        "driver.direct_io": "true",
-        "arrivals.mode": "dependent",
-        "/r/io.max": "254:32 rbps=3145728",
-        "/w/io.max": "254:32 wbps=1048576",
-    }
+    # GIVEN how long requests took without a limit
     # WHEN the limits are added
-    result = run(recording(f"{kernel}/direct-base"), settings)
+    result = run(recording(f"{kernel}/direct-base"), RATES)
     # THEN means are those of the recording with limits, Q to C
     expected = {
         "5.10": (14_262, 14_144),
@@ -288,8 +333,42 @@ def test_rates_are_predicted_from_a_run_without_them(
     }[kernel]
     found = means(result)
     for path, mean_us in zip(("/r", "/w"), expected, strict=True):
-        # 6.12: 14,976 us of /w (6.5 %), though its run takes as long to 0.3 %: between
-        # a completion and the next request the limited run took 0.9 ms longer than
-        # the one without limits, which no trace of that one tells
-        part = 0.07 if (kernel, path) == ("6.12", "/w") else 0.05
-        assert found[path] / 1000 == pytest.approx(mean_us, rel=part), path
+        if (kernel, path) != ("6.12", "/w"):  # its slices: the next test
+            assert found[path] / 1000 == pytest.approx(mean_us, rel=0.05), path
+
+
+def slices(arrival_ns: Any, completion_ns: Any) -> tuple[list[int], float]:
+    """Return how many requests each slice of io.max let go, and how long all took.
+
+    A slice begins with requests that waited 40 ms or more for it.
+    """
+    waited = np.sort(completion_ns[completion_ns - arrival_ns >= 40_000_000])
+    begins = waited[np.diff(waited, prepend=-(10**9)) > 20_000_000]
+    counts = np.diff(np.searchsorted(np.sort(completion_ns), begins))
+    return sorted(counts.tolist()), float(completion_ns.max() - arrival_ns.min())
+
+
+def test_every_slice_of_6_12_lets_as_many_go_as_in_the_kernel(recording: Find) -> None:
+    """The mean of /w cannot be told from `direct-base`: 14,068 us, 14,988 predicted.
+
+    Two requests are in flight at a time, so that a request's time and the time from a
+    completion to the next request are 15.47 ms together, which is what the limit
+    decides (two times 5.42 s by 700). The second part is the program's and the
+    processors': 0.48 ms a request without limits, 1.40 ms with them, when a processor
+    that sleeps between slices is woken on a busy host. The first trace does not hold
+    that; with it, the mean is what is left of 15.47 ms, whatever the rule.
+    """
+    # GIVEN the requests of /w as they were recorded with the limits
+    with replay.open_or_convert(recording("6.12/direct-rbps")) as trace:
+        rows = trace.table().to_pandas()
+    rows = rows[(rows["device"] == 7 << 20) & (rows["op"] == "write")]
+    rows = rows[rows["nbytes"] == 8192]
+    counts, took = slices(rows["queue_ns"].to_numpy(), rows["complete_ns"].to_numpy())
+    # WHEN the limits are added to the recording without them
+    result = run(recording("6.12/direct-base"), RATES, requests=True)
+    rows = result.requests.to_pandas()
+    rows = rows[rows["issuer"] == "/w"]
+    found = slices(rows["arrival_ns"].to_numpy(), rows["completion_ns"].to_numpy())
+    # THEN each slice lets as many go, and all take as long
+    assert counts == [12] * 10 + [13] * 43 == found[0]
+    assert found[1] == pytest.approx(took, rel=0.01)

@@ -54,6 +54,8 @@ def recorded_facts(inputs: object) -> dict[str, Any]:
     settings = _of_machine(machine)
     if settings:
         facts["machine"] = settings
+    if reclaim := _of_reclaim(machine):
+        facts["backing"] = {**facts.get("backing", {}), "reclaim": reclaim}
     if queue := _of_queues(machine):
         facts["trace"] = {**facts.get("trace", {}), **queue}
     begin, end = (read_saved(place / part) for part in (BEGIN, END))
@@ -129,6 +131,19 @@ def _of_machine(machine: Mapping[str, Any]) -> dict[str, Any]:
             continue
         settings[name] = value
     return settings
+
+
+def _of_reclaim(machine: Mapping[str, Any]) -> str:
+    """Return how page cache is reclaimed; empty if that is not known.
+
+    Source: Documentation/admin-guide/mm/multigen_lru.rst, v6.12: the lowest bit of
+    ``lru_gen/enabled``. A kernel that was built without has no such file.
+    """
+    enabled = _table(machine, "mm").get("lru_gen/enabled")
+    try:
+        return "mglru" if int(str(enabled), 16) & 1 else "classic"
+    except ValueError:
+        return ""
 
 
 def _of_queues(machine: Mapping[str, Any]) -> dict[str, Any]:

@@ -150,6 +150,9 @@ cdef class Engine:
         sim.set.cache_on = setup.cached and not setup.direct_io
         sim.set.laid_out = setup.laid_out
         sim.set.reclaim_lru = sim.set.cache_on and setup.reclaim_lru
+        sim.set.mglru = 0
+        if sim.set.cache_on and not setup.reclaim_lru:
+            sim.set.mglru = <int> int(setup.mglru)
         dirty_load(sim, setup)
         sim.set.page_at_once = setup.lock_per_page
         sim.set.readahead_pages = setup.readahead_pages

@@ -83,6 +83,15 @@ class Huge(IntEnum):
     WITHIN_SIZE = 2
 
 
+class Mglru(IntEnum):
+    """The multi-generational LRU: its rules as a version of the kernel has them."""
+
+    NONE = 0
+    V6_12 = 1
+    V6_14 = 2
+    V7_2 = 3
+
+
 class HugeOrders(IntEnum):
     """The largest size of a tmpfs file's new pages.
 
@@ -204,6 +213,8 @@ class Setup(Struct, frozen=True, kw_only=True):
     reclaim_lru : bool
         A charge that meets a limit drops the oldest page of the cache, one for one, and
         pages alone are charged; else what the kernel does.
+    mglru : Mglru
+        Pages are reclaimed from generations, not from an inactive and an active list.
     dirty_background_ratio, dirty_background_bytes, dirty_ratio, dirty_bytes : int
         ``vm.dirty_*``: above what the flusher threads write back, and what caps that;
         percent, or bytes if not 0.
@@ -375,6 +386,7 @@ class Setup(Struct, frozen=True, kw_only=True):
     share_floor: bool = False
     file_pages: int = NO_LIMIT
     reclaim_lru: bool = False
+    mglru: Mglru = Mglru.NONE
     dirty_background_ratio: int = 10
     dirty_background_bytes: int = 0
     dirty_ratio: int = 20

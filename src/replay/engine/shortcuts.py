@@ -100,7 +100,7 @@ _ALL: Final = {
     ),
     **_known(
         "of a page cache, which does not fit or which direct I/O does not use",
-        *("laid_out", "readahead_pages", "file_pages", "reclaim_lru"),
+        *("laid_out", "readahead_pages", "file_pages", "reclaim_lru", "mglru"),
         *("readahead_by_marks", "readahead_stops", "readahead_rounds"),
         *("large_folios", "share_floor"),
         *("dirty_background_ratio", "dirty_background_bytes"),

@@ -4,7 +4,7 @@ Source: mm/filemap.c:filemap_add_folio(), fs/buffer.c:alloc_page_buffers(), v6.1
 reference/charging/page_cache.py.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from replay.engine.charging.charge cimport CHARGE_OK, ChargeResult, charge_batch
 from replay.engine.counting.charges cimport charge_of
@@ -23,6 +23,8 @@ from replay.engine.pages.cache cimport (
     place_of,
     word_of,
 )
+from replay.engine.pages.generations cimport page_gather
+from replay.engine.pages.lrugen cimport lrugen_refault
 from replay.engine.pages.owners cimport (
     LEAF_PAGES,
     WORD_PAGES,
@@ -63,7 +65,8 @@ cdef inline ChargeResult page_add(
     cdef bint active
     cdef int64_t nbytes = 0
     cdef int64_t n_pages, more
-    cdef uint32_t place
+    cdef uint32_t place, slot
+    cdef uint8_t state = 0
     cdef ChargeResult result
     if not sim.set.reclaim_lru:
         nbytes = BUFFER_BYTES if buffers else 0
@@ -98,9 +101,16 @@ cdef inline ChargeResult page_add(
     active = False
     if shadow and not buffers:
         place = place_of(sim, device, index, page)
-        active = refault(sim, links_at(sim, place), place & (LEAF_PAGES - 1), payer)
+        slot = place & (LEAF_PAGES - 1)
+        if sim.lrugens != NULL:
+            state = lrugen_refault(sim, links_at(sim, place), slot, payer)
+        else:
+            active = refault(sim, links_at(sim, place), slot, payer)
     if is_listed(sim, payer):
         place = place_of(sim, device, index, page)
+        if sim.lrugens != NULL:
+            page_gather(sim, payer, place, state)
+            return CHARGE_OK
         if active:
             cache_at(file, index).active[at] |= bit
         list_push(sim, payer, active, place, False)

@@ -7,7 +7,7 @@ Source: mm/filemap.c, mm/swap.c:folio_mark_accessed(), lru_move_tail_fn(),
 mm/workingset.c, v6.1.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from replay.engine.counting.charges cimport charge_of
 from replay.engine.memcg.counters cimport kernel_pages, memory_count
@@ -20,8 +20,17 @@ from replay.engine.pages.owners cimport (
     leaf_record,
     word_owner,
 )
+from replay.engine.pages.lrugen cimport GENERATION, lrugen_shadow, state_read
 from replay.engine.pages.workingset cimport shadow_put, workingset_age
-from replay.engine.state.pages cimport CacheLeaf, File, Leaf, Links, PageList
+from replay.engine.state.pages cimport (
+    N_GENS,
+    NOT_YET,
+    CacheLeaf,
+    File,
+    Leaf,
+    Links,
+    PageList,
+)
 from replay.engine.state.sim cimport N_IO, Request, Sim
 from replay.engine.state.units cimport PAGE_BYTES
 from replay.engine.structures.arena cimport arena_add, index_in
@@ -151,28 +160,36 @@ cdef inline uint32_t place_of(
 
 
 cdef inline PageList *list_of(
-    Sim *sim, uint32_t owner, bint active
+    Sim *sim, uint32_t owner, int at
 ) noexcept nogil:
-    """Return one of a cgroup's two lists."""
-    return &sim.lists[owner].active if active else &sim.lists[owner].inactive
+    """Return one of a cgroup's lists: the inactive or active one, or a generation."""
+    if sim.lrugens != NULL:
+        return &sim.lrugens[owner].pages[at]
+    return &sim.lists[owner].active if at else &sim.lists[owner].inactive
 
 
 cdef inline void list_count(
-    Sim *sim, uint32_t owner, bint active, int64_t n_pages
+    Sim *sim, uint32_t owner, int which, int64_t n_pages
 ) noexcept nogil:
     """Count pages that come into a list, there and in every ancestor."""
     cdef int32_t at = <int32_t> owner
-    list_of(sim, owner, active).length += n_pages
+    list_of(sim, owner, which).length += n_pages
+    if sim.lrugens != NULL:
+        sim.lists[owner].inactive.length += n_pages
+        while at >= 0:
+            sim.lists[at].inactive.total += n_pages
+            at = sim.groups[at].parent
+        return
     while at >= 0:
-        list_of(sim, <uint32_t> at, active).total += n_pages
+        list_of(sim, <uint32_t> at, which).total += n_pages
         at = sim.groups[at].parent
 
 
 cdef inline void list_push(
-    Sim *sim, uint32_t owner, bint active, uint32_t place, bint oldest
+    Sim *sim, uint32_t owner, int which, uint32_t place, bint oldest
 ) noexcept nogil:
     """Put a page in, as a list's newest or as its oldest."""
-    cdef PageList *pages = list_of(sim, owner, active)
+    cdef PageList *pages = list_of(sim, owner, which)
     cdef Links *links = links_at(sim, place)
     cdef uint32_t slot = place & (LEAF_PAGES - 1)
     links.older[slot] = 0 if oldest else pages.newest
@@ -189,14 +206,14 @@ cdef inline void list_push(
         pages.newest = place
         if pages.oldest == 0:
             pages.oldest = place
-    list_count(sim, owner, active, 1)
+    list_count(sim, owner, which, 1)
 
 
 cdef inline void list_remove(
-    Sim *sim, uint32_t owner, bint active, uint32_t place
+    Sim *sim, uint32_t owner, int which, uint32_t place
 ) noexcept nogil:
     """Take a page out."""
-    cdef PageList *pages = list_of(sim, owner, active)
+    cdef PageList *pages = list_of(sim, owner, which)
     cdef Links *links = links_at(sim, place)
     cdef uint32_t slot = place & (LEAF_PAGES - 1)
     cdef uint32_t older = links.older[slot]
@@ -209,7 +226,7 @@ cdef inline void list_remove(
         links_at(sim, newer).older[newer & (LEAF_PAGES - 1)] = older
     else:
         pages.newest = older
-    list_count(sim, owner, active, -1)
+    list_count(sim, owner, which, -1)
 
 
 cdef inline void page_used(Sim *sim, uint32_t place) noexcept nogil:
@@ -245,7 +262,11 @@ cdef inline void page_accessed(
     if not is_listed(sim, owner):
         return
     place = place_of(sim, device, index, page)
-    if sim.set.reclaim_lru:
+    if sim.lrugens != NULL:
+        links_at(sim, place).state[place & (LEAF_PAGES - 1)] = state_read(
+            sim, links_at(sim, place).state[place & (LEAF_PAGES - 1)]
+        )
+    elif sim.set.reclaim_lru:
         page_move(sim, leaf, owner, page, place, False)
         page_used(sim, place)
     elif leaf.referenced[word] & bit == 0:
@@ -267,6 +288,8 @@ cdef inline void page_cleaned(
     cdef uint32_t word = word_of(page)
     cdef uint64_t bit = bit_of(page)
     cdef uint32_t place
+    cdef uint8_t *state
+    cdef int which
     leaf.dirty[word] &= ~bit
     if leaf.marked[word] & bit == 0:
         return
@@ -274,6 +297,15 @@ cdef inline void page_cleaned(
     if not is_listed(sim, owner):
         return
     place = place_of(sim, device, index, page)
+    if sim.lrugens != NULL:
+        state = &links_at(sim, place).state[place & (LEAF_PAGES - 1)]
+        if state[0] & GENERATION == NOT_YET:
+            return
+        list_remove(sim, owner, state[0] & GENERATION, place)
+        which = <int> (sim.lrugens[owner].oldest % N_GENS)
+        state[0] = (state[0] & ~GENERATION) | which
+        list_push(sim, owner, which, place, True)
+        return
     list_remove(sim, owner, (leaf.active[word] & bit) != 0, place)
     leaf.active[word] &= ~bit
     list_push(sim, owner, False, place, True)
@@ -296,14 +328,20 @@ cdef inline void page_evict(
     cdef uint32_t owner = page_owner(file, index, page)
     cdef uint32_t word = word_of(page)
     cdef uint64_t bit = bit_of(page)
-    cdef uint32_t place
+    cdef uint32_t place, slot
+    cdef Links *links
     if is_listed(sim, owner):
         place = place_of(sim, device, index, page)
-        list_remove(sim, owner, (leaf.active[word] & bit) != 0, place)
-        if over >= 0:
-            shadow_put(
-                sim, links_at(sim, place), place & (LEAF_PAGES - 1), <uint32_t> over
-            )
+        links = links_at(sim, place)
+        slot = place & (LEAF_PAGES - 1)
+        if sim.lrugens != NULL:
+            list_remove(sim, owner, links.state[slot] & GENERATION, place)
+        else:
+            list_remove(sim, owner, (leaf.active[word] & bit) != 0, place)
+        if over >= 0 and sim.lrugens != NULL:
+            lrugen_shadow(sim, links, slot, owner)
+        elif over >= 0:
+            shadow_put(sim, links, slot, <uint32_t> over)
     leaf.cached[word] &= ~bit
     leaf.marked[word] &= ~bit
     leaf.referenced[word] &= ~bit

@@ -20,6 +20,12 @@ from replay.engine.pages.cache cimport (
     page_owner,
     word_of,
 )
+from replay.engine.pages.generations cimport (
+    GenerationRound,
+    generations_shrink,
+    pages_drain,
+)
+from replay.engine.pages.lrugen cimport MGLRU_7_2
 from replay.engine.pages.owners cimport LEAF_PAGES, LEAF_SHIFT
 from replay.engine.pages.writeback cimport flushers_wake, page_write_back
 from replay.engine.state.halting cimport EVENT_WORK, PAGE_WORK, ROW_WORK, goes_on
@@ -172,6 +178,63 @@ cdef inline void reclaim_pass(
             priority -= 1
 
 
+cdef inline void generations_pass(
+    Sim *sim, const Request *request, GenerationRound *round
+) noexcept nogil:
+    """Scan more and more of every cgroup's generations until enough is freed.
+
+    From 7.2 on rounds that would scan nothing of the longest are left out.
+    """
+    cdef int priority = PRIORITY
+    cdef uint32_t at, cgroup
+    cdef int64_t longest = 0
+    while priority >= 0:
+        round.taken = round.dirty = 0
+        at = sim.preorder_at[round.over]
+        while at < sim.preorder_end[round.over] and goes_on(sim, EVENT_WORK):
+            cgroup = sim.preorder[at]
+            if sim.protection != NULL:
+                protection_enter(sim, cgroup, round.over)
+                if not protection_allows(
+                    sim, cgroup, round.over, round.low_too, &round.low_held
+                ):
+                    at += 1
+                    continue
+            elif sim.lists[cgroup].inactive.total == 0:
+                at = sim.preorder_end[cgroup]
+                continue
+            longest = max(longest, sim.lists[cgroup].inactive.length)
+            generations_shrink(sim, request, cgroup, priority, round)
+            at += 1
+        if round.freed >= round.wanted:
+            return
+        priority -= 1
+        while (
+            sim.protection == NULL
+            and sim.set.mglru >= MGLRU_7_2
+            and priority >= 0
+            and longest >> priority == 0
+        ):
+            priority -= 1
+
+
+cdef inline int64_t generations_reclaim(
+    Sim *sim, const Request *request, uint32_t over, int64_t n_pages
+) noexcept nogil:
+    """Free clean pages; what the worker's CPU gathers is put in before."""
+    cdef GenerationRound round
+    round.over = over
+    round.wanted = max(n_pages, CLUSTER)
+    round.freed = 0
+    round.low_too = round.low_held = False
+    pages_drain(sim, request.memory_payer)
+    generations_pass(sim, request, &round)
+    if round.freed == 0 and round.low_held:
+        round.low_too = True
+        generations_pass(sim, request, &round)
+    return round.freed
+
+
 cdef inline bint evict_oldest(
     Sim *sim, const Request *request, uint32_t over
 ) noexcept nogil:
@@ -215,6 +278,8 @@ cdef inline int64_t reclaim(
     cdef int64_t freed = 0
     if sim.lists == NULL:
         return 0
+    if sim.lrugens != NULL:
+        return generations_reclaim(sim, request, <uint32_t> over, n_pages)
     if sim.set.reclaim_lru:
         while n_pages > 0 and goes_on(sim, PAGE_WORK):
             freed += evict_oldest(sim, request, <uint32_t> over)

@@ -20,7 +20,7 @@ from replay.engine.state.disk cimport Place
 from replay.engine.state.iocost cimport RequestControls
 from replay.engine.state.lean cimport lean_close
 from replay.engine.state.nested cimport Outer
-from replay.engine.state.pages cimport Links, PageLists
+from replay.engine.state.pages cimport LEAST_GENS, Links, Lrugen, PageLists
 from replay.engine.state.queues cimport Wait, Waiting
 from replay.engine.state.sim cimport (
     N_IO,
@@ -74,9 +74,17 @@ cdef inline void device_open(Sim *sim, Device *device) noexcept nogil:
 
 cdef inline bint lists_open(Sim *sim) noexcept nogil:
     """Make the lists of page cache; return False if memory ran out."""
+    cdef uint32_t cgroup
     arena_open(&sim.links, sizeof(Links), &sim.failed)
     sim.lists = <PageLists *> calloc(sim.n_cgroups, sizeof(PageLists))
-    return sim.lists != NULL
+    if sim.lists == NULL or sim.set.mglru == 0:
+        return sim.lists != NULL
+    sim.lrugens = <Lrugen *> calloc(sim.n_cgroups, sizeof(Lrugen))
+    if sim.lrugens == NULL:
+        return False
+    for cgroup in range(sim.n_cgroups):
+        sim.lrugens[cgroup].newest = LEAST_GENS + 1
+    return True
 
 
 cdef inline bint preorder_open(Sim *sim) noexcept nogil:
@@ -177,6 +185,7 @@ cdef inline void sim_close(Sim *sim) noexcept nogil:
     free(sim.tasks)
     free(sim.backing_io)
     free(sim.lists)
+    free(sim.lrugens)
     free(sim.protection)
     free(sim.preorder)
     victims_close(sim)

@@ -1,8 +1,14 @@
 """Backing files: who owns which page, and the page cache of those on a disk."""
 
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from replay.engine.structures.arena cimport Arena, KeyMap
+
+cdef enum:
+    N_GENS = 4              # MAX_NR_GENS
+    LEAST_GENS = 2          # MIN_NR_GENS
+    N_TIERS = 4             # MAX_NR_TIERS
+    NOT_YET = 4             # the list of pages that a CPU gathers
 
 cdef struct Word:
     # 64 pages: one node of the page tree
@@ -41,6 +47,7 @@ cdef struct Links:
     uint32_t older[512]
     uint32_t newer[512]
     uint64_t used[512]      # when it was used last; see also pages/workingset.pxd
+    uint8_t state[512]      # of the multi-generational LRU: pages/lrugen.pxd
     uint32_t leaf
     uint16_t device
 
@@ -59,6 +66,21 @@ cdef struct PageLists:
     int64_t dirty           # pages that are, with descendants
     int64_t to_write        # dirty pages of files that are written back in its name
     int64_t written         # pages that were
+
+cdef struct Tiers:
+    # what the controller counts, by how often a page was read
+    int64_t refaulted[4]
+    int64_t evicted[4]
+    int64_t protected_pages[4]
+
+cdef struct Lrugen:
+    # the generations of a cgroup; then the inactive list counts all of their pages
+    PageList pages[5]       # by the number of a generation, modulo 4; then NOT_YET
+    int64_t newest
+    int64_t oldest
+    Tiers history[4]        # by the oldest generation then, modulo 4
+    int64_t average_refaulted[4]
+    int64_t average_total[4]
 
 cdef struct DirtySettings:
     # vm.dirty_*

@@ -32,7 +32,7 @@ from replay.engine.state.iolatency cimport IolatencyDevice
 from replay.engine.state.iomax cimport IomaxGroup, QueueNode
 from replay.engine.state.lean cimport Lean
 from replay.engine.structures.flat_histogram cimport Flat
-from replay.engine.state.pages cimport DirtySettings, File, PageLists, Protection
+from replay.engine.state.pages cimport DirtySettings, File, Lrugen, PageLists, Protection
 from replay.engine.state.queues cimport Server, SharedLock, WaitCell
 from replay.engine.state.rows cimport Columns
 from replay.engine.state.stream_types cimport Stream
@@ -371,6 +371,7 @@ cdef struct Settings:
     bint cache_on           # on a disk, and goes through the page cache
     bint laid_out
     bint reclaim_lru
+    int mglru               # replay.engine.setup.Mglru
     DirtySettings dirty
     bint page_at_once       # up to 6.14 every page is a read call of its own
     int64_t readahead_pages
@@ -442,6 +443,7 @@ cdef struct Sim:
     int64_t *backing_io     # n_cgroups x N_IO, or NULL
     Protection *protection  # of each cgroup, or NULL: none has any
     PageLists *lists        # of each cgroup, or NULL
+    Lrugen *lrugens         # of each cgroup, or NULL: by an inactive and an active list
     uint32_t *preorder      # cgroups, each before its children
     uint32_t *preorder_at   # where a cgroup stands there, and where its last child
     uint32_t *preorder_end

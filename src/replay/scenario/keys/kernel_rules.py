@@ -340,9 +340,42 @@ MGLRU_IS_USUAL: Final = Rule(
     absent=(6, 1),
     present=(6, 12),
     before="page cache is reclaimed from an inactive and an active list",
-    after="kernels are built with the multi-generational LRU on, which is not "
-    "modelled: the two lists are replayed",
+    after="kernels are built with the multi-generational LRU on",
     source="mm/vmscan.c:lru_gen_shrink_lruvec(), CONFIG_LRU_GEN_ENABLED",
+)
+HAS_MGLRU: Final = Rule(
+    name="has_mglru",
+    area="cache",
+    since=(6, 1),
+    absent=(6, 0),
+    present=(6, 1),
+    before="there is no multi-generational LRU, whatever is asked for",
+    after="it is there, by the rules of 6.12 up to 6.13",
+    source="mm/vmscan.c:lru_gen_shrink_lruvec()",
+)
+MGLRU_COUNTS_FIRST: Final = Rule(
+    name="mglru_counts_first",
+    area="cache",
+    since=(6, 14),
+    absent=(6, 12),
+    present=(6, 14),
+    before="a page read twice is of the working set, then its reads count; a new page "
+    "begins in the oldest generation; a refault counts in the same oldest generation",
+    after="reads count first, then a page is of the working set; one that was read "
+    "begins a generation later; a refault counts for four generations",
+    source="mm/swap.c:folio_inc_refs(), lru_gen_inc_refs(), "
+    "include/linux/mm_inline.h:lru_gen_folio_seq(), "
+    "mm/workingset.c:lru_gen_test_recent()",
+)
+MGLRU_SCANS_SHARE: Final = Rule(
+    name="mglru_scans_share",
+    area="cache",
+    since=(7, 2),
+    absent=(6, 19),
+    present=(7, 2),
+    before="the multi-generational LRU drops 64 pages at a time",
+    after="it looks at no more pages than the priority's share",
+    source="mm/vmscan.c:get_nr_to_scan(), should_run_aging(), scan_folios()",
 )
 SHARE_FLOOR: Final = Rule(
     name="share_floor",
@@ -384,6 +417,9 @@ RULES: Final[tuple[Rule, ...]] = (
     DISK_DEFAULTS,
     EXT4_LARGE_FOLIOS,
     MGLRU_IS_USUAL,
+    HAS_MGLRU,
+    MGLRU_COUNTS_FIRST,
+    MGLRU_SCANS_SHARE,
     SHARE_FLOOR,
     IOMAX_WAITS_FOR_IO,
     IOMAX_META_DEBT,

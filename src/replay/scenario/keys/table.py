@@ -212,9 +212,11 @@ KEYS: Final = (
         "true from 6.17 on, where it is what readahead goes by",
     ),
     Key(
-        "backing.reclaim", choice("kernel", "lru"), "kernel", "",
-        "what a charge does to the page cache at a limit: as the kernel does, or drop "
-        "the page used longest ago, one for one (nothing is charged in advance or for "
+        "backing.reclaim", choice("kernel", "classic", "mglru", "lru"), "kernel", "",
+        "what a charge does to the page cache at a limit: as the kernel does (by the "
+        "recording's lru_gen/enabled, else mglru from 6.12 on), by an inactive and an "
+        "active list (classic), by the multi-generational LRU (mglru), or drop the "
+        "page used longest ago, one for one (lru: nothing is charged in advance or for "
         "the page tree then), which stack distances predict",
     ),
     Key(

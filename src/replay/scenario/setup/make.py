@@ -50,7 +50,7 @@ from replay.scenario.setup.bfq import bfq_weights
 from replay.scenario.setup.iocost import enabled_devices, flat_iocost
 from replay.scenario.setup.iolatency import flat_iolatency
 from replay.scenario.setup.iomax import flat_iomax
-from replay.scenario.setup.page_cache import flat_page_cache
+from replay.scenario.setup.page_cache import flat_page_cache, mglru_of
 from replay.scenario.setup.tmpfs import copies_direct_io, flat_tmpfs
 from replay.trace.file.processes import ProcessTable, is_kernel_thread
 
@@ -229,6 +229,7 @@ def make_setup(
         **flat_page_cache(scenario),
         file_pages=whole_pages(backing.file_size),
         reclaim_lru=backing.reclaim == "lru",
+        mglru=mglru_of(scenario),
         **_dirty(scenario),
         **flat_tmpfs(scenario),
         charge_batch=64 if CHARGES_64.holds(kernel) else 32,

@@ -4,11 +4,15 @@ from typing import Any, Final
 
 from msgspec import structs
 
+from replay.engine.setup import Mglru
 from replay.scenario.keys.kernel import KernelVersion
 from replay.scenario.keys.kernel_rules import (
     DISK_DEFAULTS,
     EXT4_LARGE_FOLIOS,
+    HAS_MGLRU,
+    MGLRU_COUNTS_FIRST,
     MGLRU_IS_USUAL,
+    MGLRU_SCANS_SHARE,
     READAHEAD_BY_MARKS,
     READAHEAD_ROUNDS,
     READAHEAD_STOPS,
@@ -66,6 +70,19 @@ def flat_page_cache(scenario: Scenario) -> dict[str, Any]:
     }
 
 
+def mglru_of(scenario: Scenario) -> Mglru:
+    """Return the rules of the multi-generational LRU that hold, if it is on."""
+    kernel, reclaim = scenario.driver.kernel, scenario.backing.reclaim
+    assert kernel is not None
+    if reclaim == "kernel":
+        reclaim = "mglru" if MGLRU_IS_USUAL.holds(kernel) else "classic"
+    if reclaim != "mglru" or not HAS_MGLRU.holds(kernel):
+        return Mglru.NONE
+    if MGLRU_SCANS_SHARE.holds(kernel):
+        return Mglru.V7_2
+    return Mglru.V6_14 if MGLRU_COUNTS_FIRST.holds(kernel) else Mglru.V6_12
+
+
 def disk_notes(given: Scenario, scenario: Scenario) -> list[str]:
     """Note what is taken for granted of the disk below.
 
@@ -103,10 +120,14 @@ def disk_notes(given: Scenario, scenario: Scenario) -> list[str]:
     )
     if limited and backing.reclaim == "kernel" and MGLRU_IS_USUAL.holds(driver.kernel):
         notes.append(
-            f"driver.kernel {driver.kernel}: where the multi-generational LRU is on, "
-            "as most distributions have it from 6.12 on, other pages are reclaimed "
-            "than here: bytes read again differ by up to 10 %, refaults and events of "
-            "memory.max and memory.high by 2 to 4 times"
+            f"driver.kernel {driver.kernel}: the multi-generational LRU is taken to be "
+            "on, as most distributions have it from 6.12 on, since the recording does "
+            "not say; backing.reclaim does, as mglru or classic"
+        )
+    if limited and backing.reclaim == "mglru" and not HAS_MGLRU.holds(driver.kernel):
+        notes.append(
+            f"driver.kernel {driver.kernel} has no multi-generational LRU, which came "
+            "with 6.1: pages are reclaimed from an inactive and an active list"
         )
     if SHARE_FLOOR.holds(driver.kernel) and scenario.machine.memory is None:
         notes.append(

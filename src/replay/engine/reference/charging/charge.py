@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from replay.engine.reference.memcg.tasks import ROOT, Tasks, ceil_pages
+from replay.engine.reference.pages.generations import Generations
 from replay.engine.reference.pages.reclaim import Reclaim
 from replay.engine.reference.state.jiffies import jiffies_at, time_of
 from replay.engine.reference.state.requests import Request
@@ -87,7 +88,10 @@ class Charging(Tasks):
         #: `reclaim = "lru"` of a page cache.
         self.lru = setup.reclaim_lru and setup.cached and not setup.direct_io
         self.forced = setup.policy == Policy.BACKCHARGE
-        self.reclaim = Reclaim(self, lru=self.lru)
+        if setup.mglru and not setup.reclaim_lru:
+            self.reclaim: Reclaim = Generations(self, setup.mglru)
+        else:
+            self.reclaim = Reclaim(self, lru=self.lru)
 
     # -- stocks -----------------------------------------------------------------
 

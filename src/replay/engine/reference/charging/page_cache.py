@@ -297,7 +297,7 @@ class PageCache:
         """Drop a clean page; its place in the tree stays."""
         file = self.files[page.device]
         if over is not None:
-            file.shadows[page.index] = self.lists.workingset.shadow(over)
+            file.shadows[page.index] = self.lists.shadow(page, over)
         self.lists.remove(page)
         del file.pages[page.index]
         self.memory.groups[page.owner].file -= 1

@@ -49,10 +49,7 @@ class Dirty:
 
     def _cached(self, cgroup: int) -> int:
         lists = self.lists
-        return sum(
-            len(lists.lists[one].inactive) + len(lists.lists[one].active)
-            for one in lists.below[cgroup]
-        )
+        return sum(lists.n_pages(one) for one in lists.below[cgroup])
 
     def global_background(self) -> int | None:
         """Return the machine's background threshold."""

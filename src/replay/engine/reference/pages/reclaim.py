@@ -39,6 +39,11 @@ class Page:
     marked: bool = False
     referenced: bool = False
     active: bool = False
+    #: Of the multi-generational LRU: its list, reads beyond the first, and whether it
+    #: was read often, or came back after that.
+    generation: int = 0
+    reads: int = 0
+    workingset: bool = False
     #: When it was used last, as a number; `reclaim = "lru"` alone looks at it.
     used: int = 0
 
@@ -78,6 +83,9 @@ class Round:
     #: What memory.low protects goes too, for want of anything else.
     low_too: bool = False
     low_held: bool = False
+    #: Of one priority: pages taken from the lists, and those of them that are dirty.
+    taken: int = 0
+    dirty: int = 0
 
 
 class Reclaim:
@@ -102,6 +110,15 @@ class Reclaim:
         return below
 
     # -- the lists --------------------------------------------------------------
+
+    def n_pages(self, cgroup: int) -> int:
+        """Return how many pages of a cgroup's own stand in its lists."""
+        lists = self.lists[cgroup]
+        return len(lists.inactive) + len(lists.active)
+
+    def shadow(self, _page: Page, over: int) -> Shadow:
+        """Return what stays of a page that the reclaim of a cgroup drops."""
+        return self.workingset.shadow(over)
 
     def add(self, page: Page, shadow: Shadow | None = None) -> None:
         """Put a new page in, as the newest; active if it was dropped not long ago."""
@@ -198,6 +215,7 @@ class Reclaim:
     def _priorities(self, round_: Round) -> None:
         """Scan more and more of every list until enough is freed."""
         for priority in range(PRIORITY, -1, -1):
+            round_.taken = round_.dirty = 0
             round_.may_deactivate = round_.force_deactivate or self._inactive_is_low(
                 round_.over
             )
