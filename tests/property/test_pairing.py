@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay.trace.blktrace.slices import SliceSizes
 from replay.trace.file.metadata import Quality
 from support.blktrace import OP_CATEGORIES, ByteOrder, Event, cpu_files, decode, rows_of
 from support.oracle import pair
@@ -91,6 +92,65 @@ def lives(draw: st.DrawFn) -> list[Event]:
     return [event for *_, event in sorted(timed, key=lambda entry: entry[:2])]
 
 
+#: Letters, each with the part of a request of two that it is of.
+WHOLE, FIRST, SECOND = "w", "1", "2"
+#: Lives that end: a back merge, a front merge, a split, a flush, a requeue among them.
+ENDING = (
+    "Qw Gw Dw Cw",
+    "Qw Gw Iw Dw Cw",
+    "Qw Cw",
+    "Dw Cw",
+    "Qw Gw Dw Rw Dw Cw",
+    "Qw Gw Dw C1 C2",
+    "Q1 G1 Q2 M2 Dw Cw",
+    "Q2 G2 Q1 F1 Dw Cw",
+    "Qw Xw G1 G2 D1 C1 D2 C2",
+    "fQ fD fC",
+    "Aw Qw Gw Dw Cw",
+)
+
+
+@st.composite
+def ending(draw: st.DrawFn) -> list[Event]:
+    """Requests that all end, in groups between which none may be open."""
+    timed: list[tuple[int, int, Event]] = []
+    base_ns = 1000
+    for number in range(draw(st.integers(1, 16))):
+        base_ns += draw(st.sampled_from((0, 0, 5, 60)))
+        sector = 64 * number
+        parts = {
+            WHOLE: (sector, 8192),
+            FIRST: (sector, 4096),
+            SECOND: (sector + 8, 4096),
+        }
+        cpu = draw(st.integers(0, 2))
+        device = DEVICES[draw(st.integers(0, 1))]
+        time_ns = base_ns
+        for step in draw(st.sampled_from(ENDING)).split():
+            time_ns += draw(st.sampled_from((0, 0, 1, 7)))
+            letter, (at, nbytes) = step[0], parts.get(step[1], (0, 0))
+            extra: tuple[str, ...] = ()
+            if step[0] == "f":
+                letter, extra = step[1], ("flush",)
+            if letter == "X":
+                nbytes = 4096
+            event = Event(
+                letter,
+                time_ns,
+                at,
+                nbytes,
+                op="write",
+                extra=extra,
+                device=device,
+                cpu=draw(st.integers(0, 2)) if letter in "C" else cpu,
+                cgroup=23 + number % 3,
+                pid=1 + number % 5,
+                rest=sector + 8 if letter == "X" else None,
+            )
+            timed.append((time_ns, number, event))
+    return [event for *_, event in sorted(timed, key=lambda entry: entry[:2])]
+
+
 def packed(events: list[Event]) -> list[bytes]:
     """The files, of the version that knows all operations."""
     return cpu_files(events, version=8)
@@ -139,6 +199,45 @@ def test_batch_size_changes_nothing(
     again, summary_again = decode(files, batch_rows=batch_rows, window=window)
     assert rows_of(again) == rows_of(table)
     assert summary_again == summary
+
+
+@given(
+    events=st.one_of(ending(), ending(), SEQUENCES),
+    slice_bytes=st.sampled_from((1, 70, 200, 500, 1500)),
+    lead_bytes=st.sampled_from((1, 70, 200, 700)),
+    batch_rows=st.integers(1, 9),
+    window=st.sampled_from((1, 5, 1000)),
+    lost=st.lists(st.integers(0, 60), max_size=3),
+    cut=st.tuples(st.integers(0, 2), st.integers(0, 3000), st.binary(max_size=5)),
+)
+def test_slices_change_nothing(
+    events: list[Event],
+    slice_bytes: int,
+    lead_bytes: int,
+    batch_rows: int,
+    window: int,
+    lost: list[int],
+    cut: tuple[int, int, bytes],
+) -> None:
+    # GIVEN files in which records are missing, and bytes are too few or too many
+    files = packed(events)
+    kept = packed([event for n, event in enumerate(events) if n not in lost])
+    number, place, junk = cut
+    if lost and number < len(files):
+        files[number] = (
+            files[number][:place] + junk + files[number][place + len(junk) :]
+        )
+    elif lost:
+        files = kept
+    table, summary = decode(files, batch_rows=batch_rows, window=window)
+    # WHEN they are decoded in slices with seams all over
+    sizes = SliceSizes(slice_bytes=slice_bytes, lead_bytes=lead_bytes, patience=1 << 30)
+    again, summary_again = decode(
+        files, batch_rows=batch_rows, window=window, sizes=sizes
+    )
+    # THEN rows, batches and everything told are those of one pass
+    assert rows_of(again) == rows_of(table)
+    assert repr(summary_again) == repr(summary)
 
 
 @given(events=SEQUENCES)

@@ -14,6 +14,7 @@ from typing import Final, Literal
 import pyarrow as pa
 
 from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile
+from replay.trace.blktrace.slices import SliceSizes
 from replay.trace.file.metadata import Summary
 
 LOOP0 = 7 << 20
@@ -205,14 +206,24 @@ def cpu_files(
 
 
 def decode(
-    files: Sequence[bytes], *, batch_rows: int = 1 << 10, window: int = 1 << 20
+    files: Sequence[bytes],
+    *,
+    batch_rows: int = 1 << 10,
+    window: int = 1 << 20,
+    sizes: SliceSizes | None = None,
 ) -> tuple[pa.Table, Summary]:
-    """Decode files given as bytes; every batch is checked by Arrow."""
+    """Decode files given as bytes, in slices if sizes are given.
+
+    Every batch is checked by Arrow.
+    """
     batches = BlktraceBatches(
         [CaptureFile(f"test.blktrace.{cpu}", data) for cpu, data in enumerate(files)],
         batch_rows=batch_rows,
         window=window,
     )
+    if sizes is not None:
+        batches.use_threads(2)
+        batches.sizes = sizes
     tables = []
     for batch in batches:
         batch.validate(full=True)

@@ -5,8 +5,8 @@ what replays the rows.
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from queue import Full, Queue
 from typing import Final, NamedTuple
 
@@ -58,7 +58,8 @@ class Decoding(Struct, frozen=True, kw_only=True):
     follow : bool
         Batches say what is known so far.
     threads : int
-        With 2 or more a second thread decodes.
+        With 2 or more it is decoded by others than replay its rows, a large one by
+        so many.
     """
 
     recording: Recording
@@ -85,10 +86,13 @@ def decoded(recording: Recording, *, follow: bool, threads: int) -> Iterator[Dec
     Decoding
         With 2 threads its rows are decoded from now on, to the end of the block.
     """
+    rows = recording.rows
+    rows.use_threads(threads)
     with ExitStack() as stack:
-        batches = _batches(recording, follow=follow)
+        batches: Iterator[DecodedBatch] = stack.enter_context(
+            closing(_batches(recording, follow=follow))
+        )
         if threads > 1:
-            rows = recording.rows
             halt = rows.halt if isinstance(rows, BlktraceBatches) else None
             batches = stack.enter_context(_in_thread(batches, halt))
         yield Decoding(
@@ -96,7 +100,9 @@ def decoded(recording: Recording, *, follow: bool, threads: int) -> Iterator[Dec
         )
 
 
-def _batches(recording: Recording, *, follow: bool) -> Iterator[DecodedBatch]:
+def _batches(
+    recording: Recording, *, follow: bool
+) -> Generator[DecodedBatch, None, None]:
     rows = recording.rows
     if not follow or not isinstance(rows, BlktraceBatches):
         yield from map(DecodedBatch, rows)

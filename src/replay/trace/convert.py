@@ -54,7 +54,7 @@ def convert(
     batch_rows : int
         Rows of a record batch. The rows are the same whatever it is.
     threads : int
-        With 2 or more a second thread writes while this one decodes.
+        With 2 or more as many decode, and another one writes meanwhile.
     progress : callable or None
         Told of bytes read and bytes in all.
     format : str, FormatOptions or None

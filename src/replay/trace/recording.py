@@ -66,6 +66,8 @@ class Recording(Struct, frozen=True):
         """Write it to a trace file; see `write_trace`."""
         from replay.trace.file.write import write_trace
 
+        self.rows.use_threads(threads)
+
         def write() -> None:
             write_trace(
                 output,

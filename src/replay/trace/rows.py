@@ -58,6 +58,13 @@ class RowStream(Protocol):
             raise RuntimeError("the summary is known after the last batch")
         return self._summary
 
+    def use_threads(self, threads: int) -> None:
+        """Decode in so many threads at once, where it can be done; 1 at first.
+
+        The rows are the same. Of a reader that has one thread it changes nothing.
+        """
+        return
+
     def sort_on_disk(self) -> None:
         """Have the next iteration sort rows that are in any disorder.
 

@@ -12,7 +12,13 @@ from replay.trace.pairing.merge cimport Merge, merge_advance, merge_limit, merge
 from replay.trace.pairing.pair cimport Pairing, pair_room
 from replay.trace.blktrace._record cimport KIND_EVENT, LETTER_A, Record
 from replay.trace.pairing.rows cimport (
-    STOP_BATCH_FULL, STOP_CHUNK, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
+    STOP_BATCH_FULL,
+    STOP_CHUNK,
+    STOP_END,
+    STOP_NEED_ROOM,
+    STOP_NONE,
+    STOP_SEAM,
+    rows_write,
 )
 from replay.trace.blktrace._source cimport Source, source_next
 
@@ -27,6 +33,8 @@ ctypedef struct Decode:
     #: Time of the last event, never less than of any before.
     uint64_t end_ns
     uint64_t n_records
+    #: Records from this time on are left to others; the largest number: none is.
+    uint64_t until_ns
 
 
 cdef inline void decode_count(
@@ -157,6 +165,8 @@ cdef inline int decode_run(Decode* decode, uint64_t n_records) noexcept nogil:
             return STOP_NEED_ROOM
         if decode.merge.n_live == 0:
             return STOP_END
+        if decode.merge.sources[decode.merge.first].sort_ns >= decode.until_ns:
+            return STOP_SEAM
         if not decode.facts.seen_event:
             until = decode.n_records + 1
             decode_begin(decode, &decode.merge.sources[decode.merge.first].head)
@@ -164,7 +174,9 @@ cdef inline int decode_run(Decode* decode, uint64_t n_records) noexcept nogil:
         # nothing else need be looked at until a row may leave, or the room is used up
         while decode.n_records < until and decode.merge.n_live:
             source = &decode.merge.sources[decode.merge.first]
-            limit_ns = merge_limit(&decode.merge)
+            if source.sort_ns >= decode.until_ns:
+                break
+            limit_ns = min(merge_limit(&decode.merge), decode.until_ns)
             while True:
                 decode.n_records += 1
                 if source.head.kind == KIND_EVENT:

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 
 from replay.trace.pairing.layers cimport layers_shown
 from replay.trace.pairing.columns cimport Columns, N_COLUMNS as C_N_COLUMNS
-from replay.trace.blktrace._decode cimport Decode, decode_first_ns, decode_rows, decode_run
+from replay.trace.blktrace._decode cimport decode_first_ns, decode_rows, decode_run
 from replay.trace.blktrace._event_rows cimport EventFields
 from replay.trace.blktrace._held cimport (
     Held, N_FIELDS, event_bytes, held_drop, held_take, row_bytes
@@ -26,7 +26,7 @@ from replay.trace.pairing.grow cimport decode_free, decode_grow, decode_start, z
 from replay.trace.pairing.merge cimport Loser, merge_start
 from replay.trace.pairing.pair cimport Pairing
 from replay.trace.pairing.rows cimport (
-    STOP_BATCH_FULL, STOP_END, STOP_NEED_ROOM, STOP_NONE, rows_write
+    STOP_BATCH_FULL, STOP_END, STOP_NEED_ROOM, STOP_NONE, STOP_SEAM, rows_write
 )
 from replay.trace.blktrace._source cimport Source, source_open
 from replay.trace.pairing.open_requests cimport NIL
@@ -60,15 +60,6 @@ cdef class Decoder:
     MemoryError
         No memory for the tables.
     """
-
-    cdef Decode decode
-    cdef Source* sources
-    cdef Py_buffer* buffers
-    cdef uint32_t n_sources
-    cdef uint32_t n_buffers
-    cdef uint64_t first_ns
-    cdef bint finished
-    cdef list names
 
     def __cinit__(self, sources: object, window: int) -> None:
         cdef Py_ssize_t n_sources = len(sources)
@@ -222,7 +213,8 @@ cdef class Decoder:
         Returns
         -------
         tuple of int
-            Rows written (0: the trace has ended), then how many of them have no
+            Rows written (fewer than there is room for: the trace, or the slice that was
+            asked for, has ended), then how many of them have no
             queue, issue, complete and second issue time: there -1 is written.
 
         Raises
@@ -301,12 +293,14 @@ cdef class Decoder:
         while not self.finished:
             with nogil:
                 stop = decode_run(&self.decode, CHUNK_RECORDS)
+                if stop == STOP_END and self.is_slice:
+                    stop = STOP_SEAM
                 if stop == STOP_END:
                     stop = rows_write(
                         &self.decode.pair, &self.decode.columns, &self.decode.facts, True
                     )
             self.check_halted()
-            if stop == STOP_BATCH_FULL:
+            if stop == STOP_BATCH_FULL or stop == STOP_SEAM:
                 break
             if stop == STOP_NEED_ROOM:
                 self.make_room()

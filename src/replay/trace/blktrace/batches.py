@@ -31,6 +31,8 @@ from replay.trace.rows import RowStream
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from replay.trace.blktrace.slices import SliceReader, SliceSizes
+
 #: What the letter of an event is called in `Quality.events`, by its code.
 EVENT_NAMES: Final = (
     "",
@@ -68,6 +70,8 @@ UNMATCHED: Final = (
 )
 
 MAX_WINDOW: Final = 1 << 26
+#: Fewer are decoded before other threads have begun.
+_MANY_BYTES: Final = 1 << 26
 
 
 class CaptureFile(Struct, frozen=True):
@@ -102,6 +106,11 @@ class BlktraceBatches(RowStream):
     window : int
         Rows that may wait for an older one to complete, 1 to 2**26.
 
+    Attributes
+    ----------
+    sizes : SliceSizes or None
+        How it is cut where it is decoded by threads; None: a small one is not.
+
     Raises
     ------
     ValueError
@@ -126,9 +135,12 @@ class BlktraceBatches(RowStream):
             raise ValueError(f"batch_rows: {batch_rows} is below 1")
         if not 1 <= window <= MAX_WINDOW:
             raise ValueError(f"window: {window} is not in 1..{MAX_WINDOW}")
+        self.sizes: SliceSizes | None = None
+        self._threads = 1
         self._batch_rows = batch_rows
         self._window = window
         self._decoder: Decoder | None = None
+        self._reader: SliceReader | None = None
         self._n_rows = 0
         self._read_from(sources)
 
@@ -159,8 +171,14 @@ class BlktraceBatches(RowStream):
         """Devices and cgroups in the rows so far."""
         return (0, 0) if self._decoder is None else self._decoder.n_ids
 
+    def use_threads(self, threads: int) -> None:
+        """Decode so many slices of a large capture at once."""
+        self._threads = threads
+
     def halt(self) -> None:
         """Have the iteration that another thread is at end soon, with an error."""
+        if self._reader is not None:
+            self._reader.halt()
         if self._decoder is not None:
             self._decoder.halt()
 
@@ -172,21 +190,46 @@ class BlktraceBatches(RowStream):
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Decode from the start."""
         self._summary = None
-        decoder = self._decoder = Decoder(self._sources, self._window)
+        decoder = self._decoder = self._new_decoder()
         self._n_rows = 0
         try:
-            while True:
-                buffers = allocate(self._batch_rows)
-                n_filled, *n_null = decoder.fill(buffers, self._batch_rows)
-                if n_filled == 0:
-                    break
-                self._n_rows += n_filled
-                yield make_batch(buffers, n_filled, n_null)
-                if n_filled < self._batch_rows:
-                    break
+            for batch in self._decoded(decoder):
+                self._n_rows += batch.num_rows
+                yield batch
             self._summary = summary_of(decoder, self._n_rows)
         finally:
+            self._reader = None
             decoder.close()
+
+    def _new_decoder(self) -> Decoder:
+        return Decoder(self._sources, self._window)
+
+    def _decoded(self, decoder: Decoder) -> Iterator[pa.RecordBatch]:
+        """Decode all, in slices if it is worth it."""
+        if self._threads > 1 and (
+            self.sizes is not None or self._bytes_total >= _MANY_BYTES
+        ):
+            # not imported for nothing
+            from replay.trace.blktrace.slices import SliceReader, SliceSizes
+
+            self._reader = SliceReader(
+                decoder,
+                self._new_decoder,
+                n_sources=len(self._sources),
+                batch_rows=self._batch_rows,
+                threads=self._threads,
+                sizes=self.sizes or SliceSizes(),
+            )
+            yield from self._reader.batches()
+            return
+        while True:
+            buffers = allocate(self._batch_rows)
+            n_filled, *n_null = decoder.fill(buffers, self._batch_rows)
+            if n_filled == 0:
+                return
+            yield make_batch(buffers, n_filled, n_null)
+            if n_filled < self._batch_rows:
+                return
 
 
 def summary_of(decoder: Decoder, n_rows: int) -> Summary:

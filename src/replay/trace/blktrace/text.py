@@ -220,6 +220,7 @@ class TextBatches(RowStream):
         self._kind = kind
         self._batch_rows = batch_rows
         self._on_read = on_read
+        self._threads = 1
         self._learned = _Learned()
         self._head = b""
 
@@ -227,6 +228,10 @@ class TextBatches(RowStream):
     def bytes_read(self) -> int:
         """Bytes of the files, as they lie, that were read in this iteration."""
         return self._learned.n_read
+
+    def use_threads(self, threads: int) -> None:
+        """Pair in so many threads what was read in one."""
+        self._threads = threads
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Read from the start."""
@@ -237,6 +242,7 @@ class TextBatches(RowStream):
         for path in self._paths:
             sources += self._records(path, text)
         rows = BlktraceBatches(sources, batch_rows=self._batch_rows)
+        rows.use_threads(self._threads)
         for batch in rows:
             ops = batch.column("op").indices.to_numpy()
             # flags are 5 bits

@@ -30,13 +30,17 @@ def _op_names() -> pa.Array:
 _OP_NAMES: Final = _op_names()
 
 
-def allocate(n_rows: int) -> list[pa.Buffer]:
-    """Make the buffers of a batch, one a column of `TRACE_SCHEMA`."""
-    widths = [
+def row_widths() -> list[int]:
+    """Bytes of a row in each column of `TRACE_SCHEMA`."""
+    return [
         1 if pa.types.is_dictionary(field.type) else field.type.bit_width // 8
         for field in TRACE_SCHEMA
     ]
-    return [pa.allocate_buffer(n_rows * width) for width in widths]
+
+
+def allocate(n_rows: int) -> list[pa.Buffer]:
+    """Make the buffers of a batch, one a column of `TRACE_SCHEMA`."""
+    return [pa.allocate_buffer(n_rows * width) for width in row_widths()]
 
 
 def make_batch(

@@ -106,6 +106,8 @@ ctypedef struct Facts:
     #: device << 32 | cpu -> last sequence and number lost.
     IdMap tracked
     uint32_t* track_sequence
+    #: The first one that was seen.
+    uint32_t* track_first
     uint64_t* track_lost
     #: Events missing where a source is damaged; not in ``track_lost``.
     uint64_t n_damaged
@@ -238,6 +240,7 @@ cdef inline void facts_sequence(
         source.tracked = index
         if facts.tracked.n != n_before:
             facts.track_sequence[index] = record.sequence
+            facts.track_first[index] = record.sequence
             facts.track_lost[index] = 0
             # numbers begin with 1; a file that begins in the middle of a record was cut
             if source.unclaimed_bytes and 0 < record.sequence < <uint32_t>0x80000000:

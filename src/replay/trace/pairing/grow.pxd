@@ -131,6 +131,7 @@ cdef inline int decode_start(
     facts.cgroups.seed = seeds[3]
     facts.processes.seed = seeds[4]
     facts.tracked.seed = seeds[5]
+    decode.until_ns = <uint64_t>0 - 1
     pair.window = window
     pair.max_written = max(window // 16, <uint32_t>1)
     pair.free_head = pair.fifo_head = pair.fifo_tail = NIL
@@ -163,6 +164,9 @@ cdef inline int decode_grow(Decode* decode) except -1:
         n_items = max(2 * tracked.capacity, <uint32_t>FIRST_IDS)
         facts.track_sequence = <uint32_t*>grown(
             facts.track_sequence, n_items, sizeof(uint32_t)
+        )
+        facts.track_first = <uint32_t*>grown(
+            facts.track_first, n_items, sizeof(uint32_t)
         )
         facts.track_lost = <uint64_t*>grown(
             facts.track_lost, n_items, sizeof(uint64_t)
@@ -210,6 +214,7 @@ cdef inline void decode_free(Decode* decode) noexcept:
     free(facts.cgroup_tally)
     free(facts.process_tally)
     free(facts.track_sequence)
+    free(facts.track_first)
     free(facts.track_lost)
     free(facts.names)
     free(facts.messages)

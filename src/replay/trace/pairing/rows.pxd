@@ -32,6 +32,8 @@ cdef enum:
     STOP_CHUNK = 3
     #: No record is left.
     STOP_END = 4
+    #: The next record is not before the time up to which to decode.
+    STOP_SEAM = 5
 
 
 cdef inline void written_drop_oldest(Pairing* pair) noexcept nogil:
