@@ -50,8 +50,7 @@ _WRITTEN: Final = re.compile(
 )
 #: So much of a file tells whether its times are differences.
 _PROBED: Final = 1 << 18
-#: Times that go back so often are no times, if most are before one that was there, too,
-#: which those of CPUs one after the other may be; and most are below a second.
+#: Times that go back so often are none, if most are below a second.
 _SHARE_OF_STEPS_BACK: Final = 1 / 8
 #: A line of an event that has no time before it.
 _NO_TIME: Final = re.compile(
@@ -173,7 +172,6 @@ def _go_back(counts: dict[str, int]) -> bool:
     """Return True if times are none: they start again and again."""
     return (
         counts["steps_back"] > _SHARE_OF_STEPS_BACK * counts["times"]
-        and 2 * counts["below_latest"] > counts["times"]
         and 2 * counts["below_second"] > counts["times"]
     )
 
@@ -296,12 +294,18 @@ class TextBatches(RowStream):
 
     def _check(self, path: Path, counts: dict[str, int], *, differences: bool) -> None:
         """Refuse text that is not, or mostly not, what it should be."""
-        if self._kind.kernel and not differences and _go_back(counts):
+        if differences and len(self._paths) > 1:
             raise TraceError(
-                f"{path}: its times go back at {counts['steps_back']} of "
-                f"{counts['times']} lines: they are the time since the line before "
-                "(`perf script --deltatime`), of which lines are missing: print it "
-                "without --deltatime (lines of real times: sort them by their times)"
+                f"{path}: its times are each the time since the line before: where "
+                "it begins in the other files' times is not known: give it alone"
+            )
+        n, n_below = counts["times"], counts["below_latest"]
+        # those of CPUs one after the other are below the latest, but rarely go back
+        if not differences and _go_back(counts) and 2 * n_below > n:
+            raise TraceError(
+                f"{path}: its times go back at {counts['steps_back']} of {n} lines: "
+                "they are the time since the line before (`perf script --deltatime`), "
+                "of which some are missing: print it without it (real times: sort them)"
             )
         if counts["no_time"] and not counts["events"]:
             raise TraceError(
@@ -489,11 +493,9 @@ def _notes(learned: _Learned) -> list[str]:
         )
     if n := learned.differences:
         cut = (
-            " Each is cut to 1 us, so that a time between two events is up to 1 us "
-            "too short for each line from the one to the other."
-            if learned.cut
-            else ""
-        )
+            " Each is cut to 1 us: a time between two events is up to 1 us too short "
+            "for each line from the one to the other."
+        ) * learned.cut
         notes.append(
             f"{count_text(n, 'time')} since the line before (`perf script "
             f"--deltatime`), added up: right where no line of it is missing.{cut}"

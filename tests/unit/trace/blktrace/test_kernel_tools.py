@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from replay.common.errors import TraceError
+from replay.trace.convert import open_or_convert
 from support.kernel_text import ftrace, life, perf, perf_ns, printed
 from support.samples import brief, read
 
@@ -187,8 +188,20 @@ def test_differences_of_which_lines_are_missing_are_refused(tmp_path: Path) -> N
     events = [one for n in range(9) for one in life(7 * n + 100_000, 8 * n)]
     path = tmp_path / "t.txt"
     path.write_text("".join(differences(printed(events, perf_ns).splitlines(), 6)[1:]))
-    with pytest.raises(TraceError, match="print it without --deltatime"):
+    with pytest.raises(TraceError, match="print it without"):
         read(path)
+
+
+def test_differences_of_several_files_are_refused(tmp_path: Path) -> None:
+    lines = printed(TWO, perf_ns).splitlines()
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for path in paths:
+        path.write_text("".join(differences(lines, 9)))
+    with (
+        pytest.raises(TraceError, match=r"a\.txt: its times are each the time since"),
+        open_or_convert(paths),
+    ):
+        pass
 
 
 def test_times_since_the_first_line_are_times(tmp_path: Path) -> None:
