@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from replay.cli.main import COMMANDS
+from replay.engine.setup import Setup
+from replay.scenario.keys import kernel_rules
 from replay.scenario.keys.table import KEYS
 from replay.trace.formats.registry import FORMATS
 from support.samples import SAMPLES, UNTOLD
@@ -22,6 +24,14 @@ PATH = re.compile(rf"`((?:{ROOMS})/[\w./*-]*|[A-Z]+\.md|README\.md)`")
 
 
 CHANGES = TOP / "changes"
+PACKAGE = TOP / "src" / "replay"
+ENGINE = PACKAGE / "engine"
+#: Fields that stand in a place without their name: an f-string makes it, or the
+#: reference has a method for each.
+UNNAMED = {
+    *((f"disk_{name}", "maker") for name in ("descriptors", "requeue_ns", "delay_ns")),
+    ("mode", "reference"),
+}
 
 
 def section(title: str) -> str:
@@ -60,6 +70,54 @@ def test_every_key_stands_where_the_list_says() -> None:
         assert f"`{key.name}`" in shown or key.name.partition(".")[2] in shown, key.path
         field = key.name.rpartition(".")[2]
         assert field in values, key.path
+
+
+def texts(*paths: Path) -> str:
+    """Return what files say."""
+    return "".join(path.read_text("utf-8") for path in paths)
+
+
+def test_every_field_of_a_rule_stands_where_the_list_says() -> None:
+    said = section("Add a modelled rule")
+    for name in ("setup.py", "_engine.pyx", "reference/", "make.py", "strategies.py"):
+        assert name in said, name
+    setup = ENGINE / "setup.py"
+    others = [path for path in PACKAGE.rglob("*.py") if ENGINE not in path.parents]
+    # a property of the setup may read it for the engine and for the reference
+    read = r"\b(?:setup|self)\.{}\b"
+    places = {
+        "engine": (read, texts(setup, *ENGINE.rglob("*.p[yx][xd]"))),
+        "reference": (read, texts(setup, *(ENGINE / "reference").rglob("*.py"))),
+        "maker": (r'\b{}=|"{}"', texts(*others)),
+        "random set-ups": (
+            r'"{}"(?:: |\] = )',
+            texts(TOP / "tests" / "support" / "strategies.py"),
+        ),
+    }
+    # THEN no rule is one that nobody switches on, or that is compared nowhere
+    assert {
+        (name, place)
+        for name in Setup.__struct_fields__
+        for place, (form, text) in places.items()
+        if not re.search(form.replace("{}", name), text)
+    } == UNNAMED
+
+
+def test_every_rule_of_a_kernel_stands_where_the_list_says() -> None:
+    assert "kernel_rules.py" in section("Add a modelled rule")
+    shown = (TOP / "docs" / "kernels.md").read_text("utf-8")
+    table = Path(kernel_rules.__file__)
+    used = texts(*(path for path in PACKAGE.rglob("*.py") if path != table))
+    rules = {
+        name: rule
+        for name, rule in vars(kernel_rules).items()
+        if isinstance(rule, kernel_rules.Rule)
+    }
+    assert {*rules.values()} == {*kernel_rules.RULES}
+    for name, rule in rules.items():
+        # a rule of an area that the page does not know is left out of it
+        assert f"| {rule.before} | {rule.after} |" in shown, name
+        assert f"{name}.holds(" in used, name
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,5 +1,6 @@
 """Random setups and request columns for the engine and the reference."""
 
+from errno import EIO, ENOMEM, ENOSPC
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,8 @@ def setups(draw: st.DrawFn, /, **fixed: Any) -> Setup:
         "huge_orders": draw(st.sampled_from(HugeOrders)),
         "refusals_count": draw(st.booleans()),
         "oom_kills": draw(st.sampled_from([True, True, True, False])),
+        "write_errno": draw(st.sampled_from([EIO, ENOMEM])),
+        "enospc_errno": draw(st.sampled_from([EIO, ENOSPC])),
         "journaled": draw(st.sampled_from([False, False, True])),
         "backing_device": draw(st.booleans()),
         "max_sectors": draw(st.sampled_from([2560, 2560, 8, 31, 254])),
