@@ -6,8 +6,8 @@ import replay
 
 #: Where a wait is charged, and the stages that are such waits.
 STAGES_OF = {
-    "queue": ("queue",),
-    "tag": ("tag",),
+    # of a plain disk, too, what a request that met nobody takes there is for a tag
+    "tag": ("queue", "tag"),
     "worker": ("dispatch",),
     "lock": ("lock",),
     "memory": ("memory",),
@@ -37,7 +37,8 @@ def waits_that_are_off(result: replay.Result) -> dict[tuple[str, str], tuple[int
                 stages[row["cgroup"], resource] += row["sum_ns"]
     waits: Sums = Counter()
     for row in result.interference.to_pylist():
-        waits[row["waiting"], row["resource"]] += row["wait_ns"]
+        resource = "tag" if row["resource"] == "queue" else row["resource"]
+        waits[row["waiting"], resource] += row["wait_ns"]
     return {
         key: (waits[key], stages[key])
         for key in {*stages, *waits}

@@ -15,6 +15,7 @@ from replay.report.ahead import (
     slowest,
     slowest_of_each,
 )
+from replay.report.facts import lone_wait
 from replay.report.limits import limit_key, limit_value
 from replay.results.result import Result
 from replay.results.tables import STAGE_NAMES
@@ -282,7 +283,9 @@ def _waits(
     rows = [
         row
         for row in result.interference.to_pylist()
-        if cgroup in (None, row["waiting"]) and row["wait_ns"]
+        if cgroup in (None, row["waiting"])
+        and row["wait_ns"]
+        and not lone_wait(row["waiting"], row["blocking"], row["resource"])
     ]
     rows.sort(key=lambda row: (-row["wait_ns"], row["waiting"], row["blocking"]))
     heavy = [row for row in rows if row["wait_ns"] >= _HEAVY * rows[0]["wait_ns"]]

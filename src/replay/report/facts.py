@@ -20,6 +20,8 @@ from replay.results.arrays import coded
 from replay.results.result import Result
 from replay.results.stored import parts_of
 
+#: Behind whom a cgroup waits whose requests met nobody between queueing and driver.
+NOBODY: Final = "nobody: before the driver"
 TOP_CGROUPS: Final = 20
 TOP_LINES: Final = 5
 _ISSUED: Final = ("rbytes", "wbytes", "dbytes", "rios", "wios", "dios")
@@ -64,7 +66,8 @@ class CgroupFacts(Struct, kw_only=True):
     stages : list of (str, int)
         Time spent in each stage, ns summed over requests, most first.
     behind : list of (str, int)
-        Time waited behind each cgroup, ns summed over requests, most first.
+        Time waited behind each cgroup, ns summed over requests, most first; `NOBODY`
+        for its own time before the driver.
     """
 
     name: str
@@ -224,8 +227,14 @@ def _cgroups(result: Result, charges: _Charges) -> Top[CgroupFacts]:
     paid = _rows(result, "charges", cgroups, "issuer", "payer", *_ISSUED)
     for name, payer, n in _ranked((i, p, sum(n_bytes)) for i, p, *n_bytes in paid):
         cgroups[name].payers.append((payer, n))
-    waits = _rows(result, "interference", cgroups, "waiting", "blocking", "wait_ns")
-    for name, blocking, ns in _ranked(waits):
+    waits = _rows(
+        result, "interference", cgroups, "waiting", "blocking", "resource", "wait_ns"
+    )
+    behind = (
+        (waiting, NOBODY if lone_wait(waiting, blocking, resource) else blocking, ns)
+        for waiting, blocking, resource, ns in waits
+    )
+    for name, blocking, ns in _ranked(behind):
         cgroups[name].behind.append((blocking, ns))
     for name, n in _rows(result, "memory", cgroups, "cgroup", "own_file"):
         cgroups[name].memory_bytes = n
@@ -265,6 +274,15 @@ def _percentile(buckets: list[list[int]], n_values: int) -> int:
     upto = accumulate(count for *_, count in buckets)
     low, high, _ = buckets[bisect_left(list(upto), rank)]
     return (low + high) // 2
+
+
+def lone_wait(waiting: str, blocking: str, resource: str) -> bool:
+    """Return True if a wait is a request's own time before the driver, behind nobody.
+
+    Between queueing and the driver a recording does not tell a wait for a tag behind
+    requests of the same cgroup from the block layer's own work.
+    """
+    return resource == "tag" and waiting == blocking
 
 
 def _rows(

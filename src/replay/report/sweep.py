@@ -80,7 +80,9 @@ def point_notes(found: Sweep) -> list[str]:
             told.setdefault(note, []).append(point)
     done = [point for point in found.points if point.error is None]
     return [
-        note if len(points) == len(done) else f"{note} ({_which(found, points)})"
+        note
+        if len(points) == len(done)
+        else f"{note} (matters for {_which(found, points)})"
         for note, points in told.items()
     ]
 

@@ -263,7 +263,9 @@ _SPECS: Final = (
                     "(others): likewise, at the shared lock",
                 ),
                 _text(
-                    "resource", "throttle, queue, tag, worker, lock, memory or device"
+                    "resource",
+                    "throttle, queue, tag, worker, lock, memory or device; tag behind "
+                    "itself: what passes before the driver where nobody is ahead, too",
                 ),
                 _ns("wait_ns", "summed over requests"),
                 _count("count", "waits: of one request for one other, or a limit"),

@@ -128,7 +128,8 @@ def charges(
     tuple of int
         Waiting, blocking, `Resource`, ns and waits of one request for one completion.
         In the queue a request waits until it is issued, in the device until the one
-        before it completes.
+        before it completes. One that was queued while the disk had nothing to do waits
+        for nobody: what passes until it is issued is its own, for a tag at most.
     """
     if not len(issuer):
         return
@@ -142,8 +143,14 @@ def charges(
     waiting_as = np.full(len(cgroups), others)
     waiting_as[told] = cgroups[told]
     waits_as = waiting_as[place]
+    issued = np.maximum(queue, issue)
+    lone = _lone(queue, complete) & (issued > queue)
+    for waiting in np.unique(waits_as[lone]).tolist():
+        of = lone & (waits_as == waiting)
+        wait_ns = int((issued[of] - queue[of]).sum())
+        yield waiting, waiting, int(Resource.TAG), wait_ns, int(of.sum())
     for resource, begins, ends in (
-        (Resource.QUEUE, queue, np.maximum(queue, issue)),
+        (Resource.QUEUE, np.where(lone, issued, queue), issued),
         (Resource.DEVICE, issue, np.maximum(issue, before)),
     ):
         for waiting in np.unique(waits_as).tolist():
@@ -152,6 +159,15 @@ def charges(
                 found = _behind(begins[of], ends[of], done, blocking)
                 for cgroup, wait_ns, n in found:
                     yield waiting, cgroup, int(resource), wait_ns, n
+
+
+def _lone(queue: NDArray[np.int64], complete: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell of each request whether all that were queued before it had completed."""
+    order = np.argsort(queue, kind="stable")
+    last = np.maximum.accumulate(complete[order])
+    lone = np.ones(len(queue), np.bool_)
+    lone[order[1:]] = last[:-1] <= queue[order[1:]]
+    return lone
 
 
 def _behind(

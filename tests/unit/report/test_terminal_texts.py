@@ -33,7 +33,8 @@ def test_notes_of_a_sweep_say_of_which_points_they_are() -> None:
     )
     notes = point_notes(found)
     assert any(
-        note.endswith("(2 of 3 points: driver.policy = root, naive)") for note in notes
+        note.endswith("(matters for 2 of 3 points: driver.policy = root, naive)")
+        for note in notes
     )
 
 

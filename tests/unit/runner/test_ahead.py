@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from replay.engine.setup import Resource
 from replay.runner.ahead import MOST_WAITING, charges
 
-QUEUE, DEVICE = int(Resource.QUEUE), int(Resource.DEVICE)
+QUEUE, DEVICE, TAG = int(Resource.QUEUE), int(Resource.DEVICE), int(Resource.TAG)
 A, B = 1, 2
 
 
@@ -36,6 +36,16 @@ def test_a_wait_is_shared_by_all_that_complete_meanwhile() -> None:
     assert found == {(A, B, QUEUE): 30, (A, A, QUEUE): 20, (A, B, DEVICE): 40}
 
 
+def test_who_meets_nobody_waits_for_nobody() -> None:
+    # GIVEN two requests of a, the second queued when the first is done
+    found = told((A, 0, 7, 40), (A, 40, 49, 60))
+    # THEN what passes until they are issued is their own, before the driver
+    assert found == {(A, A, TAG): 7 + 9}
+    # AND where b's is there still, a waits behind it
+    found = told((B, 0, 0, 45), (A, 40, 49, 60))
+    assert found == {(A, B, QUEUE): 5, (A, A, QUEUE): 4}
+
+
 @given(
     st.lists(
         st.tuples(
@@ -61,10 +71,9 @@ def test_waits_sum_to_the_time_before_the_issue(
     ]
     who, queue, issue, complete = columns
     found = list(charges(who, queue, issue, complete, others=100))
-    # THEN what waited in the queue is all of the time from Q to D
-    assert sum(ns for _, _, resource, ns, _ in found if resource == QUEUE) == int(
-        (columns[2] - columns[1]).sum()
-    )
+    # THEN what waited in the queue, or met nobody, is all of the time from Q to D
+    queued = [ns for _, _, resource, ns, _ in found if resource in (QUEUE, TAG)]
+    assert sum(queued) == int((columns[2] - columns[1]).sum())
     # AND nobody waits longer in the device than it is there
     in_device = sum(ns for _, _, resource, ns, _ in found if resource == DEVICE)
     assert in_device <= int((columns[3] - columns[2]).sum())

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from replay.common.text import time_text
 from replay.engine.setup import Stage
+from replay.report.facts import lone_wait
 from replay.results.result import Result
 from replay.results.stored import parts_of
 
@@ -70,9 +71,14 @@ class ShownCgroups:
 
 
 def waits(result: Result, shown: ShownCgroups) -> list[Row]:
-    """Return seconds waited by waiting and blocking cgroup and by resource."""
+    """Return seconds waited by waiting and blocking cgroup and by resource.
+
+    Without what passes before the driver with nobody ahead.
+    """
     sums: defaultdict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
     for row in result.interference.to_pylist():
+        if lone_wait(row["waiting"], row["blocking"], row["resource"]):
+            continue
         key = (shown(row["waiting"]), shown(row["blocking"]), row["resource"])
         sums[key][0] += row["wait_ns"]
         sums[key][1] += row["count"]
