@@ -19,7 +19,7 @@ DEMO_OPTIONS := --interval auto --requests --overwrite
 CHECKED := tests/property tests/unit/engine tests/unit/trace tests/unit/curves tests/fidelity \
 	tests/fuzz/test_decode_mutations.py tests/integration/test_scenarios_of_traces.py
 SANITIZED := $(wildcard tests/property/test_engine_*.py tests/property/test_pair*.py \
-	tests/unit/trace/blktrace tests/unit/engine/structures \
+	tests/unit/trace/blktrace tests/unit/trace/text tests/unit/engine/structures \
 	tests/unit/engine/shortcuts tests/fuzz/test_decode_mutations.py)
 BENCHMARKS := benchmarks.rates
 # how long `make fuzz` looks for trouble

@@ -24,7 +24,16 @@ INSIDE = {
         "writing",
     ),
     "trace": (
-        *("rows", "file", "pairing", "inputs", "blktrace", "formats", "recording"),
+        *(
+            "rows",
+            "file",
+            "pairing",
+            "inputs",
+            "blktrace",
+            "text",
+            "formats",
+            "recording",
+        ),
         *("convert", "opened", "events"),
     ),
 }

@@ -15,7 +15,7 @@ SLOW = {
     "pyarrow.acero",
     "pyarrow.compute",
     "pyarrow.dataset",
-    "replay.trace.blktrace.blkparse",
+    "replay.trace.text.blkparse",
     "replay.trace.file.filters",
     "replay.trace.formats.registry",
     "rich._emoji_codes",

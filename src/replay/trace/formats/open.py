@@ -54,14 +54,15 @@ def open_rows(
     # an empty file says nothing in any format
     filled = [path for path in paths if path.stat().st_size]
     if name in (BLKPARSE, KERNEL):
-        from replay.trace.blktrace import text
-        from replay.trace.blktrace.blkparse import given_kind
+        from replay.trace.text import kinds
+        from replay.trace.text.batches import TextBatches
+        from replay.trace.text.blkparse import given_kind
 
         pattern = options.blkparse_format
-        kind = text.KERNEL if name == KERNEL else text.BLKPARSE
+        kind = kinds.KERNEL if name == KERNEL else kinds.BLKPARSE
         if pattern is not None:
             kind = given_kind(pattern)
-        return text.TextBatches(filled, kind, batch_rows=batch_rows, on_read=on_read)
+        return TextBatches(filled, kind, batch_rows=batch_rows, on_read=on_read)
     return FormatBatches(
         filled,
         BY_NAME[name],

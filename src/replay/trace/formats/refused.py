@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from replay.trace.blktrace import text as kernel_text
 from replay.trace.formats.biosnoop import what_lacks
+from replay.trace.text import kinds
 
 #: First bytes -> what it is.
 _MAGICS: Final = (
@@ -149,7 +149,7 @@ def refused(path: str, head: bytes) -> str | None:
         return f"looks like {_CACHE}" if _is_oracle(head) else None
     tests: tuple[Callable[[bytes], str | None], ...] = (
         what_lacks,
-        kernel_text.what_lacks,
+        kinds.what_lacks,
         _by_line,
         _cache_text,
     )

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from replay.common.errors import TraceError
-from replay.trace.blktrace.text import BLKPARSE as BLKPARSE_KIND
-from replay.trace.blktrace.text import KERNEL as KERNEL_KIND
-from replay.trace.blktrace.text import recognise_text
 from replay.trace.file.per_cpu import is_per_cpu
 from replay.trace.formats import (
     alibaba,
@@ -37,6 +34,9 @@ from replay.trace.formats.magic import BLKTRACE, is_blktrace
 from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.refused import refused
 from replay.trace.inputs.unpack import read_head
+from replay.trace.text.kinds import BLKPARSE as BLKPARSE_KIND
+from replay.trace.text.kinds import KERNEL as KERNEL_KIND
+from replay.trace.text.kinds import recognise_text
 
 #: Read row by row; in the order in which documents list them.
 FORMATS: Final = (

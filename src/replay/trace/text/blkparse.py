@@ -4,7 +4,7 @@ from typing import Final
 
 from replay.common.errors import TraceError
 from replay.trace.blktrace.batches import EVENT_NAMES
-from replay.trace.blktrace.text import BLKPARSE, TextKind
+from replay.trace.text.kinds import BLKPARSE, TextKind
 
 #: The letters of blkparse's -f that are read; any other field is stepped over.
 FIELDS: Final = frozenset("aCcdDegmMnNpsStTU")

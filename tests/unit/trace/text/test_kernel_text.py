@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.common.errors import TraceError
-from replay.trace.blktrace._blkparse import TextRecords
 from replay.trace.file.metadata import Summary
+from replay.trace.text._blkparse import TextRecords
 from support.blktrace import Event, cpu_files
 from support.kernel_text import (
     PREFIXES,

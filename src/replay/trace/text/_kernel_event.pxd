@@ -7,7 +7,7 @@ blk_fill_rwbs), v5.10 to v6.18.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from replay.trace.blktrace._cursor cimport (
+from replay.trace.text._cursor cimport (
     Cursor,
     at_end,
     digit_value,
@@ -17,7 +17,7 @@ from replay.trace.blktrace._cursor cimport (
     take,
     take_number,
 )
-from replay.trace.blktrace._event_line cimport (
+from replay.trace.text._event_line cimport (
     LETTER_B,
     LETTER_MESSAGE,
     LETTER_P,

@@ -1,16 +1,16 @@
 """One line of blkparse's text in the format that its ``-f`` was given.
 
-The format string is made into steps (`replay.trace.blktrace.blkparse.compile_format`): blanks,
+The format string is made into steps (`replay.trace.text.blkparse.compile_format`): blanks,
 one character that must stand there, or a field. Fields are read whatever width they
 were printed with.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from replay.trace.blktrace._cursor cimport (
+from replay.trace.text._cursor cimport (
     Cursor, at_end, peek, skip_blanks, take, take_hex, take_number
 )
-from replay.trace.blktrace._event_line cimport (
+from replay.trace.text._event_line cimport (
     LETTER_T,
     LETTER_U,
     LETTER_X,

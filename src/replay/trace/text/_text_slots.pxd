@@ -12,14 +12,14 @@ is of the device that was traced: that is put back, where its own does not fit.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memmove, memset
 
-from replay.trace.blktrace._event_line cimport (
+from replay.trace.text._event_line cimport (
     LETTER_MESSAGE,
     LETTER_T,
     LETTER_U,
     LETTER_X,
     TextEvent,
 )
-from replay.trace.blktrace._given_line cimport Steps
+from replay.trace.text._given_line cimport Steps
 from replay.trace.blktrace._record cimport (
     CAT_NOTIFY,
     HEADER_V8,

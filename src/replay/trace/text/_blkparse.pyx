@@ -8,15 +8,15 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memset
 
-from replay.trace.blktrace._cursor cimport Cursor, at_end, peek, skip_blanks
-from replay.trace.blktrace._event_line cimport (
+from replay.trace.text._cursor cimport Cursor, at_end, peek, skip_blanks
+from replay.trace.text._event_line cimport (
     LETTER_MESSAGE,
     MAX_SECONDS,
     TextEvent,
     line_default,
 )
-from replay.trace.blktrace._given_line cimport NAME, N_STEPS, STEP_FIELD, line_given
-from replay.trace.blktrace._kernel_event cimport (
+from replay.trace.text._given_line cimport NAME, N_STEPS, STEP_FIELD, line_given
+from replay.trace.text._kernel_event cimport (
     LINE_ERROR,
     LINE_EVENT,
     LINE_LOST,
@@ -24,13 +24,13 @@ from replay.trace.blktrace._kernel_event cimport (
     LINE_NO_TIME,
     LINE_OTHER,
 )
-from replay.trace.blktrace._kernel_line cimport (
+from replay.trace.text._kernel_line cimport (
     is_kernel_comment,
     line_kernel,
     starts_with,
 )
 from replay.trace.blktrace._record cimport LETTER_C
-from replay.trace.blktrace._text_slots cimport (
+from replay.trace.text._text_slots cimport (
     KnownName,
     KnownPath,
     LATE_BYTES,

@@ -21,7 +21,7 @@ fill_rwbs) and blkparse.c (handle_notify), 1.2 and 1.3.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from replay.trace.blktrace._cursor cimport (
+from replay.trace.text._cursor cimport (
     Cursor,
     at_end,
     digit_value,

@@ -21,21 +21,25 @@ import pyarrow as pa
 from replay.common.errors import TraceError
 from replay.common.temporary import temporary_file
 from replay.common.text import count_text
-from replay.trace.blktrace._blkparse import TextRecords
 from replay.trace.blktrace.batches import BlktraceBatches, CaptureFile
 from replay.trace.file.metadata import Quality, Summary
 from replay.trace.inputs.unpack import Unpacked
 from replay.trace.rows import RowStream
+from replay.trace.text._blkparse import TextRecords
+from replay.trace.text.kinds import (
+    BASE_NS,
+    BLKPARSE,
+    MAX_LINE,
+    TextKind,
+    are_differences,
+    go_back,
+    what_lacks,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 READ_BYTES: Final = 1 << 22
-#: No line is as long.
-MAX_LINE: Final = 1 << 16
-#: Added to all times while they are records: events may be before the first one that
-#: blkparse saw.
-BASE_NS: Final = 1 << 53
 #: A record that came too late, as ``TextRecords.late`` gives it.
 LATE: Final = np.dtype(
     [("time", "<u8"), ("tie", "<u8"), ("n_bytes", "<u8"), ("data", "V408")]
@@ -48,83 +52,9 @@ _SKIPS: Final = re.compile(rb"Skips:\s*(\d+) forward")
 _WRITTEN: Final = re.compile(
     rb"^# entries-in-buffer/entries-written: (\d+)/(\d+)", re.MULTILINE
 )
-#: So much of a file tells whether its times are differences.
-_PROBED: Final = 1 << 18
-#: Times that go back so often are none, if most are below a second.
-_SHARE_OF_STEPS_BACK: Final = 1 / 8
-#: A line of an event that has no time before it.
-_NO_TIME: Final = re.compile(
-    rb"^(?![^\n]*\d(?:us.?)?: )[^\n]*\bblock_(?:rq_\w+|bio_\w+|getrq): +\d+,\d+ [A-Z]",
-    re.MULTILINE,
-)
-#: One whose fields are printed by their names.
-_FIELDS: Final = re.compile(rb"^[^\n]*\bblock_\w+: +dev=", re.MULTILINE)
 #: Requests that a filter, or a recording's begin and end, cut in two.
 _FEW_HALVES: Final = 2
 _SHARE_OF_HALVES: Final = 0.01
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextKind:
-    """The kind of a text.
-
-    Attributes
-    ----------
-    name : str
-        The format's.
-    what : str
-        What a line should be, for messages.
-    steps : bytes
-        Of a given format of blkparse's (`compile_format`).
-    letter : int
-        The action of all its lines, where it has no field for it; else 0.
-    kernel : bool
-        It is the kernel's trace.
-    """
-
-    name: str
-    what: str
-    steps: bytes = b""
-    letter: int = 0
-    kernel: bool = False
-
-    def reader(self, base_ns: int = BASE_NS) -> TextRecords:
-        """Make what reads its lines."""
-        return TextRecords(self.steps, self.kernel, base_ns, self.letter)
-
-
-BLKPARSE: Final = TextKind(name="blkparse", what="blkparse's default format")
-KERNEL: Final = TextKind(
-    name="kernel", what="the kernel's trace, as ftrace or perf print it", kernel=True
-)
-
-
-def recognise_text(head: bytes) -> TextKind | None:
-    """Tell a text of events by its first lines.
-
-    Parameters
-    ----------
-    head : bytes
-        A file's first bytes.
-
-    Returns
-    -------
-    Kind or None
-        None if most of the lines that are no comments are no events, or none is one.
-    """
-    for kind in (BLKPARSE, KERNEL):
-        reader = kind.reader()
-        _, _ = _take_all(reader, head[: head.rfind(b"\n") + 1])
-        counts = reader.counts()
-        n_good = counts["events"] + counts["messages"]
-        if not kind.kernel and n_good and n_good >= counts["refused"]:
-            return kind
-        n_other = counts["other"] + counts["no_disk"] + counts["no_time"]
-        # other events may come first; a line of a clock's counter is one too
-        is_block = n_good or b" block_" in head or b"block:block_" in head
-        if kind.kernel and is_block and n_good + n_other > counts["refused"]:
-            return kind
-    return None
 
 
 @dataclass
@@ -143,47 +73,6 @@ class _Learned:
     #: Operations with flags.
     operations: set[int] = field(default_factory=set)
     n_read: int = 0
-
-
-def what_lacks(head: bytes) -> str | None:
-    """Say why the kernel's trace cannot be read; None if it can, or is none.
-
-    Parameters
-    ----------
-    head : bytes
-        A file's first bytes.
-    """
-    head = head[:MAX_LINE]
-    if _FIELDS.search(head):
-        return (
-            "is the kernel's trace with the fields of events by their names (trace-cmd "
-            "report -R, or ftrace's option fields): print it without"
-        )
-    if _NO_TIME.search(head):
-        return (
-            "is the kernel's trace without times that can be read (perf script -F "
-            "without time; ftrace with nocontext-info, verbose, or the tracer "
-            "function_graph): print it with them"
-        )
-    return None
-
-
-def _go_back(counts: dict[str, int]) -> bool:
-    """Return True if times are none: they start again and again."""
-    return (
-        counts["steps_back"] > _SHARE_OF_STEPS_BACK * counts["times"]
-        and 2 * counts["below_second"] > counts["times"]
-    )
-
-
-def _are_differences(data: bytes, kind: TextKind) -> bool:
-    """Tell `perf script --deltatime`: each time is that since the line before."""
-    if not kind.kernel:
-        return False
-    reader = kind.reader()
-    _, _ = _take_all(reader, data[:_PROBED])
-    counts = reader.counts()
-    return bool(counts["begins_at_0"]) and _go_back(counts)
 
 
 class TextBatches(RowStream):
@@ -260,7 +149,7 @@ class TextBatches(RowStream):
             while data := file.read(READ_BYTES):
                 if not learned.n_read - before:
                     self._note_head(data)
-                    differences = _are_differences(data, self._kind)
+                    differences = are_differences(data, self._kind)
                     text.restart(differences)
                 learned.skips = _sum_of_skips(learned.skips, data)
                 rest = _take(text, rest + data, records, late)
@@ -301,7 +190,7 @@ class TextBatches(RowStream):
             )
         n, n_below = counts["times"], counts["below_latest"]
         # those of CPUs one after the other are below the latest, but rarely go back
-        if not differences and _go_back(counts) and 2 * n_below > n:
+        if not differences and go_back(counts) and 2 * n_below > n:
             raise TraceError(
                 f"{path}: its times go back at {counts['steps_back']} of {n} lines: "
                 "they are the time since the line before (`perf script --deltatime`), "
@@ -376,17 +265,6 @@ class _Late:
         if self._held:
             self._write()
         return self._sources
-
-
-def _take_all(text: TextRecords, data: bytes) -> tuple[int, bytes]:
-    """Take all whole lines of data that needs no file."""
-    offset, out = 0, b""
-    while True:
-        offset, more = text.take(data, offset)
-        text.late()
-        if not more:
-            return offset, out
-        out += more
 
 
 def _take(text: TextRecords, data: bytes, records: IO[bytes], late: _Late) -> bytes:

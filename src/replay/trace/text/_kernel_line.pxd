@@ -23,7 +23,7 @@ trace-cmd's trace-read.c.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
 
-from replay.trace.blktrace._cursor cimport (
+from replay.trace.text._cursor cimport (
     Cursor,
     at_end,
     digit_value,
@@ -33,8 +33,8 @@ from replay.trace.blktrace._cursor cimport (
     take_fraction,
     take_number,
 )
-from replay.trace.blktrace._event_line cimport MAX_SECONDS, TextEvent, take_device
-from replay.trace.blktrace._kernel_event cimport (
+from replay.trace.text._event_line cimport MAX_SECONDS, TextEvent, take_device
+from replay.trace.text._kernel_event cimport (
     LINE_BAD,
     LINE_EVENT,
     LINE_LOST,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.common.errors import TraceError
-from replay.trace.blktrace._blkparse import TextRecords
-from replay.trace.blktrace.blkparse import compile_format
+from replay.trace.text._blkparse import TextRecords
+from replay.trace.text.blkparse import compile_format
 from support.samples import brief, read
 
 HEADER = struct.Struct("<IIQQIIQIIHH12x")

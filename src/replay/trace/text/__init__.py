@@ -1,0 +1,1 @@
+"""Events as text: blkparse's, and the kernel's trace."""
