@@ -130,6 +130,11 @@ RECORD := cd tests && $(CURDIR)/$(BIN)/python -m lab.record_scenario
 record: $(VENV)/built
 	$(RECORD) $(SCENARIO) $(SETTINGS) --kernel $(or $(KERNEL),6.1) -o $(abspath $(OUT))
 
+# the same on all four kernels: OUT/5.10/NAME, OUT/6.1/NAME, OUT/6.12/NAME, OUT/7.3/NAME
+# make record-kernels SCENARIO=memory-high SETTINGS="HIGH=24M" OUT=/tmp/kernels
+record-kernels: $(VENV)/built
+	$(RECORD) $(SCENARIO) $(SETTINGS) --kernel 5.10 6.1 6.12 7.3 -o $(abspath $(OUT))
+
 # builds the kernel with io.latency that no Debian has, unless it is there, and records
 # io.latency and iocost with it, each without a setting and with one (an hour):
 # make record-iolatency OUT=/tmp/iolatency

@@ -1,6 +1,6 @@
 """Record a scenario on a real kernel.
 
-    python -m lab.record_scenario SCENARIO [NAME=VALUE...] -o DIR [--kernel 6.12]
+    python -m lab.record_scenario SCENARIO [NAME=VALUE...] -o DIR [--kernel 6.12...]
 
 Run in ``tests``, as root, on Debian. SCENARIO is one of ``lab/scenarios`` or a shell
 script of your own; it runs in a virtual machine with the functions of
@@ -66,22 +66,33 @@ def main() -> None:
     parser.add_argument("scenario")
     parser.add_argument("settings", nargs="*", metavar="NAME=VALUE")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--kernel", default="6.1", help="release, as 6.1 or 6.12")
+    parser.add_argument(
+        "--kernel",
+        nargs="+",
+        default=["6.1"],
+        metavar="RELEASE",
+        help="as 6.1 or 6.12; of several, DIR gets RELEASE/SCENARIO for each",
+    )
     parser.add_argument(
         "--icount", action="store_true", help="a clock that counts instructions"
     )
     parser.add_argument("--seconds", type=int, default=300, help="at most")
     chosen = parser.parse_args()
-    if chosen.output.exists():
-        raise SystemExit(f"{chosen.output}: exists already")
+    places = {chosen.kernel[0]: chosen.output}
+    if len(chosen.kernel) > 1:
+        name = Path(chosen.scenario).stem
+        places = {kernel: chosen.output / kernel / name for kernel in chosen.kernel}
+    for place in places.values():
+        if place.exists():
+            raise SystemExit(f"{place}: exists already")
     text = script(chosen.scenario, chosen.settings)
-    with tempfile.TemporaryDirectory() as place:
-        machine = VirtualMachine.build(Path(place), kernel=chosen.kernel)
-        log = machine.run(
-            text, chosen.output, seconds=chosen.seconds, icount=chosen.icount
-        )
-    print(log, end="")
-    print(f"{chosen.output}: Linux {(chosen.output / 'kernel').read_text().strip()}")
+    for kernel, place in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as work:
+            machine = VirtualMachine.build(Path(work), kernel=kernel)
+            log = machine.run(text, place, seconds=chosen.seconds, icount=chosen.icount)
+        print(log, end="")
+        print(f"{place}: Linux {(place / 'kernel').read_text().strip()}")
 
 
 if __name__ == "__main__":

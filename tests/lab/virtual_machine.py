@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lab.debian_kernels import SBIN, run, unpack_kernel
+
 TOP: Final = Path(__file__).parents[2]
 PACKAGES: Final = (
     "qemu-system-x86",
@@ -43,8 +45,6 @@ UNUSED_OF_LIBRARIES: Final = (
     *("__pycache__", "tests", "include", "includes", "src", "f2py", "distutils"),
     *("*.pyx", "*.pxi", "*.pxd", "*.pyi", "*.h", "*flight*", "*_cpp_tests*"),
 )
-#: What Debian's shell may lack in its PATH.
-SBIN: Final = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
 INIT: Final = """\
 #!/bin/sh
@@ -106,21 +106,6 @@ def why_not() -> str | None:
     return None
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PATH": SBIN, "DEBIAN_FRONTEND": "noninteractive"},
-    )
-    if done.returncode:
-        raise RuntimeError(f"{command}: {done.stderr or done.stdout}")
-    return done.stdout
-
-
 def which(program: str) -> Path | None:
     found = shutil.which(program, path=SBIN)
     return None if found is None else Path(found).resolve()
@@ -138,13 +123,14 @@ class VirtualMachine:
     def build(cls, directory: Path, *, kernel: str = "6.1") -> "VirtualMachine":
         """Install what is missing, unpack the kernel, make initrd and root image.
 
-        The kernel is the newest of a release that the package index has; of another
-        release, what somebody unpacked in ``build/lab/RELEASE/kernel``.
+        The kernel is the newest of a release that the package index has, else of a
+        suite that has it (`lab.debian_kernels`); of any other release, what somebody
+        unpacked in ``build/lab/RELEASE/kernel``.
         """
         wanted = ("qemu-system-x86_64", "busybox", "cpio", "modprobe", *PROGRAMS)
         if any(which(program) is None for program in wanted):
             run("apt-get", "install", "-y", "--no-install-recommends", *PACKAGES)
-        unpacked = _kernel(TOP / "build" / "lab" / kernel, kernel)
+        unpacked = unpack_kernel(TOP / "build" / "lab" / kernel, kernel)
         (image,) = {path.resolve() for path in unpacked.rglob("vmlinuz*")}
         initrd = _initrd(unpacked, directory)
         return cls(image, initrd, _root(directory))
@@ -208,26 +194,6 @@ class VirtualMachine:
             raise RuntimeError(f"the guest gave nothing back:\n{said}") from None
         shutil.rmtree(work)
         return (output / "log").read_text("utf-8", "replace")
-
-
-def _kernel(directory: Path, release: str) -> Path:
-    """Download and unpack the newest cloud kernel of a release, once."""
-    unpacked = directory / "kernel"
-    if unpacked.is_dir():
-        return unpacked
-    directory.mkdir(parents=True, exist_ok=True)
-    pattern = re.compile(rf"linux-image-{re.escape(release)}\.[0-9].*-cloud-amd64")
-    names = run("apt-cache", "pkgnames", f"linux-image-{release}.").split()
-    found = [name for name in names if pattern.fullmatch(name)]
-    if not found:
-        raise RuntimeError(f"the package index has no cloud kernel of {release}")
-    newest = max(found, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
-    run("apt-get", "download", newest, cwd=directory)
-    (package,) = directory.glob("linux-image-*.deb")
-    part = directory / "kernel.part"
-    run("dpkg-deb", "-x", package, part)
-    part.rename(unpacked)
-    return unpacked
 
 
 def _initrd(unpacked: Path, directory: Path) -> Path:
