@@ -194,7 +194,7 @@ class TextBatches(RowStream):
             raise TraceError(
                 f"{path}: its times go back at {counts['steps_back']} of {n} lines: "
                 "they are the time since the line before (`perf script --deltatime`), "
-                "of which some are missing: print it without it (real times: sort them)"
+                "of which some are missing: print it without that (real times: sort)"
             )
         if counts["no_time"] and not counts["events"]:
             raise TraceError(
