@@ -35,6 +35,9 @@ _IN_PAGES: Final = (
     *("backing.size", "machine.memory"),
 )
 
+#: Keys that name versions: 6.6 comes before 6.12.
+_VERSIONS: Final = ("driver.kernel", "trace.kernel")
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -283,7 +286,7 @@ def _number(said: str, shown: str) -> Fraction:
 
 def _with_numbers(axis: Axis) -> Axis:
     """Find the number in which the values differ, if that is all."""
-    if len(axis.values) < 2:
+    if len(axis.values) < 2 or axis.key.endswith(_VERSIONS):
         return axis
     parts: list[tuple[list[str], list[str]]] = []
     for value in axis.values:
