@@ -7,7 +7,7 @@ import numpy as np
 
 from replay.common.text import count_text, size_text
 from replay.curves.cache import CacheCurve
-from replay.curves.curve import Curve, TmpfsCurve
+from replay.curves.curve import SHARES, Curve, TmpfsCurve
 from replay.engine.setup import PAGE_BYTES
 from replay.report.curve import curve_page
 from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec
@@ -66,7 +66,7 @@ def _answer(found: Curve) -> str:
     one = found.cgroups[0]
     need = size_text(one.need_bytes)
     if found.tmpfs:
-        return f"{one.cgroup} needs a memory.max of {need} to hold all of it"
+        return f"{one.cgroup} needs a memory.max of {need}: with less it is stopped"
     if not one.need_bytes:
         return f"{one.cgroup} reads no page twice: no memory.max loses a hit"
     return f"{one.cgroup} loses no hit with a memory.max of {need}"
@@ -95,6 +95,10 @@ def _pictures(found: Curve, canvas: Canvas) -> list[Picture]:
             "title": "stopped at (s since the trace's start)",
         }
         note = "where a line ends at its right, all of it fits"
+        # a limit of a few pages stops everybody at once: no room is given to that
+        needs_bytes = [one.need_bytes for one in found.cgroups if one.need_bytes]
+        if needs_bytes:
+            x["scale"]["domainMin"] = SHARES[0] * min(needs_bytes) / _MIB
     else:
         y = {
             "field": "lost",
@@ -119,6 +123,7 @@ def _pictures(found: Curve, canvas: Canvas) -> list[Picture]:
             "type": "line",
             "interpolate": "step-after",
             "tooltip": True,
+            "clip": True,
         },
         "encoding": {"x": x, "y": y, "color": canvas.colour()},
     }
