@@ -230,7 +230,7 @@ def test_recordings_in_slices_are_those_of_one_pass() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["ground-truth", "real-disk", "public-traces"])
+@pytest.mark.parametrize("kind", ["ground-truth", "public-traces"])
 def test_all_recordings_in_slices_are_those_of_one_pass(
     shared: Path, kind: str
 ) -> None:
