@@ -298,3 +298,21 @@ def test_queues_of_the_disks_are_facts(
     # THEN what they have in common is what a replay begins with
     trace = recorded_facts(tmp_path).get("trace", {})
     assert (trace.get("scheduler"), trace.get("wbt")) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "reclaim"),
+    [
+        (["[mm]", '"lru_gen/enabled" = "0x0007"'], "mglru"),
+        # what is on besides matters only with the lowest bit
+        (["[mm]", '"lru_gen/enabled" = "0x0006"'], "classic"),
+        (["[mm]", '"lru_gen/enabled" = "on"'], None),
+        ([], None),
+    ],
+)
+def test_multi_generational_lru_is_a_fact(
+    tmp_path: Path, lines: list[str], reclaim: str | None
+) -> None:
+    (tmp_path / "begin").mkdir()
+    (tmp_path / "begin" / "machine.toml").write_text("\n".join(["hz = 250", *lines]))
+    assert recorded_facts(tmp_path).get("backing", {}).get("reclaim") == reclaim
