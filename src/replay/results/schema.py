@@ -248,7 +248,11 @@ _SPECS: Final = (
         key=("waiting", "blocking", "resource"),
         note=(
             "Behind whom requests waited; a cgroup can wait behind itself. Summed "
-            "over the blocking cgroups it is the waiting cgroup's time in that stage."
+            "over the blocking cgroups it is the waiting cgroup's time in that stage "
+            "(on a plain disk in `queue` and `tag` together; of `device` what is no "
+            "service). What a request that does not complete "
+            "was made to wait here counts too: it stands in `requests`, and in no "
+            "latency."
         ),
         schema=pa.schema(
             [
@@ -342,8 +346,10 @@ _SPECS: Final = (
             "command is handed to a worker, memory when it is charged, by who pays; "
             "times when a request completes, by who issued it; `blocked_ns` when the "
             "blocker lets go. Over all intervals they sum to `charges`, `latency` and "
-            "`interference`, and events to `memory`; the last `usage_bytes` of a "
-            "cgroup is its `current`, and where it has no row it is as before."
+            "`interference` (with dependent arrivals without what a plain disk's "
+            "requests were recorded to wait), and events to `memory`; the last "
+            "`usage_bytes` of a cgroup is its `current`, and where it has no row it is "
+            "as before."
         ),
         schema=pa.schema(
             [

@@ -5,21 +5,23 @@ its queue is when each request was queued, was issued for the last time and comp
 Whoever waits is charged, up to each completion, to the one that completes.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replay.engine.columns import Columns
 from replay.engine.raw import Raw
-from replay.engine.setup import LOOP_MAJOR, ArrivalEvent, Resource, Setup
+from replay.engine.setup import LOOP_MAJOR, ArrivalEvent, ArrivalMode, Resource, Setup
 
 #: Requests that are held, 32 bytes each: of longer recordings this is not told.
 MOST_REQUESTS: Final = 1 << 23
 #: Waiting cgroups that are told apart on a disk; the others are one, as in the engine.
 MOST_WAITING: Final = 64
 
+_KEY: Final = ("waiting", "blocking", "resource")
 Charge = tuple[int, int, int, int, int]
 
 
@@ -33,6 +35,9 @@ class Ahead:
 
     def __init__(self, setup: Setup) -> None:
         self._others = len(setup.parent)
+        # where arrivals depend on completions, these are at other times than recorded
+        recorded = setup.mode == ArrivalMode.RECORDED
+        self._interval_ns = setup.interval_ns if recorded else 0
         # else a disk beside a buffered loop device is served as that one is, and what
         # its requests waited for each other is no part of their service
         self._in_device = setup.trace_direct_io
@@ -76,18 +81,29 @@ class Ahead:
         )
 
     def add_to(self, raw: Raw) -> None:
-        """Add who waited behind whom to a run's interference."""
+        """Add who waited behind whom to a run's interference, and to its timeline."""
         if self.is_full or not self._n:
             return
-        rows = sorted(self._charges())
+        blocked = _Blocked(self._interval_ns) if self._interval_ns else None
+        rows = sorted(self._charges(blocked))
         if not rows:
             return
         table = raw["interference"]
-        names = ("waiting", "blocking", "resource", "wait_ns", "count")
-        for name, values in zip(names, zip(*rows, strict=True), strict=True):
-            table[name] = np.append(table[name], np.array(values, table[name].dtype))
+        # a loop device's waits for tags may stand there
+        keys = zip(*(table[name].tolist() for name in _KEY), strict=True)
+        known = {key: at for at, key in enumerate(keys)}
+        more = [row for row in rows if row[:3] not in known]
+        for row in rows:
+            if (at := known.get(row[:3])) is not None:
+                table["wait_ns"][at] += row[3]
+                table["count"][at] += row[4]
+        for at, name in enumerate((*_KEY, "wait_ns", "count")):
+            column = np.array([row[at] for row in more], table[name].dtype)
+            table[name] = np.append(table[name], column)
+        if blocked is not None:
+            blocked.add_to(raw["timeline"])
 
-    def _charges(self) -> Iterator[Charge]:
+    def _charges(self, blocked: "_Blocked | None") -> Iterator[Charge]:
         device, issuer, queue, issue, complete = (
             np.concatenate(values) for values in zip(*self._parts, strict=True)
         )
@@ -95,11 +111,12 @@ class Ahead:
         for disk in self._disks:
             of = device == disk
             found = charges(
-                issuer[of], queue[of], issue[of], complete[of], self._others
+                *(issuer[of], queue[of], issue[of], complete[of]),
+                others=self._others,
+                in_device=self._in_device,
+                blocked=blocked,
             )
             for waiting, blocking, resource, wait_ns, count in found:
-                if resource == Resource.DEVICE and not self._in_device:
-                    continue
                 entry = sums.setdefault((waiting, blocking, resource), [0, 0])
                 entry[0] += wait_ns
                 entry[1] += count
@@ -107,12 +124,50 @@ class Ahead:
             yield (*key, wait_ns, count)
 
 
+class _Blocked:
+    """Collects how long others waited for each cgroup, by interval."""
+
+    def __init__(self, interval_ns: int) -> None:
+        self._interval_ns = interval_ns
+        self._sums: Counter[tuple[int, int]] = Counter()
+
+    def add(
+        self,
+        done: NDArray[np.int64],
+        blocking: NDArray[np.int64],
+        waited: NDArray[np.int64],
+    ) -> None:
+        """Add what was waited up to each completion."""
+        of = np.flatnonzero(waited)
+        if not len(of):
+            return
+        found = np.stack([done[of] // self._interval_ns, blocking[of]])
+        cells, place = np.unique(found, axis=1, return_inverse=True)
+        sums = np.zeros(cells.shape[1], np.int64)
+        np.add.at(sums, place.ravel(), waited[of])
+        for interval, cgroup, wait_ns in zip(
+            *cells.tolist(), sums.tolist(), strict=True
+        ):
+            self._sums[interval, cgroup] += wait_ns
+
+    def add_to(self, timeline: dict[str, NDArray[Any]]) -> None:
+        """Add it where the requests that it ended with are counted."""
+        columns = (timeline[name].tolist() for name in ("interval", "cgroup"))
+        keys = zip(*columns, strict=True)
+        timeline["blocked_ns"] = timeline["blocked_ns"] + np.array(
+            [self._sums[key] for key in keys], np.int64
+        )
+
+
 def charges(
     issuer: NDArray[np.int64],
     queue: NDArray[np.int64],
     issue: NDArray[np.int64],
     complete: NDArray[np.int64],
+    *,
     others: int,
+    in_device: bool = True,
+    blocked: _Blocked | None = None,
 ) -> Iterator[Charge]:
     """Tell who waited behind whom on a disk.
 
@@ -122,6 +177,10 @@ def charges(
         Of each request; ``issue`` is the last.
     others : int
         As whom cgroups wait beyond those that are told apart.
+    in_device : bool
+        Tell of waits in the device too.
+    blocked : _Blocked or None
+        Is told when.
 
     Yields
     ------
@@ -147,16 +206,18 @@ def charges(
     lone = _lone(queue, complete) & (issued > queue)
     for waiting in np.unique(waits_as[lone]).tolist():
         of = lone & (waits_as == waiting)
-        wait_ns = int((issued[of] - queue[of]).sum())
-        yield waiting, waiting, int(Resource.TAG), wait_ns, int(of.sum())
+        waited = issued[of] - queue[of]
+        if blocked is not None:
+            blocked.add(complete[of], issuer[of], waited)
+        yield waiting, waiting, int(Resource.TAG), int(waited.sum()), int(of.sum())
     for resource, begins, ends in (
         (Resource.QUEUE, np.where(lone, issued, queue), issued),
         (Resource.DEVICE, issue, np.maximum(issue, before)),
-    ):
+    )[: 1 + in_device]:
         for waiting in np.unique(waits_as).tolist():
             of = (waits_as == waiting) & (ends > begins)
             if of.any():
-                found = _behind(begins[of], ends[of], done, blocking)
+                found = _behind(begins[of], ends[of], done, blocking, blocked)
                 for cgroup, wait_ns, n in found:
                     yield waiting, cgroup, int(resource), wait_ns, n
 
@@ -175,6 +236,7 @@ def _behind(
     ends: NDArray[np.int64],
     done: NDArray[np.int64],
     blocking: NDArray[np.int64],
+    blocked: _Blocked | None,
 ) -> Iterator[tuple[int, int, int]]:
     """Charge waits, up to each completion, to the cgroup that completes."""
     begins, ends = np.sort(begins), np.sort(ends)
@@ -184,6 +246,8 @@ def _behind(
     begun = np.append(0, np.cumsum(begins))[n_begun]
     ended = np.append(0, np.cumsum(ends))[n_ended]
     waited = np.diff((n_begun - n_ended) * done - begun + ended, prepend=0)
+    if blocked is not None:
+        blocked.add(done, blocking, waited)
     n_before = np.searchsorted(begins, done, side="left")
     n_over = np.append(0, n_ended[:-1])
     cgroups, place = np.unique(blocking, return_inverse=True)

@@ -173,15 +173,17 @@ cdef inline uint32_t worker_pick(
 ) noexcept nogil:
     """Choose the worker of a request, and with it who pays.
 
-    A flush is built by the flush machinery without a bio and so has no cgroup. Where no
-    worker can be made, the request is issued and charged as root.
+    A flush is built by the flush machinery without a bio, so that a loop worker knows no
+    cgroup of it; a plain disk has no worker, and counts the empty bio that asked for it.
+    Where no worker can be made, the request is issued and charged as root.
     """
     cdef Account *account = account_at(sim, request.account)
+    cdef bint submits = only_submits(sim, request)
     cdef uint32_t index = 0
     cdef uint32_t blkcg = sim.blkcg[request.issuer]
-    if request.op == OP_FLUSH:
+    if request.op == OP_FLUSH and not submits:
         blkcg = 0
-    request.io_payer = io_payer_of(sim, blkcg, only_submits(sim, request))
+    request.io_payer = io_payer_of(sim, blkcg, submits)
     request.memory_payer = memory_payer_of(sim, blkcg)
     if has_own_worker(sim, blkcg, request.op):
         index = account.worker

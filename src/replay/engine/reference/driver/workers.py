@@ -163,7 +163,7 @@ class Dispatcher:
             policy,
             outer or self.setup.are_loops[request.device],
         )
-        if request.op == FLUSH:
+        if request.op == FLUSH and not asynchronous:
             blkcg = 0  # built by the flush machinery without a bio: no css at all
         request.io_payer = blkcg
         request.memory_payer = int(self.setup.memory_css[blkcg])
