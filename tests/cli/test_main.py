@@ -312,13 +312,15 @@ def test_examples_of_the_help_are_understood(name: str) -> None:
 def test_a_termination_unwinds_and_exits_with_143() -> None:
     # GIVEN the command in the middle of its work
     code = (
-        "import sys, types, click, signal\n"
+        "import sys, time, types, click\n"
         "from replay.cli import main\n"
         "@click.command('wait')\n"
         "def wait():\n"
         "    try:\n"
         "        print('ready', flush=True)\n"
-        "        signal.pause()\n"
+        # not signal.pause(): a signal just before it would be waited for again
+        "        while True:\n"
+        "            time.sleep(0.01)\n"
         "    finally:\n"
         "        print('cleaned', flush=True)\n"
         "sys.modules['wait_module'] = types.SimpleNamespace(wait=wait)\n"
