@@ -178,7 +178,8 @@ def _map(
                 "trace": trace,
                 "scenario": side,
                 "ratio": None if most is None else ratios[most],
-                "cgroup": most,
+                # not "cgroup": a click is to pick the trace
+                "changes_most": most,
                 "p99_ms": None if most is None else mine[most] / 1e6,
                 "base_ms": None if most is None else first[most] / 1e6,
                 "changed": f"{changed} of {len(ratios)}",
@@ -201,7 +202,7 @@ def _map(
             ("trace", "trace"),
             ("scenario", "scenario"),
             ("changed", "cgroups whose p99 changes"),
-            ("cgroup", "most that of"),
+            ("changes_most", "most that of"),
             ("ratio", "times"),
             ("p99_ms", "p99 (ms)"),
             ("base_ms", f"under {base} (ms)"),
