@@ -227,9 +227,14 @@ def _slowed(found: Sweep, done: Sequence[Point]) -> str:
         (end, [done[at] for ns, at in times if max(ns, end) < _ALIKE * min(ns, end)])
         for end in (min(times)[0], max(times)[0])
     ]
-    return f"p99 of {name}: " + ", ".join(
+    text = ", ".join(
         f"{time_text(end)} under {_named(found, points)}" for end, points in told
     )
+    at_an_end = [point for _, points in told for point in points]
+    between = [done[at] for _, at in times if done[at] not in at_an_end]
+    if between:
+        text += f", in between under {_named(found, between)}"
+    return f"p99 of {name}: {text}"
 
 
 def _paying(found: Sweep, done: Sequence[Point]) -> str:

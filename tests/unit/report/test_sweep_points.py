@@ -78,6 +78,18 @@ def test_a_sweep_without_a_condition_says_what_the_points_differ_in(
     )
 
 
+def test_points_between_the_least_and_the_most_are_named() -> None:
+    found = replay.sweep(
+        TRACES / "high-unlimited",
+        TRACES / "high-unlimited.toml",
+        vary=["driver.kernel=5.10,6.12,7.3"],
+        jobs=1,
+    )
+    assert answer_text(found) == (
+        "p99 of /b: 15.7 ms under 5.10, 7.68 s under 6.12, in between under 7.3"
+    )
+
+
 def test_words_have_a_matrix_of_who_waits_behind_whom(policies: Sweep) -> None:
     pictures = {one.name: one for one in pictures_of(policies)}
     waits = pictures["wait_others"]
