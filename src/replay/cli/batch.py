@@ -152,11 +152,14 @@ def batch(
         sys.exit(130)
     if as_json:
         click.echo(done.to_json())
-    else:
-        click.echo(done.summary(changes=fleet_text(replay.open_dataset(output))))
-    if report is not None:
-        replay.write_report(replay.open_dataset(output), report, overwrite=overwrite)
-        message(f"wrote {report}", quiet=quiet)
+    if not as_json or report is not None:
+        # opened once: what is read of it is checked once
+        made = replay.open_dataset(output)
+        if not as_json:
+            click.echo(done.summary(changes=fleet_text(made)))
+        if report is not None:
+            replay.write_report(made, report, overwrite=overwrite)
+            message(f"wrote {report}", quiet=quiet)
     message(f"took {done.seconds:.2f} s", quiet=quiet)
     if done.failed:
         sys.exit(1)

@@ -21,6 +21,7 @@ from replay.common.text import (
 )
 from replay.report.facts import TOP_CGROUPS, Row
 from replay.report.limits import limit_name
+from replay.report.text import indented
 from replay.results.compare import Breach, Comparison
 from replay.results.conditions import Condition
 from replay.results.measures import BYTES, NS, Measure
@@ -127,10 +128,10 @@ def _scenario(found: Comparison) -> Iterable[RenderableType]:
         if None in (base, other) and _is_default(key, other if base is None else base):
             n_defaults += 1
             continue
-        yield _line(f"{key}: {_value(base)} -> {_value(other)}")
+        yield indented(f"{key}: {_value(base)} -> {_value(other)}")
     if n_defaults:
         keys = count_text(n_defaults, "key")
-        yield _line(f"and {keys} of cgroups that one has only, by default the same")
+        yield indented(f"and {keys} of cgroups that one has only, by default the same")
 
 
 def _shares(found: Comparison) -> Iterable[RenderableType]:
@@ -144,7 +145,7 @@ def _shares(found: Comparison) -> Iterable[RenderableType]:
         for measure in ("bytes", "requests"):
             base, other = (_share(rows, name, measure) for rows in sides)
             parts.append(f"{base} -> {other} of the {measure}")
-        yield _line(f"{name}: {', '.join(parts)}")
+        yield indented(f"{name}: {', '.join(parts)}")
 
 
 def _share(rows: Mapping[str, Row], name: str, measure: str) -> str:
@@ -202,7 +203,7 @@ def _section(
     yield _heading(title)
     yield Padding(table, (0, 0, 0, 2), expand=False)
     if ranked.num_rows > TOP_CGROUPS:
-        yield _line(f"… and {count_text(ranked.num_rows - TOP_CGROUPS)} more")
+        yield indented(f"… and {count_text(ranked.num_rows - TOP_CGROUPS)} more")
 
 
 def _pays(row: Row) -> str:
@@ -228,12 +229,12 @@ def _kills(kills: pa.Table) -> Iterable[RenderableType]:
     yield _heading("Killed in one only")
     for row in kills.slice(0, TOP_CGROUPS).to_pylist():
         trace = f"{row['trace']}: " if "trace" in row else ""
-        yield _line(
+        yield indented(
             f"{row['only_in']}: {trace}{moment_text(row['time_ns'])} {row['task']} in "
             f"{row['victim_cgroup']}, {limit_name(row['limit_cgroup'])}"
         )
     if kills.num_rows > TOP_CGROUPS:
-        yield _line(f"… and {count_text(kills.num_rows - TOP_CGROUPS)} more")
+        yield indented(f"… and {count_text(kills.num_rows - TOP_CGROUPS)} more")
 
 
 def _told(found: Comparison) -> Iterable[RenderableType]:
@@ -244,12 +245,8 @@ def _told(found: Comparison) -> Iterable[RenderableType]:
         lines += [f"{side}: {note}" for note in told if note not in both]
     if lines:
         yield _heading("Estimates and losses")
-        yield from map(_line, lines)
+        yield from map(indented, lines)
 
 
 def _heading(text: str) -> Text:
     return Text(f"\n{text}", style="bold")
-
-
-def _line(text: str) -> RenderableType:
-    return Padding(Text(plain(text), overflow="fold"), (0, 0, 0, 2), expand=False)

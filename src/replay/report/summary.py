@@ -32,6 +32,7 @@ from replay.report.facts import (
 from replay.report.limits import limit_name, limit_value
 from replay.report.quality import heavy_losses, quality_failed
 from replay.report.shares import debt_lines, shares_table
+from replay.report.text import indented
 from replay.report.timeline import timeline_line
 from replay.report.workers import worker_lines
 from replay.results.kinds import MOST_SUMMED
@@ -227,9 +228,9 @@ def _answers(
             continue
         yield _heading(title)
         for item in top.items:
-            yield _line(line(item))
+            yield indented(line(item))
         if top.n_more:
-            yield _line(f"… and {count_text(top.n_more)} more")
+            yield indented(f"… and {count_text(top.n_more)} more")
     if nothing:
         text = "; ".join(nothing)
         yield Text("")
@@ -279,7 +280,7 @@ def _dependence(found: dict[str, Any] | None) -> Iterable[RenderableType]:
     )
     for one in found["processes"][:TOP_PROCESSES]:
         name = f"{one['process']} ({one['pid']})" if one["process"] else one["pid"]
-        yield _line(
+        yield indented(
             plain(
                 f"{name} on {one['device']}: {count_text(one['requests'], 'request')}, "
                 f"at most {one['depth']:,} at once, {time_text(one['think_mean_ns'])} "
@@ -288,7 +289,7 @@ def _dependence(found: dict[str, Any] | None) -> Iterable[RenderableType]:
         )
     more = len(found["processes"]) - TOP_PROCESSES + found["left_out"]
     if more > 0:
-        yield _line(f"… and {count_text(more)} more: see run.json")
+        yield indented(f"… and {count_text(more)} more: see run.json")
 
 
 def _assigned(assign: dict[str, Any] | None) -> Iterable[RenderableType]:
@@ -315,7 +316,7 @@ def _assigned(assign: dict[str, Any] | None) -> Iterable[RenderableType]:
     yield _heading("What the rules of [[assign]] caught")
     yield Padding(table, (0, 0, 0, 2), expand=False)
     if len(rules) > TOP_CGROUPS:
-        yield _line(f"… and {count_text(len(rules) - TOP_CGROUPS, 'more rule')}")
+        yield indented(f"… and {count_text(len(rules) - TOP_CGROUPS, 'more rule')}")
 
 
 def _rule(rule: dict[str, Any]) -> str:
@@ -364,12 +365,12 @@ def _cgroups(top: Top[CgroupFacts], *, timed: bool) -> Iterable[RenderableType]:
     yield _heading("cgroups by I/O")
     yield Padding(charged, (0, 0, 0, 2), expand=False)
     if top.n_more:
-        yield _line(f"… and {count_text(top.n_more)} more")
+        yield indented(f"… and {count_text(top.n_more)} more")
     if times.row_count:
         yield _heading("Latency of their requests")
         yield Padding(times, (0, 0, 0, 2), expand=False)
         if top.n_more:
-            yield _line(f"… and {count_text(top.n_more)} more")
+            yield indented(f"… and {count_text(top.n_more)} more")
 
 
 def _kinds(result: Result) -> Iterable[RenderableType]:
@@ -399,7 +400,7 @@ def _kinds(result: Result) -> Iterable[RenderableType]:
     yield _heading("What requests were for")
     yield Padding(table, (0, 0, 0, 2), expand=False)
     if len(rows) > TOP_CGROUPS:
-        yield _line(f"… and {count_text(len(rows) - TOP_CGROUPS)} more")
+        yield indented(f"… and {count_text(len(rows) - TOP_CGROUPS)} more")
 
 
 def _lines(title: str, lines: Iterable[str]) -> Iterable[RenderableType]:
@@ -407,7 +408,7 @@ def _lines(title: str, lines: Iterable[str]) -> Iterable[RenderableType]:
     found = [*lines]
     if found:
         yield _heading(title)
-        yield from map(_line, found)
+        yield from map(indented, found)
 
 
 def _ios(issued: dict[str, int]) -> str:
@@ -445,15 +446,11 @@ def _heading(text: str) -> Text:
     return Text(f"\n{text}", style="bold")
 
 
-def _line(text: str) -> RenderableType:
-    return Padding(Text(plain(text), overflow="fold"), (0, 0, 0, 2), expand=False)
-
-
 def _timeline(result: Result) -> Iterable[RenderableType]:
     line = timeline_line(result)
     if line is not None:
         yield _heading("Timeline")
-        yield _line(line)
+        yield indented(line)
 
 
 def _notes(info: dict[str, Any]) -> Iterable[RenderableType]:
@@ -463,7 +460,7 @@ def _notes(info: dict[str, Any]) -> Iterable[RenderableType]:
     if notes:
         yield _heading("Estimates and losses")
         for note in notes:
-            yield _line(note)
+            yield indented(note)
 
 
 def _layered(trace: dict[str, Any]) -> list[str]:

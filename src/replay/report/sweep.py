@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable, Sequence
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from replay.common.text import count_text, plain, time_text
 from replay.report.limits import limit_name
 from replay.report.many.points import measure_text, points_table, value_text
+from replay.report.text import indented
 from replay.results.conditions import parse_condition
 from replay.sweeps.knee import Knee
 from replay.sweeps.points import Point
@@ -53,12 +53,12 @@ def sweep_page(found: Sweep) -> RenderableType:
     if refused:
         parts.append(Text("\nRefused", style="bold"))
         parts += [
-            _line(f"{', '.join(point.values)}: {point.error}") for point in refused
+            indented(f"{', '.join(point.values)}: {point.error}") for point in refused
         ]
     notes = point_notes(found)
     if notes:
         parts.append(Text("\nEstimates and losses", style="bold"))
-        parts += [_line(note) for note in notes]
+        parts += [indented(note) for note in notes]
     return Group(*parts)
 
 
@@ -187,13 +187,13 @@ def _named(found: Sweep, points: Sequence[Point]) -> str:
 def _stopped(found: Sweep, done: Sequence[Point]) -> str:
     """Say where somebody is killed or a request fails, if that differs."""
     for measure, word in (("kills", "is killed"), ("errors", "has requests that fail")):
-        sums = [sum(int(str(row[measure])) for row in point.rows()) for point in done]
+        sums = [sum(row[measure] for row in point.rows()) for point in done]
         hit = [point for point, n in zip(done, sums, strict=True) if n]
         free = [point for point, n in zip(done, sums, strict=True) if not n]
         if hit and free:
             worst = max(
                 (row for point in hit for row in point.rows()),
-                key=lambda row: int(str(row[measure])),
+                key=lambda row: row[measure],
             )
             task = (
                 f"{hit[0].kills[0][0]} in "
@@ -214,8 +214,8 @@ def _slowed(found: Sweep, done: Sequence[Point]) -> str:
     for at, point in enumerate(done):
         for row in point.rows():
             if row["p99_ns"] is not None:
-                times = by_name.setdefault(str(row["cgroup"]), [])
-                times.append((max(1, int(str(row["p99_ns"]))), at))
+                times = by_name.setdefault(row["cgroup"], [])
+                times.append((max(1, row["p99_ns"]), at))
     ratio, name = max(
         ((max(times)[0] / min(times)[0], name) for name, times in by_name.items()),
         default=(1.0, ""),
@@ -224,14 +224,15 @@ def _slowed(found: Sweep, done: Sequence[Point]) -> str:
         return ""
     times = by_name[name]
     told = [
-        (end, [done[at] for ns, at in times if max(ns, end) < _ALIKE * min(ns, end)])
+        (end, [at for ns, at in times if max(ns, end) < _ALIKE * min(ns, end)])
         for end in (min(times)[0], max(times)[0])
     ]
     text = ", ".join(
-        f"{time_text(end)} under {_named(found, points)}" for end, points in told
+        f"{time_text(end)} under {_named(found, [done[at] for at in places])}"
+        for end, places in told
     )
-    at_an_end = [point for _, points in told for point in points]
-    between = [done[at] for _, at in times if done[at] not in at_an_end]
+    at_an_end = {at for _, places in told for at in places}
+    between = [done[at] for _, at in times if at not in at_an_end]
     if between:
         text += f", in between under {_named(found, between)}"
     return f"p99 of {name}: {text}"
@@ -242,7 +243,7 @@ def _paying(found: Sweep, done: Sequence[Point]) -> str:
     for measure, what in (("charged_bytes", "memory"), ("io_bytes", "I/O")):
         payers: dict[tuple[str, ...], list[Point]] = {}
         for point in done:
-            paying = tuple(str(row["cgroup"]) for row in point.rows() if row[measure])
+            paying = tuple(row["cgroup"] for row in point.rows() if row[measure])
             payers.setdefault(paying, []).append(point)
         if len(payers) > 1:
             return ", ".join(
@@ -256,7 +257,7 @@ def _paying(found: Sweep, done: Sequence[Point]) -> str:
 def _errors(found: Sweep, knee: Knee) -> set[int]:
     """Return how many requests failed, along a key."""
     return {
-        sum(int(str(row["errors"])) for row in point.rows())
+        sum(row["errors"] for row in point.rows())
         for point in found.points
         if all(
             knee.others.get(axis.key, value) == value
@@ -277,9 +278,9 @@ def _knee(
         said = "holds at every value" if held else "holds at no value"
         yield _bold(f"{head}{kept} {said} of {knee.key}")
         shown = [knee_value(found, knee, value) for value in values]
-        yield _line(f"looked at {_some(shown)}")
+        yield indented(f"looked at {_some(shown)}")
         if held and knee.conditions == ("kills=0",) and len(errors) > 1:
-            yield _line(
+            yield indented(
                 "nobody is killed, but requests fail: --keep errors=0 finds from "
                 "where on none does"
             )
@@ -290,14 +291,14 @@ def _knee(
     )
     broken = ", ".join(_broken(*one) for one in knee.broken[:3])
     more = f" and {len(knee.broken) - 3} more" if len(knee.broken) > 3 else ""
-    yield _line(f"{_both(found, knee, knee.breaks)}: {broken}{more}")
+    yield indented(f"{_both(found, knee, knee.breaks)}: {broken}{more}")
     if knee.key.endswith("memory.max"):
-        yield _line(LEFT_OUT)
+        yield indented(LEFT_OUT)
     if not knee.monotonic:
-        yield _line("The outcome changes more than once:")
+        yield indented("The outcome changes more than once:")
         for value, outcome in knee.looked_at:
             said = knee_value(found, knee, value)
-            yield _line(f"  {said}: {'holds' if outcome else 'does not hold'}")
+            yield indented(f"  {said}: {'holds' if outcome else 'does not hold'}")
 
 
 def _both(found: Sweep, knee: Knee, value: str) -> str:
@@ -332,7 +333,7 @@ def _victims(points: list[Point]) -> Iterable[RenderableType]:
         said = ", then ".join(
             f"{task} in {cgroup} ({limit_name(limit)})" for task, cgroup, limit in kills
         )
-        yield _line(f"{_some(values)}: {said or 'nobody'}")
+        yield indented(f"{_some(values)}: {said or 'nobody'}")
 
 
 class _Key:
@@ -365,7 +366,3 @@ class _Key:
 
 def _bold(text: str) -> Text:
     return Text(plain(text), style="bold")
-
-
-def _line(text: str) -> RenderableType:
-    return Padding(Text(plain(text), overflow="fold"), (0, 0, 0, 2), expand=False)

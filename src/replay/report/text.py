@@ -4,6 +4,10 @@ import io
 from typing import Final
 
 from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from replay.common.text import plain
 
 WIDTH: Final = 80
 
@@ -39,3 +43,8 @@ def render_text(what: RenderableType, *, width: int = WIDTH) -> str:
     with console.capture() as capture:
         console.print(what)
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+
+
+def indented(text: str) -> RenderableType:
+    """Return a line below a heading: indented, and folded where it is long."""
+    return Padding(Text(plain(text), overflow="fold"), (0, 0, 0, 2), expand=False)

@@ -76,7 +76,7 @@ class Point:
     waits: tuple[tuple[str, str, int], ...] = ()
     error: str | None = None
 
-    def rows(self) -> list[dict[str, object]]:
+    def rows(self) -> list[dict[str, Any]]:
         """Return the rows of all operations, one for each cgroup."""
         if self.table is None:
             return []
@@ -92,8 +92,8 @@ class Point:
         return [
             (
                 condition.text,
-                str(row["cgroup"]),
-                int(str(row[condition.measure.column])),
+                row["cgroup"],
+                row[condition.measure.column],
             )
             for condition in conditions
             for row in self.rows()

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from replay.common.text import count_text, plain, size_text, time_text
-from replay.results.conditions import parse_condition
+from replay.report.text import indented
+from replay.results.conditions import Condition, parse_condition
 from replay.results.measures import BYTES, MEASURES, NS, Measure
 
 if TYPE_CHECKING:
@@ -81,10 +82,15 @@ def measure_text(measure: Measure, value: Any) -> str:
     return size_text(int(value)) if measure.unit == BYTES else count_text(int(value))
 
 
+def kept_conditions(found: "Sweep") -> list[Condition]:
+    """Return what is to be kept, each once."""
+    texts = dict.fromkeys(text for knee in found.knees for text in knee.conditions)
+    return [parse_condition(text) for text in texts]
+
+
 def kept_measures(found: "Sweep") -> list[str]:
     """Return the columns of what is to be kept."""
-    texts = dict.fromkeys(text for knee in found.knees for text in knee.conditions)
-    return list(dict.fromkeys(parse_condition(text).measure.column for text in texts))
+    return list(dict.fromkeys(one.measure.column for one in kept_conditions(found)))
 
 
 def told_cgroups(found: "Sweep") -> list[str]:
@@ -99,20 +105,18 @@ def told_cgroups(found: "Sweep") -> list[str]:
     list of str
         All that do something; the first are told.
     """
-    asked = {
-        parse_condition(text).cgroup for knee in found.knees for text in knee.conditions
-    }
+    asked = {condition.cgroup for condition in kept_conditions(found)}
     hurt: Counter[str] = Counter()
     times: dict[str, list[int]] = {}
     busy: dict[str, int] = {}
     for point in found.points:
         for row in point.rows():
-            name = str(row["cgroup"])
-            hurt[name] += int(str(row["kills"])) + int(str(row["errors"]))
-            number = int(str(row["requests"]))
+            name = row["cgroup"]
+            hurt[name] += row["kills"] + row["errors"]
+            number = row["requests"]
             busy[name] = max(busy.get(name, 0), number)
             if row["p99_ns"] is not None:
-                times.setdefault(name, []).append(int(str(row["p99_ns"])))
+                times.setdefault(name, []).append(row["p99_ns"])
             elif any(row[one] for one in ("charged_bytes", "io_bytes")):
                 times.setdefault(name, [])
     spread = {
@@ -166,9 +170,9 @@ def points_table(
         table.add_row(*(Text(plain(cell)) for cell in row))
     yield Padding(table, (0, 0, 0, 2), expand=False)
     if len(rows) > TOP_ROWS:
-        yield _line(f"… and {len(rows) - TOP_ROWS:,} more rows: -o writes all")
+        yield indented(f"… and {len(rows) - TOP_ROWS:,} more rows: -o writes all")
     if len(cgroups) > len(shown):
-        yield _line(
+        yield indented(
             f"{len(shown)} of {len(cgroups):,} cgroups: those that are stopped, then "
             "those whose p99 changes most; -o writes all"
         )
@@ -189,7 +193,7 @@ def _columns(found: "Sweep", shown: Sequence[str]) -> list[str]:
             if row["cgroup"] in shown:
                 for name in ("charged_bytes", "io_bytes"):
                     by_cgroup = seen.setdefault(name, {})
-                    by_cgroup.setdefault(str(row["cgroup"]), set()).add(row[name])
+                    by_cgroup.setdefault(row["cgroup"], set()).add(row[name])
     names = ["kills", "errors"]
     if any(values - {0} for values in seen.get("charged_bytes", {}).values()):
         names.append("charged_bytes")
@@ -240,7 +244,7 @@ def _cells(
     point: "Point", shown: Sequence[str], columns: Sequence[str]
 ) -> list[list[str]]:
     """Return a line for each cgroup of a point."""
-    by_name = {str(row["cgroup"]): row for row in point.rows()}
+    by_name = {row["cgroup"]: row for row in point.rows()}
     if not by_name:
         return [["refused", *([""] * len(columns))]]
     behind: dict[str, list[str]] = {}
@@ -268,7 +272,3 @@ def _behind(text: str, value: Any, whom: Sequence[str]) -> str:
     if not whom:
         return text
     return f"{text}, {'most ' if len(whom) > 1 else ''}behind {whom[0]}"
-
-
-def _line(text: str) -> "RenderableType":
-    return Padding(Text(plain(text), overflow="fold"), (0, 0, 0, 2), expand=False)

@@ -24,10 +24,13 @@ from replay.report.html.subjects.measured import (
     short,
 )
 from replay.report.html.subjects.words import word_pictures
-from replay.report.many.points import kept_measures, measure_text
+from replay.report.many.points import (
+    kept_conditions,
+    kept_measures,
+    measure_text,
+)
 from replay.report.sweep import answer_text, knee_value, point_notes, sweep_page
 from replay.report.text import render_text
-from replay.results.conditions import Condition, parse_condition
 from replay.results.measures import COUNT, MEASURES
 
 if TYPE_CHECKING:
@@ -202,7 +205,7 @@ def _title(found: "Sweep", axis: "Axis", name: str, values: Sequence[Row]) -> st
         of.setdefault(row["cgroup"], []).append(row["value"] * factor)
     asked = {
         condition.cgroup
-        for condition in _conditions(found)
+        for condition in kept_conditions(found)
         if condition.measure.column == name
     }
     cgroup = max(of, key=lambda one: (one in asked, max(of[one]) - min(of[one]), one))
@@ -213,12 +216,6 @@ def _title(found: "Sweep", axis: "Axis", name: str, values: Sequence[Row]) -> st
     return f"{named(name)}, by {by}: of {cgroup} {spread}"
 
 
-def _conditions(found: "Sweep") -> list[Condition]:
-    """Return what is to be kept, each once."""
-    texts = dict.fromkeys(text for knee in found.knees for text in knee.conditions)
-    return [parse_condition(text) for text in texts]
-
-
 def _bounds(found: "Sweep", name: str, y: Spec) -> list[Spec]:
     """Draw a line at the value that a condition on this measure names."""
     values = [
@@ -226,7 +223,7 @@ def _bounds(found: "Sweep", name: str, y: Spec) -> list[Spec]:
             "value": float(condition.value) / UNITS[condition.measure.unit][1],
             "text": condition.text,
         }
-        for condition in _conditions(found)
+        for condition in kept_conditions(found)
         if condition.measure.column == name
     ]
     if not values:
@@ -308,7 +305,7 @@ def _steps(
         notes.append("values without a number ('max') stand in the table alone")
     if any(knee.holds is not None for knee in found.knees):
         notes.append("grey: between what breaks the condition and what keeps it")
-    if any(one.measure.column == name for one in _conditions(found)):
+    if any(one.measure.column == name for one in kept_conditions(found)):
         notes.append("red, dashed: what is to be kept")
     return Picture(
         name=MEASURES[name].name,

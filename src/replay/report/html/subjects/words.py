@@ -84,8 +84,8 @@ def _times(found: "Sweep", axis: "Axis", top: Sequence[str], canvas: Canvas) -> 
             "at": point.values[0],
             "cgroup": row["cgroup"],
             "time": label,
-            "value": int(str(row[column])) / UNITS[NS][1],
-            "took": time_text(int(str(row[column]))),
+            "value": row[column] / UNITS[NS][1],
+            "took": time_text(row[column]),
         }
         for point in found.points
         for row in point.rows()
