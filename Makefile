@@ -27,7 +27,7 @@ SECONDS ?= 600
 
 export REPLAY_SHARED ?= $(abspath ../shared)
 
-.PHONY: all demo test test-oldest slow lint format types debug sanitize mutants fuzz coverage bench record record-iolatency fidelity man news site pictures dist release-check clean
+.PHONY: all demo test test-oldest slow lint format types debug sanitize mutants fuzz coverage bench record record-kernels record-iolatency fidelity man news site pictures dist release-check clean
 all: test
 
 # the same writer twice, charged to itself under its limit and charged to the root, as

@@ -13,6 +13,7 @@ import pytest
 
 import replay
 from fidelity.page.cost import TENTH, completions
+from fidelity.page.kernels import FIO
 from fidelity.page.tables import means, only
 from replay.verify.counters import read_counters
 
@@ -230,9 +231,6 @@ def test_7_3_reads_128k_ahead_where_that_is_set(recording: Find) -> None:
     settings = BELOW | {"backing.readahead": "128K"}
     found = below(run(recording("7.3/seq-read-128"), settings), "/a")
     assert (found["rbytes"], found["rios"]) == (33_685_504, 257)
-
-
-FIO = '[{ comm = "fio", rss = "8400K" }]'
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from support.replays import (
     recorded_scenarios,
     replayed,
 )
-from support.waits import STAGES_OF, waits_that_are_off
+from support.waits import STAGES_OF, waits_of, waits_that_are_off
 
 IO = ("rbytes", "wbytes", "rios", "wios", "dbytes", "dios")
 LETTER = {"read": "r", "write": "w", "discard": "d"}
@@ -79,10 +79,7 @@ def test_waits_are_those_of_requests_that_ended_and_of_those_that_did_not(
             every[row["issuer"], resource] += wait_ns
             if row["completion_ns"] is not None:
                 ended[row["issuer"], resource] += wait_ns
-    waited: Counter[tuple[str, str]] = Counter()
-    for row in result.interference.to_pylist():
-        resource = "tag" if row["resource"] == "queue" else row["resource"]
-        waited[row["waiting"], resource] += row["wait_ns"]
+    waited = waits_of(result)
     for key in {*every, *waited}:
         assert waited[key] <= every[key]
         # the device also serves

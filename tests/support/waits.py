@@ -17,6 +17,15 @@ STAGES_OF = {
 Sums = Counter[tuple[str, str]]
 
 
+def waits_of(result: replay.Result) -> Sums:
+    """Sum what cgroups waited, by cgroup and resource as `STAGES_OF` has them."""
+    waits: Sums = Counter()
+    for row in result.interference.to_pylist():
+        resource = "tag" if row["resource"] == "queue" else row["resource"]
+        waits[row["waiting"], resource] += row["wait_ns"]
+    return waits
+
+
 def waits_that_are_off(result: replay.Result) -> dict[tuple[str, str], tuple[int, int]]:
     """Compare what cgroups waited, resource by resource, with their requests' stages.
 
@@ -35,10 +44,7 @@ def waits_that_are_off(result: replay.Result) -> dict[tuple[str, str], tuple[int
         for resource, names in STAGES_OF.items():
             if row["stage"] in names:
                 stages[row["cgroup"], resource] += row["sum_ns"]
-    waits: Sums = Counter()
-    for row in result.interference.to_pylist():
-        resource = "tag" if row["resource"] == "queue" else row["resource"]
-        waits[row["waiting"], resource] += row["wait_ns"]
+    waits = waits_of(result)
     return {
         key: (waits[key], stages[key])
         for key in {*stages, *waits}

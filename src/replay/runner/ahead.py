@@ -5,7 +5,6 @@ its queue is when each request was queued, was issued for the last time and comp
 Whoever waits is charged, up to each completion, to the one that completes.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -84,7 +83,9 @@ class Ahead:
         """Add who waited behind whom to a run's interference, and to its timeline."""
         if self.is_full or not self._n:
             return
-        blocked = _Blocked(self._interval_ns) if self._interval_ns else None
+        blocked = None
+        if self._interval_ns:
+            blocked = _Blocked(raw["timeline"], self._interval_ns, self._others)
         rows = sorted(self._charges(blocked))
         if not rows:
             return
@@ -100,8 +101,6 @@ class Ahead:
         for at, name in enumerate((*_KEY, "wait_ns", "count")):
             column = np.array([row[at] for row in more], table[name].dtype)
             table[name] = np.append(table[name], column)
-        if blocked is not None:
-            blocked.add_to(raw["timeline"])
 
     def _charges(self, blocked: "_Blocked | None") -> Iterator[Charge]:
         device, issuer, queue, issue, complete = (
@@ -125,11 +124,22 @@ class Ahead:
 
 
 class _Blocked:
-    """Collects how long others waited for each cgroup, by interval."""
+    """Adds to a timeline how long others waited for each cgroup.
 
-    def __init__(self, interval_ns: int) -> None:
+    Parameters
+    ----------
+    timeline : dict of str to ndarray
+        In the order of intervals and cgroups; ``blocked_ns`` is changed.
+    interval_ns, n_cgroups : int
+    """
+
+    def __init__(
+        self, timeline: dict[str, NDArray[Any]], interval_ns: int, n_cgroups: int
+    ) -> None:
         self._interval_ns = interval_ns
-        self._sums: Counter[tuple[int, int]] = Counter()
+        self._n_cgroups = n_cgroups
+        self._cells = self._cell(timeline["interval"], timeline["cgroup"])
+        self._blocked_ns = timeline["blocked_ns"] = timeline["blocked_ns"].copy()
 
     def add(
         self,
@@ -137,26 +147,18 @@ class _Blocked:
         blocking: NDArray[np.int64],
         waited: NDArray[np.int64],
     ) -> None:
-        """Add what was waited up to each completion."""
-        of = np.flatnonzero(waited)
-        if not len(of):
-            return
-        found = np.stack([done[of] // self._interval_ns, blocking[of]])
-        cells, place = np.unique(found, axis=1, return_inverse=True)
-        sums = np.zeros(cells.shape[1], np.int64)
-        np.add.at(sums, place.ravel(), waited[of])
-        for interval, cgroup, wait_ns in zip(
-            *cells.tolist(), sums.tolist(), strict=True
-        ):
-            self._sums[interval, cgroup] += wait_ns
+        """Add what was waited up to each completion, where that is counted."""
+        of = waited > 0
+        cells = self._cell(done[of] // self._interval_ns, blocking[of])
+        at = np.searchsorted(self._cells, cells)
+        known = self._cells.take(at, mode="clip") == cells
+        np.add.at(self._blocked_ns, at[known], waited[of][known])
 
-    def add_to(self, timeline: dict[str, NDArray[Any]]) -> None:
-        """Add it where the requests that it ended with are counted."""
-        columns = (timeline[name].tolist() for name in ("interval", "cgroup"))
-        keys = zip(*columns, strict=True)
-        timeline["blocked_ns"] = timeline["blocked_ns"] + np.array(
-            [self._sums[key] for key in keys], np.int64
-        )
+    def _cell(
+        self, interval: NDArray[np.int64], cgroup: NDArray[Any]
+    ) -> NDArray[np.int64]:
+        """Return the number of a row as the timeline has them in order."""
+        return interval * self._n_cgroups + cgroup.astype(np.int64)
 
 
 def charges(
@@ -223,7 +225,7 @@ def charges(
 
 
 def _lone(queue: NDArray[np.int64], complete: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell of each request whether all that were queued before it had completed."""
+    """Say of each request whether all that were queued before it had completed."""
     order = np.argsort(queue, kind="stable")
     last = np.maximum.accumulate(complete[order])
     lone = np.ones(len(queue), np.bool_)

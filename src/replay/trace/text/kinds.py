@@ -73,9 +73,7 @@ def recognise_text(head: bytes) -> TextKind | None:
         None if most of the lines that are no comments are no events, or none is one.
     """
     for kind in (BLKPARSE, KERNEL):
-        reader = kind.reader()
-        _, _ = take_all(reader, head[: head.rfind(b"\n") + 1])
-        counts = reader.counts()
+        counts = _counts_of(kind, head[: head.rfind(b"\n") + 1])
         n_good = counts["events"] + counts["messages"]
         if not kind.kernel and n_good and n_good >= counts["refused"]:
             return kind
@@ -87,15 +85,14 @@ def recognise_text(head: bytes) -> TextKind | None:
     return None
 
 
-def take_all(text: TextRecords, data: bytes) -> tuple[int, bytes]:
-    """Take all whole lines of data that needs no file."""
-    offset, out = 0, b""
-    while True:
-        offset, more = text.take(data, offset)
-        text.late()
-        if not more:
-            return offset, out
-        out += more
+def _counts_of(kind: TextKind, data: bytes) -> dict[str, int]:
+    """Say what the whole lines of data are, as lines of a kind."""
+    reader = kind.reader()
+    offset, records = reader.take(data, 0)
+    while records:
+        reader.late()
+        offset, records = reader.take(data, offset)
+    return reader.counts()
 
 
 def what_lacks(head: bytes) -> str | None:
@@ -133,7 +130,5 @@ def are_differences(data: bytes, kind: TextKind) -> bool:
     """Tell `perf script --deltatime`: each time is that since the line before."""
     if not kind.kernel:
         return False
-    reader = kind.reader()
-    _, _ = take_all(reader, data[:_PROBED])
-    counts = reader.counts()
+    counts = _counts_of(kind, data[:_PROBED])
     return bool(counts["begins_at_0"]) and go_back(counts)
