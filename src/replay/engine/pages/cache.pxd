@@ -229,6 +229,28 @@ cdef inline void list_remove(
     list_count(sim, owner, which, -1)
 
 
+cdef inline uint8_t *state_of(const Sim *sim, uint32_t place) noexcept nogil:
+    """Return a page's state, which lives until the next block of places is made."""
+    return &links_at(sim, place).state[place & (LEAF_PAGES - 1)]
+
+
+cdef inline void generation_put(
+    Sim *sim, uint32_t owner, uint32_t place, int64_t generation, bint oldest
+) noexcept nogil:
+    """Put a page in as a generation's newest, or as its oldest."""
+    cdef int at = <int> (generation % N_GENS)
+    cdef uint8_t *state = state_of(sim, place)
+    state[0] = (state[0] & ~GENERATION) | at
+    list_push(sim, owner, at, place, oldest)
+
+
+cdef inline void generation_leave(
+    Sim *sim, uint32_t owner, uint32_t place
+) noexcept nogil:
+    """Take a page out of its generation."""
+    list_remove(sim, owner, state_of(sim, place)[0] & GENERATION, place)
+
+
 cdef inline void page_used(Sim *sim, uint32_t place) noexcept nogil:
     """Note that a page is used now; `reclaim = "lru"` alone looks at it."""
     sim.uses += 1
@@ -263,9 +285,7 @@ cdef inline void page_accessed(
         return
     place = place_of(sim, device, index, page)
     if sim.lrugens != NULL:
-        links_at(sim, place).state[place & (LEAF_PAGES - 1)] = state_read(
-            sim, links_at(sim, place).state[place & (LEAF_PAGES - 1)]
-        )
+        state_of(sim, place)[0] = state_read(sim, state_of(sim, place)[0])
     elif sim.set.reclaim_lru:
         page_move(sim, leaf, owner, page, place, False)
         page_used(sim, place)
@@ -288,8 +308,6 @@ cdef inline void page_cleaned(
     cdef uint32_t word = word_of(page)
     cdef uint64_t bit = bit_of(page)
     cdef uint32_t place
-    cdef uint8_t *state
-    cdef int which
     leaf.dirty[word] &= ~bit
     if leaf.marked[word] & bit == 0:
         return
@@ -298,13 +316,9 @@ cdef inline void page_cleaned(
         return
     place = place_of(sim, device, index, page)
     if sim.lrugens != NULL:
-        state = &links_at(sim, place).state[place & (LEAF_PAGES - 1)]
-        if state[0] & GENERATION == NOT_YET:
-            return
-        list_remove(sim, owner, state[0] & GENERATION, place)
-        which = <int> (sim.lrugens[owner].oldest % N_GENS)
-        state[0] = (state[0] & ~GENERATION) | which
-        list_push(sim, owner, which, place, True)
+        if state_of(sim, place)[0] & GENERATION != NOT_YET:
+            generation_leave(sim, owner, place)
+            generation_put(sim, owner, place, sim.lrugens[owner].oldest, True)
         return
     list_remove(sim, owner, (leaf.active[word] & bit) != 0, place)
     leaf.active[word] &= ~bit
@@ -335,7 +349,7 @@ cdef inline void page_evict(
         links = links_at(sim, place)
         slot = place & (LEAF_PAGES - 1)
         if sim.lrugens != NULL:
-            list_remove(sim, owner, links.state[slot] & GENERATION, place)
+            generation_leave(sim, owner, place)
         else:
             list_remove(sim, owner, (leaf.active[word] & bit) != 0, place)
         if over >= 0 and sim.lrugens != NULL:

@@ -13,11 +13,14 @@ from replay.engine.memcg.protection cimport pages_to_scan
 from replay.engine.pages.cache cimport (
     bit_of,
     cache_at,
+    generation_leave,
+    generation_put,
     links_at,
     list_push,
     list_remove,
     page_evict,
     page_owner,
+    state_of,
     word_of,
 )
 from replay.engine.pages.lrugen cimport (
@@ -69,11 +72,6 @@ cdef struct GenerationRound:
     bint low_held
 
 
-cdef inline uint8_t *state_of(const Sim *sim, uint32_t place) noexcept nogil:
-    """Return a page's state, which lives until the next block of places is made."""
-    return &links_at(sim, place).state[place & (LEAF_PAGES - 1)]
-
-
 cdef inline int64_t n_gens(const Lrugen *lrugen) noexcept nogil:
     """Return how many generations there are."""
     return lrugen.newest - lrugen.oldest + 1
@@ -86,23 +84,6 @@ cdef inline int64_t pages_in(const Lrugen *lrugen) noexcept nogil:
     for at in range(N_GENS):
         n_pages += lrugen.pages[at].length
     return n_pages
-
-
-cdef inline void generation_put(
-    Sim *sim, uint32_t owner, uint32_t place, int64_t generation, bint oldest
-) noexcept nogil:
-    """Put a page in as a generation's newest, or as its oldest."""
-    cdef int at = <int> (generation % N_GENS)
-    cdef uint8_t *state = state_of(sim, place)
-    state[0] = (state[0] & ~GENERATION) | at
-    list_push(sim, owner, at, place, oldest)
-
-
-cdef inline void generation_leave(
-    Sim *sim, uint32_t owner, uint32_t place
-) noexcept nogil:
-    """Take a page out of its generation."""
-    list_remove(sim, owner, state_of(sim, place)[0] & GENERATION, place)
 
 
 cdef inline void pages_drain(Sim *sim, uint32_t owner) noexcept nogil:

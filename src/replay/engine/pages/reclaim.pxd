@@ -135,6 +135,26 @@ cdef inline void lists_shrink(
     round.freed += freed
 
 
+cdef inline bint is_scanned(
+    Sim *sim, uint32_t over, bint low_too, bint *low_held, uint32_t *at
+) noexcept nogil:
+    """Return True if the cgroup at a place of the order is scanned; else step over it.
+
+    Where nothing is protected, one without pages is stepped over with all below it.
+    """
+    cdef uint32_t cgroup = sim.preorder[at[0]]
+    if sim.protection != NULL:
+        protection_enter(sim, cgroup, over)
+        if protection_allows(sim, cgroup, over, low_too, low_held):
+            return True
+        at[0] += 1
+        return False
+    if sim.lists[cgroup].inactive.total + sim.lists[cgroup].active.total > 0:
+        return True
+    at[0] = sim.preorder_end[cgroup]
+    return False
+
+
 cdef inline void reclaim_pass(
     Sim *sim, const Request *request, Reclaim *round
 ) noexcept nogil:
@@ -152,17 +172,9 @@ cdef inline void reclaim_pass(
         )
         at = sim.preorder_at[round.over]
         while at < sim.preorder_end[round.over] and goes_on(sim, EVENT_WORK):
-            cgroup = sim.preorder[at]
-            if sim.protection != NULL:
-                protection_enter(sim, cgroup, round.over)
-                if not protection_allows(
-                    sim, cgroup, round.over, round.low_too, &round.low_held
-                ):
-                    at += 1
-                    continue
-            elif sim.lists[cgroup].inactive.total + sim.lists[cgroup].active.total == 0:
-                at = sim.preorder_end[cgroup]
+            if not is_scanned(sim, round.over, round.low_too, &round.low_held, &at):
                 continue
+            cgroup = sim.preorder[at]
             if priority == PRIORITY:
                 longest = max(
                     longest,
@@ -192,17 +204,9 @@ cdef inline void generations_pass(
         round.taken = round.dirty = 0
         at = sim.preorder_at[round.over]
         while at < sim.preorder_end[round.over] and goes_on(sim, EVENT_WORK):
-            cgroup = sim.preorder[at]
-            if sim.protection != NULL:
-                protection_enter(sim, cgroup, round.over)
-                if not protection_allows(
-                    sim, cgroup, round.over, round.low_too, &round.low_held
-                ):
-                    at += 1
-                    continue
-            elif sim.lists[cgroup].inactive.total == 0:
-                at = sim.preorder_end[cgroup]
+            if not is_scanned(sim, round.over, round.low_too, &round.low_held, &at):
                 continue
+            cgroup = sim.preorder[at]
             longest = max(longest, sim.lists[cgroup].inactive.length)
             generations_shrink(sim, request, cgroup, priority, round)
             at += 1

@@ -8,14 +8,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t
 from libc.string cimport memchr
 
-from replay.trace.formats._words cimport MAX_WORDS, put_row
+from replay.trace.formats._words cimport MAX_WORDS, MOST_DIGITS, put_row
 
 
 cdef enum:
     NS_OF_SECOND = 1000000000
     DAY_S = 86400
-    #: Digits that a number of 64 bits holds.
-    MOST_DIGITS = 18
 
 #: Kinds of times, as bits: a number, a time of day, a date.
 NUMBER = 1

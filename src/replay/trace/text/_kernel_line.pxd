@@ -267,37 +267,39 @@ cdef inline const uint8_t* find_word(
     return NULL
 
 
+cdef inline bint number_behind(
+    const Cursor* line, const char* word, size_t n_word, uint64_t most, uint64_t* value
+) noexcept nogil:
+    """Read the number that stands behind a word, where it is first in a line."""
+    cdef Cursor cursor
+    cursor.at = find_word(line, word, n_word)
+    cursor.end = line.end
+    if cursor.at == NULL:
+        return False
+    cursor.at += n_word
+    return take_number(&cursor, most, value)
+
+
 cdef inline int line_lost(const Cursor* line, TextEvent* event) noexcept nogil:
     """Read ``CPU:3 [LOST 12 EVENTS]``, and what others print in its place."""
     cdef Cursor cursor
     cdef uint64_t value = 0
-    cdef const uint8_t* at = find_word(line, b"[LOST ", 6)
+    cdef const uint8_t* at
     cursor.end = line.end
-    if at != NULL:
-        cursor.at = at + 6
-        if not take_number(&cursor, 0xffffffff, &value):
+    if find_word(line, b"[LOST ", 6) != NULL:
+        if not number_behind(line, b"[LOST ", 6, 0xffffffff, &value):
             return LINE_BAD
         event.count = <uint32_t>value
-        at = find_word(line, b"CPU:", 4)
-        if at != NULL:
-            cursor.at = at + 4
-            if take_number(&cursor, 0xffff, &value):
-                event.cpu = <uint32_t>value
+        if number_behind(line, b"CPU:", 4, 0xffff, &value):
+            event.cpu = <uint32_t>value
         return LINE_LOST
-    at = find_word(line, b"DROPPED]", 8)
-    if at != NULL:
+    if find_word(line, b"DROPPED]", 8) != NULL:
         # trace-cmd's, which may not know how many
         event.count = 1
-        at = find_word(line, b"[", 1)
-        if at != NULL:
-            cursor.at = at + 1
-            if take_number(&cursor, 0xffffffff, &value):
-                event.count = <uint32_t>value
-        at = find_word(line, b"CPU:", 4)
-        if at != NULL:
-            cursor.at = at + 4
-            if take_number(&cursor, 0xffff, &value):
-                event.cpu = <uint32_t>value
+        if number_behind(line, b"[", 1, 0xffffffff, &value):
+            event.count = <uint32_t>value
+        if number_behind(line, b"CPU:", 4, 0xffff, &value):
+            event.cpu = <uint32_t>value
         return LINE_LOST
     at = line.at
     if line.end - at > 14 and memcmp(at, b"WARNING: ", 9) == 0:
@@ -317,11 +319,8 @@ cdef inline int line_lost(const Cursor* line, TextEvent* event) noexcept nogil:
         cursor.at -= 1
     if take_number(&cursor, 0xffffffff, &value):
         event.count = <uint32_t>value
-        at = find_word(line, b"[", 1)
-        if at != NULL:
-            cursor.at = at + 1
-            if take_number(&cursor, 0xffff, &value):
-                event.cpu = <uint32_t>value
+        if number_behind(line, b"[", 1, 0xffff, &value):
+            event.cpu = <uint32_t>value
     return LINE_LOST
 
 
