@@ -4,9 +4,21 @@ Each message is one line that names the file, byte offset or key, what is wrong 
 what to do. The command line prints it and exits with 1.
 """
 
+from replay.common.text import plain
+
 
 class ReplayError(Exception):
-    """Base of every error that `replay` raises on purpose."""
+    """Base of every error that `replay` raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        May name what a file or a user gave, and that may hold anything: control
+        characters are escaped, so that the message is one line.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(plain(message))
 
 
 class TraceError(ReplayError):
