@@ -14,7 +14,8 @@ from replay.engine.charging.charge cimport (
     ChargeResult,
     throttled_until,
 )
-from replay.engine.charging.page_add cimport page_add, refuse
+from replay.engine.charging.page_add cimport page_add, pages_charge, refuse
+from replay.engine.memcg.counters cimport memory_count
 from replay.engine.pages.cache cimport (
     backing_of,
     bit_of,
@@ -24,7 +25,13 @@ from replay.engine.pages.cache cimport (
     page_accessed,
     word_of,
 )
-from replay.engine.pages.readahead cimport SECTORS, Extent, extent_within, read_ahead
+from replay.engine.pages.readahead cimport (
+    SECTORS,
+    Extent,
+    extent_within,
+    folio_pages,
+    read_ahead,
+)
 from replay.engine.state.halting cimport PAGE_WORK, goes_on
 from replay.engine.state.pages cimport CacheLeaf, File
 from replay.engine.state.sim cimport IO_RBYTES, IO_RIOS, Request, Sim
@@ -54,6 +61,54 @@ cdef inline void submit(
         n_pages -= 1
 
 
+cdef inline void page_mark(File *file, uint64_t page) noexcept nogil:
+    """Mark a page that is cached: reading it moves the window on."""
+    cache_at(file, cache_find(file, page)).marked[word_of(page)] |= bit_of(page)
+
+
+cdef inline bint any_cached(File *file, uint64_t page, int64_t n_pages) noexcept nogil:
+    """Return True if one of the pages from there on is in the cache."""
+    cdef int64_t i
+    for i in range(n_pages):
+        if cache_has(file, page + <uint64_t> i):
+            return True
+    return False
+
+
+cdef inline int64_t fetch_folios(
+    Sim *sim, Request *request, const Extent *extent, int64_t now
+) noexcept nogil:
+    """Charge large folios and put their pages in; return how many pages that are.
+
+    It ends at a page that is cached and at a folio that cannot be charged: the rest of
+    the extent is read page by page. Where the page tree cannot be charged what is left
+    of the folio is given back.
+    """
+    cdef File *file = &sim.devices[request.device].file
+    cdef uint64_t start = <uint64_t> extent.start
+    cdef uint64_t page = start
+    cdef uint64_t end = start + <uint64_t> extent.n_pages
+    cdef int64_t n_pages
+    cdef int64_t until = -1
+    while page < end and goes_on(sim, PAGE_WORK):
+        n_pages = folio_pages(page, end, extent.order)
+        if any_cached(file, page, n_pages) or pages_charge(
+            sim, request, n_pages, now, True, &until
+        ) != CHARGE_OK:
+            break
+        while n_pages > 0:
+            if page_add(
+                sim, request, page, now, True, False, True, &until
+            ) != CHARGE_OK:
+                memory_count(sim, request.memory_payer, -n_pages)
+                return <int64_t> (page - start)
+            if <int64_t> page == extent.marked:
+                page_mark(file, page)
+            page += 1
+            n_pages -= 1
+    return <int64_t> (page - start)
+
+
 cdef inline void fetch(
     Sim *sim, Request *request, Extent *extent, int64_t now
 ) noexcept nogil:
@@ -64,13 +119,14 @@ cdef inline void fetch(
     cdef File *file = &sim.devices[request.device].file
     cdef uint64_t page, end
     cdef int64_t until = -1
-    cdef int64_t run = 0
+    cdef int64_t run
     extent_within(extent, sim.set.file_pages)
-    page = <uint64_t> extent.start
-    end = page + <uint64_t> extent.n_pages
+    run = fetch_folios(sim, request, extent, now) if extent.order != 0 else 0
+    page = <uint64_t> (extent.start + run)
+    end = <uint64_t> (extent.start + extent.n_pages)
     while page < end and goes_on(sim, PAGE_WORK):
         if cache_has(file, page) or page_add(
-            sim, request, page, now, True, False, &until
+            sim, request, page, now, True, False, False, &until
         ) != CHARGE_OK:
             submit(sim, request, page - run, run)
             run = 0
@@ -79,9 +135,7 @@ cdef inline void fetch(
         else:
             run += 1
             if <int64_t> page == extent.marked:
-                cache_at(file, cache_find(file, page)).marked[word_of(page)] |= (
-                    bit_of(page)
-                )
+                page_mark(file, page)
         page += 1
     submit(sim, request, page - run, run)
 
@@ -107,6 +161,7 @@ cdef inline void window_move(
         extent.start = <int64_t> page
         extent.n_pages = 1
         extent.marked = -1
+        extent.order = 0
         fetch(sim, request, &extent, now)
 
 
@@ -142,7 +197,9 @@ cdef inline int64_t buffered_read(
                 window_move(sim, request, page, wanted, False, now)
             if not cache_has(file, page):
                 request.next_page = at
-                result = page_add(sim, request, page, now, False, False, &until)
+                result = page_add(
+                    sim, request, page, now, False, False, False, &until
+                )
                 if result == CHARGE_SLEEPS:
                     return until
                 if result == CHARGE_FAILED:

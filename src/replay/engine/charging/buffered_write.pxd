@@ -94,7 +94,9 @@ cdef inline int64_t buffered_write(
             return -1
         absent = leaf.cached[word] & bit == 0
         if absent:
-            result = page_add(sim, request, page, now, False, True, &until)
+            result = page_add(
+                sim, request, page, now, False, True, False, &until
+            )
             if result == CHARGE_SLEEPS:
                 return until
             if result == CHARGE_FAILED:

@@ -42,6 +42,26 @@ from replay.engine.state.units cimport NODE_BYTES, PAGE_BYTES
 from replay.engine.structures.bits cimport popcount
 
 
+cdef inline ChargeResult pages_charge(
+    Sim *sim,
+    Request *request,
+    int64_t n_pages,
+    int64_t now,
+    bint may_fail,
+    int64_t *until,
+) noexcept nogil:
+    """Charge a request's payer, from the stock of its worker where that holds enough."""
+    cdef uint32_t payer = request.memory_payer
+    cdef Worker *worker = worker_at(sim, request.worker)
+    if pays_at_once(sim, payer):
+        memory_count(sim, payer, n_pages)
+        return CHARGE_OK
+    if worker.stock_cgroup == payer and worker.stock_pages >= n_pages:
+        worker.stock_pages -= n_pages
+        return CHARGE_OK
+    return charge_batch(sim, request, n_pages, now, may_fail, True, until)
+
+
 cdef inline ChargeResult page_add(
     Sim *sim,
     Request *request,
@@ -49,21 +69,25 @@ cdef inline ChargeResult page_add(
     int64_t now,
     bint may_fail,
     bint buffers,
+    bint paid,
     int64_t *until,
 ) noexcept nogil:
-    """Charge a missing page and what the kernel keeps for it, and put it in."""
+    """Charge a missing page and what the kernel keeps for it, and put it in.
+
+    One that is ``paid`` for was charged with its folio.
+    """
     cdef uint32_t payer = request.memory_payer
     cdef uint32_t device = request.device
     cdef File *file = &sim.devices[device].file
     cdef uint32_t index = cache_make(sim, file, page)
     cdef CacheLeaf *bits = cache_at(file, index)
-    cdef Worker *worker = worker_at(sim, request.worker)
     cdef uint32_t at = word_of(page)
     cdef Word *word = &leaf_at(file, index).words[at]
     cdef uint64_t bit = bit_of(page)
     cdef bint shadow = word.present & bit != 0
     cdef bint active
     cdef int64_t nbytes = 0
+    cdef int64_t own = 0 if paid else 1
     cdef int64_t n_pages, more
     cdef uint32_t place, slot
     cdef uint8_t state = 0
@@ -72,17 +96,13 @@ cdef inline ChargeResult page_add(
         nbytes = BUFFER_BYTES if buffers else 0
         if not shadow:
             nbytes += tree_missing(file, word, page) * NODE_BYTES
-    n_pages = 1 + kernel_pages(sim, payer, nbytes)
-    if pays_at_once(sim, payer):
-        memory_count(sim, payer, n_pages)
-    elif worker.stock_cgroup == payer and worker.stock_pages >= n_pages:
-        worker.stock_pages -= n_pages
-    else:
-        result = charge_batch(sim, request, n_pages, now, may_fail, True, until)
+    n_pages = own + kernel_pages(sim, payer, nbytes)
+    if n_pages != 0:
+        result = pages_charge(sim, request, n_pages, now, may_fail, until)
         if result != CHARGE_OK:
             return result
         # what was reclaimed for it may have changed how the bytes round
-        more = 1 + kernel_pages(sim, payer, nbytes) - n_pages
+        more = own + kernel_pages(sim, payer, nbytes) - n_pages
         if more != 0:
             memory_count(sim, payer, more)
     sim.groups[payer].kernel_bytes += nbytes

@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint64_t
 from replay.engine.pages.cache cimport cache_has
 from replay.engine.state.pages cimport File, Window
 from replay.engine.state.sim cimport Sim
+from replay.engine.structures.bits cimport lowest_bit
 
 
 cdef enum:
@@ -20,6 +21,7 @@ cdef struct Extent:
     int64_t start
     int64_t n_pages
     int64_t marked              # the page to mark
+    int order                   # of the largest folios; 0: page by page
 
 
 cdef inline int64_t first_size(int64_t wanted, int64_t most) noexcept nogil:
@@ -105,8 +107,8 @@ cdef inline bint window_marked(
             return False
         window.start = start
         window.size = next_size(start - index + wanted, most)
+    window.order += 2
     if sim.set.readahead_rounds:
-        window.order += 2
         order = 0
         while order < window.order and most >> order & 1 == 0:
             order += 1
@@ -114,13 +116,14 @@ cdef inline bint window_marked(
         end = (window.start + window.size) // align * align
         if end > window.start:
             window.size = end - window.start
-        order = 0
-        while order < LARGEST_ORDER and window.size >> (order + 1) != 0:
-            order += 1
-        window.order = min(window.order, order) if sim.set.large_folios else 0
+    order = 0
+    while order < LARGEST_ORDER and window.size >> (order + 1) != 0:
+        order += 1
+    window.order = min(window.order, order) if sim.set.large_folios else 0
     window.ahead = window.size
     extent.start = extent.marked = window.start
     extent.n_pages = window.size
+    extent.order = window.order
     return True
 
 
@@ -155,6 +158,7 @@ cdef inline bint read_ahead(
     cdef Window *window = &file.window
     cdef int64_t previous = (<int64_t> 1 << 52) - 1     # of a prev_pos of -1
     cdef int64_t more, start
+    extent.order = 0
     if window.position >= 0:
         previous = window.position // SECTORS
     if wanted > most:
@@ -205,6 +209,20 @@ cdef inline bint read_ahead(
     extent.n_pages = window.size
     extent.marked = window.start + window.size - window.ahead
     return True
+
+
+cdef inline int64_t folio_pages(
+    uint64_t page, uint64_t end, int order
+) noexcept nogil:
+    """Return the pages of the folio at a page: aligned, and not beyond the end.
+
+    Source: mm/readahead.c:page_cache_ra_order(), v6.16.
+    """
+    if page & ((<uint64_t> 1 << order) - 1) != 0:
+        order = lowest_bit(page)
+    while order > 0 and page + (<uint64_t> 1 << order) > end:
+        order -= 1
+    return <int64_t> 1 << order
 
 
 cdef inline void extent_within(Extent *extent, int64_t file_pages) noexcept nogil:

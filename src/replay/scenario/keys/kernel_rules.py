@@ -329,8 +329,10 @@ EXT4_LARGE_FOLIOS: Final = Rule(
     absent=(6, 14),
     present=(6, 18),
     before="pages of ext4's files are cached one by one",
-    after="ext4 takes folios of several pages, which the order of readahead follows",
-    source="fs/ext4/inode.c:ext4_set_inode_mapping_order()",
+    after="readahead makes folios of several pages, each charged at once; its windows "
+    "end with them",
+    source="fs/ext4/inode.c:ext4_set_inode_mapping_order(), "
+    "mm/readahead.c:page_cache_ra_order()",
 )
 #: A choice of the kernel's configuration: Debian has it on since then, and off in 6.1.
 MGLRU_IS_USUAL: Final = Rule(

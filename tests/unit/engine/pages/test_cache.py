@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replay.engine.reference.pages.readahead import Window, read_ahead
+from replay.engine.reference.pages.readahead import Window, folio_pages, read_ahead
 from replay.engine.reference.pages.reclaim import Page
 from replay.engine.reference.pages.writeback import NOBODY, Owner, n_bios
-from replay.engine.setup import Setup
+from replay.engine.setup import Mglru, Setup
 from support.engines import (
     PAGE,
     ROOT,
@@ -78,6 +78,64 @@ def test_window_behind_the_mark_doubles_up_to_the_largest() -> None:
         sizes.append((extent.start, extent.n_pages))
         index = extent.marked
     assert sizes == [(4, 8), (12, 16), (28, 32), (60, 32), (92, 32)]
+
+
+@pytest.mark.parametrize(
+    ("index", "end", "pages"),
+    [(0, 64, 16), (16, 64, 16), (4, 64, 4), (6, 64, 2), (7, 64, 1), (48, 60, 8)],
+)
+def test_folio_is_aligned_and_ends_with_the_window(
+    index: int, end: int, pages: int
+) -> None:
+    assert folio_pages(index, end, 4) == pages
+
+
+@pytest.mark.parametrize("window", [8, 32, 512])
+@pytest.mark.parametrize("limit", [150, 700, None])
+@pytest.mark.parametrize("stops", [True, False])
+@pytest.mark.parametrize("mglru", [Mglru.NONE, Mglru.V7_2])
+def test_engine_and_reference_read_the_same_folios(
+    window: int, limit: int | None, stops: bool, mglru: Mglru
+) -> None:
+    # GIVEN two streams that overlap, and pages here and there that are cached before
+    rng = np.random.default_rng(window)
+    pages = [*rng.integers(0, 1500, 40), *range(900), *range(700, 1500)]
+    reads = [read(i * 2000, page=int(page)) for i, page in enumerate(pages)]
+    # WHEN both read them by large folios (replayed compares them)
+    setup = cached(
+        limits={} if limit is None else {A: limit},
+        readahead_pages=window,
+        readahead_by_marks=True,
+        readahead_rounds=True,
+        readahead_stops=stops,
+        large_folios=True,
+        mglru=mglru,
+    )
+    raw = replayed(setup, *reads)
+    # THEN what was charged and not given back is there
+    charged, gone = (
+        sum(pick(raw, "charges", name)) for name in ("charged_bytes", "uncharged_bytes")
+    )
+    assert (charged - gone) // PAGE == pick(raw, "memory", "own_file")[A]
+
+
+def test_charge_of_a_large_folio_meets_the_limit_once() -> None:
+    # GIVEN a stream of 4,096 pages through a window of 512, at a limit of 2,048
+    def met(*, large: bool) -> int:
+        setup = cached(
+            limits={A: 2048},
+            readahead_pages=512,
+            readahead_by_marks=True,
+            readahead_rounds=True,
+            readahead_stops=True,
+            large_folios=large,
+        )
+        raw = replayed(setup, *(read(i * 2000, page=i) for i in range(4096)))
+        return int(pick(raw, "memory", "max")[A])
+
+    # THEN page by page each 32 that are freed are one round; a folio is one, which
+    # frees as many pages as it has
+    assert met(large=True) < met(large=False) / 4
 
 
 def test_random_read_reads_what_was_asked_and_leaves_the_window_alone() -> None:

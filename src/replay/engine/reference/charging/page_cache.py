@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from replay.engine.reference.memcg.tasks import ceil_pages
 from replay.engine.reference.pages.dirty import ROOT, Dirty
-from replay.engine.reference.pages.readahead import Extent, Window, read_ahead, within
+from replay.engine.reference.pages.readahead import (
+    Extent,
+    Window,
+    folio_pages,
+    read_ahead,
+    within,
+)
 from replay.engine.reference.pages.reclaim import Page
 from replay.engine.reference.pages.tree import PageTree
 from replay.engine.reference.pages.workingset import Shadow
@@ -156,9 +162,10 @@ class PageCache:
         A page that cannot be charged is left out; from 6.9 on all behind it are, too.
         """
         extent = within(extent, self.setup.file_pages)
+        run = self._fetch_folios(request, extent, now)
         file = self.files[request.device]
-        run: list[int] = []
-        for index in range(extent.start, extent.start + extent.n_pages):
+        first = extent.start + len(run)
+        for index in range(first, extent.start + extent.n_pages):
             if index in file.pages:
                 self._submit(request, run)
                 continue
@@ -172,6 +179,34 @@ class PageCache:
             if index == extent.marked:
                 file.pages[index].marked = True
         self._submit(request, run)
+
+    def _fetch_folios(self, request: Request, extent: Extent, now: int) -> list[int]:
+        """Charge large folios and put their pages in; return these pages.
+
+        It ends at a page that is cached and at a folio that cannot be charged: the rest
+        of the extent is read page by page. Where the page tree cannot be charged what
+        is left of the folio is given back.
+        """
+        if not extent.order:
+            return []
+        file = self.files[request.device]
+        index, end = extent.start, extent.start + extent.n_pages
+        while index < end:
+            folio = range(index, index + folio_pages(index, end, extent.order))
+            if any(page in file.pages for page in folio):
+                break
+            error, _ = self.memory.charge(request, len(folio), now, may_fail=True)
+            if error:
+                break
+            for index in folio:
+                error, _ = self._add(request, index, now, may_fail=True, paid=True)
+                if error:
+                    self.memory.count(request.memory_payer, index - folio.stop)
+                    return list(range(extent.start, index))
+                if index == extent.marked:
+                    file.pages[index].marked = True
+            index = folio.stop
+        return list(range(extent.start, index))
 
     def _submit(self, request: Request, run: list[int]) -> None:
         """Read new pages from the disk: holes are not there, and end a bio."""
@@ -264,8 +299,12 @@ class PageCache:
         *,
         may_fail: bool = False,
         buffers: bool = False,
+        paid: bool = False,
     ) -> tuple[int, int | None]:
-        """Charge a missing page and what the kernel keeps for it, and put it in."""
+        """Charge a missing page and what the kernel keeps for it, and put it in.
+
+        One that is ``paid`` for was charged with its folio.
+        """
         file, payer = self.files[request.device], request.memory_payer
         self._touch_region(file, index)
         nbytes = BUFFER_BYTES if buffers else 0
@@ -273,12 +312,14 @@ class PageCache:
             nbytes += NODE_BYTES * len(file.tree.missing(index))
         if self.memory.lru:
             nbytes = 0
-        pages = 1 + self.memory.kernel_pages(payer, nbytes)
-        error, until = self.memory.charge(request, pages, now, may_fail=may_fail)
-        if error or until is not None:
-            return error, until
+        own = 0 if paid else 1
+        pages = own + self.memory.kernel_pages(payer, nbytes)
+        if pages:
+            error, until = self.memory.charge(request, pages, now, may_fail=may_fail)
+            if error or until is not None:
+                return error, until
         # what was reclaimed for it may have changed how the bytes round
-        more = 1 + self.memory.kernel_pages(payer, nbytes) - pages
+        more = own + self.memory.kernel_pages(payer, nbytes) - pages
         self.memory.count(payer, more)
         self.memory.groups[payer].kernel_bytes += nbytes
         if index not in file.tree.pages:

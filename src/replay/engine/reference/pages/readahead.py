@@ -28,7 +28,7 @@ class Window:
     ahead: int = 0
     #: Sector behind the last one that was read, -1 for none.
     position: int = -1
-    #: Power of two to which the end of the next marked window is rounded down.
+    #: Power of two of the last window's largest folios; the next marked one has larger.
     order: int = 0
 
     @property
@@ -49,6 +49,8 @@ class Extent:
     start: int
     n_pages: int
     marked: int
+    #: They come in folios of up to ``1 << order`` pages; 0: page by page.
+    order: int = 0
 
 
 def first_size(wanted: int, most: int) -> int:
@@ -190,17 +192,17 @@ def _marked_window(
             return None
         window.start = start
         window.size = next_size(start - index + wanted, most)
+    window.order += 2
     if rounds:
-        window.order += 2
         lowest = (most & -most).bit_length() - 1
         align = 1 << min(window.order, lowest)
         end = (window.start + window.size) // align * align
         if end > window.start:
             window.size = end - window.start
-        largest = min(LARGEST_ORDER, window.size.bit_length() - 1)
-        window.order = min(window.order, largest) if large else 0
+    largest = min(LARGEST_ORDER, window.size.bit_length() - 1)
+    window.order = min(window.order, largest) if large else 0
     window.ahead = window.size
-    return Extent(window.start, window.size, window.start)
+    return Extent(window.start, window.size, window.start, window.order)
 
 
 def _context(
@@ -218,6 +220,18 @@ def _context(
     return Extent(index, window.size, index + window.size - 1)
 
 
+def folio_pages(index: int, end: int, order: int) -> int:
+    """Return the pages of the folio at an index: aligned, and not beyond the end.
+
+    Source: mm/readahead.c:page_cache_ra_order(), v6.16.
+    """
+    if index & ((1 << order) - 1):
+        order = (index & -index).bit_length() - 1
+    while order and index + (1 << order) > end:
+        order -= 1
+    return 1 << order
+
+
 def within(extent: Extent, file_pages: int) -> Extent:
     """Cut an extent at the end of the file; the mark moves with the end.
 
@@ -229,4 +243,4 @@ def within(extent: Extent, file_pages: int) -> Extent:
     marked = extent.marked
     if marked >= 0:
         marked -= extent.n_pages - n_pages
-    return Extent(extent.start, n_pages, marked)
+    return Extent(extent.start, n_pages, marked, extent.order)
