@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,9 @@ from replay.trace.file.metadata import ProcessName
 from replay.trace.formats.options import FormatOptions
 from replay.trace.formats.row_dtype import SECTOR_BYTES, Rows
 from replay.trace.inputs.unpack import Unpacked
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 #: A name's cgroup id; 0 is "none" and 1 the root's in every trace.
 NO_CGROUP: Final = 0
@@ -190,6 +193,8 @@ class Reading:
         Shared by all files of a conversion.
     options : FormatOptions
         What the user said.
+    pool : Executor or None
+        Has threads for what can be done while rows are made of what came before.
     n_skipped : int
         Rows that are no I/O, or that the format leaves blank; the reader counts them.
     n_lost : int
@@ -202,6 +207,7 @@ class Reading:
     head: bytes
     names: NameNumbers
     options: FormatOptions
+    pool: "Executor | None" = None
     n_skipped: int = 0
     n_lost: int = 0
     notes: list[str] = field(default_factory=list)

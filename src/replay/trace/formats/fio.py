@@ -73,12 +73,13 @@ def read(reading: Reading) -> Iterator[Rows]:
         (V3, ACTIONS) if version == 3 else (V2, {**ACTIONS, "wait": WAIT})
     )
     now_us = latest_us = 0
+    lines = _Lines(reading)
     for part in read_table(
         reading,
         columns,
         delimiter=" ",
         skip_lines=1,
-        prepare=_Lines(reading),
+        prepare=lines,
         comment_column=lambda line: _FILE_ACTION.fullmatch(line) is not None,
     ):
         rows = new_rows(len(part))
@@ -106,12 +107,22 @@ def read(reading: Reading) -> Iterator[Rows]:
         rows["cgroup"] = part.mapped("file", names.cgroup)
         rows["device"] = part.mapped("file", names.device)
         yield rows[request]
+    if lines.cut_row:
+        # fio ends each line: one without may lack digits
+        reading.notes.append(
+            f"Row {lines.cut_row} has no end: fio may have been stopped while it was "
+            "written, and its length be cut."
+        )
 
 
 class _Lines:
-    """Looks for lines that begin a log anew, or have no end; they stay as they are."""
+    """Looks for lines that begin a log anew, or have no end; they stay as they are.
+
+    ``cut_row`` is the row without an end, 0 if there is none.
+    """
 
     def __init__(self, reading: Reading) -> None:
+        self.cut_row = 0
         self._reading = reading
         self._n_lines = 0
 
@@ -129,11 +140,7 @@ class _Lines:
             )
         self._n_lines += lines.count(b"\n")
         if not lines.endswith(b"\n"):
-            # fio ends each line: one without may lack digits
-            self._reading.notes.append(
-                f"Row {self._n_lines + 1} has no end: fio may have been stopped while "
-                "it was written, and its length be cut."
-            )
+            self.cut_row = self._n_lines + 1
         return lines
 
 

@@ -7,6 +7,7 @@ queued and issued when it arrived, and completed its response time later.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,9 @@ from replay.trace.formats.row_dtype import Rows, joined
 from replay.trace.formats.tally import Tallies, summary_of
 from replay.trace.inputs.unpack import Unpacked, read_head
 from replay.trace.rows import Disordered, RowStream
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 
 @dataclass
@@ -100,12 +104,17 @@ class FormatBatches(RowStream):
         self._options = options
         self._batch_rows = batch_rows
         self._on_disk = False
+        self._threads = 1
         self._ids = paths_of_ids or {}
         self._run = _Run()
 
     def sort_on_disk(self) -> None:
         """Sort in a temporary directory: for rows in any disorder."""
         self._on_disk = True
+
+    def use_threads(self, threads: int) -> None:
+        """Split lines into columns in all of them but one, which makes rows."""
+        self._threads = threads
 
     @property
     def bytes_read(self) -> int:
@@ -118,6 +127,7 @@ class FormatBatches(RowStream):
         run = self._run = _Run()
         if self._format.names_paths:
             run.names.paths = self._ids
+        pool = _threads(self._threads - 1) if self._threads > 1 else None
         with temporary_directory() as directory:
             try:
                 for path in self._paths:
@@ -127,11 +137,15 @@ class FormatBatches(RowStream):
                             head=read_head(path),
                             names=run.names,
                             options=self._options,
+                            pool=pool,
                         )
                     )
                     run.disorders.append(OutOfOrder())
                 yield from self._batches(run, directory.path)
             finally:
+                if pool is not None:
+                    # nobody reads the files any more
+                    pool.shutdown(cancel_futures=True)
                 for reading in run.readings:
                     reading.file.close()
         self._summary = summary_of(
@@ -162,6 +176,13 @@ class FormatBatches(RowStream):
             yield _record_batch(part, run.tallies.start_ns)
         if run.tallies.n_rows == 0:
             raise TraceError(f"{self._paths[0]}: there is no request in it")
+
+
+def _threads(n: int) -> "ThreadPoolExecutor":
+    """Import threads where they are wanted."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(n, "columns")
 
 
 def _resized(stream: Iterator[Rows], n_rows: int) -> Iterator[Rows]:

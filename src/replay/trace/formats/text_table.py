@@ -4,7 +4,7 @@ import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,9 @@ from pyarrow import csv
 from replay.common.errors import TraceError
 from replay.trace.formats._columns import parse_times
 from replay.trace.formats.base import Reading
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 BLOCK_BYTES: Final = 1 << 22
 
@@ -349,12 +352,25 @@ def read_table(
                 null_values=[""],
             ),
         )
-        for batch in reader:
+        for batch in _ahead(reader, reading.pool):
             if batch.num_rows:
                 yield TextRows(reading, first_row, batch)
                 first_row += batch.num_rows
     except pa.ArrowInvalid as error:
         raise _refusal(reading, str(error), columns, finer) from error
+
+
+def _ahead(
+    reader: csv.CSVStreamingReader, pool: "Executor | None"
+) -> Iterator[pa.RecordBatch]:
+    """Split the next block into columns while rows are made of the one before."""
+    if pool is None:
+        yield from reader
+        return
+    coming = pool.submit(next, reader, None)
+    while (batch := coming.result()) is not None:
+        coming = pool.submit(next, reader, None)
+        yield batch
 
 
 def one_blank(lines: bytes) -> bytes:

@@ -5,17 +5,21 @@ Nothing is assumed of the text: a line is an event as a whole, or it is counted.
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memset
 
-from replay.trace.text._cursor cimport Cursor, at_end, peek, skip_blanks
-from replay.trace.text._event_line cimport (
-    LETTER_MESSAGE,
-    MAX_SECONDS,
-    TextEvent,
-    line_default,
+from replay.trace.text._any_line cimport (
+    KIND_BLKPARSE,
+    KIND_KERNEL,
+    LINE_COMMENT,
+    LINE_SKIPS,
+    ParsedLine,
+    count_lines,
+    parse_line,
+    parse_lines,
 )
-from replay.trace.text._given_line cimport NAME, N_STEPS, STEP_FIELD, line_given
+from replay.trace.text._event_line cimport MAX_SECONDS, TextEvent
+from replay.trace.text._given_line cimport NAME, N_STEPS, STEP_FIELD
 from replay.trace.text._kernel_event cimport (
     LINE_ERROR,
     LINE_EVENT,
@@ -23,11 +27,6 @@ from replay.trace.text._kernel_event cimport (
     LINE_NO_DISK,
     LINE_NO_TIME,
     LINE_OTHER,
-)
-from replay.trace.text._kernel_line cimport (
-    is_kernel_comment,
-    line_kernel,
-    starts_with,
 )
 from replay.trace.blktrace._record cimport LETTER_C
 from replay.trace.text._text_slots cimport (
@@ -46,38 +45,11 @@ from replay.trace.text._text_slots cimport (
 )
 
 
-cdef enum:
-    #: What the text is: blkparse's, in its default or a given format; the kernel's.
-    KIND_BLKPARSE = 0
-    KIND_KERNEL = 1
-
 #: blkparse prints a time before its first event as 2**64 ns less it, with the seconds
 #: cut to 32 bits: 18446744073.709551616 s less four times 2**32 s.
 cdef uint64_t WRAP_NS = 1266874889709551616U
 #: As long before its first event one may be: ten days.
 cdef uint64_t WRAP_SPAN_NS = 864000000000000U
-
-
-cdef bint is_comment(Cursor line) noexcept nogil:
-    """Tell lines of headers and of the summary at the end."""
-    skip_blanks(&line)
-    return (
-        at_end(&line)
-        or peek(&line) == c"#"
-        or starts_with(&line, b"CPU", 3)
-        or starts_with(&line, b"Total (", 7)
-        or starts_with(&line, b"Reads ", 6)
-        or starts_with(&line, b"Read ", 5)
-        or starts_with(&line, b"PC Read", 7)
-        or starts_with(&line, b"PC Write", 8)
-        or starts_with(&line, b"Writes ", 7)
-        or starts_with(&line, b"IO unplugs:", 11)
-        or starts_with(&line, b"Throughput (", 12)
-        or starts_with(&line, b"Events (", 8)
-        or starts_with(&line, b"Skips:", 6)
-        or starts_with(&line, b"Input file ", 11)
-        or starts_with(&line, b"=== ", 4)
-    )
 
 
 cdef void refuse(Text* text, size_t n_bytes, bint cut) noexcept nogil:
@@ -109,14 +81,18 @@ cdef void note_time(Text* text, TextEvent* event) noexcept nogil:
         event.time_ns = text.sum_ns
 
 
+cdef void unwrap(Text* text, TextEvent* event) noexcept nogil:
+    """Bring back a time before the first event that blkparse printed wrapped."""
+    if text.base_ns and event.time_ns <= WRAP_NS and WRAP_NS - event.time_ns < WRAP_SPAN_NS:
+        # what is added to all times keeps it above 0
+        event.time_ns -= WRAP_NS
+        text.n_wrapped += 1
+
+
 cdef void take_kernel_line(
-    Text* text, Cursor line, size_t n_bytes, bint cut
+    Text* text, int found, TextEvent* event, size_t n_bytes, bint cut
 ) noexcept nogil:
     """Hold what a line of the kernel's trace says, or count it."""
-    cdef TextEvent event
-    cdef int found
-    memset(&event, 0, sizeof(TextEvent))
-    found = line_kernel(&line, &event)
     if (
         found == LINE_EVENT
         or found == LINE_OTHER
@@ -125,11 +101,11 @@ cdef void take_kernel_line(
         # a damaged event's time counts
         or event.time_ns
     ):
-        note_time(text, &event)
+        note_time(text, event)
     if found == LINE_EVENT or (found == LINE_ERROR and text.n_completed == 0):
         if event.letter == LETTER_C and found == LINE_EVENT:
             text.n_completed += 1
-        hold(text, &event, True)
+        hold(text, event, True)
     elif found == LINE_LOST:
         text.lost[min(event.cpu, <uint32_t>(N_LOST - 1))] += event.count
         text.n_comments += 1
@@ -139,59 +115,39 @@ cdef void take_kernel_line(
         text.n_no_time += 1
     elif (found == LINE_OTHER and not cut) or found == LINE_ERROR:
         text.n_other += 1
-    elif is_kernel_comment(line):
+    elif found == LINE_COMMENT:
         text.n_comments += 1
     else:
         refuse(text, n_bytes, cut)
 
 
-cdef void unwrap(Text* text, TextEvent* event) noexcept nogil:
-    """Bring back a time before the first event that blkparse printed wrapped."""
-    if text.base_ns and event.time_ns <= WRAP_NS and WRAP_NS - event.time_ns < WRAP_SPAN_NS:
-        # what is added to all times keeps it above 0
-        event.time_ns -= WRAP_NS
-        text.n_wrapped += 1
+cdef void take_parsed(
+    Text* text, int kind, int found, TextEvent* event, size_t n_bytes, bint cut
+) noexcept nogil:
+    """Hold what a line says, or count it. ``cut``: the file ends within it."""
+    text.n_lines += 1
+    if kind == KIND_KERNEL:
+        take_kernel_line(text, found, event, n_bytes, cut)
+    elif found == LINE_EVENT:
+        unwrap(text, event)
+        hold(text, event, False)
+    elif found == LINE_COMMENT or found == LINE_SKIPS:
+        text.n_comments += 1
+        if found == LINE_SKIPS:
+            text.n_skips_lines += 1
+            text.n_skips += event.count
+    else:
+        refuse(text, n_bytes, cut)
 
 
 cdef void take_line(
     Text* text, int kind, const uint8_t* at, size_t n_bytes, bint cut
 ) noexcept nogil:
-    """Hold what a line says, or count it. ``cut``: the file ends within it."""
+    """Read a line, and hold what it says, or count it."""
     cdef TextEvent event
-    cdef Cursor line
-    cdef Cursor begin
-    text.n_lines += 1
-    begin.at = at
-    begin.end = at + n_bytes
-    while begin.end != begin.at and (
-        (begin.end - 1)[0] == c"\r" or (begin.end - 1)[0] == c" "
-    ):
-        begin.end -= 1
-    if kind == KIND_KERNEL:
-        take_kernel_line(text, begin, n_bytes, cut)
-        return
-    if text.steps.n:
-        line = begin
-        memset(&event, 0, sizeof(TextEvent))
-        if (
-            line_given(&line, &event, &text.steps)
-            and event.letter != LETTER_MESSAGE
-        ):
-            unwrap(text, &event)
-            hold(text, &event, False)
-            return
-    line = begin
-    memset(&event, 0, sizeof(TextEvent))
-    # messages keep the default format, whatever format was given
-    if line_default(&line, &event) and (
-        not text.steps.n or event.letter == LETTER_MESSAGE
-    ):
-        unwrap(text, &event)
-        hold(text, &event, False)
-    elif is_comment(begin):
-        text.n_comments += 1
-    else:
-        refuse(text, n_bytes, cut)
+    cdef int found
+    found = parse_line(&text.steps, kind, at, n_bytes, cut, &event)
+    take_parsed(text, kind, found, &event, n_bytes, cut)
 
 
 cdef size_t take_lines(
@@ -235,6 +191,18 @@ cdef size_t take_lines(
         if text.n_held == 2 * WINDOW:
             n_out[0] = release(text, WINDOW, out, kind == KIND_KERNEL)
     return offset
+
+
+cdef class ParsedLines:
+    """Lines of text, read by `TextRecords.parse`."""
+
+    #: The lines' bytes, in which the events' names lie.
+    cdef bytes data
+    cdef ParsedLine* lines
+    cdef size_t n_lines
+
+    def __dealloc__(self) -> None:
+        free(self.lines)
 
 
 cdef class TextRecords:
@@ -331,6 +299,73 @@ cdef class TextRecords:
             )
         return offset, PyBytes_FromStringAndSize(<const char*>self.out, <Py_ssize_t>n_out)
 
+    def parse(self, data: bytes) -> ParsedLines:
+        """Read lines, for `take_parsed`; several threads may do it at once.
+
+        Parameters
+        ----------
+        data : bytes
+            Whole lines; what stands behind the last one is left out.
+
+        Raises
+        ------
+        MemoryError
+        """
+        cdef ParsedLines parsed = ParsedLines()
+        cdef const uint8_t* at = data
+        cdef size_t size = <size_t>len(data)
+        with nogil:
+            parsed.n_lines = count_lines(at, size)
+            parsed.lines = <ParsedLine*>malloc((parsed.n_lines + 1) * sizeof(ParsedLine))
+            if parsed.lines != NULL:
+                parse_lines(
+                    &self.text.steps,
+                    self.kind,
+                    at,
+                    at + size,
+                    parsed.n_lines,
+                    parsed.lines,
+                )
+        if parsed.lines == NULL:
+            raise MemoryError
+        parsed.data = data
+        return parsed
+
+    def take_parsed(self, parsed: ParsedLines, start: int) -> tuple[int, bytes]:
+        """Take lines that were read, as `take` does.
+
+        Parameters
+        ----------
+        parsed : ParsedLines
+            Each line of it is to be taken once.
+        start : int
+            The line to go on with.
+
+        Returns
+        -------
+        tuple
+            The line to go on with next time, and the records that left.
+        """
+        cdef size_t number = start
+        cdef size_t n_out = 0
+        cdef ParsedLine* line
+        if number > parsed.n_lines:
+            raise ValueError(f"{start} is beyond the lines")
+        with nogil:
+            while n_out == 0 and number < parsed.n_lines:
+                line = &parsed.lines[number]
+                take_parsed(
+                    &self.text, self.kind, line.found, &line.event, line.n_bytes, False
+                )
+                number += 1
+                if self.text.n_held == 2 * WINDOW:
+                    n_out = release(
+                        &self.text, WINDOW, self.out, self.kind == KIND_KERNEL
+                    )
+        return number, PyBytes_FromStringAndSize(
+            <const char*>self.out, <Py_ssize_t>n_out
+        )
+
     def finish(self, rest: bytes) -> bytes:
         """Take what stands behind the last line's end, and release all records.
 
@@ -372,6 +407,7 @@ cdef class TextRecords:
         text.n_below_second = text.n_in_ns = 0
         text.before_ns = text.latest_printed_ns = text.sum_ns = 0
         text.begins_at_0 = False
+        text.n_skips = text.n_skips_lines = 0
         memset(text.lost, 0, sizeof(text.lost))
 
     def late(self) -> bytes:
@@ -432,5 +468,7 @@ cdef class TextRecords:
             "below_latest": self.text.n_below_latest,
             "below_second": self.text.n_below_second,
             "in_ns": self.text.n_in_ns,
+            "skips": self.text.n_skips,
+            "skips_lines": self.text.n_skips_lines,
             "begins_at_0": self.text.begins_at_0,
         }

@@ -131,6 +131,9 @@ ctypedef struct Text:
     uint64_t n_no_time
     uint64_t n_completed
     uint64_t lost[1024]
+    #: Events that blkparse says are missing, and how often it says so.
+    uint64_t n_skips
+    uint64_t n_skips_lines
     #: Of the kernel's text: times, those before the line before's, before any earlier
     #: line's, below a second, and with digits below a microsecond.
     uint64_t n_times

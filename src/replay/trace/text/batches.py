@@ -8,11 +8,12 @@ that completed, the sector of a flush.
 
 import mmap
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, Self
 
 import msgspec
 import numpy as np
@@ -37,7 +38,11 @@ from replay.trace.text.kinds import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from numpy.typing import NDArray
+
+    from replay.trace.text._blkparse import ParsedLines
 
 READ_BYTES: Final = 1 << 22
 #: A record that came too late, as ``TextRecords.late`` gives it.
@@ -46,8 +51,6 @@ LATE: Final = np.dtype(
 )
 #: So many of them are sorted at once: 28 MB.
 RUN_RECORDS: Final = 1 << 16
-#: What blkparse says at the end of events that are missing in its text.
-_SKIPS: Final = re.compile(rb"Skips:\s*(\d+) forward")
 #: What ftrace says at the beginning of events that its buffer had room for.
 _WRITTEN: Final = re.compile(
     rb"^# entries-in-buffer/entries-written: (\d+)/(\d+)", re.MULTILINE
@@ -63,8 +66,6 @@ class _Learned:
 
     counts: Counter[str] = field(default_factory=Counter)
     lost: Counter[int] = field(default_factory=Counter)
-    #: Events that blkparse says it skipped; None if it does not say.
-    skips: int | None = None
     #: Events that a trace's buffer no longer held.
     overwritten: int = 0
     #: Times that were differences from the line before, and whether those are in us.
@@ -117,7 +118,7 @@ class TextBatches(RowStream):
         return self._learned.n_read
 
     def use_threads(self, threads: int) -> None:
-        """Pair in so many threads what was read in one."""
+        """Read lines, and pair what they say, in so many threads."""
         self._threads = threads
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -143,7 +144,11 @@ class TextBatches(RowStream):
         learned = self._learned
         before = learned.n_read
         late = _Late(str(path))
-        with Unpacked(path) as file, temporary_file() as records:
+        with (
+            Unpacked(path) as file,
+            temporary_file() as records,
+            _Taker(text, records, late, self._threads) as taker,
+        ):
             rest, differences = b"", False
             text.restart()
             while data := file.read(READ_BYTES):
@@ -151,8 +156,7 @@ class TextBatches(RowStream):
                     self._note_head(data)
                     differences = are_differences(data, self._kind)
                     text.restart(differences)
-                learned.skips = _sum_of_skips(learned.skips, data)
-                rest = _take(text, rest + data, records, late)
+                rest = taker.take(rest + data)
                 learned.n_read = before + file.bytes_read
                 if len(rest) > MAX_LINE:
                     raise TraceError(
@@ -161,6 +165,7 @@ class TextBatches(RowStream):
                     )
                 if self._on_read is not None:
                     self._on_read()
+            taker.end()
             records.write(text.finish(rest))
             late.add(text.late())
             records.flush()
@@ -267,25 +272,61 @@ class _Late:
         return self._sources
 
 
-def _take(text: TextRecords, data: bytes, records: IO[bytes], late: _Late) -> bytes:
-    """Take all whole lines; return what is left."""
-    offset = 0
-    while True:
-        before = offset
-        offset, out = text.take(data, offset)
-        late_data = text.late()
-        late.add(late_data)
-        if not out and not late_data and offset == before:
-            return data[offset:]
-        records.write(out)
+class _Taker:
+    """Has lines read by other threads, if there are any, and makes records in order."""
 
+    def __init__(
+        self, text: TextRecords, records: IO[bytes], late: _Late, threads: int
+    ) -> None:
+        self._text = text
+        self._records = records
+        self._late = late
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._parsed: deque[Future[ParsedLines]] = deque()
 
-def _sum_of_skips(skips: int | None, data: bytes) -> int | None:
-    """Add what blkparse's summary says of events that are missing."""
-    if b"Skips:" not in data:
-        return skips
-    found = [int(one) for one in _SKIPS.findall(data)]
-    return skips if not found else (skips or 0) + sum(found)
+    def __enter__(self) -> Self:
+        if self._threads > 1:
+            # not imported for nothing
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(self._threads, "lines")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def take(self, data: bytes) -> bytes:
+        """Take all whole lines; return what is left."""
+        end = data.rfind(b"\n") + 1
+        if self._pool is None:
+            self._take(partial(self._text.take, data))
+        else:
+            self._parsed.append(self._pool.submit(self._text.parse, data[:end]))
+            if len(self._parsed) > self._threads:
+                self._take_first()
+        return data[end:]
+
+    def end(self) -> None:
+        """Take what others still read."""
+        while self._parsed:
+            self._take_first()
+
+    def _take_first(self) -> None:
+        parsed = self._parsed.popleft().result()
+        self._take(partial(self._text.take_parsed, parsed))
+
+    def _take(self, step: Callable[[int], tuple[int, bytes]]) -> None:
+        place = 0
+        while True:
+            before = place
+            place, out = step(place)
+            late_data = self._text.late()
+            self._late.add(late_data)
+            if not out and not late_data and place == before:
+                return
+            self._records.write(out)
 
 
 def _summary(
@@ -343,9 +384,9 @@ def _is_filtered(summary: Summary, quality: Quality, learned: _Learned) -> bool:
     """
     if not quality.lost:
         return False
-    if learned.skips is not None:
+    if learned.counts["skips_lines"]:
         # blkparse says it itself, and its summary stands behind all of its lines
-        return learned.skips == 0
+        return learned.counts["skips"] == 0
     halves = quality.unfinished + quality.never_issued + sum(quality.unmatched.values())
     if halves <= max(_FEW_HALVES, _SHARE_OF_HALVES * summary.n_rows):
         return True
