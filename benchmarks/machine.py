@@ -12,7 +12,7 @@ from replay.common.version import VERSION
 
 LIBRARIES = ("numpy", "pyarrow", "click", "msgspec", "rich")
 #: Others' simulators, which need not be there.
-PEERS = ("libcachesim", "simpy")
+PEERS = ("duckdb", "libcachesim", "simpy")
 
 
 def describe() -> dict[str, str]:

@@ -3,7 +3,7 @@
     python -m benchmarks.rates              everything, some minutes
     python -m benchmarks.rates --quick      less of it, in a minute
     python -m benchmarks.rates --case engine.direct --case peer
-    python -m benchmarks.rates --write      and put the table in benchmarks/RESULTS.md
+    python -m benchmarks.rates --write      write benchmarks/RESULTS.md and releases/
 
 Traces are generated (`benchmarks.generate`) and kept under build/benchmarks. A median
 says what to expect, the fastest repeat what the machine can do when nothing disturbs;
@@ -18,13 +18,16 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cases import CASES
 from benchmarks.cases.registry import Bench, Case
 from benchmarks.goals import goals
 from benchmarks.machine import describe
 from benchmarks.measure import Result, compile_modules
+from benchmarks.releases import changes, kept, last_before, write
 from benchmarks.table import table
+from replay.common.version import VERSION
 
 TOP = Path(__file__).parents[1]
 RESULTS = TOP / "benchmarks" / "RESULTS.md"
@@ -51,7 +54,11 @@ def parser() -> argparse.ArgumentParser:
     add("--events", type=int, help="records of a recording")
     add("--requests", type=int, help="requests of a trace for the engine")
     add("--repeats", type=int)
-    add("--write", action="store_true", help=f"write {RESULTS.relative_to(TOP)}")
+    add(
+        "--write",
+        action="store_true",
+        help=f"write {RESULTS.relative_to(TOP)} and the release's JSON",
+    )
     add("--directory", type=Path, default=TOP / "build" / "benchmarks")
     return made
 
@@ -79,10 +86,14 @@ def main(arguments: list[str] | None = None) -> int:
         ["python", "-m", "benchmarks.rates", *(arguments or sys.argv[1:])]
     )
     absent = sorted({name for case in cases for name in case.missing})
-    text = page(results, command, bench.repeats, absent)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    found = kept(results, describe(), today)
+    since = changes(found, last_before(VERSION))
+    text = page(results, command, bench.repeats, absent, found, since)
     print(text)
     if given.write:
         RESULTS.write_text(text)
+        write(found, VERSION)
     return 0
 
 
@@ -108,7 +119,12 @@ def _run(case: Case, bench: Bench) -> Result | None:
 
 
 def page(
-    results: list[Result], command: str, repeats: int, absent: Sequence[str]
+    results: list[Result],
+    command: str,
+    repeats: int,
+    absent: Sequence[str],
+    found: dict[str, Any],
+    since: str,
 ) -> str:
     """Make the page of results.
 
@@ -120,25 +136,29 @@ def page(
     repeats : int
     absent : sequence of str
         What was not there to be compared with.
+    found : dict of str to Any
+        From `benchmarks.releases.kept`.
+    since : str
+        From `benchmarks.releases.changes`.
 
     Returns
     -------
     str
         Markdown.
     """
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    facts = "\n".join(f"- {name}: {text}" for name, text in describe().items())
+    facts = "\n".join(f"- {name}: {text}" for name, text in found["machine"].items())
     if absent:
         facts += f"\n- not installed, so not compared with: {', '.join(absent)}"
     return (
         "# Rates\n\n"
-        f"Made on {today} by `{command}`: median and fastest of {repeats} repeats"
-        " (memory: one; start-up: more), caches warm where nothing else is said; CPU:"
-        " least processors' time. Ratios are of medians.\n"
+        f"Made on {found['date']} by `{command}`: median and fastest of {repeats}"
+        " repeats (memory: one; start-up: more), caches warm where nothing else is"
+        " said; CPU: least processors' time. Ratios are of medians.\n"
         "A recording's events are its Q, G, M, P, I, U, D and C, about 5.2 a request."
         " One core, unless threads are named.\n\n"
         f"{facts}\n\n"
         f"{goals(results)}\n"
+        f"{since}"
         f"{table(results)}"
     )
 

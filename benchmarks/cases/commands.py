@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from benchmarks.cases.peers import has_duckdb
 from benchmarks.cases.registry import SIZES, Bench, Case
 from benchmarks.measure import Result, repeat, replay, run
 
@@ -66,9 +67,14 @@ def _run_records(
 def _run_rows(name: str, bench: Bench) -> Result:
     directory, events = bench.recording()
     source = bench.scratch / "whole.arrow"
-    run(replay("convert", directory, "-o", source, "--overwrite"))
+    run(replay("convert", directory, "-o", source, "--overwrite", "--threads", "1"))
     result = _measure(
-        name, bench, source, events, "replay run of its trace file, tables written"
+        name,
+        bench,
+        source,
+        events,
+        "replay run of its trace file, tables written",
+        options=("--threads", "1"),
     )
     source.unlink()
     return result
@@ -115,7 +121,7 @@ COMMANDS: list[Case] = [
         for direct in (True, False)
         for threads, more in ((1, ""), (2, "-2-threads"))
     ),
-    _records_case("records"),
+    _records_case("records", peer="peer.duckdb" if has_duckdb() else ""),
     _records_case("records-100000-cgroups", cgroups=100_000, slow=True),
     Case(name="run.rows", run=_run_rows),
 ]

@@ -219,7 +219,7 @@ def _lines(line: Line, n_rows: int, per_request: int) -> Iterator[str]:
         yield line(row, SECTORS[row // per_request % len(SECTORS)])
 
 
-def _convert(name: str, bench: Bench, *, text: str) -> Result:
+def _convert(name: str, bench: Bench, *, text: str, threads: int) -> Result:
     source = bench.scratch / f"{text}.txt"
     with source.open("w") as file:
         file.write(HEADS.get(text, ""))
@@ -228,14 +228,16 @@ def _convert(name: str, bench: Bench, *, text: str) -> Result:
     options = FormatOptions(name=FORMAT_OF.get(text, text), columns=COLUMNS.get(text))
 
     def work() -> None:
-        replay.convert(source, output, overwrite=True, format=options).close()
+        replay.convert(
+            source, output, overwrite=True, format=options, threads=threads
+        ).close()
 
     spent = repeat(work, bench.repeats)
     output.unlink()
     source.unlink()
     return Result(
         case=name,
-        what=f"{text} to trace file, 1 thread",
+        what=f"{text} to trace file, {threads} thread{'s'[: threads - 1]}",
         unit="row",
         count=bench.events,
         spent=spent,
@@ -243,5 +245,15 @@ def _convert(name: str, bench: Bench, *, text: str) -> Result:
 
 
 FORMATS: list[Case] = [
-    Case(name=f"format.{text}", run=partial(_convert, text=text)) for text in LINES
+    *(
+        Case(name=f"format.{text}", run=partial(_convert, text=text, threads=1))
+        for text in LINES
+    ),
+    *(
+        Case(
+            name=f"format.{text}-2-threads",
+            run=partial(_convert, text=text, threads=2),
+        )
+        for text in ("blkparse", "kernel", "msr", "csv")
+    ),
 ]

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+import replay
 from benchmarks.cases.engine import shape_of
 from benchmarks.cases.registry import Bench, Case
 from benchmarks.measure import Result, Spent, repeat, run
@@ -25,6 +26,20 @@ MOST_SIMULATED: Final = 100_000
 ORACLE: Final = np.dtype(
     [("time", "<u4"), ("object", "<u8"), ("nbytes", "<u4"), ("next", "<i8")]
 )
+#: Who knows SQL asks so: a completion belongs to the last issue at its place.
+_QUERY: Final = """
+with events as (
+  select device, op, action, cgroup, time_ns,
+    lag(time_ns) over place as before_ns, lag(action) over place as before
+  from '{path}' where action in ('Q', 'D', 'C')
+  window place as (
+    partition by device, sector, action = 'Q' order by time_ns, action desc)
+)
+select op, action, count(*), count(distinct cgroup),
+  quantile_disc(time_ns - before_ns, [0.5, 0.99, 0.999])
+    filter (action = 'C' and before = 'D')
+from events group by all order by all
+"""
 
 
 def _columns(bench: Bench, *names: str) -> list[np.ndarray[Any, Any]]:
@@ -79,6 +94,29 @@ def _fio(name: str, bench: Bench) -> Result:
     return _result(name, what, len(lines), spent)
 
 
+def _duckdb(name: str, bench: Bench) -> Result:
+    import duckdb
+
+    directory, n_events = bench.recording()
+    path = bench.scratch / "events.parquet"
+    replay.convert_events(directory, path, to="parquet")
+    query = _QUERY.format(path=path)
+
+    def work() -> None:
+        with duckdb.connect(config={"threads": 1}) as database:
+            database.sql(query).fetchall()
+
+    spent = repeat(work, bench.repeats)
+    path.unlink()
+    what = "DuckDB: events counted, waits D to C by operation, of a Parquet file"
+    return Result(case=name, what=what, unit="event", count=n_events, spent=spent)
+
+
+def has_duckdb() -> bool:
+    """Return True if DuckDB can be compared with."""
+    return importlib.util.find_spec("duckdb") is not None
+
+
 def _simpy(name: str, bench: Bench) -> Result:
     import simpy
 
@@ -126,4 +164,5 @@ PEERS: list[Case] = [
     *_peer("libcachesim", _libcachesim, module="libcachesim"),
     *_peer("fio", _fio, needs=("fio",)),
     *_peer("simpy", _simpy, module="simpy"),
+    *_peer("duckdb", _duckdb, module="duckdb"),
 ]

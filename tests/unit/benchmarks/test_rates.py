@@ -62,6 +62,8 @@ def test_peer_that_did_not_run_is_not_named() -> None:
         "engine.dependent.direct",
         "engine.all-stages",
         "engine.lock.overloaded",
+        "format.msr-2-threads",
+        "peer.duckdb",
     ],
 )
 def test_case_runs_on_a_small_trace(
