@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import replay
+from replay.cli import lazy_imports
 from replay.cli.lazy_imports import importing_meanwhile
 from replay.cli.main import cli
 from replay.common.errors import ScenarioError
@@ -63,8 +64,25 @@ def test_without_options_the_summary_is_on_stdout_and_the_rate_on_stderr(
     assert done.stderr == "replayed 4 requests in 0.00 s, 2,000 requests/s\n"
     assert (library.trace, library.scenario) == ("seed", None)
     assert library.options["output"] is None
-    assert library.options["threads"] == 1
+    # as many as it takes
+    assert library.options["threads"] is None
+
+
+@pytest.mark.parametrize(("n_processors", "n_given"), [(1, "1"), (1, ""), (2, "1")])
+def test_one_thread_imports_nothing_meanwhile(
+    library: Library, monkeypatch: pytest.MonkeyPatch, n_processors: int, n_given: str
+) -> None:
+    monkeypatch.setattr(lazy_imports, "processors", lambda: n_processors)
+    call("run", "seed", *(("--threads", n_given) if n_given else ()))
     assert library.options["progress"] is None
+
+
+def test_several_processors_import_meanwhile(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lazy_imports, "processors", lambda: 2)
+    call("run", "seed")
+    assert callable(library.options["progress"])
 
 
 def test_every_option_reaches_the_library(library: Library, tmp_path: Path) -> None:

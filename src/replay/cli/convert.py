@@ -65,7 +65,7 @@ def convert(
     alone: Path | None,
     overwrite: bool,
     batch_rows: int,
-    threads: int,
+    threads: int | None,
     quiet: bool,
 ) -> None:
     """Make a trace file of a recording.

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 
+from replay.common.processors import processors
+
 Progress = Callable[[int, int], None]
 
 
 @contextmanager
 def importing_meanwhile(
-    progress: Progress | None, *modules: str, threads: int
+    progress: Progress | None, *modules: str, threads: int | None
 ) -> Iterator[Progress | None]:
     """Import what is needed at the end in a second thread, once the work has begun.
 
@@ -20,15 +22,15 @@ def importing_meanwhile(
         Told of work done and in all.
     *modules : str
         In their order. What cannot be imported is refused where it is needed.
-    threads : int
-        With fewer than 2 nothing is done.
+    threads : int or None
+        With fewer than 2 nothing is done; None: as many as there are processors.
 
     Yields
     ------
     callable or None
         To be told instead of ``progress``.
     """
-    if threads < 2:
+    if (processors() if threads is None else threads) < 2:
         yield progress
         return
 

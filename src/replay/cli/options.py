@@ -41,9 +41,9 @@ quiet = click.option(
 threads = click.option(
     "--threads",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Threads; the result is the same.",
+    metavar="N",
+    help="Threads; the result is the same. [default: one for each processor, 8 at "
+    "most; 1 for fewer than 16 MiB]",
 )
 jobs = click.option(
     "-j",

@@ -77,7 +77,7 @@ def run(
     interval: str | None,
     report: Path | None,
     batch_rows: int,
-    threads: int,
+    threads: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:

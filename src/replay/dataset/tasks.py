@@ -267,6 +267,7 @@ def replay_pairs(job: ReplayJob) -> tuple[bytes, float]:
                 item.scenario,
                 interval=item.interval,
                 requests=item.requests,
+                threads=1,
             )
             done.append((replace(item.state, status=OK), result))
         except Exception as error:
@@ -351,6 +352,8 @@ def _convert(path: Path, target: Place, conversion: Conversion) -> None:
             "cgroups": cgroups,
             "format": conversion.format,
             "filters": conversion.filters,
+            # the other processors have traces of their own
+            "threads": 1,
         }
         if _sound(target):
             return

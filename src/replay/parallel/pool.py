@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from replay.common.closing import Closing
+from replay.common.processors import processors
 from replay.parallel.jobs import Outcome, WorkerDied
 
 #: Times that a job is begun before the death of its worker is its outcome.
@@ -194,11 +195,6 @@ class Pool(Closing):
         worker = _Worker(process=process, link=Connection(here.detach()))
         self._workers.append(worker)
         return worker
-
-
-def processors() -> int:
-    """Count the processors that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _cause(code: int) -> str:

@@ -19,6 +19,7 @@ from replay.common.intervals import (
     fit_interval,
     interval_text,
 )
+from replay.common.processors import threads_for
 from replay.common.text import count_text, size_text, time_text
 from replay.common.version import VERSION
 from replay.engine._engine import Engine
@@ -47,6 +48,8 @@ from replay.trace.file.schema import device_text
 from replay.trace.file.spill import KeptRows
 from replay.trace.rows import Rows
 
+#: Of a row in a trace file.
+_ROW_BYTES: Final = 69
 #: Of pages that the engine is asked for at once: about a second.
 _BITE_BYTES: Final = 1 << 34
 #: Of pages in all: what takes longer than a minute is said.
@@ -62,7 +65,7 @@ def play(
     overwrite: bool,
     requests: bool,
     batch_rows: int | None,
-    threads: int,
+    threads: int | None,
     progress: Progress | None,
     interval_ns: int,
     started: float,
@@ -219,7 +222,7 @@ def _replay(
     binding: Binding,
     requests: RequestsWriter | None,
     batch_rows: int | None,
-    threads: int,
+    threads: int | None,
     progress: Progress | None,
     caught: Caught | None,
     errors: Errors,
@@ -255,7 +258,7 @@ def _run_engine(
     binding: Binding,
     requests: RequestsWriter | None,
     batch_rows: int | None,
-    threads: int,
+    threads: int | None,
     progress: Progress | None,
     caught: Caught | None,
     disks: Ahead | None,
@@ -275,7 +278,7 @@ def _run_engine(
     if not setup.direct_io and (setup.tmpfs or setup.cached):
         _say_huge(trace)
         coming = bites(coming, _BITE_BYTES)
-    if threads > 1:
+    if threads_for(trace.n_rows * _ROW_BYTES, threads) > 1:
         coming = ahead(coming)
     n_done = 0
     streams = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from replay.capture.facts import recorded_facts
 from replay.common.intervals import parse_interval
+from replay.common.processors import threads_for
 from replay.results.directory import OutputDirectory
 from replay.runner.decode_ahead import Decoding, decoded
 from replay.scenario.keys.load import Recipe, Scenario
@@ -31,7 +32,7 @@ def run(
     overwrite: bool = False,
     requests: bool = False,
     batch_rows: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
     filters: "Filters | None" = None,
@@ -62,8 +63,9 @@ def run(
         Keep a row for every request.
     batch_rows : int or None
         Rows handed to the engine at once; the results are the same whatever it is.
-    threads : int
-        With 2 or more a second thread reads ahead; the results are the same.
+    threads : int or None
+        With 2 or more others read ahead; the results are the same. None: as many as
+        there are processors, 8 at most, and 1 for fewer than 16 MiB.
     progress : callable or None
         Told of rows done and rows in all (of bytes, while a recording is converted).
     format : str, FormatOptions or None
@@ -91,7 +93,7 @@ def run(
     OutputError
         The output exists already, or cannot be written.
     """
-    if (batch_rows is not None and batch_rows < 1) or threads < 1:
+    if any(one is not None and one < 1 for one in (batch_rows, threads)):
         raise ValueError("batch_rows and threads must be positive")
     interval_ns = 0 if interval is None else parse_interval(interval)
     started = time.perf_counter()
@@ -130,8 +132,9 @@ def run(
             else:
                 # rows are written, and counted by time, while the engine runs
                 follow = not requests and not interval_ns
+                n_threads = threads_for(source.nbytes, threads)
                 opened = stack.enter_context(
-                    decoded(source, follow=follow, threads=threads)
+                    decoded(source, follow=follow, threads=n_threads)
                 )
         # imported while a second thread decodes, if there is one
         from replay.runner.play import play

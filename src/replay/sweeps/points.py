@@ -118,7 +118,8 @@ def run_point(job: Job) -> dict[str, Any]:
     ReplayError
         As `replay.run`.
     """
-    result = run(_opened(job.trace, job.cgroups), job.scenario)
+    # the other processors have points of their own
+    result = run(_opened(job.trace, job.cgroups), job.scenario, threads=1)
     table = measures(result.tables, by_op=True)
     kills = result.kills.slice(0, MOST_KILLS).to_pylist()
     return {
@@ -147,4 +148,4 @@ def _waits_behind_others(waits: pa.Table) -> tuple[tuple[str, str, int], ...]:
 @lru_cache(maxsize=1)
 def _opened(trace: str, cgroups: str | None) -> Trace:
     """Map a trace once for all points of a process."""
-    return open_or_convert(trace, cgroups=cgroups)
+    return open_or_convert(trace, cgroups=cgroups, threads=1)

@@ -30,7 +30,7 @@ def convert(
     cgroups: str | Path | None = None,
     overwrite: bool = False,
     batch_rows: int = BATCH_ROWS,
-    threads: int = 1,
+    threads: int | None = None,
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
     filters: "Filters | None" = None,
@@ -53,8 +53,10 @@ def convert(
         Whether an existing output may be replaced.
     batch_rows : int
         Rows of a record batch. The rows are the same whatever it is.
-    threads : int
-        With 2 or more as many decode, and another one writes meanwhile.
+    threads : int or None
+        With 2 or more as many decode, and another one writes meanwhile. None: as many
+        as there are processors, 8 at most, and 1 for fewer than 16 MiB. The rows are
+        the same.
     progress : callable or None
         Told of bytes read and bytes in all.
     format : str, FormatOptions or None
@@ -79,7 +81,7 @@ def convert(
     OutputError
         The output exists already, is one of the inputs, or cannot be written.
     """
-    if batch_rows < 1 or threads < 1:
+    if batch_rows < 1 or (threads is not None and threads < 1):
         raise ValueError("batch_rows and threads must be positive")
     target = place_of(output)
     check_target(target, output, overwrite=overwrite)
@@ -121,7 +123,7 @@ def open_or_convert(
     inputs: str | Path | Sequence[str | Path],
     *,
     cgroups: str | Path | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     progress: Progress | None = None,
     format: str | FormatOptions | None = None,
     filters: "Filters | None" = None,
@@ -134,7 +136,7 @@ def open_or_convert(
         One trace file, or inputs of `convert`.
     cgroups : path or None
         File of "id path" lines; its paths replace those in the trace file.
-    threads : int
+    threads : int or None
         As for `convert`.
     progress : callable or None
         Told of bytes read and bytes in all, if anything is converted.
@@ -218,7 +220,7 @@ def open_source(
 def _open_whole(
     inputs: str | Path | Sequence[str | Path],
     cgroups: str | Path | None,
-    threads: int,
+    threads: int | None,
     progress: Progress | None,
     format: str | FormatOptions | None,
 ) -> Trace:

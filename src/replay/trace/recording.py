@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from replay.common.errors import TraceError
+from replay.common.processors import threads_for
 from replay.common.version import WRITER
 from replay.trace.file.metadata import Cgroup, Metadata, Summary
 from replay.trace.file.read import Progress, is_arrow
@@ -61,12 +62,13 @@ class Recording(Struct, frozen=True):
             self.progress(self.rows.bytes_read, self.nbytes)
 
     def write(
-        self, output: str | Path, *, overwrite: bool = False, threads: int = 1
+        self, output: str | Path, *, overwrite: bool = False, threads: int | None = None
     ) -> None:
-        """Write it to a trace file; see `write_trace`."""
+        """Write it to a trace file; see `write_trace` and `threads_for`."""
         from replay.trace.file.write import write_trace
 
-        self.rows.use_threads(threads)
+        n_threads = threads_for(self.nbytes, threads)
+        self.rows.use_threads(n_threads)
 
         def write() -> None:
             write_trace(
@@ -74,7 +76,7 @@ class Recording(Struct, frozen=True):
                 self.rows,
                 self.describe,
                 overwrite=overwrite,
-                threads=threads,
+                threads=n_threads,
                 on_batch=self.advanced,
             )
 
