@@ -62,7 +62,6 @@ def test_peer_that_did_not_run_is_not_named() -> None:
         "engine.dependent.direct",
         "engine.all-stages",
         "engine.lock.overloaded",
-        "format.msr-2-threads",
         "peer.duckdb",
     ],
 )
