@@ -31,12 +31,19 @@ def test_changes_that_fail_are_told_on_stderr_with_exit_code_3(
     done = call(*results, "--fail-if", "kills>0")
     assert done.exit_code == 3
     assert "driver.policy: root -> per-cgroup" in done.stdout
-    assert done.stderr == f"{results[1]}: kills>0: /test.slice/b 1 -> 2 (+100.0 %)\n"
+    assert done.stderr == (
+        f"{results[1]}: failed: kills of /test.slice/b grew by 1 (1 -> 2); "
+        "--fail-if 'kills>0' allows none\n"
+    )
 
 
 def test_without_a_change_that_fails_the_exit_code_is_0(results: list[str]) -> None:
     done = call(*results, "--fail-if", "mean>10%")
-    assert (done.exit_code, done.stderr) == (0, f"{results[1]}: passed: mean>10%\n")
+    assert (done.exit_code, done.stderr) == (
+        0,
+        f"{results[1]}: passed: mean grew in no cgroup; --fail-if 'mean>10%' allows "
+        "10 %\n",
+    )
     # AND what was not asked is not told
     done = call(*results)
     assert (done.exit_code, done.stderr) == (0, "")
@@ -45,17 +52,23 @@ def test_without_a_change_that_fails_the_exit_code_is_0(results: list[str]) -> N
 def test_conditions_that_held_are_told_beside_those_that_did_not(
     results: list[str],
 ) -> None:
-    conditions = [f"--fail-if={one}" for one in ("errors>9", "kills>0", "mean>99%")]
+    conditions = [f"--fail-if={one}" for one in ("errors>9", "kills>0", "kills>5")]
     done = call(*results, *conditions, "--json")
     assert done.exit_code == 3
     assert done.stderr.splitlines() == [
-        f"{results[1]}: kills>0: /test.slice/b 1 -> 2 (+100.0 %)",
-        f"{results[1]}: passed: errors>9, mean>99%",
+        f"{results[1]}: failed: kills of /test.slice/b grew by 1 (1 -> 2); --fail-if "
+        "'kills>0' allows none",
+        f"{results[1]}: passed: errors grew in no cgroup; --fail-if 'errors>9' allows "
+        "9",
+        f"{results[1]}: passed: kills of /test.slice/b, which changes most, grew by 1 "
+        "(1 -> 2); --fail-if 'kills>5' allows 5",
     ]
     # AND what could not be looked at has not passed: / has no requests
     done = call(*results, "--fail-if", "p99@/>1%", "--fail-if", "io@/>1%")
     assert done.stderr == (
-        f"{results[1]}: passed: io@/>1%; nothing to compare: p99@/>1%\n"
+        f"{results[1]}: nothing to compare for --fail-if 'p99@/>1%'\n"
+        f"{results[1]}: passed: io of / has not grown; --fail-if 'io@/>1%' allows "
+        "1 %\n"
     )
 
 

@@ -83,7 +83,7 @@ def compare(
     _check_sides(outdirs, scenarios, traces)
     if overwrite and output is None and report is None:
         raise click.UsageError("--overwrite needs a file: give -o FILE.parquet.")
-    from replay.report.compare import breach_text, passed_text
+    from replay.report.compare import breach_text, passed_texts
     from replay.results.conditions import ConditionError, parse_change
     from replay.results.long import write_comparisons
 
@@ -113,10 +113,9 @@ def compare(
                 click.echo()
             show(comparison)
     for comparison, failed in zip(found, breaches, strict=True):
-        for breach in failed:
-            click.echo(f"{comparison.names[1]}: {breach_text(breach)}", err=True)
-        if passed := passed_text(comparison, conditions, failed):
-            click.echo(f"{comparison.names[1]}: {passed}", err=True)
+        lines = [breach_text(breach) for breach in failed]
+        for line in (*lines, *passed_texts(comparison, conditions, failed)):
+            click.echo(f"{comparison.names[1]}: {line}", err=True)
     if any(breaches):
         click.get_current_context().exit(DIFFERS)
 

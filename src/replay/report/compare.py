@@ -63,19 +63,17 @@ def comparison(found: Comparison) -> RenderableType:
 
 
 def breach_text(breach: Breach) -> str:
-    """Say which condition a change meets, and by how much, in one line."""
-    measure = breach.condition.measure
-    base, other = (measure_text(measure, n) for n in (breach.base, breach.other))
-    share = ""
-    if breach.base:
-        share = f" ({100 * (breach.other - breach.base) / breach.base:+.1f} %)"
-    return plain(f"{breach.condition.text}: {breach.cgroup} {base} -> {other}{share}")
+    """Say what grew or fell by more than is allowed, in one line."""
+    condition = breach.condition
+    said = _change_text(condition, breach.base, breach.other)
+    name = condition.measure.name
+    return plain(f"failed: {name} of {breach.cgroup} {said}; {_allowed(condition)}")
 
 
-def passed_text(
+def passed_texts(
     found: Comparison, conditions: Sequence[Condition], breaches: Sequence[Breach]
-) -> str | None:
-    """Say which conditions no change met, in one line.
+) -> list[str]:
+    """Say of the conditions that no change met how near one came, in a line each.
 
     Parameters
     ----------
@@ -86,19 +84,71 @@ def passed_text(
 
     Returns
     -------
-    str or None
-        None if each was met. A condition on times for which no cgroup has requests in
-        both results is named apart: it was not looked at.
+    list of str
+        A condition on times for which no cgroup has requests in both results was not
+        looked at, and its line says so.
     """
     met = {breach.condition.text for breach in breaches}
-    held = [one for one in conditions if one.text not in met]
     rows = found.measures.to_pylist()
-    idle = [one.text for one in held if not any(map(one.looks_at, rows))]
-    passed = [one.text for one in held if one.text not in idle]
-    parts = [f"passed: {', '.join(passed)}"] if passed else []
-    if idle:
-        parts.append(f"nothing to compare: {', '.join(idle)}")
-    return plain("; ".join(parts)) or None
+    return [
+        plain(_passed_text(one, [row for row in rows if one.looks_at(row)]))
+        for one in conditions
+        if one.text not in met
+    ]
+
+
+def _passed_text(condition: Condition, rows: Sequence[Row]) -> str:
+    """Say how far the measure of the cgroup that comes nearest has changed."""
+    if not rows:
+        return f"nothing to compare for {_asked(condition)}"
+    column, name = condition.measure.column, condition.measure.name
+    sign = 1 if condition.how == ">" else -1
+
+    def step(row: Row) -> float:
+        base, other = row[f"{column}_base"], row[f"{column}_other"]
+        # what grew from 0 has met a condition on shares
+        return float(sign * (other - base) / ((base or 1) if condition.relative else 1))
+
+    nearest = max(rows, key=step)
+    word, done = ("grew", "grown") if sign > 0 else ("fell", "fallen")
+    if step(nearest) > 0:
+        of = condition.cgroup or f"{nearest['cgroup']}, which changes most,"
+        base, other = nearest[f"{column}_base"], nearest[f"{column}_other"]
+        said = f"{name} of {of} {_change_text(condition, base, other)}"
+    elif condition.cgroup:
+        said = f"{name} of {condition.cgroup} has not {done}"
+    else:
+        said = f"{name} {word} in no cgroup"
+    return f"passed: {said}; {_allowed(condition)}"
+
+
+def _asked(condition: Condition) -> str:
+    return f"--fail-if '{condition.text}'"
+
+
+def _allowed(condition: Condition) -> str:
+    """Say the change up to which a condition is not met."""
+    if not condition.value:
+        allowed = "none"
+    elif condition.relative:
+        allowed = f"{float(abs(condition.value) * 100):g} %"
+    else:
+        allowed = measure_text(condition.measure, round(abs(condition.value)))
+    return f"{_asked(condition)} allows {allowed}"
+
+
+def _change_text(condition: Condition, base: int, other: int) -> str:
+    """Say by how much a measure changed, as the condition counts it."""
+    measure = condition.measure
+    texts = measure_text(measure, base), measure_text(measure, other)
+    word = "grew" if condition.how == ">" else "fell"
+    if not condition.relative:
+        change = measure_text(measure, abs(other - base))
+    elif base:
+        change = f"{100 * abs(other - base) / base:.1f} %"
+    else:
+        return f"{word} from {texts[0]} to {texts[1]}"
+    return f"{word} by {change} ({texts[0]} -> {texts[1]})"
 
 
 def measure_text(measure: Measure, value: int) -> str:

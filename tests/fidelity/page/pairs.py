@@ -45,10 +45,10 @@ CHECKED: Final = """
 What to look at, and `tests/fidelity/review/test_pairs.py` holds:
 
 - A trace asked for its own driver gives what was recorded.
-- Policies with one queue (`root`, `naive`, `instance`, `backcharge`, and a worker each
-  where none can be made) agree: nothing limits anybody here, so they differ in who
-  pays alone. `/a` waits behind eight large writes now and then: its mean is two to
-  three times that with a worker each.
+- Policies with one queue agree (`root`, `naive`, `instance`, `backcharge`, and
+  `per-cgroup` where no worker can be made, so that the root's serves all): nothing
+  limits anybody here, so they differ in who pays alone. `/a` waits behind eight large
+  writes now and then: its mean is two to three times that with a worker each.
 - With a worker each, or none (`synchronous`), requests of `/a` wait for the file's
   lock alone; from the root's trace that is a stage of its own, from a trace of that
   driver part of `device`.
@@ -75,7 +75,7 @@ def drivers() -> Iterator[tuple[str, dict[str, Any]]]:
             keys["instance"] = "/server"
         yield f"`{row.name}`", keys
     never = {"policy": "per-cgroup", "alloc_fail": {"probability": 1.0}}
-    yield "`per-cgroup`, no worker can be made", never
+    yield "`per-cgroup` where no worker can be made", never
     for variant in VARIANTS:
         keys = {"policy": "per-cgroup", "variant": variant.name}
         yield f"`{variant.name}`", keys

@@ -39,7 +39,7 @@ def test_every_driver_is_plausible_from_every_traced_one(
         assert b_us == pytest.approx(kernel[1], rel=0.20)
         # AND one queue is the root's, a worker each is per-cgroup's
         one, each = found["root"].times_us, found["per-cgroup"].times_us
-        for name in (*ONE_QUEUE, "per-cgroup`, no worker can be made"):
+        for name in (*ONE_QUEUE, "per-cgroup` where no worker can be made"):
             assert found[name].times_us == one
         for name in ("enospc", *(f"v{number}" for number in range(1, 15))):
             assert found[name].times_us == each

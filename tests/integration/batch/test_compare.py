@@ -113,10 +113,16 @@ def test_the_command_fails_with_3_prints_json_and_writes_a_table(
     assert done.exit_code == 3, done.output
     assert "2 traces, added up" in done.stdout
     assert "other: seed-unlimited: t=" in done.stdout
-    assert done.stderr == f"{OWN}: kills>0: /test.slice 0 -> 2\n"
+    assert done.stderr == (
+        f"{OWN}: failed: kills of /test.slice grew by 2 (0 -> 2); --fail-if 'kills>0' "
+        "allows none\n"
+    )
     # one trace without a kill
     done = call(fleet, *both, "--trace", NAMES[2], "--fail-if", "kills>0")
-    assert (done.exit_code, done.stderr) == (0, f"{OWN}: passed: kills>0\n")
+    assert (done.exit_code, done.stderr) == (
+        0,
+        f"{OWN}: passed: kills grew in no cgroup; --fail-if 'kills>0' allows none\n",
+    )
 
     table = tmp_path / "differences.parquet"
     done = call(fleet, *both, "--json", "-o", str(table))

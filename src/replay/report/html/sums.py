@@ -1,8 +1,15 @@
 """Pictures of a whole run: who waits, how long, who pays."""
 
+from typing import Final
+
 from replay.common.text import share_text, time_text
 from replay.report.html import rows
 from replay.report.html.drawing import NUMBER, SCHEMA, SIGNALS, Drawing, Picture, Spec
+
+#: Waits of a cgroup behind itself: in a picture of who is in whose way they have no
+#: colour of the scale, which they would use up.
+_OWN: Final = "#DCDCDC"
+_IS_OWN: Final = "datum.waiting === datum.blocking"
 
 
 def waits(drawing: Drawing) -> Picture | None:
@@ -24,43 +31,67 @@ def waits(drawing: Drawing) -> Picture | None:
         "x": {"field": "blocking", "title": "behind whom", **place},
         "y": {"field": "waiting", "title": "who waits", **place},
     }
-    cell = {
-        "mark": {"type": "rect", "tooltip": True, "cursor": "pointer"},
-        "encoding": {
-            **base,
-            "color": {
-                "field": "wait_s",
-                "type": "quantitative",
-                "title": "s waited",
-                "scale": {"scheme": "oranges", "type": "sqrt", "domainMin": 0},
-            },
-            "tooltip": [
-                {"field": name, "type": kind, "title": title_}
-                for name, kind, title_ in (
-                    ("waiting", "nominal", "who waits"),
-                    ("blocking", "nominal", "behind whom"),
-                    ("resource", "nominal", "for"),
-                    ("wait_s", "quantitative", "s"),
-                    ("count", "quantitative", "waits"),
-                )
-            ],
-        },
-    }
-    largest = max(row["wait_s"] for row in values)
-    text = {
-        "mark": {"type": "text", "fontSize": 12},
-        "encoding": {
-            **base,
-            "text": {"field": "took"},
-            "color": {
-                "condition": {
-                    "test": f"datum.wait_s > {0.45 * largest}",
-                    "value": "white",
+    rect: Spec = {"type": "rect", "cursor": "pointer"}
+    tooltip = [
+        {"field": name, "type": kind, "title": title_}
+        for name, kind, title_ in (
+            ("waiting", "nominal", "who waits"),
+            ("blocking", "nominal", "behind whom"),
+            ("resource", "nominal", "for"),
+            ("wait_s", "quantitative", "s"),
+            ("count", "quantitative", "waits"),
+        )
+    ]
+    largest = max((row["wait_s"] for row in others), default=0.0)
+    layers: list[Spec] = []
+    if others:
+        layers.append(
+            {
+                "transform": [{"filter": f"!({_IS_OWN})"}],
+                "mark": rect,
+                "encoding": {
+                    **base,
+                    "color": {
+                        "field": "wait_s",
+                        "type": "quantitative",
+                        "title": "s waited behind others",
+                        "scale": {
+                            "scheme": "oranges",
+                            "type": "sqrt",
+                            "domain": [0, largest],
+                        },
+                    },
+                    "tooltip": tooltip,
                 },
-                "value": "#222",
+            }
+        )
+    note = drawing.shown.cut
+    if len(others) < len(values):
+        layers.append(
+            {
+                "transform": [{"filter": _IS_OWN}],
+                "mark": {**rect, "color": _OWN},
+                "encoding": {**base, "tooltip": tooltip},
+            }
+        )
+        own = "grey: behind its own requests"
+        note = f"{note}; {own}" if note else own
+    layers.append(
+        {
+            "mark": {"type": "text", "fontSize": 12},
+            "encoding": {
+                **base,
+                "text": {"field": "took"},
+                "color": {
+                    "condition": {
+                        "test": f"!({_IS_OWN}) && datum.wait_s > {0.45 * largest}",
+                        "value": "white",
+                    },
+                    "value": "#222",
+                },
             },
-        },
-    }
+        }
+    )
     panels = dict.fromkeys(
         (row["result"], row["resource"]) if drawing.several else row["resource"]
         for row in values
@@ -75,7 +106,7 @@ def waits(drawing: Drawing) -> Picture | None:
     return Picture(
         name="waits",
         title=title,
-        note=drawing.shown.cut,
+        note=note,
         spec={
             "$schema": SCHEMA,
             "params": SIGNALS,
@@ -86,7 +117,7 @@ def waits(drawing: Drawing) -> Picture | None:
             "spec": {
                 "width": 560 if len(panels) == 1 else 260,
                 "height": max(90, min(420, size)),
-                "layer": [cell, text],
+                "layer": layers,
             },
         },
         table="interference",
