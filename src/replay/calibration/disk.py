@@ -9,15 +9,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import structs
 
+from replay.calibration.cells import (
+    AloneTimes,
+    ServiceCell,
+    Sizes,
+    disk_cells,
+    sizes_of,
+)
 from replay.calibration.times import MEASURES, off_text
 from replay.common.errors import ScenarioError
 from replay.common.shown import Drawn
 from replay.common.temporary import temporary_directory
 from replay.common.text import count_text, plain, time_text
+from replay.engine.setup import PAGE_BYTES
 from replay.results.merge import merge_latency
 from replay.runner.disks import note_of
-from replay.runner.identify import IdentifiedDisk, identify, with_delay_of
+from replay.runner.identify import (
+    FEWEST as FEWEST_SEEN,
+)
+from replay.runner.identify import (
+    IdentifiedDisk,
+    identify,
+    identify_one,
+    usual_submission_ns,
+    with_delay_of,
+)
 from replay.runner.run import run
+from replay.runner.seen import read_requests
 from replay.scenario.keys.load import Recipe, Scenario
 from replay.scenario.keys.values import DiskValues, PipeValues
 from replay.scenario.setup.disk import completed
@@ -71,6 +89,14 @@ class DiskCalibration(Drawn):
         Requests that were queued from here on judged what was found before.
     predictions : dict of str to Prediction
         By cgroup.
+    sizes : dict of str to Sizes
+        By operation, "read" and "write", those that were seen.
+    beside_ns : int
+        What a request that has the device to itself takes there besides the pipe.
+    cells : list of ServiceCell
+        The recorded times from the last issue to completion, counted.
+    alone : list of AloneTimes
+        Of them those of requests that had the device to themselves.
     """
 
     trace: str
@@ -79,6 +105,10 @@ class DiskCalibration(Drawn):
     values: DiskValues
     from_ns: int
     predictions: dict[str, Prediction]
+    sizes: dict[str, Sizes]
+    beside_ns: int
+    cells: list[ServiceCell]
+    alone: list[AloneTimes]
 
     def __repr__(self) -> str:
         n = len(self.predictions)
@@ -88,9 +118,33 @@ class DiskCalibration(Drawn):
     def iocost(self) -> str:
         """Return the line of ``io.cost.model`` for this device, of what was seen."""
         terms: list[str] = []
-        for op, part in (("r", self.values.read), ("w", self.values.write)):
-            terms += _iocost(op, part)
+        for op, sizes in self.sizes.items():
+            terms += _iocost(op[0], self.part(op), sizes)
         return f"{self.device} ctrl=user model=linear {' '.join(terms)}"
+
+    def part(self, op: str) -> PipeValues:
+        """Return what the pipe takes for an operation, "read" or "write"."""
+        return self.values.read if op == "read" else self.values.write
+
+    def alone_ns(self, op: str, nbytes: float) -> float:
+        """Return what a request takes in the device that has it to itself.
+
+        One that is not random: it begins where its cgroup's last one ended.
+        """
+        part = self.part(op)
+        pipe_ns = (part.base_ns or 0) + (part.ns_per_byte or 0.0) * nbytes
+        return pipe_ns + self.beside_ns
+
+    def untold(self, op: str) -> str:
+        """Say why nothing is known of what a byte takes; empty where it is."""
+        if self.part(op).ns_per_byte:
+            return ""
+        sizes = self.sizes[op]
+        if sizes.least == sizes.most:
+            return f"all {op}s are of {sizes.most:,} B"
+        return (
+            f"{op}s of {sizes.least:,} to {sizes.most:,} B take no longer by the byte"
+        )
 
     def worst(self, measure: str) -> str | None:
         """Return the cgroup whose measure is predicted worst; None if there is none."""
@@ -133,7 +187,8 @@ def calibrate_disk(
         Too little was recorded, or it does not predict the rest.
     """
     from_ns = _middle(trace, device)
-    (whole,) = identify(trace.batches(), [device])
+    (seen,) = read_requests(trace.batches(), [device], None)
+    whole = identify_one(device, seen) if len(seen) >= FEWEST_SEEN else None
     (part,) = identify(trace.batches(), [device], until_ns=from_ns)
     if whole is None or part is None:
         raise ScenarioError(
@@ -146,6 +201,7 @@ def calibrate_disk(
     predictions = _judged(
         trace, recipe, overrides, completed(given, part), from_ns, name
     )
+    cells, alone_times = disk_cells(seen)
     found = DiskCalibration(
         trace=str(trace.path),
         device=name,
@@ -153,6 +209,10 @@ def calibrate_disk(
         values=completed(given, whole),
         from_ns=from_ns,
         predictions=predictions,
+        sizes=sizes_of(seen),
+        beside_ns=max(0, round(whole.delay_ns - usual_submission_ns(seen))),
+        cells=cells,
+        alone=alone_times,
     )
     for cgroup, one in predictions.items():
         if one.off("mean_ns") > MOST_OFF:
@@ -213,15 +273,15 @@ def disk_toml(found: DiskCalibration) -> str:
     ]
     if found.iocost.endswith("linear "):
         return "\n".join([*lines, ""])
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "# The same for the kernel's iocost, to be written to io.cost.model:",
-            f"# {found.iocost}",
-            "",
-        ]
-    )
+    lines += ["", "# The same for the kernel's iocost, to be written to io.cost.model:"]
+    for op in found.sizes:
+        if untold := found.untold(op):
+            lines += [
+                f"# ({untold}, so what a byte takes is not told: ns_per_byte = 0.0;",
+                f"# {op[0]}bps is what {op}s of {found.sizes[op].most:,} B come to, "
+                "one after the other)",
+            ]
+    return "\n".join([*lines, f"# {found.iocost}", ""])
 
 
 def _trust(found: DiskCalibration) -> Iterator[str]:
@@ -244,17 +304,18 @@ def _section(disk: DiskValues) -> Iterator[str]:
             yield f"{name} = {value_toml(value)}"
 
 
-def _iocost(op: str, part: PipeValues) -> list[str]:
-    """Return the terms of one direction; none where it was not seen."""
+def _iocost(op: str, part: PipeValues, sizes: Sizes) -> list[str]:
+    """Return the terms of one direction; none where nothing is known of its times."""
     base, rate = part.base_ns or 0, part.ns_per_byte or 0.0
-    seek = base + (part.random_ns or 0)
-    page = rate * 4096
+    page = rate * PAGE_BYTES
     if base + page < 1:
         return []
     if not rate:
-        # all of its time is put down to its bytes
-        rate, page = base / 4096, float(base)
-        base = 0
+        # what the largest takes is put down to its bytes: bps cannot be left out
+        rate = base / sizes.most
+        page = rate * PAGE_BYTES
+        base = 0 if sizes.least == sizes.most else base - page
+    seek = base + (part.random_ns or 0)
     return [
         f"{op}bps={round(NS_PER_S / rate)}",
         f"{op}seqiops={round(NS_PER_S / (base + page))}",

@@ -133,7 +133,7 @@ def identify_one(device: int, seen: Seen) -> IdentifiedDisk:
         windows = _batches(seen, terms)
         times, error = _fitted(windows)
     pipe_ns = terms @ times[1:]
-    submission_ns = _submission_ns(seen)
+    submission_ns = usual_submission_ns(seen)
     refused = seen.issue > seen.first
     descriptors, agree = _ring(seen, refused)
     overtaken = _overtaken(seen, submission_ns)
@@ -183,7 +183,7 @@ def with_delay_of(
         else _windows(seen.issue, seen.complete, terms)
     )
     rest = (windows[:, 0] - windows[:, 2:] @ times)[windows[:, 1] == 1]
-    other_ns = max(0.0, _usual(rest) + _submission_ns(seen))
+    other_ns = max(0.0, _usual(rest) + usual_submission_ns(seen))
     return structs.replace(disk, delay_ns=round((disk.delay_ns + other_ns) / 2))
 
 
@@ -343,8 +343,18 @@ def _usual(took: NDArray[np.float64]) -> float:
 # -- the queue ------------------------------------------------------------------------
 
 
-def _submission_ns(seen: Seen) -> float:
-    """Return what passes until the driver has a request that finds nobody."""
+def usual_submission_ns(seen: Seen) -> float:
+    """Return what passes until the driver has a request that finds nobody.
+
+    Parameters
+    ----------
+    seen : Seen
+
+    Returns
+    -------
+    float
+        Median of the time from queue to first issue; 0 if all find others.
+    """
     unhindered = ~_found_others(seen)
     if not unhindered.any():
         return 0.0

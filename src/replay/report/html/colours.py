@@ -13,6 +13,12 @@ PALETTE: Final = (
 #: What has no colour of its own.
 GREY: Final = "#8A8A8A"
 ROOT: Final = "/"
+#: A mean or percentile has the same colour on every page, and the same mark where
+#: colours are those of cgroups: Okabe and Ito's, too.
+TIME_COLOURS: Final = {"p50": "#009E73", "mean": "#0072B2", "p99": "#D55E00"}
+TIME_SHAPES: Final = {
+    **{"p50": "circle", "mean": "diamond", "p99": "triangle-up", "p99.9": "square"}
+}
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from typing import Final
 
 from replay.common.text import share_text, time_text
 from replay.report.html import rows
+from replay.report.html.colours import TIME_SHAPES
 from replay.report.html.drawing import NUMBER, SCHEMA, SIGNALS, Drawing, Picture, Spec
 
 #: Waits of a cgroup behind itself: in a picture of who is in whose way they have no
@@ -130,6 +131,7 @@ def latency(drawing: Drawing) -> Picture | None:
     if not values:
         return None
     marks = drawing.gather(rows.quantiles)
+    quantiles = list(dict.fromkeys(row["quantile"] for row in marks))
     first = next(iter(drawing.results))
     slow = max(
         (row for row in marks if row["quantile"] == "p99" and row["count"] >= 100),
@@ -179,6 +181,10 @@ def latency(drawing: Drawing) -> Picture | None:
                 "field": "quantile",
                 "type": "nominal",
                 "title": None,
+                "scale": {
+                    "domain": quantiles,
+                    "range": [TIME_SHAPES[name] for name in quantiles],
+                },
                 "legend": {"orient": "top"},
             },
         },

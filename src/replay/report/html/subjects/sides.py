@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from replay.report.html.colours import TIME_COLOURS
 from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec
 from replay.report.html.rows import Row
 
@@ -28,7 +29,8 @@ def times_picture(
     ----------
     canvas : Canvas
     values : sequence of dict
-        ``cgroup`` (or ``by``), ``side``, ``quantile`` and ``ms``, above 0.
+        ``cgroup`` (or ``by``), ``side``, ``quantile`` (of `TIME_COLOURS`) and ``ms``,
+        above 0.
     title, note, table : str
         As of `Picture`.
     sides : sequence of str
@@ -41,7 +43,8 @@ def times_picture(
     Picture
     """
     names = list(dict.fromkeys(row[by] for row in values))
-    quantiles = list(dict.fromkeys(row["quantile"] for row in values))
+    there = {row["quantile"] for row in values}
+    quantiles = [name for name in TIME_COLOURS if name in there]
     y: Spec = {
         "field": by,
         "type": "nominal",
@@ -87,7 +90,10 @@ def times_picture(
                 "type": "nominal",
                 "title": None,
                 "sort": quantiles,
-                "scale": {"range": ["#0072B2", "#009E73", "#D55E00"]},
+                "scale": {
+                    "domain": quantiles,
+                    "range": [TIME_COLOURS[name] for name in quantiles],
+                },
                 "legend": {"orient": "bottom"},
             },
             "tooltip": [

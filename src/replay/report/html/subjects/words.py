@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from replay.common.text import time_text
+from replay.report.html.colours import TIME_SHAPES
 from replay.report.html.drawing import SCHEMA, SIGNALS, Canvas, Picture, Spec
 from replay.report.html.rows import MOST_CGROUPS, Row
 from replay.report.html.subjects.measured import (
@@ -112,6 +113,10 @@ def _times(found: "Sweep", axis: "Axis", top: Sequence[str], canvas: Canvas) -> 
                     "type": "nominal",
                     "title": None,
                     "sort": list(_TIMES.values()),
+                    "scale": {
+                        "domain": list(_TIMES.values()),
+                        "range": [TIME_SHAPES[name] for name in _TIMES.values()],
+                    },
                     "legend": {"orient": "top"},
                 },
                 "tooltip": [
