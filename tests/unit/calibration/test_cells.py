@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import replay
+from replay.calibration.cells import FEWEST_ALONE, disk_cells, sizes_of
 from replay.calibration.model import Calibration
+from replay.runner.seen import Seen
+from replay.trace.file.schema import OP_CODES
 
 ROOT = Path(__file__).parents[3] / "traces" / "workers-root"
 
@@ -37,3 +41,27 @@ def test_a_spread_tells_how_far_requests_lie_from_their_line(
     # THEN the quantiles are in order, and the line lies among them
     assert 0 < spread.p10 < spread.p50 < spread.p90
     assert spread.p10 < 1 < spread.p90
+
+
+def test_of_a_disk_those_that_met_nobody_in_it_are_told_apart() -> None:
+    # GIVEN reads of 4 KiB that take 1,000 to 1,011 ns alone, and two that overlap
+    n = FEWEST_ALONE + 2
+    issue = np.arange(n + 2, dtype=np.int64) * 10_000
+    issue[-1] = issue[-2] + 500
+    complete = issue + 1000 + np.arange(n + 2)
+    seen = Seen(
+        queue=issue - 10,
+        first=issue,
+        issue=issue,
+        complete=complete,
+        sector=np.zeros(n + 2, np.int64),
+        nbytes=np.full(n + 2, 4096, np.int64),
+        op=np.full(n + 2, OP_CODES["read"], np.int8),
+        cgroup=np.ones(n + 2, np.uint64),
+    )
+    cells, (alone,) = disk_cells(seen)
+    # THEN all are in cells, and the two are not among those alone
+    assert sum(cell.requests for cell in cells) == n + 2
+    assert (alone.op, alone.nbytes, alone.requests) == ("read", 4096.0, n)
+    assert 1000 <= alone.p10_ns < alone.p50_ns < alone.p90_ns < 1000 + n
+    assert sizes_of(seen) == {"read": (4096, 4096, 4096)}

@@ -41,11 +41,12 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             TRACES / "fs-on-loop", overrides=["backing.filesystem=ext4"]
         ),
         "calibration": replay.calibrate(TRACES / "workers-root"),
+        "disk": replay.calibrate(TRACES / "packed" / "real-disk" / "p2-both.tar.zst"),
         "trace": replay.convert(TRACES / "fs-on-loop", place / "t.arrow"),
     }
 
 
-NAMES = ("dataset", "comparison", "tmpfs", "cache", "calibration", "trace")
+NAMES = ("dataset", "comparison", "tmpfs", "cache", "calibration", "disk", "trace")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -133,3 +134,23 @@ def test_what_has_no_page_is_refused(tmp_path: Path, things: dict[str, Any]) -> 
         write_report(3, tmp_path / "page.html")
     with pytest.raises(ValueError, match="anonymous is for results"):
         write_report(things["trace"], tmp_path / "page.html", anonymous=True)
+
+
+def test_a_calibration_says_what_the_device_takes_and_how_far_to_trust_it(
+    things: dict[str, Any],
+) -> None:
+    # GIVEN a disk with reads of 64 KiB beside writes of 4 KiB
+    content = content_of(things["disk"])
+    # THEN the headline and the first picture say what it takes
+    assert re.fullmatch(
+        r"254:0 takes [\d.]+ us for a read of 64.0 KiB alone and [\d.]+ us for a write "
+        r"of 4.0 KiB alone; it predicts all times within \d+% \(furthest off: mean .*\)",
+        content.title,
+    )
+    first, second = content.pictures
+    assert re.fullmatch(
+        r"A read takes [\d.]+ us and then [\d.]+ GiB/s, a write takes [\d.]+ us for "
+        r"4.0 KiB, the only length, alone",
+        first.title,
+    )
+    assert second.title.startswith("It predicts all times within")

@@ -18,7 +18,7 @@ from replay.report.html.rows import Row, ShownCgroups
 from replay.report.html.subjects.sides import times_picture
 
 _SIDES = ("recorded", "predicted")
-#: Times that are off by less than this factor are near: docs/fidelity.md.
+#: Times that are off by less than this factor are near, as in the tests of a disk.
 _NEAR: Final = 1.25
 
 
