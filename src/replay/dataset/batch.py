@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from msgspec import structs
+
 from replay.common.addresses import without_secrets
 from replay.common.errors import OutputError
 from replay.common.intervals import parse_interval
-from replay.dataset.layout import DatasetLayout, check_target
+from replay.dataset.layout import MOST_NAMED, DatasetLayout, check_target
 from replay.dataset.lock import locked
 from replay.dataset.outcome import BatchReport
 from replay.dataset.places import Place
@@ -113,6 +115,8 @@ def batch(
         layout.internal.make_directory()
         with locked(layout) as held:
             manifest = recover(layout, held)
+            named = dict.fromkeys((*manifest.scenarios, *plan.scenarios))
+            manifest = structs.replace(manifest, scenarios=list(named)[:MOST_NAMED])
             work = open_work(layout, manifest, plan, conversion, progress, held)
             with _runner(jobs, cluster) as runner:
                 _do(work, runner, output)

@@ -158,7 +158,12 @@ def make_generation(
         )
         for name in SCHEMAS
     }
-    return Manifest(generation=generation, tables=tables, parts=noted)
+    return Manifest(
+        generation=generation,
+        tables=tables,
+        parts=noted,
+        scenarios=manifest.scenarios,
+    )
 
 
 def _pieces(

@@ -30,6 +30,8 @@ from replay.dataset.rows import SCHEMAS
 
 INTERNAL: Final = "_replay"
 FORMAT: Final = 1
+#: Scenarios whose order is kept.
+MOST_NAMED: Final = 1000
 _MANIFEST: Final = "dataset.json"
 
 
@@ -77,6 +79,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         Identity of the tables' columns.
     parts : dict of str to TablePart
         Of the files in ``tables``; earlier versions noted none.
+    scenarios : list of str
+        Names of scenarios in the order in which batches named them, up to
+        `MOST_NAMED`; the first one is what others are compared with. Earlier versions
+        noted none.
     """
 
     format: int = FORMAT
@@ -85,6 +91,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tables: dict[str, list[str]] = {}
     columns: str = COLUMNS
     parts: dict[str, TablePart] = {}
+    scenarios: list[str] = []
 
 
 class _Format(msgspec.Struct):

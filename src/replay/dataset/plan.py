@@ -120,6 +120,12 @@ class Plan:
         return found
 
     @property
+    def scenarios(self) -> list[str]:
+        """All scenarios by name, in the order in which they were named."""
+        named = (one.name for group in self._scenarios.values() for one in group)
+        return list(dict.fromkeys(named))
+
+    @property
     def n_pairs(self) -> int:
         """Pairs of a trace and a scenario."""
         return sum(len(trace.scenarios) for trace in self._traces.values())

@@ -40,11 +40,15 @@ class Dataset(Drawn):
     ----------
     tables : mapping of str to pyarrow.dataset.Dataset
         Nothing is read before it is asked for.
+    named : sequence of str
+        Scenarios in the order in which batches named them; empty where a version that
+        did not note it wrote the dataset.
     """
 
     def __init__(self, root: Place, manifest: Manifest) -> None:
         self.root = root
         self._manifest = manifest
+        self.named: Sequence[str] = manifest.scenarios
         self._pairs: Pairs | None = None
         self._checked: set[str] = set()
         self.tables: Mapping[str, ds.Dataset] = {

@@ -8,10 +8,17 @@ from typing import Any, Final
 import pyarrow.compute as pc
 
 from replay.common.text import count_text, plain, time_text
+from replay.dataset.plan import DEFAULT
 from replay.dataset.read import Dataset
+from replay.dataset.rows import RUNS
+from replay.results.run_check import checked_info
 
 Row = dict[str, Any]
 
+#: What a scenario is called that changes nothing.
+PLAIN: Final = (DEFAULT, "recorded")
+#: Traces of which it is asked under which driver they were recorded.
+_MOST_ASKED: Final = 200
 #: A p99 that is further off than this factor has changed.
 CHANGED: Final = 1.1
 #: Rows of latencies up to which a summary in words looks at them.
@@ -22,7 +29,7 @@ _MOST_SIDES: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What one scenario changes against the first.
+    """What one scenario changes against the base.
 
     Attributes
     ----------
@@ -97,13 +104,76 @@ class Change:
 
 
 def scenario_names(pairs: Sequence[Row]) -> dict[tuple[str, str], str]:
-    """Name scenarios by their policy, where each trace has scenarios of its own."""
+    """Name scenarios by their policy, where that is all that they are told apart by.
+
+    So it is where each trace has scenarios of its own, or one under several policies.
+    """
     names = {row["scenario"] for row in pairs}
     policies = {row["policy"] for row in pairs}
     once = len({(row["trace"], row["policy"]) for row in pairs}) == len(pairs)
-    if once and len(names) > len(policies) > 1:
+    suffixed = all(row["scenario"].endswith(f":{row['policy']}") for row in pairs)
+    if once and len(policies) > 1 and (len(names) > len(policies) or suffixed):
         return {(row["trace"], row["scenario"]): row["policy"] for row in pairs}
     return {(row["trace"], row["scenario"]): row["scenario"] for row in pairs}
+
+
+def ordered_sides(
+    found: Dataset, pairs: Sequence[Row], named: Mapping[tuple[str, str], str]
+) -> list[str]:
+    """Return what scenarios are called, the base first.
+
+    Parameters
+    ----------
+    found : Dataset
+    pairs : sequence of dict
+        Rows of its table ``runs`` that were replayed.
+    named : mapping of (str, str) to str
+        As of `scenario_names`.
+
+    Returns
+    -------
+    list of str
+        The base is the plain scenario (`PLAIN`); else the one that has most traces
+        under the driver that they were recorded under; of several such ones that which
+        was named first.
+    """
+    taken = _recorded_policies(found, pairs)
+    hits: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    places: dict[str, int] = {}
+    order = {name: at for at, name in enumerate(found.named)}
+    for row in pairs:
+        side = named[row["trace"], row["scenario"]]
+        if row["trace"] in taken:
+            totals[side] += 1
+            hits[side] += row["policy"] == taken[row["trace"]]
+        at = order.get(row["scenario"], len(order))
+        places[side] = min(places.get(side, at), at)
+    base = min(
+        places,
+        key=lambda side: (
+            side not in PLAIN,
+            -hits[side] / max(1, totals[side]),
+            places[side],
+        ),
+    )
+    return sorted(places, key=lambda side: (side != base, places[side]))
+
+
+def _recorded_policies(found: Dataset, pairs: Sequence[Row]) -> dict[str, str]:
+    """Tell of some traces under which driver each was recorded, as the runs took it."""
+    traces = list(dict.fromkeys(row["trace"] for row in pairs))[:_MOST_ASKED]
+    told = found.scan(
+        RUNS,
+        columns=["trace", "run"],
+        chosen=pc.field("trace").isin(traces) & pc.field("run").is_valid(),
+    )
+    policies: dict[str, str] = {}
+    for row in told.to_pylist():
+        if row["trace"] not in policies:
+            info = checked_info(row["run"])
+            policies[row["trace"]] = info["scenario"]["trace"]["policy"]
+    return policies
 
 
 def main_times(found: Dataset, named: Mapping[tuple[str, str], str]) -> list[Row]:
@@ -145,8 +215,9 @@ def changes(
     pairs: Sequence[Row],
     named: Mapping[tuple[str, str], str],
     times: Iterable[Row],
+    sides: Sequence[str],
 ) -> list[Change]:
-    """Compare every scenario with the first.
+    """Compare every scenario with the base.
 
     Parameters
     ----------
@@ -156,13 +227,14 @@ def changes(
         As of `scenario_names`.
     times : iterable of dict
         As of `main_times`.
+    sides : sequence of str
+        As of `ordered_sides`.
 
     Returns
     -------
     list of Change
-        One for each scenario but the first, in order.
+        One for each scenario but the base, in order.
     """
-    sides = list(dict.fromkeys(named[row["trace"], row["scenario"]] for row in pairs))
     p99: dict[str, dict[tuple[str, str], int]] = {side: {} for side in sides}
     for row in times:
         if row["p99_ns"]:
@@ -208,7 +280,7 @@ def fleet_text(found: Dataset) -> str:
     Returns
     -------
     str
-        A line for each scenario but the first, under a heading; empty where there is
+        A line for each scenario but the base, under a heading; empty where there is
         one scenario.
     """
     pairs = [row for row in found.runs.to_pylist() if row["status"] == "ok"]
@@ -218,7 +290,8 @@ def fleet_text(found: Dataset) -> str:
     lines = ["What the scenarios change (p99 of each cgroup's main operation)"]
     if found.tables["latency"].count_rows() > MOST_ROWS:
         return "\n".join([*lines, "  too many cgroups to look at here: replay compare"])
-    told = changes(pairs, named, main_times(found, named))
+    sides = ordered_sides(found, pairs, named)
+    told = changes(pairs, named, main_times(found, named), sides)
     lines += [f"  {plain(one.text())}" for one in told[:_MOST_SIDES]]
     if len(told) > _MOST_SIDES:
         lines.append(f"  … and {count_text(len(told) - _MOST_SIDES, 'more scenario')}")

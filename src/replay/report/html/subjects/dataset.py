@@ -10,7 +10,14 @@ from replay.report.html.drawing import Canvas, Picture, Spec
 from replay.report.html.page import Content, PageTable, Told
 from replay.report.html.rows import Row, ShownCgroups
 from replay.report.html.subjects.sides import MOST_SIDES, times_picture
-from replay.report.many.fleet import CHANGED, changes, main_times, scenario_names
+from replay.report.many.fleet import (
+    CHANGED,
+    Change,
+    changes,
+    main_times,
+    ordered_sides,
+    scenario_names,
+)
 
 #: Traces of a heat map, and rows of the picture behind it.
 MOST_TRACES: Final = 60
@@ -74,9 +81,10 @@ def _pictures(found: Dataset) -> tuple[list[Picture], str]:
     main = main_times(found, named)
     times = _drawn(main)
     traces = list(dict.fromkeys(row["trace"] for row in pairs))
-    sides = list(dict.fromkeys(named[row["trace"], row["scenario"]] for row in pairs))
+    sides = ordered_sides(found, pairs, named)
     canvas = Canvas(ShownCgroups(traces, most=MOST_TRACES))
-    drawn = [_map(pairs, named, main, canvas, sides)]
+    # a base alone changes nothing
+    drawn = [_map(pairs, named, main, canvas, sides)] if len(sides) > 1 else []
     told_apart = sides[:MOST_SIDES]
     values = [
         row
@@ -108,7 +116,7 @@ def _pictures(found: Dataset) -> tuple[list[Picture], str]:
             for layer in picture.spec["layer"]
         ]
         drawn.append(picture)
-    return drawn, _headline(pairs, named, main)
+    return drawn, _headline(pairs, changes(pairs, named, main, sides))
 
 
 def _drawn(times: Iterable[Row]) -> list[Row]:
@@ -129,11 +137,8 @@ def _drawn(times: Iterable[Row]) -> list[Row]:
     ]
 
 
-def _headline(
-    pairs: list[Row], named: dict[tuple[str, str], str], times: list[Row]
-) -> str:
+def _headline(pairs: list[Row], told: list[Change]) -> str:
     """Say of the scenario that changes most how many cgroups it does, and how."""
-    told = changes(pairs, named, times)
     if not told:
         n_kills = sum(1 for row in pairs if row["kills"])
         return f"{count_text(n_kills, 'pair')} of {len(pairs):,} with a kill"
@@ -142,6 +147,11 @@ def _headline(
     if len(told) > 1:
         text += f" ({len(told) - 1} more scenarios below)"
     return text[0].upper() + text[1:]
+
+
+def _instead(before: int | None, here: int) -> str:
+    """Say a number, and which one it was under the base if that was another."""
+    return f"{here:,}" if before in (None, here) else f"{before:,} → {here:,}"
 
 
 def _map(
@@ -155,11 +165,17 @@ def _map(
     for row in times:
         if row["p99_ns"]:
             p99[row["trace"], row["side"]][row["cgroup"]] = row["p99_ns"]
-    base = sides[0]
+    base, *others = sides
+    others = others[: MOST_SCENARIOS - 1]
     cells: list[Row] = []
+    at_base = {
+        row["trace"]: row
+        for row in pairs
+        if named[row["trace"], row["scenario"]] == base
+    }
     for row in pairs:
         trace, side = row["trace"], named[row["trace"], row["scenario"]]
-        if trace not in canvas.shown.names or side not in sides[:MOST_SCENARIOS]:
+        if trace not in canvas.shown.names or side not in others:
             continue
         mine, first = p99[trace, side], p99[trace, base]
         ratios = {name: mine[name] / first[name] for name in mine if name in first}
@@ -169,9 +185,11 @@ def _map(
             default=None,
         )
         changed = sum(max(ratio, 1 / ratio) > CHANGED for ratio in ratios.values())
+        before = at_base.get(trace, {})
         signs = [
-            *([f"† {row['kills']}"] if row["kills"] else []),
-            *([f"✗ {row['failed']}"] if row["failed"] else []),
+            f"{sign} {_instead(before.get(what), row[what])}"
+            for sign, what in (("†", "kills"), ("✗", "failed"))
+            if row[what] or before.get(what)
         ]
         cells.append(
             {
@@ -185,6 +203,8 @@ def _map(
                 "changed": f"{changed} of {len(ratios)}",
                 "kills": row["kills"],
                 "failed": row["failed"],
+                "base_kills": before.get("kills"),
+                "base_failed": before.get("failed"),
                 "text": " ".join(signs),
             }
         )
@@ -193,7 +213,7 @@ def _map(
     title = f"Of each trace the cgroup whose p99 changes most, against {base}"
     place = {"type": "nominal", "axis": {"labelLimit": 200, "labelAngle": 0}}
     encoding: Spec = {
-        "x": {"field": "scenario", "title": None, "sort": sides, **place},
+        "x": {"field": "scenario", "title": None, "sort": others, **place},
         "y": {"field": "trace", "title": None, "sort": canvas.shown.names, **place},
     }
     tooltip = [
@@ -207,13 +227,15 @@ def _map(
             ("p99_ms", "p99 (ms)"),
             ("base_ms", f"under {base} (ms)"),
             ("kills", "kills"),
+            ("base_kills", f"kills under {base}"),
             ("failed", "requests that fail"),
+            ("base_failed", f"requests that fail under {base}"),
         )
     ]
     note = (
         f"colour: p99 over that under {base}, of the cgroup whose changes most; "
-        "† tasks killed, "
-        "✗ requests that failed; a click picks a trace"
+        f"† tasks killed, ✗ requests that failed, under {base} → here; a click picks a "
+        "trace"
     )
     if canvas.shown.n_more:
         n_shown = len(canvas.shown.names)
