@@ -60,6 +60,10 @@ def test_a_file_that_names_what_is_not_there_is_warned_of_always(
         "warning: /test.slice: io.max of 9:9 has no effect: it is neither replayed nor "
         "backing.device",
     ]
+    # AND a sweep does, even where it matters for some of its points alone
+    varied = "driver.direct_io=false,true"
+    told = invoke("sweep", SEED, "-s", scenario, "--vary", varied, "-q", code=0)
+    assert [line.split(":")[1] for line in told.splitlines()][:1] == [" /nope"]
 
 
 @pytest.mark.parametrize(

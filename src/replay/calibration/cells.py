@@ -191,7 +191,8 @@ def _alone(seen: Seen) -> NDArray[np.bool_]:
 
 
 def _size_place(nbytes: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.floor(np.log2(nbytes) * _A_DOUBLING).astype(np.int64)
+    place: NDArray[np.int64] = np.floor(np.log2(nbytes) * _A_DOUBLING).astype(np.int64)
+    return place
 
 
 def _counted(

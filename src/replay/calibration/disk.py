@@ -306,7 +306,7 @@ def _section(disk: DiskValues) -> Iterator[str]:
 
 def _iocost(op: str, part: PipeValues, sizes: Sizes) -> list[str]:
     """Return the terms of one direction; none where nothing is known of its times."""
-    base, rate = part.base_ns or 0, part.ns_per_byte or 0.0
+    base, rate = float(part.base_ns or 0), part.ns_per_byte or 0.0
     page = rate * PAGE_BYTES
     if base + page < 1:
         return []

@@ -47,9 +47,8 @@ def tell_absent(notes: Sequence[str]) -> None:
     notes : sequence of str
         As a result has them.
     """
-    from replay.scenario.notes.effects import ABSENT
-    from replay.scenario.notes.scenario import IDLE
+    from replay.common.notes import Absent
 
     for note in notes:
-        if ABSENT in note or IDLE in note:
+        if isinstance(note, Absent):
             message(f"warning: {note}")

@@ -73,6 +73,7 @@ def point_notes(found: Sweep) -> list[str]:
     -------
     list of str
         Of a key of words the values are named: what holds for one does not for another.
+        A note keeps its kind.
     """
     told: dict[str, list[Point]] = {}
     for point in found.points:
@@ -82,7 +83,7 @@ def point_notes(found: Sweep) -> list[str]:
     return [
         note
         if len(points) == len(done)
-        else f"{note} (matters for {_which(found, points)})"
+        else type(note)(f"{note} (matters for {_which(found, points)})")
         for note, points in told.items()
     ]
 

@@ -1,6 +1,6 @@
 """One point of a sweep: a run of its own, in whichever process."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -75,12 +75,17 @@ class Point:
     kills: tuple[tuple[str, str, str], ...] = ()
     waits: tuple[tuple[str, str, int], ...] = ()
     error: str | None = None
+    # made when they are first asked for, and then kept
+    _rows: list[Mapping[str, Any]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> Sequence[Mapping[str, Any]]:
         """Return the rows of all operations, one for each cgroup."""
-        if self.table is None:
-            return []
-        return [row for row in self.table.to_pylist() if row["op"] == ALL]
+        if self.table is not None and not self._rows:
+            of_all = self.table.filter(pc.equal(self.table["op"], ALL))
+            self._rows.extend(of_all.to_pylist())
+        return self._rows
 
     def broken(self, conditions: Sequence[Condition]) -> list[tuple[str, str, int]]:
         """Find what does not hold: condition, cgroup and the measure's value.

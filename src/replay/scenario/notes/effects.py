@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.common.notes import Absent
 from replay.engine.setup import BACKING_DEVICE
 from replay.scenario.binding.instances import other_payer
 from replay.scenario.keys.load import Scenario
@@ -124,7 +125,7 @@ def _effect_note(
                 "; all devices are replayed as one: name those to replay, such as "
                 f"--set 'trace.devices=[\"{device_text(device)}\"]'"
             )
-        return text
+        return Absent(text)
     if at == BACKING_DEVICE and not scenario.driver.direct_io:
         if scenario.backing.filesystem == "tmpfs":
             return f"{line} has no effect: below the page cache of tmpfs is no device"

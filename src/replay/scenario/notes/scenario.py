@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from replay.common.notes import Absent
 from replay.common.text import MOST_NOTES, capped
 from replay.engine.setup import PAGE_BYTES, ArrivalEvent
 from replay.scenario.binding.assign import AssignRule
@@ -23,7 +24,7 @@ from replay.trace.file.processes import ProcessTable, is_kernel_thread
 #: Names that a mistyped one is compared with; it costs some 10 us for each.
 MOST_NAMES: Final = 1000
 #: Said of a cgroup that there is not.
-IDLE: Final = "no request of the trace belongs to it or below it"
+_IDLE: Final = "no request of the trace belongs to it or below it"
 
 
 def scenario_notes(scenario: Scenario) -> list[str]:
@@ -206,7 +207,7 @@ def trace_notes(
             f"{unqueued:,} request{' was' if unqueued == 1 else 's were'} not seen to "
             "be queued: of such no bios are counted as ios"
         )
-    known = [f"{path}: {text}" for path, text in idle.items()]
+    known = [Absent(f"{path}: {text}") for path, text in idle.items()]
     notes += _vain_rules(summary, assigns, processes) if assigns else []
     return notes + capped(known, "more cgroups have no request of the trace")
 
@@ -274,7 +275,7 @@ def idle_cgroups(
         )
         if said and not busy[tree.index[cgroup.path]]:
             idle.append(cgroup.path)
-    text = IDLE
+    text = _IDLE
     found = dict.fromkeys(idle, text)
     for path in idle[:MOST_NOTES]:
         if meant := difflib.get_close_matches(path, near, 1, 0.7):

@@ -1,6 +1,6 @@
 """How the measures of a sweep are drawn: names, units."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from replay.report.html.drawing import Spec, ms_scale
@@ -68,3 +68,41 @@ def measure_axis(name: str, values: Sequence[Row]) -> Spec:
     elif measure.unit == NS:
         y |= ms_scale(found)
     return y
+
+
+def changes_most(
+    values: Sequence[Row], name: str, asked: Collection[str | None] = ()
+) -> tuple[Row, Row] | None:
+    """Find whose measure changes most along the values of a key.
+
+    Parameters
+    ----------
+    values : sequence of dict
+        ``cgroup`` and ``value``, in the order of the key's values.
+    name : str
+        Column of the measure: of times the one that grows by the largest factor, of
+        others by most.
+    asked : collection of str or None
+        Cgroups that come before all others.
+
+    Returns
+    -------
+    tuple of dict and dict, or None
+        Its first rows with the least and the most; None where there are no rows.
+    """
+    ends: dict[str, tuple[Row, Row]] = {}
+    for row in values:
+        low, high = ends.get(row["cgroup"], (row, row))
+        if row["value"] < low["value"]:
+            low = row
+        if row["value"] > high["value"]:
+            high = row
+        ends[row["cgroup"]] = low, high
+
+    def change(cgroup: str) -> tuple[bool, float, str]:
+        least, most = (row["value"] for row in ends[cgroup])
+        if MEASURES[name].unit == NS:
+            return cgroup in asked, most / max(least, 1e-9), cgroup
+        return cgroup in asked, most - least, cgroup
+
+    return ends[max(ends, key=change)] if ends else None

@@ -18,6 +18,7 @@ from replay.report.html.subjects.grid import heat_map
 from replay.report.html.subjects.measured import (
     PANELS,
     UNITS,
+    changes_most,
     cut,
     measure_axis,
     named,
@@ -200,20 +201,16 @@ def _title(found: "Sweep", axis: "Axis", name: str, values: Sequence[Row]) -> st
         low, high = min(sums.values()), max(sums.values())
         spread = f"{low:,.0f} to {high:,.0f}" if low != high else f"{low:,.0f}"
         return f"{named(name)}, by {by}: {spread}"
-    of: dict[str, list[float]] = {}
-    for row in values:
-        of.setdefault(row["cgroup"], []).append(row["value"] * factor)
     asked = {
         condition.cgroup
         for condition in kept_conditions(found)
         if condition.measure.column == name
     }
-    cgroup = max(of, key=lambda one: (one in asked, max(of[one]) - min(of[one]), one))
-    least, most = min(of[cgroup]), max(of[cgroup])
-    spread = measure_text(measure, round(least))
-    if least != most:
-        spread += f" to {measure_text(measure, round(most))}"
-    return f"{named(name)}, by {by}: of {cgroup} {spread}"
+    ends = changes_most(values, name, asked)
+    assert ends is not None, "a panel without rows is not drawn"
+    least, most = (measure_text(measure, round(row["value"] * factor)) for row in ends)
+    spread = least if least == most else f"{least} to {most}"
+    return f"{named(name)}, by {by}: of {ends[0]['cgroup']} {spread}"
 
 
 def _bounds(found: "Sweep", name: str, y: Spec) -> list[Spec]:

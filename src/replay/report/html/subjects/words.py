@@ -10,6 +10,7 @@ from replay.report.html.drawing import SCHEMA, SIGNALS, Canvas, Picture, Spec
 from replay.report.html.rows import MOST_CGROUPS, Row
 from replay.report.html.subjects.measured import (
     UNITS,
+    changes_most,
     cut,
     measure_axis,
     named,
@@ -135,24 +136,16 @@ def _title(axis: "Axis", name: str, values: Sequence[Row]) -> str:
     """Say whose measure differs most, and where it is least and most."""
     measure = MEASURES[name]
     factor = UNITS[measure.unit][1]
-    of: dict[str, list[tuple[float, str]]] = {}
-    for row in values:
-        of.setdefault(row["cgroup"], []).append((row["value"], row["at"]))
-    if not of or measure.unit == COUNT:
+    ends = changes_most(values, name)
+    if ends is None or measure.unit == COUNT:
         return f"{named(name)}, by {axis.key}"
-    cgroup = max(
-        of,
-        key=lambda one: (
-            max(of[one])[0] / max(min(of[one])[0], 1e-9)
-            if measure.unit == NS
-            else max(of[one])[0] - min(of[one])[0],
-            one,
-        ),
-    )
+    cgroup = ends[0]["cgroup"]
     texts = {
-        at: measure_text(measure, round(value * factor)) for value, at in of[cgroup]
+        row["at"]: measure_text(measure, round(row["value"] * factor))
+        for row in values
+        if row["cgroup"] == cgroup
     }
-    low, high = texts[min(of[cgroup])[1]], texts[max(of[cgroup])[1]]
+    low, high = (texts[row["at"]] for row in ends)
     head = f"{named(name)}: of {cgroup} {low}"
     if low == high:
         return f"{head} under every {axis.key}"
