@@ -73,7 +73,7 @@ def dataset_content(found: Dataset) -> Content:
 
 
 def _pictures(found: Dataset) -> tuple[list[Picture], str]:
-    """Draw pairs against the first scenario; then the trace that is picked there."""
+    """Draw pairs against the base; then the trace that is picked there."""
     pairs = [row for row in found.runs.to_pylist() if row["status"] == "ok"]
     if not pairs:
         return [], "The dataset holds no pair that was replayed"
