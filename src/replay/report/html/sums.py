@@ -55,7 +55,7 @@ def waits(drawing: Drawing) -> Picture | None:
                     "color": {
                         "field": "wait_s",
                         "type": "quantitative",
-                        "title": "s waited behind others",
+                        "title": "s waited",
                         "scale": {
                             "scheme": "oranges",
                             "type": "sqrt",
@@ -75,7 +75,7 @@ def waits(drawing: Drawing) -> Picture | None:
                 "encoding": {**base, "tooltip": tooltip},
             }
         )
-        own = "grey: behind its own requests"
+        own = "colours: behind others; grey: behind its own requests"
         note = f"{note}; {own}" if note else own
     layers.append(
         {
