@@ -75,10 +75,13 @@ tar cf /dev/vdb -C /tmp/out .
 sync
 poweroff -f
 """
+#: A shell lets what it begins in the background ignore SIGINT, as no terminal does.
 REPLAY: Final = """\
 #!/bin/sh
 export PYTHONPATH=/replay
-exec {python} -c 'from replay.cli.main import main; main()' "$@"
+exec {python} -c 'import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from replay.cli.main import main; main()' "$@"
 """
 FUNCTIONS: Final = """\
 CG=/sys/fs/cgroup
