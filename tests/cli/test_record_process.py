@@ -48,7 +48,11 @@ def recorder(
             [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
         )
         assert child.stderr is not None
-        assert child.stderr.readline().startswith("Recording loop0 into")
+        first = child.stderr.readline()
+        assert first.startswith("Recording loop0 into")
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        end = f"kill {child.pid}" if ignored else "Ctrl-C"
+        assert first.endswith(f": {end} stops\n")
         return child
 
     return start
@@ -75,6 +79,25 @@ def test_signal_ends_the_command_as_its_end_would(
     assert option.read_text().strip() == "0"
     assert children(str(tmp_path / "machine" / "bin")) == []
     assert (tmp_path / "out" / "scenario.toml").exists()
+
+
+def test_recording_that_ignores_ctrl_c_says_what_stops_it(
+    recorder: Callable[..., "subprocess.Popen[str]"],
+) -> None:
+    # GIVEN a recording that a shell began in the background
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = recorder("slow to stop")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    # WHEN it gets what a terminal would send, it goes on
+    child.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.3)
+    # and what its first line told ends it
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=20)
+    assert child.returncode == 0
 
 
 def test_command_that_is_killed_takes_blktrace_and_the_option_with_it(

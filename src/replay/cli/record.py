@@ -1,6 +1,8 @@
 """``replay record``."""
 
+import os
 import shlex
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -105,7 +107,7 @@ def record(
     def started() -> None:
         for line in machine.doubts(devices, directory, how):
             message(f"Note: {line}", quiet=quiet)
-        until = "Ctrl-C stops" if seconds is None else f"for {seconds:g} s"
+        until = f"{_what_stops()} stops" if seconds is None else f"for {seconds:g} s"
         if command:
             until = f"while {plain(shlex.join(command))} runs"
             until += "" if seconds is None else f", {seconds:g} s at most"
@@ -177,3 +179,10 @@ def _tell_shares(directory: Path, nbytes: int, *, quiet: bool) -> None:
     except TraceError:
         # nothing was recorded; `replay info` says more
         return
+
+
+def _what_stops() -> str:
+    """Name what ends a recording: a shell's background jobs ignore Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        return f"kill {os.getpid()}"
+    return "Ctrl-C"
