@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from documents import rules
 from documents.house import DOCUMENT, ROOMS, SOURCE, TOP, redrawn, sources
 
 MODEL = TOP / "docs" / "model.md"
+#: The heading above the list of all rules there.
+LIST = "Which rule, from which function"
 #: About as many files as one holds in the head.
 MOST_FILES = 20
 #: Folders with a file for each row of a table, and what the table is.
@@ -62,6 +65,7 @@ def test_the_walk_leads_to_where_it_says() -> None:
 
 def test_each_section_of_the_model_names_its_code_and_tests() -> None:
     found = sections(MODEL.read_text("utf-8"))
+    del found[LIST]
     for heading, text in found.items():
         first = text.strip().split("\n\n")[0]
         line = re.fullmatch(r"Code: ([^;]+);\s+tests:\s+([^;]+)\.", first)
@@ -71,6 +75,21 @@ def test_each_section_of_the_model_names_its_code_and_tests() -> None:
         assert tests, heading
         assert [one for one in code if not (SOURCE / one).is_file()] == [], heading
         assert [one for one in tests if not (TOP / "tests" / one).is_file()] == []
+
+
+def test_the_list_of_rules_is_what_stands_below_it() -> None:
+    text = MODEL.read_text("utf-8")
+    assert rules.page(text) == text
+    # AND it has every rule with its functions, and the drawing's links lead to rules
+    found = sections(text)
+    listed = found.pop(LIST)
+    anchors = {rules.anchor(heading) for heading in found}
+    assert set(re.findall(r"\]\(#([^)]+)\)", listed)) == anchors
+    head = text.partition(f"## {LIST}")[0]
+    assert set(re.findall(r"\]\(#([^)]+)\)", head)) <= anchors
+    named = set(re.findall(r"`(\w+\(\))`", listed))
+    assert len(named) > 100
+    assert "`blk_throtl_bio()`" in listed
 
 
 def kernel_functions(path: Path) -> set[str]:

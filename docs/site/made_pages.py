@@ -1,8 +1,12 @@
-"""Pages of the site that are made of the code: one a command, and the Python names."""
+"""Pages of the site that lie elsewhere or are made of the code.
+
+One a command, the Python names, and how to contribute.
+"""
 
 import importlib
 import inspect
 import re
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -14,6 +18,9 @@ from replay.cli.main import COMMANDS
 
 #: Links to what is no page of the site: they stay names.
 _OUTSIDE: Final = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
+#: What lies at the top of a checkout and is a page of the site.
+_CONTRIBUTING: Final = "CONTRIBUTING.md"
+_ITS_PAGE: Final = "contributing.md"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -31,12 +38,23 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         text = _command_page(name, module)
         files.append(File.generated(config, _command_file(name), content=text))
     files.append(File.generated(config, "python.md", content=_python_page()))
+    top = Path(config.docs_dir).parent
+    text = _from_the_top((top / _CONTRIBUTING).read_text("utf-8"))
+    files.append(File.generated(config, _ITS_PAGE, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Take away links that lead out of the docs."""
-    return _OUTSIDE.sub(r"\1", markdown)
+    return _OUTSIDE.sub(
+        r"\1", markdown.replace(f"(../{_CONTRIBUTING}", f"({_ITS_PAGE}")
+    )
+
+
+def _from_the_top(text: str) -> str:
+    """Let links of a file at the top lead where they do from within the docs."""
+    inside = re.sub(r"\]\(docs/", "](", text)
+    return re.sub(r"\]\((?!\w+:|[\w./-]+\.(?:md|ipynb)[)#])", "](../", inside)
 
 
 def _command_file(name: str) -> str:
