@@ -60,25 +60,33 @@ class Decoding(Struct, frozen=True, kw_only=True):
     threads : int
         With 2 or more it is decoded by others than replay its rows, a large one by
         so many.
+    busy : bool
+        Who replays its rows has as much to do as who decodes: of so many threads one
+        fewer decodes.
     """
 
     recording: Recording
     batches: Iterator[DecodedBatch]
     follow: bool
     threads: int
+    busy: bool
 
     def again(self) -> AbstractContextManager["Decoding"]:
         """Begin anew, when it has ended."""
-        return decoded(self.recording, follow=self.follow, threads=self.threads)
+        return decoded(
+            self.recording, follow=self.follow, threads=self.threads, busy=self.busy
+        )
 
 
 @contextmanager
-def decoded(recording: Recording, *, follow: bool, threads: int) -> Iterator[Decoding]:
+def decoded(
+    recording: Recording, *, follow: bool, threads: int, busy: bool
+) -> Iterator[Decoding]:
     """Decode a recording.
 
     Parameters
     ----------
-    recording, follow, threads
+    recording, follow, threads, busy
         As `Decoding` has them.
 
     Yields
@@ -87,7 +95,9 @@ def decoded(recording: Recording, *, follow: bool, threads: int) -> Iterator[Dec
         With 2 threads its rows are decoded from now on, to the end of the block.
     """
     rows = recording.rows
-    rows.use_threads(threads)
+    # text always takes longer to read than to replay
+    busy = busy and isinstance(rows, BlktraceBatches)
+    rows.use_threads(max(threads - 1, 1) if busy else threads)
     with ExitStack() as stack:
         batches: Iterator[DecodedBatch] = stack.enter_context(
             closing(_batches(recording, follow=follow))
@@ -96,7 +106,11 @@ def decoded(recording: Recording, *, follow: bool, threads: int) -> Iterator[Dec
             halt = rows.halt if isinstance(rows, BlktraceBatches) else None
             batches = stack.enter_context(_in_thread(batches, halt))
         yield Decoding(
-            recording=recording, batches=batches, follow=follow, threads=threads
+            recording=recording,
+            batches=batches,
+            follow=follow,
+            threads=threads,
+            busy=busy,
         )
 
 

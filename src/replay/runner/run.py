@@ -134,7 +134,13 @@ def run(
                 follow = not requests and not interval_ns
                 n_threads = threads_for(source.nbytes, threads)
                 opened = stack.enter_context(
-                    decoded(source, follow=follow, threads=n_threads)
+                    decoded(
+                        source,
+                        follow=follow,
+                        threads=n_threads,
+                        # page by page
+                        busy=not wanted.driver.direct_io,
+                    )
                 )
         # imported while a second thread decodes, if there is one
         from replay.runner.play import play

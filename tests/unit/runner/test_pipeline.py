@@ -15,6 +15,7 @@ from replay.runner import decode_ahead as decoding
 from replay.runner import play
 from replay.runner import speculate as pipeline
 from replay.trace import convert as convert_module
+from replay.trace.blktrace.batches import BlktraceBatches
 from replay.trace.file.schema import TRACE_SCHEMA
 from replay.trace.file.spill import KeptRows
 from support.blktrace import LOOP0, Event, cpu_files
@@ -301,3 +302,21 @@ def test_a_program_that_replays_keeps_its_switch_interval(recording: Set) -> Non
     # THEN it finds its interval as it was, all the time
     assert seen == {before}
     assert sys.getswitchinterval() == before
+
+
+@pytest.mark.parametrize(
+    ("threads", "direct_io", "decoders"),
+    [(1, False, 1), (2, False, 1), (2, True, 2), (4, False, 3), (4, True, 4)],
+)
+def test_an_engine_with_pages_to_account_for_has_a_thread_of_its_own(
+    recording: Set,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    direct_io: bool,
+    decoders: int,
+) -> None:
+    asked = []
+    monkeypatch.setattr(BlktraceBatches, "use_threads", lambda _, n: asked.append(n))
+    scenario = {"driver": {"direct_io": direct_io}}
+    replay.run(recording([5, 6]), scenario, threads=threads)
+    assert asked == [decoders]
