@@ -7,6 +7,7 @@ from rich.text import Text
 
 from replay.common.text import count_text, plain, time_text
 from replay.report.limits import limit_name
+from replay.report.many.kernels import ALIKE, kernel_steps
 from replay.report.many.points import measure_text, points_table, value_text
 from replay.report.text import indented
 from replay.results.conditions import parse_condition
@@ -19,8 +20,6 @@ LEFT_OUT = (
     "of the pages that the trace's I/O charges and the rss that the scenario gives: "
     "what else the service holds, and the page cache above the loop device, come on top"
 )
-#: Times of two points that are nearer than this factor are called the same.
-_ALIKE = 1.02
 
 
 def sweep_page(found: Sweep) -> RenderableType:
@@ -46,6 +45,12 @@ def sweep_page(found: Sweep) -> RenderableType:
     said = difference_text(found)
     if said:
         parts += [Text(), _bold(said)]
+    if steps := kernel_steps(found):
+        parts.append(Text("\nFrom kernel to kernel", style="bold"))
+    for step in steps:
+        parts.append(indented(step.text()))
+        if step.changed:
+            parts += [indented(f"  {line}") for line in step.rule_lines()]
     ranked = sorted(found.points, key=_Key(found))
     parts += [Text(), *points_table(found, ranked)]
     parts += _victims(found.points)
@@ -221,11 +226,11 @@ def _slowed(found: Sweep, done: Sequence[Point]) -> str:
         ((max(times)[0] / min(times)[0], name) for name, times in by_name.items()),
         default=(1.0, ""),
     )
-    if ratio < _ALIKE:
+    if ratio < ALIKE:
         return ""
     times = by_name[name]
     told = [
-        (end, [at for ns, at in times if max(ns, end) < _ALIKE * min(ns, end)])
+        (end, [at for ns, at in times if max(ns, end) < ALIKE * min(ns, end)])
         for end in (min(times)[0], max(times)[0])
     ]
     text = ", ".join(

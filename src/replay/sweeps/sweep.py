@@ -16,6 +16,7 @@ from replay.parallel.pool import Pool
 from replay.results.conditions import Condition, parse_condition
 from replay.scenario.bind import bind
 from replay.scenario.keys.load import Recipe, Scenario
+from replay.scenario.notes.kernel import asked_areas
 from replay.scenario.overrides import check_overrides
 from replay.sweeps.axes import Axis, parse_axis, points
 from replay.sweeps.knee import Knee, Search
@@ -49,6 +50,9 @@ class Sweep(Shown):
         One for each combination of the other keys' values, if anything is to be kept.
     trace, scenario : str
         What they are called; empty where they have no name.
+    areas : frozenset of str
+        Where a kernel is varied: the areas of its rules that can act here, as of
+        `replay.scenario.keys.kernel_rules.Rule`.
     """
 
     axes: tuple[Axis, ...]
@@ -56,6 +60,7 @@ class Sweep(Shown):
     knees: list[Knee]
     trace: str = ""
     scenario: str = ""
+    areas: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         keys = ", ".join(axis.key for axis in self.axes)
@@ -149,7 +154,6 @@ def sweep(
     if not axes:
         raise ScenarioError("nothing to vary: give --vary KEY=VALUES")
     grid = points(axes, in_step=in_step)
-    named = {"trace": _name(trace), "scenario": _name(scenario)}
     axis = _searched(axes, along, bool(keep), in_step)
     kept = list(keep) or ([NO_KILLS] if axis is not None and axis.is_limit else [])
     conditions = tuple(parse_condition(text) for text in kept)
@@ -159,17 +163,25 @@ def sweep(
     scenarios = {values: base.at(axes, values) for values in grid}
     with ExitStack() as stack:
         path, ids = _trace_file(stack, trace, cgroups, format, filters)
-        _check_axes(axes, grid[0], scenarios[grid[0]], path, ids)
+        areas = _check_axes(axes, [grid[0], grid[-1]], scenarios, path, ids)
         pool = stack.enter_context(Pool(jobs))
         work = _Work(pool, axes, path, ids, progress)
         done = work.run(
             [(values, _numbers(axes, values)) for values in grid], scenarios
         )
         _check_cgroups(conditions, done)
-        if axis is None or not conditions:
-            return Sweep(axes=axes, points=done, knees=[], **named)
-        knees, added = _knees(axes, axis, conditions, done, base, work)
-    return Sweep(axes=axes, points=[*done, *added], knees=knees, **named)
+        knees: list[Knee] = []
+        added: list[Point] = []
+        if axis is not None and conditions:
+            knees, added = _knees(axes, axis, conditions, done, base, work)
+    return Sweep(
+        axes=axes,
+        points=[*done, *added],
+        knees=knees,
+        trace=_name(trace),
+        scenario=_name(scenario),
+        areas=areas,
+    )
 
 
 def _name(given: Any) -> str:
@@ -185,15 +197,26 @@ def _name(given: Any) -> str:
 
 def _check_axes(
     axes: Sequence[Axis],
-    values: Sequence[str],
-    scenario: Scenario,
+    ends: Sequence[tuple[str, ...]],
+    scenarios: Mapping[tuple[str, ...], Scenario],
     trace: str,
     cgroups: str | None,
-) -> None:
-    """Refuse to vary what is said of a cgroup that does nothing in the trace."""
-    first = [axis.override(v) for axis, v in zip(axes, values, strict=True)]
+) -> frozenset[str]:
+    """Refuse to vary what is said of a cgroup that does nothing in the trace.
+
+    Returns
+    -------
+    frozenset of str
+        Areas of the rules that can act at the ends, where a kernel is varied.
+    """
+    overrides = [axis.override(v) for axis, v in zip(axes, ends[0], strict=True)]
     with open_or_convert(trace, cgroups=cgroups) as opened:
-        check_overrides(first, bind(scenario, opened), option="--vary")
+        first = bind(scenarios[ends[0]], opened)
+        check_overrides(overrides, first, option="--vary")
+        if all(axis.key != "driver.kernel" for axis in axes):
+            return frozenset()
+        bound = [first, *(bind(scenarios[one], opened) for one in ends[1:])]
+    return frozenset().union(*(asked_areas(one.scenario) for one in bound))
 
 
 class _Base:

@@ -34,12 +34,15 @@ class Told(Struct, frozen=True, kw_only=True):
     notes : list of str
         What is uncertain.
     words : str
-        The same as the pictures say in words, folded; may be empty.
+        What is folded; may be empty.
+    label : str
+        What stands there: by default what the pictures say, in words.
     """
 
     text: str
     notes: Sequence[str] = ()
     words: str = ""
+    label: str = "All in words"
 
 
 class PageTable(Struct, frozen=True, kw_only=True):
@@ -167,7 +170,7 @@ def _told(one: Told) -> str:
         # plain() would take the line breaks away
         words = "\n".join(plain(line) for line in one.words.split("\n"))
         found += (
-            "<details><summary>All in words</summary>"
+            f"<details><summary>{escape(one.label)}</summary>"
             f"<pre>{escape(words)}</pre></details>"
         )
     return found

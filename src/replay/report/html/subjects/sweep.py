@@ -25,6 +25,7 @@ from replay.report.html.subjects.measured import (
     short,
 )
 from replay.report.html.subjects.words import word_pictures
+from replay.report.many.kernels import kernel_steps, rules_table
 from replay.report.many.points import (
     kept_conditions,
     kept_measures,
@@ -54,6 +55,17 @@ def sweep_content(found: "Sweep") -> Content:
     Content
     """
     drawn, canvas = _pictures(found)
+    steps = kernel_steps(found)
+    rules = []
+    if steps:
+        rules.append(
+            PageTable(
+                name="rules",
+                title="rules",
+                about="Rules that differ between neighbours and can act here.",
+                table=rules_table(steps),
+            )
+        )
     keys = ", ".join(axis.key for axis in found.axes)
     told = f"{count_text(len(found.points), 'point')} of {keys}"
     if found.trace:
@@ -65,7 +77,15 @@ def sweep_content(found: "Sweep") -> Content:
                 text=told,
                 notes=point_notes(found),
                 words=render_text(sweep_page(found), width=100),
-            )
+            ),
+            *(
+                Told(
+                    text=step.text(),
+                    words="\n".join(step.rule_lines()),
+                    label="Which rules",
+                )
+                for step in steps
+            ),
         ],
         pictures=drawn,
         tables=[
@@ -75,7 +95,8 @@ def sweep_content(found: "Sweep") -> Content:
                 about="A row for each point, cgroup and operation ('all': of all).",
                 table=found.table(),
                 where="; all of them: replay sweep -o TABLE.parquet",
-            )
+            ),
+            *rules,
         ],
         colours={name: canvas.colours[name] for name in canvas.shown.names},
         provenance={
