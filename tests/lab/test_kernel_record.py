@@ -150,5 +150,9 @@ def test_version_1s_hierarchies_are_read(hybrid: Path, tmp_path: Path) -> None:
     assert f"wbytes={2 * MIB}" in counted
     scenario = replay.Scenario.load(place / "scenario.toml")
     (leaf,) = (one for one in scenario.cgroups if one.path == "/v/w")
-    assert leaf.memory_max == 32 * MIB
+    # kernels from 6.12 on are built without that hierarchy
+    old = (hybrid / "kernel").read_text().startswith(("5.10.", "6.1."))
+    assert leaf.memory_max == (32 * MIB if old else None)
+    # the cgroup that is gone again was counted by the disk alone
+    assert "trace holds 100.0%" in (hybrid / "hybrid.err").read_text()
     assert dict(leaf.io_max) == {7 << 20: (("wbps", "104857600"),)}

@@ -102,11 +102,7 @@ def shares(rows: "Rows") -> list[Share]:
     if place is None or rows.metadata.summary.quality.filtered:
         return []
     counted = _differences(place, _of_cgroups)
-    disks = {
-        device: nbytes
-        for device, nbytes in _differences(place, _of_disks).items()
-        if device not in counted
-    }
+    disks = _differences(place, _of_disks)
     if not counted and not disks:
         return []
     held: dict[int, int] = defaultdict(int)
@@ -116,12 +112,18 @@ def shares(rows: "Rows") -> list[Share]:
         for one in np.unique(device).tolist():
             held[one] += int(nbytes[device == one].sum())
     traced = {one.device for one in rows.metadata.summary.devices}
-    return [
-        Share(device=device, held=held[device], counted=nbytes, counter=counter)
-        for counter, found in (("io.stat", counted), ("the disk's stat", disks))
-        for device, nbytes in found.items()
-        if device in traced and nbytes > 0
-    ]
+    found = []
+    for device in counted | disks:
+        counter, nbytes = "io.stat", counted.get(device, 0)
+        of_disk = disks.get(device, 0)
+        # version 1 forgets what cgroups did that are gone; the disk does not
+        if device not in counted or held[device] > nbytes < of_disk:
+            counter, nbytes = "the disk's stat", of_disk
+        if device in traced and nbytes > 0:
+            found.append(
+                Share(device=device, held=held[device], counted=nbytes, counter=counter)
+            )
+    return found
 
 
 def _place(rows: "Rows") -> Path | None:

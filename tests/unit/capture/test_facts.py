@@ -93,6 +93,11 @@ def test_share_of_what_the_kernel_counted(fake: FakeMachine, tmp_path: Path) -> 
         "7:0: the trace holds 50.0% of the bytes that io.stat counted (40.0 KiB of "
         "80.0 KiB)"
     )
+    # but where cgroups are gone with what they did, as with version 1, by the disk
+    (out / "end" / "a" / "io.stat").write_text("7:0 rbytes=0 wbytes=20480\n")
+    with replay.open_or_convert(out) as rows:
+        (share,) = shares(rows)
+    assert (share.part, share.counter) == (1, "the disk's stat")
 
 
 def test_sweeps_and_curves_begin_with_the_same_facts(
