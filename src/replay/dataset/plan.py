@@ -15,6 +15,7 @@ from typing import Final
 
 from replay.common.addresses import without_secrets
 from replay.common.errors import ReplayError, ScenarioError, TraceError
+from replay.dataset.beside import Beside, scenario_beside
 from replay.dataset.places import Place
 from replay.dataset.sources import BatchTrace, find_sources
 from replay.results.run_info import identity
@@ -75,6 +76,8 @@ class PlannedTrace:
     source: BatchTrace | None
     error: str = ""
     scenarios: dict[str, NamedScenario] = field(default_factory=dict)
+    #: A scenario file of its name that was not asked for.
+    beside: Beside | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +150,23 @@ class Plan:
         for text in inputs:
             for source in find_sources(text, passed=self.passed):
                 self._pair(source.name, source, "", named)
+                if not scenarios:
+                    beside = scenario_beside(source.name, source.place)
+                    self._traces[source.name].beside = beside
+        self._tell_beside()
+
+    def _tell_beside(self) -> None:
+        """Say how many scenario files lie beside recordings and were not asked for."""
+        paths = [one.beside.path for one in self._traces.values() if one.beside]
+        if paths:
+            one = len(paths) == 1
+            files = "a scenario file lies" if one else f"{len(paths):,} scenario files"
+            self.passed.append(
+                f"{files}{'' if one else ' lie'} beside the recording of the same name "
+                f"({paths[0]}{'' if one else ', ...'}) and {'was' if one else 'were'} "
+                "not asked for: --pairs LIST.csv takes each trace with its own; notes "
+                "say what differs from what is taken here"
+            )
 
     def listed(self, path: str | Path) -> None:
         """Add the pairs of a list; what a row names is found from the list's place.

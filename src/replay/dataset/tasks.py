@@ -24,6 +24,7 @@ from replay.capture.facts import recorded_facts
 from replay.common.errors import OutputError, ReplayError, TraceError
 from replay.common.temporary import temporary_directory
 from replay.common.version import MODEL_VERSION, VERSION
+from replay.dataset.beside import Beside, beside_notes
 from replay.dataset.places import Found, Place
 from replay.dataset.rows import FAILED, OK, State, records
 from replay.dataset.sources import BatchTrace
@@ -197,13 +198,17 @@ class PrepareJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A pair to be replayed; its state says what it was made of."""
+    """A pair to be replayed; its state says what it was made of.
+
+    ``beside`` is a scenario that the pair does not have, though it may be meant.
+    """
 
     trace: ReadyTrace
     scenario: Scenario
     state: State
     interval: str | None = None
     requests: bool = False
+    beside: Beside | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +274,10 @@ def replay_pairs(job: ReplayJob) -> tuple[bytes, float]:
                 requests=item.requests,
                 threads=1,
             )
+            if item.beside is not None:
+                result.info["notes"] += beside_notes(
+                    item.beside, result.info["scenario"]
+                )
             done.append((replace(item.state, status=OK), result))
         except Exception as error:
             done.append((replace(item.state, status=FAILED), _told(error)))

@@ -280,6 +280,7 @@ class Work:
             state=state,
             interval=self._conversion.interval,
             requests=self._conversion.requests,
+            beside=trace.beside if scenario.recipe.given is None else None,
         )
         self._items.append(item)
 

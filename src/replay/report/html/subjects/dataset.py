@@ -24,6 +24,7 @@ MOST_TRACES: Final = 60
 MOST_SCENARIOS: Final = 24
 MOST_TIMES: Final = 4000
 _BUTTONS: Final = 24
+_MOST_NOTES: Final = 20
 
 
 def dataset_content(found: Dataset) -> Content:
@@ -53,7 +54,7 @@ def dataset_content(found: Dataset) -> Content:
                 f"{count_text(len(traces), 'trace')} in {found.root.text}{failed}",
                 notes=[
                     f"{note} ({count_text(n, 'pair')})"
-                    for note, n in notes.most_common(8)
+                    for note, n in notes.most_common(_MOST_NOTES)
                 ],
             )
         ],
