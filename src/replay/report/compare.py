@@ -100,7 +100,9 @@ def passed_texts(
 def _passed_text(condition: Condition, rows: Sequence[Row]) -> str:
     """Say how far the measure of the cgroup that comes nearest has changed."""
     if not rows:
-        return f"nothing to compare for {_asked(condition)}"
+        whose = condition.cgroup or "no cgroup"
+        has = "does not have requests" if condition.cgroup else "has requests"
+        return f"nothing to compare for {_asked(condition)}: {whose} {has} in both"
     column, name = condition.measure.column, condition.measure.name
     sign = 1 if condition.how == ">" else -1
 

@@ -59,9 +59,12 @@ def results_content(
     """
     shown = without_names(results) if anonymous else results
     drawn = pictures(shown)
+    headline = _headline(shown, drawn)
+    # what the headline is about comes first
+    drawn.sort(key=lambda one: one.title != headline)
     cgroups = dict.fromkeys(n for one in shown.values() for n in by_io(one))
     return Content(
-        title=_headline(shown, drawn),
+        title=headline,
         told=[_told(name, one, len(shown) > 1) for name, one in shown.items()],
         pictures=drawn,
         tables=_tables(shown),
