@@ -147,7 +147,7 @@ def test_a_calibration_says_what_the_device_takes_and_how_far_to_trust_it(
     # THEN the headline and the first picture say what it takes
     assert re.fullmatch(
         r"254:0 takes [\d.]+ us for a read of 64.0 KiB alone and [\d.]+ us for a write "
-        r"of 4.0 KiB alone; it predicts all times within \d+% \(furthest off: .*\)",
+        r"of 4.0 KiB alone; it predicts all times within [\d.]+ % \(furthest off: .*\)",
         content.title,
     )
     first, second = content.pictures

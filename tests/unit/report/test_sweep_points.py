@@ -159,3 +159,17 @@ def test_a_wrong_key_is_said_of_the_option_that_it_was_given_to() -> None:
             vary=[POLICIES],
             overrides=["driver.polic=root"],
         )
+
+
+def test_a_picture_of_counts_says_where_there_are_any() -> None:
+    # GIVEN a writer that is killed under one policy of three
+    name = TRACES / "seed-unlimited"
+    vary = ["driver.policy=root,per-cgroup,enospc"]
+    found = replay.sweep(name, name.with_suffix(".toml"), vary=vary, jobs=1)
+    titles = {one.name: one.title for one in pictures_of(found)}
+    assert (
+        titles["kills"] == "Tasks killed: 1 under per-cgroup; none under root, enospc"
+    )
+    assert titles["errors"] == (
+        "Requests that failed: 194 under enospc; 1 under per-cgroup; none under root"
+    )

@@ -1,5 +1,6 @@
 """The page of a calibration: what was recorded beside what the model says."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -95,7 +96,8 @@ def _trust(found: Calibration | DiskCalibration) -> str:
         return f"do not trust it: {said}"
     if worst > _NEAR:
         return f"trust it with care: {said}"
-    return f"it predicts all times within {most:.0%} (furthest off: {said})"
+    within = math.ceil(most * 1000) / 10
+    return f"it predicts all times within {within:g} % (furthest off: {said})"
 
 
 def _pictures(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Pairs of cgroups of whose waits there is a line.
 _MOST_PAIRS: Final = 12
+#: Different counts that a title tells.
+_MOST_COUNTS: Final = 4
 #: Times that stand beside each other; a mean alone says little.
 _TIMES: Final = {"p50_ns": "p50", "mean_ns": "mean", "p99_ns": "p99"}
 
@@ -136,8 +138,10 @@ def _title(axis: "Axis", name: str, values: Sequence[Row]) -> str:
     """Say whose measure differs most, and where it is least and most."""
     measure = MEASURES[name]
     factor = UNITS[measure.unit][1]
+    if measure.unit == COUNT:
+        return _counted(axis, name, values)
     ends = changes_most(values, name)
-    if ends is None or measure.unit == COUNT:
+    if ends is None:
         return f"{named(name)}, by {axis.key}"
     cgroup = ends[0]["cgroup"]
     texts = {
@@ -151,6 +155,23 @@ def _title(axis: "Axis", name: str, values: Sequence[Row]) -> str:
         return f"{head} under every {axis.key}"
     under = [", ".join(at for at in texts if texts[at] == end) for end in (low, high)]
     return f"{head} under {under[0]}; {high} under {under[1]}"
+
+
+def _counted(axis: "Axis", name: str, values: Sequence[Row]) -> str:
+    """Say how often under which words, all cgroups together."""
+    if len({row.get("others") for row in values}) > 1:
+        return f"{named(name)}, by {axis.key}"
+    sums: Counter[str] = Counter()
+    for row in values:
+        sums[row["at"]] += row["value"]
+    words: dict[float, list[str]] = {}
+    for at, count in sorted(sums.items(), key=lambda one: -one[1]):
+        words.setdefault(count, []).append(at)
+    told = [
+        f"{f'{count:,.0f}' if count else 'none'} under {', '.join(under)}"
+        for count, under in list(words.items())[:_MOST_COUNTS]
+    ]
+    return f"{named(name)}: {'; '.join(told)}"
 
 
 def _waits(found: "Sweep", axis: "Axis") -> list[Picture]:
