@@ -104,6 +104,12 @@ def test_command_that_is_ended_with_the_time_is_no_failure(recorded: Path) -> No
 def test_bpftrace_records_a_partition(recorded: Path, tmp_path: Path) -> None:
     if not (recorded / "part.after").exists():
         pytest.skip("the guest's kernel is none of bpftrace's")
+    if (recorded / "kernel").read_text().startswith("5.10."):
+        # it has no BTF, and the guest has no headers
+        assert after(recorded, "part") == [1]
+        (line,) = (recorded / "part.err").read_text().splitlines()
+        assert line.endswith("or record without --with bpf")
+        return
     assert after(recorded, "part") == [0]
     with replay.convert(recorded / "part", tmp_path / "part.arrow") as trace:
         rows = trace.table().to_pylist()

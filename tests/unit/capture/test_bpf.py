@@ -9,6 +9,7 @@ import replay
 from replay.capture.machine import BPF
 from replay.capture.record import record
 from replay.capture.recorders.bpf import Traced, program_text, traced
+from replay.common.errors import CaptureError
 from support.machines import FakeMachine, make_machine
 
 
@@ -85,3 +86,19 @@ def test_recording_by_bpftrace_is_read_as_the_tracer_blk_prints(
         assert row["issue_ns"] - row["queue_ns"] == 2001 - 1
         # AND what was lost is told
         assert trace.metadata.summary.quality.lost == {"0": 12}
+
+
+def test_kernel_whose_types_are_not_known_is_told_with_what_to_install(
+    fake: FakeMachine, tmp_path: Path
+) -> None:
+    # GIVEN what bpftrace says on Linux 5.10 without BTF and headers
+    program = fake.top / "bin" / "bpftrace"
+    program.write_text(
+        "#!/bin/sh\necho \"fatal error: 'linux/types.h' file not found\" >&2; exit 1\n"
+    )
+    program.chmod(0o755)
+    machine = replace(fake.machine, bpftrace=str(program))
+    with pytest.raises(
+        CaptureError, match=r"not found: this kernel has no BTF.* heade"
+    ):
+        record(["loop0"], tmp_path / "out", seconds=5, machine=machine, how=BPF)

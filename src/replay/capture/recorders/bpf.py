@@ -6,6 +6,7 @@ a request that waits in the queue's name is another one: only Q, G, M, F, A and 
 it, as a block trace's first event of a request decides whose it is.
 """
 
+import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ _SETTINGS: Final = {"BPFTRACE_PERF_RB_PAGES": "4096", "BPFTRACE_STRLEN": "64"}
 #: How long it may take to attach its probes, and to write out what it holds.
 _PATIENCE_S: Final = 180.0
 _STARTED: Final = "# tracer: blk"
+#: What it cannot read where it knows the kernel's types from nowhere.
+_TYPES: Final = "linux/types.h"
 _LOST: Final = re.compile(rb"(?:WARNING: )?Lost (\d+) events")
 
 
@@ -165,6 +168,17 @@ class BpfTrace(Program):
     def _records(self) -> bool:
         """Return True if it has attached its probes, and printed its first line."""
         return self._events.stat().st_size > 0
+
+    def said(self) -> str:
+        """Return the first line that it printed; of missing types what to do."""
+        said = super().said()
+        if _TYPES not in said:
+            return said
+        return (
+            f"{said}: this kernel has no BTF, from which it would read its types: "
+            f"install the headers (linux-headers-{platform.release()}), or record "
+            "without --with bpf"
+        )
 
     def dropped(self) -> int:
         """Return how many events it says were lost."""
