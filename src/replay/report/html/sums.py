@@ -4,12 +4,12 @@ from typing import Final
 
 from replay.common.text import share_text, time_text
 from replay.report.html import rows
-from replay.report.html.colours import TIME_SHAPES
+from replay.report.html.colours import GREY, TIME_SHAPES
 from replay.report.html.drawing import NUMBER, SCHEMA, SIGNALS, Drawing, Picture, Spec
 
 #: Waits of a cgroup behind itself: in a picture of who is in whose way they have no
 #: colour of the scale, which they would use up.
-_OWN: Final = "#DCDCDC"
+_OWN: Final[Spec] = {"color": GREY, "opacity": 0.3}
 _IS_OWN: Final = "datum.waiting === datum.blocking"
 
 
@@ -71,28 +71,35 @@ def waits(drawing: Drawing) -> Picture | None:
         layers.append(
             {
                 "transform": [{"filter": _IS_OWN}],
-                "mark": {**rect, "color": _OWN},
+                "mark": {**rect, **_OWN},
                 "encoding": {**base, "tooltip": tooltip},
             }
         )
         own = "colours: behind others; grey: behind its own requests"
         note = f"{note}; {own}" if note else own
-    layers.append(
-        {
-            "mark": {"type": "text", "fontSize": 12},
-            "encoding": {
-                **base,
-                "text": {"field": "took"},
+    # over a colour of the scale a text is white or dark; over grey it is the page's
+    for filtered, colour in (
+        (
+            f"!({_IS_OWN})",
+            {
                 "color": {
                     "condition": {
-                        "test": f"!({_IS_OWN}) && datum.wait_s > {0.45 * largest}",
+                        "test": f"datum.wait_s > {0.45 * largest}",
                         "value": "white",
                     },
                     "value": "#222",
-                },
+                }
             },
-        }
-    )
+        ),
+        (_IS_OWN, {}),
+    ):
+        layers.append(
+            {
+                "transform": [{"filter": filtered}],
+                "mark": {"type": "text", "fontSize": 12},
+                "encoding": {**base, "text": {"field": "took"}, **colour},
+            }
+        )
     panels = dict.fromkeys(
         (row["result"], row["resource"]) if drawing.several else row["resource"]
         for row in values
