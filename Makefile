@@ -96,7 +96,8 @@ mutants: $(VENV)/built
 
 # Damages inputs for SECONDS, on the build with sanitizers; prints the seed of a round
 # that fails. With SURFACE=decoder, model, text, columns, arrow, scenario, set, result,
-# table, dataset or capture the fuzzer that learns is at that alone.
+# table, dataset or capture the fuzzer that learns is at that alone, and keeps in
+# tests/fuzz/corpora what was of use.
 ifdef SURFACE
 fuzz: $(VENV)/built
 	$(BIN)/python tests/fuzz/build.py

@@ -7,10 +7,11 @@ kept, and changed further.
 
 Here are the map, the mutations, and the decoder's target, which runs without Python: a
 whole decoding is some microseconds. Other surfaces are targets in Python
-(`surfaces.py`), for which `map_reset` and `map_news` are enough.
+(`surfaces.py`), which take the mutations alone.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdlib cimport free, malloc
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 
@@ -102,6 +103,8 @@ cdef extern from *:
     void fuzz_map_reset(int on) noexcept nogil
     int fuzz_map_news() noexcept nogil
     int fuzz_edges() noexcept nogil
+    const int FUZZ_MAP
+    const uint8_t* fuzz_map
     uint64_t fuzz_random(uint64_t* state) noexcept nogil
 
 cdef enum:
@@ -132,15 +135,30 @@ def map_news() -> int:
     return fuzz_map_news()
 
 
+def map_taken() -> list[int]:
+    """Return the edges that this execution took, before it ends."""
+    cdef list[int] found = []
+    cdef int place
+    for place in range(FUZZ_MAP):
+        if fuzz_map[place]:
+            found.append(place)
+    return found
+
+
 def edges() -> int:
     """Edges that any input took."""
     return fuzz_edges()
 
 
 cdef size_t mutate(
-    uint8_t* data, size_t n, const uint8_t* other, size_t n_other, uint64_t* state
+    uint8_t* data,
+    size_t n,
+    size_t room,
+    const uint8_t* other,
+    size_t n_other,
+    uint64_t* state,
 ) noexcept nogil:
-    """Give an input some blows; return its new length."""
+    """Give an input some blows; return its new length, within the room there is."""
     cdef uint64_t blows = 1 + fuzz_random(state) % 4
     cdef uint64_t kind, value, at, width, count, source
     while blows:
@@ -172,7 +190,7 @@ cdef size_t mutate(
         elif kind == 6:
             # say some twice
             count = min(1 + fuzz_random(state) % 128, n - at)
-            count = min(count, <uint64_t>MAX_INPUT - n)
+            count = min(count, <uint64_t>room - n)
             memmove(data + at + count, data + at, n - at)
             n += count
         elif kind == 7:
@@ -187,7 +205,7 @@ cdef size_t mutate(
             # a piece of another input
             source = fuzz_random(state) % n_other
             count = min(1 + fuzz_random(state) % 256, n_other - source)
-            count = min(count, <uint64_t>MAX_INPUT - n)
+            count = min(count, <uint64_t>room - n)
             if kind == 9:
                 count = min(count, n - at)
                 memcpy(data + at, other + source, count)
@@ -200,13 +218,19 @@ cdef size_t mutate(
 
 def mutated(data: bytes, other: bytes, seed: int) -> bytes:
     """Give an input some blows, for targets in Python."""
-    cdef uint8_t[MAX_INPUT] buffer
     cdef const uint8_t* start = other
     cdef uint64_t state = seed | 1
-    cdef size_t n = min(len(data), MAX_INPUT)
-    memcpy(buffer, <const uint8_t*>data, n)
-    n = mutate(buffer, n, start, min(len(other), MAX_INPUT), &state)
-    return PyBytes_FromStringAndSize(<const char*>buffer, n)
+    cdef size_t n = len(data)
+    cdef size_t room = n + MAX_INPUT
+    cdef uint8_t* buffer = <uint8_t*>malloc(room)
+    if buffer == NULL:
+        raise MemoryError
+    try:
+        memcpy(buffer, <const uint8_t*>data, n)
+        n = mutate(buffer, n, room, start, len(other), &state)
+        return PyBytes_FromStringAndSize(<const char*>buffer, n)
+    finally:
+        free(buffer)
 
 
 cdef class DecoderTarget:
@@ -365,10 +389,13 @@ cdef class DecoderTarget:
         cdef const uint8_t* start = data
         return self.once(start, len(data), False) or self.once(start, len(data), True)
 
-    def run(self, corpus: list, n: int, seed: int) -> list:
+    def run(
+        self, corpus: list[bytes], n: int, seed: int, learns: bool = True
+    ) -> list[bytes]:
         """Decode changed inputs; return those that do something new.
 
-        Stops at the first that is wrong: `failure` says how, `failed` is the input.
+        These are changed further, where it learns. Stops at the first that is wrong:
+        `failure` says how, `failed` is the input.
         """
         cdef uint8_t[MAX_INPUT] buffer
         cdef uint64_t state = seed | 1
@@ -383,11 +410,16 @@ cdef class DecoderTarget:
             length = min(len(base), MAX_INPUT)
             memcpy(buffer, <const uint8_t*>base, length)
             length = mutate(
-                buffer, length, <const uint8_t*>other, min(len(other), MAX_INPUT), &state
+                buffer,
+                length,
+                MAX_INPUT,
+                <const uint8_t*>other,
+                min(len(other), MAX_INPUT),
+                &state,
             )
             fuzz_map_reset(True)
             self.failure = self.once(buffer, length, fuzz_random(&state) % 8 == 0)
-            if fuzz_map_news() and length:
+            if fuzz_map_news() and length and learns:
                 base = PyBytes_FromStringAndSize(<const char*>buffer, length)
                 found.append(base)
                 corpus.append(base)

@@ -4,7 +4,7 @@ Each round damages a capture (truncate, flip, splice, lengths and counts at thei
 limits) and reads it in every way there is: requests, events, taken apart by CPU, as a
 whole conversion of compressed files, archives and text. What comes out must be a valid
 trace whose counts add up to the records read, or be refused in one line; in bounded
-time. A round is made of its seed alone: ``--seed N --seconds 0`` repeats round N.
+time. A round is made of its seed alone: ``--seed N --rounds 1`` repeats round N.
 """
 
 import argparse
@@ -268,8 +268,10 @@ def one_round(seed: int, bases: Sequence[Sequence[bytes]], folder: Path) -> None
 unraised: list[str] = []
 
 
-def fuzz(seconds: float, seed: int, shared: Path | None) -> int:
-    """Run rounds until the time is over; return their number."""
+def fuzz(
+    seconds: float, seed: int, shared: Path | None, rounds: int | None = None
+) -> int:
+    """Run so many rounds, or until the time is over; return their number."""
     hook = sys.unraisablehook
     sys.unraisablehook = lambda what: unraised.append(repr(what.exc_value))
     bases = captures(shared)
@@ -280,11 +282,11 @@ def fuzz(seconds: float, seed: int, shared: Path | None) -> int:
             try:
                 one_round(seed, bases, Path(folder))
             except BaseException:
-                print(f"round {seed}: --seed {seed} --seconds 0", file=sys.stderr)
+                print(f"round {seed}: --seed {seed} --rounds 1", file=sys.stderr)
                 raise
             seed += 1
             n_rounds += 1
-            if time.monotonic() >= ends:
+            if n_rounds == rounds or (rounds is None and time.monotonic() >= ends):
                 break
     sys.unraisablehook = hook
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -296,10 +298,12 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--rounds", type=int, help="so many, whatever time it takes")
     parser.add_argument("--seed", type=int, default=int(time.time()) << 20)
     given = parser.parse_args()
     shared = Path(os.environ.get("REPLAY_SHARED", TOP.parent / "shared"))
-    n_rounds = fuzz(given.seconds, given.seed, shared if shared.is_dir() else None)
+    known = shared if shared.is_dir() else None
+    n_rounds = fuzz(given.seconds, given.seed, known, given.rounds)
     print(f"{n_rounds:,} rounds from seed {given.seed}: nothing found")
 
 

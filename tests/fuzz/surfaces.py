@@ -129,6 +129,8 @@ SURFACES: Final[dict[str, Callable[[bytes, Path], Any]]] = {
     "dataset": dataset,
     "capture": capture,
 }
+#: Those whose good inputs are made by this version, at this place.
+MADE: Final = ("arrow", "result", "table", "dataset")
 
 
 def seeds_of(surface: str) -> list[bytes]:

@@ -1,14 +1,17 @@
 """Signals at random moments: the exit code says which, and nothing is left behind.
 
 ``REPLAY_SIGNALS=200`` takes as many moments; ``REPLAY_SEED`` others.
+``REPLAY_FIGURES=FILE`` appends what was done as a line for ``tests/fuzz/table.py``.
 """
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +21,7 @@ import replay
 
 MOMENTS: Final = int(os.environ.get("REPLAY_SIGNALS", "24"))
 SEED: Final = int(os.environ.get("REPLAY_SEED", "18"))
+FIGURES: Final = os.environ.get("REPLAY_FIGURES")
 MAIN: Final = (
     "import sys; print('up', file=sys.stderr, flush=True); "
     "from replay.cli.start import main; main()"
@@ -119,6 +123,8 @@ def test_at_random_moments(tmp_path: Path, trace: Path, top: Path) -> None:
     chance = random.Random(SEED)
     known = commands(trace, top / "traces" / "nested-unlimited")
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
+    by_signal: Counter[str] = Counter()
+    n_ended = 0
     for moment in range(MOMENTS):
         name = chance.choice(list(known))
         number = chance.choice(numbers)
@@ -148,6 +154,16 @@ def test_at_random_moments(tmp_path: Path, trace: Path, top: Path) -> None:
             )
         # AND nothing is left behind
         assert left(folder) == [], told
+        by_signal[number.name] += 1
+        n_ended += code != 0
+    if FIGURES:
+        figures = {
+            **{"surface": "signals", "seed": SEED, "executions": MOMENTS, "left": 0},
+            **{"by_signal": by_signal, "ended": n_ended},
+            "version": replay.__version__,
+        }
+        with Path(FIGURES).open("a") as file:
+            file.write(json.dumps(figures) + "\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -12,7 +12,7 @@ import numpy as np
 from replay.engine._engine import Engine
 from replay.engine._service import Services
 from replay.engine.columns import NO_TASK, Columns
-from replay.engine.dependence import infer_streams
+from replay.engine.dependence import Streams, infer_streams
 from replay.engine.layout import raw_tables, requests_table
 from replay.engine.raw import Raw
 from replay.engine.reference import Reference
@@ -20,13 +20,23 @@ from replay.engine.reference.service import services_of
 from replay.engine.setup import NO_LIMIT, ArrivalMode, ServiceModel, Setup
 from replay.trace.file.schema import OP_CODES
 
+#: The rows that were asked for last, and what was inferred of them.
+_inferred: list[tuple[Columns, Streams]] = []
+
+
+def streams_of(columns: Columns) -> Streams:
+    """Return what each row waited for; the same rows are asked for again and again."""
+    if not _inferred or _inferred[0][0] is not columns:
+        _inferred[:] = [(columns, infer_streams([columns]))]
+    return _inferred[0][1]
+
 
 def run_reference(setup: Setup, columns: Columns) -> Raw:
     """Return the reference's results."""
     reference = Reference(setup)
     service = services_of(setup, columns)
     if setup.mode == ArrivalMode.DEPENDENT:
-        reference.follow(columns, service, infer_streams([columns]))
+        reference.follow(columns, service, streams_of(columns))
     else:
         reference.feed(columns, service)
     return reference.finish()
@@ -44,23 +54,22 @@ def run_engine(
     Without a row for every request the engine takes shorter ways: the tables must not
     show it.
     """
-    raw = _run_engine(setup, columns, batch_rows, requests=True)
-    short = _run_engine(
-        setup, columns, batch_rows, requests=False, tell_after=tell_after
-    )
+    raw = run_once(setup, columns, batch_rows, requests=True)
+    short = run_once(setup, columns, batch_rows, requests=False, tell_after=tell_after)
     found = difference(short, {**raw, "requests": short["requests"]})
     assert found is None, f"without rows of requests: {found}"
     return raw
 
 
-def _run_engine(
+def run_once(
     setup: Setup,
     columns: Columns,
-    batch_rows: int,
+    batch_rows: int = 1 << 16,
     *,
     requests: bool,
     tell_after: int = 1 << 31,
 ) -> Raw:
+    """Return the engine's results, with a row for every request or by shorter ways."""
     services, engine = Services(setup), Engine(setup, requests)
     engine.tell_after(tell_after)
     parts, filled = [], []
@@ -72,7 +81,7 @@ def _run_engine(
         filled.append(service)
     services.end()
     if setup.mode == ArrivalMode.DEPENDENT:
-        engine.follow(parts, filled, infer_streams([columns]))
+        engine.follow(parts, filled, streams_of(columns))
     else:
         for part, service in zip(parts, filled, strict=True):
             engine.feed(part, service)

@@ -256,25 +256,54 @@ def children(text: str) -> list[str]:
 SECONDS = 60.0
 
 
-@contextmanager
-def s3_server(environment: pytest.MonkeyPatch) -> Iterator[str]:
-    """Serve S3 with a new bucket, and have the environment name the server."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        server_module = pytest.importorskip("moto.server", reason="moto is not there")
-        boto3 = pytest.importorskip("boto3")
-        import logging
+class Store:
+    """An object store of this process, with one bucket; what lies in it outlives it.
 
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        server = server_module.ThreadedMotoServer(
-            ip_address="127.0.0.1", port=0, verbose=False
-        )
-        server.start()
-        _, port = server.get_host_and_port()
-    # all servers of a process hold the same buckets
-    bucket = f"fleet-{secrets.token_hex(4)}"
+    Attributes
+    ----------
+    address : str
+        Of the bucket.
+    endpoint : str
+        Of the server.
+    """
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._module = pytest.importorskip("moto.server", reason="no moto")
+            import logging
+
+            logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._port = 0
+        self.start()
+        self.endpoint = f"http://127.0.0.1:{self._port}"
+        # all servers of a process hold the same buckets
+        self.bucket = f"fleet-{secrets.token_hex(4)}"
+        self.address = f"s3://{self.bucket}"
+
+    def start(self) -> None:
+        """Answer, at the same port as before."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._server = self._module.ThreadedMotoServer(
+                ip_address="127.0.0.1", port=self._port, verbose=False
+            )
+            self._server.start()
+        _, self._port = self._server.get_host_and_port()
+
+    def stop(self) -> None:
+        """Answer nobody: connections are refused."""
+        self._server.stop()
+        self._server._server.server_close()
+
+
+@contextmanager
+def s3_store(environment: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Serve S3 with a new bucket, and have the environment name the server."""
+    boto3 = pytest.importorskip("boto3")
+    store = Store()
     told = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ENDPOINT_URL": store.endpoint,
         "AWS_ACCESS_KEY_ID": "who",
         "AWS_SECRET_ACCESS_KEY": "ever",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -287,11 +316,18 @@ def s3_server(environment: pytest.MonkeyPatch) -> Iterator[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            boto3.client("s3").create_bucket(Bucket=bucket)
-        yield f"s3://{bucket}"
+            boto3.client("s3").create_bucket(Bucket=store.bucket)
+        yield store
     finally:
         places._root.cache_clear()
-        server.stop()
+        store.stop()
+
+
+@contextmanager
+def s3_server(environment: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serve S3; only the bucket's address is told."""
+    with s3_store(environment) as store:
+        yield store.address
 
 
 class DaskCluster:

@@ -304,14 +304,16 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
     now, rows = 0, []
     for _ in range(n):
         now += draw(gap)
-        unseen = draw(st.sampled_from(["none"] * 6 + ["queue", "issue", "complete"]))
+        unseen = draw(
+            st.sampled_from(["none"] * 6 + ["queue", "issue", "complete", "driver"])
+        )
         op = draw(
             st.sampled_from(
                 [READ, READ, WRITE, WRITE, WRITE, DISCARD, FLUSH, WRITE_ZEROES]
             )
         )
         nbytes = draw(st.sampled_from([512, 4096, 4608, 20480, 300 * 4096, 700 * 4096]))
-        issue = -1 if unseen == "issue" else now
+        issue = -1 if unseen in ("issue", "driver") else now
         queue = -1 if unseen == "queue" else max(0, now - draw(st.integers(0, 40)))
         recorded = draw(st.integers(0, n_cgroups - 1))
         rows.append(
@@ -319,7 +321,7 @@ def columns_for(draw: st.DrawFn, setup: Setup, max_rows: int = 40) -> Columns:
                 -1,
                 queue,
                 issue,
-                -1 if unseen == "complete" else now + draw(TOOK),
+                -1 if unseen in ("complete", "driver") else now + draw(TOOK),
                 draw(st.sampled_from(PLACES)) * SECTORS_PER_PAGE
                 + draw(st.sampled_from([0, 0, 0, 1, 7])),
                 0 if op == FLUSH else nbytes,

@@ -25,7 +25,7 @@ def intact(place: Place) -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise OutputError(
             f"{place}: is damaged: restore it, or make the dataset anew ({reason})"

@@ -167,7 +167,8 @@ def _opened(
         raise OutputError(
             f"{path}: not the columns of {name!r}: run it again"
         ) from None
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        # a column's name that is no text is Python's error
         reason = str(error).partition("\n")[0]
         raise OutputError(f"{path}: not a readable table ({reason})") from error
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from replay.dataset.publish import publish, recover
 from replay.dataset.rows import FAILED, SCHEMAS, STATE_NAMES, State, records
 from replay.dataset.sources import find_sources
 from support.datasets import TRACES, assert_clean, assert_equal, tables
-from support.machines import dask_cluster, s3_server, wait_for
+from support.machines import dask_cluster, s3_server, s3_store, wait_for
 
 NAMES = ("seed-unlimited", "fs-on-loop", "nested-unlimited")
 POLICIES = ("root", "per-cgroup")
@@ -340,6 +341,30 @@ def test_a_batch_killed_on_an_object_store_goes_on(
     # THEN the dataset is that of an undisturbed one
     replay.batch(traces, output=whole, policies=POLICIES, jobs=1)
     assert_equal(output, whole)
+
+
+def test_a_store_that_is_away_for_a_moment_costs_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lock_module, "BEAT_S", 0.2)
+    with s3_store(monkeypatch) as store:
+        upload(store.address)
+        traces, output = f"{store.address}/in", f"{store.address}/out"
+        away: list[int] = []
+
+        def leave(done: int, total: int) -> None:
+            # GIVEN a store that dies when some of the work is done, and comes back
+            if done and not away:
+                away.append(done)
+                store.stop()
+                threading.Timer(0.7, store.start).start()
+
+        report = replay.batch(traces, output=output, progress=leave, jobs=1)
+        # THEN the batch waits for it, and nothing is lost
+        assert away
+        assert report.failures == []
+        replay.batch(traces, output=f"{store.address}/whole", jobs=1)
+        assert_equal(output, f"{store.address}/whole")
 
 
 def test_a_cluster_gives_what_this_machine_gives(bucket: str, tmp_path: Path) -> None:

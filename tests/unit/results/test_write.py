@@ -413,6 +413,12 @@ def test_a_damaged_or_missing_table_is_named(place: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), place / "kills.parquet")
     with pytest.raises(OutputError, match="not the columns of 'kills'"):
         _ = open_results(place).kills
+    # a column's name that is no UTF-8
+    pq.write_table(pa.table({"abc": [1]}), place / "kills.parquet", store_schema=False)
+    data = (place / "kills.parquet").read_bytes()
+    (place / "kills.parquet").write_bytes(data.replace(b"abc", b"a\xe5c"))
+    with pytest.raises(OutputError, match=r"kills.parquet: not a readable table"):
+        _ = open_results(place).kills
     (place / "kills.parquet").unlink()
     with pytest.raises(OutputError, match=r"kills.parquet: missing"):
         open_results(place)

@@ -339,7 +339,8 @@ cdef inline void queue_row(
         else:
             arrive(sim, slot, now)
         return
-    # The driver never saw it; if it did end, its stream still waits for that.
+    # The driver never saw it; if it did end, its stream still waits for that. Else
+    # nothing else completes that the stream's next request could wait for.
     sim.counts.unissued += 1
     count_unissued(sim, request)
     if stream >= 0 and columns.complete_ns[i] >= 0:
@@ -353,6 +354,7 @@ cdef inline void queue_row(
         return
     if stream >= 0:
         sim.streams[stream].unknown -= 1
+        sim.streams[stream].completions += starts_of(sim, stream)
     request.stream = -1
     complete(sim, slot, now)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from replay.engine.columns import Columns
 from replay.engine.setup import ArrivalEvent, ArrivalMode, Policy, ServiceModel, Setup
@@ -13,6 +14,7 @@ from support.engines import (
     B,
     Row,
     columns_of,
+    counted,
     difference,
     request,
     run_engine,
@@ -103,6 +105,22 @@ def test_odd_row_of_a_stream_gives_the_tables_of_the_reference(
     rows = [write(i * 50, complete_ns=i * 50 + 120) for i in range(20)]
     rows += [odd, *(write(10_500 + i * 50, page=i) for i in range(9))]
     assert agree(followed(shortcut, max_sectors=16), columns_of(rows))
+
+
+@pytest.mark.parametrize("shortcut", POLICY, ids=lambda one: one.name)
+@pytest.mark.parametrize("lost", ["write", "flush"])
+def test_row_that_never_came_to_the_driver_does_not_stop_its_process(
+    shortcut: Shortcut, lost: str
+) -> None:
+    # GIVEN a process with one request in flight, whose first was neither issued nor
+    # seen to complete (of a flush: an empty bio)
+    odd = request(0, op=lost, n_bios=1, issue_ns=-1, complete_ns=-1)
+    columns = columns_of([odd, *(write(1000 * i) for i in range(1, 6))])
+    for setup in (followed(shortcut), replace(followed(shortcut), direct_io=False)):
+        # THEN all that it queued later is replayed
+        raw = run_engine(setup, columns)
+        assert difference(raw, run_reference(setup, columns)) is None
+        assert (counted(raw, "requests"), counted(raw, "unissued")) == (5, 1)
 
 
 @pytest.mark.parametrize("wait_s", [30, 61, 130, 200])

@@ -200,9 +200,10 @@ class Reference(Stages):
             self.arrive(request, now)
 
     def passes_by(self, request: Request, columns: Columns, i: int, now: int) -> None:
-        """Pass by a row the driver never saw: its stream still waits for its end."""
+        """Pass by a row the driver never saw: its stream waits for its end, if any."""
         queue, complete = int(columns.queue_ns[i]), int(columns.complete_ns[i])
         if request.stream < 0 or complete < 0:
+            self.streams.loses(request.stream)
             if request.task != NO_TASK:
                 self.memory.task_completes(request.task, request)
             return

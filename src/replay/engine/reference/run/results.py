@@ -217,6 +217,8 @@ def keyed(table: str, counters: dict[Any, Counter[str]], names: tuple[str, ...])
 
 def columns(table: str, rows: list[tuple[int, ...]]) -> Any:
     """Return rows as the columns of a table."""
+    if not rows:
+        return {name: np.zeros(0, dtype) for name, dtype in RAW_COLUMNS[table].items()}
     return {
         name: np.array([row[i] for row in rows], dtype)
         for i, (name, dtype) in enumerate(RAW_COLUMNS[table].items())
