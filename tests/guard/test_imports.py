@@ -56,3 +56,19 @@ def test_run_of_a_recording_imports_nothing_slow(tmp_path: Path) -> None:
     imported = set(done.stderr.split())
     assert "pyarrow.parquet" in imported
     assert sorted(SLOW & imported) == []
+
+
+def test_signals_are_minded_before_the_library_is_imported() -> None:
+    # until then Ctrl-C is Python's, and prints a traceback: the package imports its
+    # errors alone, and what these need
+    code = "import sys; before = set(sys.modules)\n"
+    code += "import replay.cli.start; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    ours = [name for name in done.stdout.split() if name.startswith("replay")]
+    assert ours == [
+        *("replay", "replay.cli", "replay.cli.start", "replay.common"),
+        *("replay.common.errors", "replay.common.plain", "replay.common.version"),
+    ]
+    assert not {"json", "pathlib", "dataclasses"} & set(done.stdout.split())

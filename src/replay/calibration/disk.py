@@ -18,9 +18,10 @@ from replay.calibration.cells import (
 )
 from replay.calibration.times import MEASURES, off_text
 from replay.common.errors import ScenarioError
+from replay.common.plain import plain
 from replay.common.shown import Drawn
 from replay.common.temporary import temporary_directory
-from replay.common.text import count_text, plain, time_text
+from replay.common.text import count_text, time_text
 from replay.engine.setup import PAGE_BYTES
 from replay.results.merge import merge_latency
 from replay.runner.disks import note_of

@@ -3,7 +3,8 @@
 from replay.calibration.disk import DiskCalibration, disk_toml
 from replay.calibration.model import Calibration
 from replay.calibration.times import MEASURES
-from replay.common.text import count_text, plain, time_text
+from replay.common.plain import plain
+from replay.common.text import count_text, time_text
 from replay.scenario.writing.toml import service_section
 
 

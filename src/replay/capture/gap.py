@@ -11,7 +11,8 @@ import numpy as np
 from replay.capture.saved import BEGIN, END, MACHINE, moved, read_saved, recording_of
 from replay.common.bounded import SMALL_BYTES, read_bounded
 from replay.common.errors import CaptureError
-from replay.common.text import count_text, plain, size_text
+from replay.common.plain import plain
+from replay.common.text import count_text, size_text
 from replay.trace.file.schema import device_number, device_text
 
 if TYPE_CHECKING:

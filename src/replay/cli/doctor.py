@@ -15,7 +15,8 @@ def doctor(as_json: bool) -> None:
     Nothing is recorded and nothing is changed. Run it as who would record: root.
     """
     from replay.capture.doctor import examine
-    from replay.common.text import json_text, plain
+    from replay.common.plain import plain
+    from replay.common.text import json_text
 
     found = examine()
     if as_json:

@@ -24,7 +24,7 @@ from replay.common.addresses import without_secrets
 from replay.common.errors import ReplayError
 from replay.common.interrupts import end_on_signals, exit_code, ignore_signals
 from replay.common.leftovers import sweep
-from replay.common.text import plain
+from replay.common.plain import plain
 from replay.common.version import VERSION
 
 #: Command name: module, and what it does. The module holds a command of that name.

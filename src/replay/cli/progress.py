@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 import click
 
-from replay.common.text import plain
+from replay.common.plain import plain
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from replay.capture.recorders.stop import stop_on_signals
 from replay.cli import options
 from replay.cli.progress import message
 from replay.common.errors import CaptureError, TraceError
-from replay.common.text import count_text, plain, size_text
+from replay.common.plain import plain
+from replay.common.text import count_text, size_text
 
 #: A larger trace is not read at once; `replay info` does.
 _MOST_READ: Final = 1 << 28

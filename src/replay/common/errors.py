@@ -4,7 +4,7 @@ Each message is one line that names the file, byte offset or key, what is wrong 
 what to do. The command line prints it and exits with 1.
 """
 
-from replay.common.text import plain
+from replay.common.plain import plain
 
 
 class ReplayError(Exception):

@@ -99,19 +99,6 @@ def errno_text(code: int) -> str:
     return errno.errorcode.get(code, f"errno {code}")
 
 
-def plain(text: str) -> str:
-    r"""Make a name from a trace safe to print.
-
-    A process may be called what it likes; control characters are shown as ``\x1b``
-    and do not reach the terminal.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
-
-
 def json_text(value: object) -> str:
     r"""Write JSON that a terminal shows as it is: what moves its cursor is escaped.
 

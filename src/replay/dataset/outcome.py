@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from replay.common.text import MOST_NOTES, count_text, json_text, plain
+from replay.common.plain import plain
+from replay.common.text import MOST_NOTES, count_text, json_text
 
 
 class FailedPair(NamedTuple):

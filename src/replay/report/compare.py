@@ -11,14 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from replay.common.text import (
-    count_text,
-    errno_text,
-    moment_text,
-    plain,
-    size_text,
-    time_text,
-)
+from replay.common.plain import plain
+from replay.common.text import count_text, errno_text, moment_text, size_text, time_text
 from replay.report.facts import TOP_CGROUPS, Row
 from replay.report.limits import limit_name
 from replay.report.text import indented

@@ -7,7 +7,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from replay.common.text import count_text, moment_text, plain, size_text
+from replay.common.plain import plain
+from replay.common.text import count_text, moment_text, size_text
 from replay.curves.curve import Curve, default_limits
 from replay.report.facts import TOP_CGROUPS
 

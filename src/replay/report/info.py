@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from replay.common.text import count_text, plain
+from replay.common.plain import plain
+from replay.common.text import count_text
 from replay.report.quality import heavy_losses, quality_lines
 from replay.trace.file.info import TraceInfo
 from replay.trace.file.metadata import ROW_EVENT, Process, Quality

@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 
 from replay.common.errors import OutputError
 from replay.common.output import replacing
-from replay.common.text import count_text, plain
+from replay.common.plain import plain
+from replay.common.text import count_text
 from replay.report.lanes import has_lanes, lanes_of
 from replay.results.result import Result
 from replay.results.stored import parts_of

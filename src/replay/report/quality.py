@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from replay.common.text import count_text, plain
+from replay.common.plain import plain
+from replay.common.text import count_text
 from replay.trace.file.metadata import ROW_EVENT, Quality
 from replay.trace.file.per_cpu import missing_cpus, present_cpus
 

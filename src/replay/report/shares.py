@@ -8,12 +8,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from replay.common.text import (
-    count_text,
-    moment_text,
-    plain,
-    time_text,
-)
+from replay.common.plain import plain
+from replay.common.text import count_text, moment_text, time_text
 from replay.results.result import Result
 from replay.results.shares import USUAL_WEIGHT, WEIGHTS, shares_of
 

@@ -10,11 +10,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from replay.common.plain import plain
 from replay.common.text import (
     count_text,
     errno_text,
     moment_text,
-    plain,
     share_text,
     size_text,
     time_text,

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from replay.common.text import count_text, plain, time_text
+from replay.common.plain import plain
+from replay.common.text import count_text, time_text
 from replay.report.limits import limit_name
 from replay.report.many.kernels import ALIKE, kernel_steps
 from replay.report.many.points import measure_text, points_table, value_text

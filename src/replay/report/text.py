@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from replay.common.text import plain
+from replay.common.plain import plain
 
 WIDTH: Final = 80
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from replay.common.text import plain
+from replay.common.plain import plain
 from replay.verify.check import Check, CheckedNumber
 
 _HEAD: Final = ("cgroup", "what", "predicted", "counted", "off", "bound")

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from guard.lines import lines_each
+from replay.common.plain import plain
 from replay.common.text import (
     count_text,
     errno_text,
     moment_text,
-    plain,
     share_text,
     size_text,
     time_text,

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from replay.common.errors import OutputError
 from replay.common.output import check_target, place_of, replacing
-from replay.common.text import count_text, plain
+from replay.common.plain import plain
+from replay.common.text import count_text
 from replay.report.html.bundle import need_vega, vega_script
 from replay.report.html.drawing import Picture
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from replay.common.errors import OutputError
+from replay.common.plain import plain
 from replay.common.shown import Shown
-from replay.common.text import plain
 from replay.report.html.bundle import need_vega
 from replay.report.html.contents import pictures_of
 from replay.report.html.drawing import Picture

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
-from replay.common.text import count_text, plain, time_text
+from replay.common.plain import plain
+from replay.common.text import count_text, time_text
 from replay.dataset.plan import DEFAULT
 from replay.dataset.read import Dataset
 from replay.dataset.rows import RUNS

@@ -8,7 +8,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from replay.common.text import count_text, plain, size_text, time_text
+from replay.common.plain import plain
+from replay.common.text import count_text, size_text, time_text
 from replay.report.text import indented
 from replay.results.conditions import Condition, parse_condition
 from replay.results.measures import BYTES, MEASURES, NS, Measure

@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.common.text import count_text, plain, size_text, time_text
+from replay.common.plain import plain
+from replay.common.text import count_text, size_text, time_text
 from replay.scenario.bind import Binding, bind
 from replay.scenario.binding.tasks import count_pairs
 from replay.scenario.docs.listing import meaning

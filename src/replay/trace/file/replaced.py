@@ -10,7 +10,8 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from replay.common.errors import TraceError
-from replay.common.text import count_text, plain
+from replay.common.plain import plain
+from replay.common.text import count_text
 from replay.trace.file.batch import N_TIMES, batch_of
 from replay.trace.file.metadata import Cgroup, Process, Summary
 from replay.trace.file.read import Trace, column_values
