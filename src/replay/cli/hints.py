@@ -47,7 +47,7 @@ def tell_absent(notes: Sequence[str]) -> None:
     notes : sequence of str
         As a result has them.
     """
-    from replay.common.notes import Absent
+    from replay.scenario.notes.absent import Absent
 
     for note in notes:
         if isinstance(note, Absent):

@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.common.notes import Absent
 from replay.engine.setup import BACKING_DEVICE
 from replay.scenario.binding.instances import other_payer
 from replay.scenario.keys.load import Scenario
+from replay.scenario.notes.absent import Absent
 from replay.scenario.setup.devices import place_of
 from replay.scenario.setup.iomax import ALL_AS_ONE
 from replay.trace.file.schema import device_text

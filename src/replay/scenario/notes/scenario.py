@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from replay.common.notes import Absent
 from replay.common.text import MOST_NOTES, capped
 from replay.engine.setup import PAGE_BYTES, ArrivalEvent
 from replay.scenario.binding.assign import AssignRule
@@ -17,6 +16,7 @@ from replay.scenario.keys.load import Scenario, key_value
 from replay.scenario.keys.policies import MERGED, WITH_VARIANTS
 from replay.scenario.keys.sizes import format_size
 from replay.scenario.keys.table import CGROUP_KEYS
+from replay.scenario.notes.absent import Absent
 from replay.scenario.setup.make import arrival_event
 from replay.trace.file.metadata import Summary
 from replay.trace.file.processes import ProcessTable, is_kernel_thread

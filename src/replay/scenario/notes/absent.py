@@ -1,4 +1,4 @@
-"""Kinds of notes: what a result tells of itself and a command has to say aloud."""
+"""A kind of note: what a result tells of itself and a command has to say aloud."""
 
 
 class Absent(str):
