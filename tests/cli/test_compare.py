@@ -65,6 +65,7 @@ def test_conditions_that_held_are_told_beside_those_that_did_not(
     ]
     # AND what could not be looked at has not passed: / has no requests
     done = call(*results, "--fail-if", "p99@/>1%", "--fail-if", "io@/>1%")
+    assert done.exit_code == 1
     assert done.stderr == (
         f"{results[1]}: nothing to compare for --fail-if 'p99@/>1%': / does not have "
         "requests in both\n"

@@ -118,6 +118,9 @@ def compare(
             click.echo(f"{comparison.names[1]}: {line}", err=True)
     if any(breaches):
         click.get_current_context().exit(DIFFERS)
+    if any(comparison.unseen(conditions) for comparison in found):
+        # what was not looked at has not passed
+        click.get_current_context().exit(1)
 
 
 def _report(

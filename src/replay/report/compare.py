@@ -240,12 +240,14 @@ def _section(
         table.add_column(name, justify="right", no_wrap=True)
     for row in ranked.slice(0, TOP_CGROUPS).to_pylist():
         change = row[f"{value}_diff"]
-        table.add_row(
-            Text(plain(who(row))),
-            show(row[f"{value}_base"]),
-            show(row[f"{value}_other"]),
-            ("+" if change > 0 else "") + show(change),
-        )
+        # who has no requests has no times
+        shown = [
+            show(row[f"{value}_{side}"]) if row.get(f"count_{side}", 1) else "-"
+            for side in ("base", "other")
+        ]
+        sign = "+" if change > 0 else ""
+        difference = "-" if "-" in shown else sign + show(change)
+        table.add_row(Text(plain(who(row))), *shown, difference)
     yield _heading(title)
     yield Padding(table, (0, 0, 0, 2), expand=False)
     if ranked.num_rows > TOP_CGROUPS:

@@ -171,6 +171,22 @@ class Comparison(Shown):
             ]
         return found
 
+    def unseen(self, conditions: Iterable[Condition]) -> list[Condition]:
+        """Find the conditions for which there is nothing to compare.
+
+        Parameters
+        ----------
+        conditions : iterable of Condition
+            As of `breaches`.
+
+        Returns
+        -------
+        list of Condition
+            On times, of which no cgroup has requests in both results.
+        """
+        rows = self.measures.to_pylist()
+        return [one for one in conditions if not any(map(one.looks_at, rows))]
+
     def to_json(self, breaches: Iterable[Breach] = ()) -> str:
         """Say all of it in JSON.
 

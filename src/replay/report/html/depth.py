@@ -36,6 +36,7 @@ def depth(drawing: Drawing) -> Picture | None:
                     "field": "start_s",
                     "type": "quantitative",
                     "title": "time since the trace's start (s)",
+                    "scale": {"zero": False},
                 },
                 "y": {
                     "field": "in_flight",
@@ -66,8 +67,9 @@ def in_flight(result: Result, shown: ShownCgroups) -> list[Row]:
     """
     if "requests" not in result.tables:
         return []
-    end_ns = max(1, int(result.info["counts"]["end_ns"]))
-    edges = np.linspace(0, end_ns, _CELLS + 1)
+    began_ns = _first_arrival(result)
+    lasts_ns = max(1, int(result.info["counts"]["end_ns"]) - began_ns)
+    edges = np.linspace(0, lasts_ns, _CELLS + 1)
     # of each cgroup the time that its requests were in flight up to each edge
     spent: defaultdict[str, NDArray[np.float64]] = defaultdict(
         lambda: np.zeros(_CELLS + 1)
@@ -79,19 +81,31 @@ def in_flight(result: Result, shown: ShownCgroups) -> list[Row]:
         )
         issuers = coded(done["issuer"])
         n_names = len(issuers.words)
-        until = _until(done["arrival_ns"].to_numpy(), issuers.codes, n_names, edges)
-        until -= _until(done["completion_ns"].to_numpy(), issuers.codes, n_names, edges)
+        arrival, completion = (
+            done[name].to_numpy() - began_ns for name in ("arrival_ns", "completion_ns")
+        )
+        until = _until(arrival, issuers.codes, n_names, edges)
+        until -= _until(completion, issuers.codes, n_names, edges)
         for name, times in zip(issuers.words, until, strict=True):
             spent[shown(name)] += times
     return [
         {
-            "start_s": float(edges[at]) / 1e9,
+            "start_s": (began_ns + float(edges[at])) / 1e9,
             "cgroup": name,
-            "in_flight": float(time_ns) / (end_ns / _CELLS),
+            "in_flight": float(time_ns) / (lasts_ns / _CELLS),
         }
         for name, until in spent.items()
         for at, time_ns in enumerate(np.diff(until).tolist())
     ]
+
+
+def _first_arrival(result: Result) -> int:
+    """Return when the first request arrived, ns since the trace's start."""
+    firsts = [
+        pc.min(part["arrival_ns"]).as_py()
+        for part in parts_of(result.tables, "requests", ["arrival_ns"])
+    ]
+    return min((one for one in firsts if one is not None), default=0)
 
 
 def _until(

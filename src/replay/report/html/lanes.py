@@ -55,6 +55,7 @@ def lanes(drawing: Drawing) -> Picture | None:
                     "field": "from_s",
                     "type": "quantitative",
                     "title": "time since the trace's start (s)",
+                    "scale": {"zero": False},
                 },
                 "x2": {"field": "to_s"},
                 "y": {

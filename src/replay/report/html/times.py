@@ -151,6 +151,7 @@ def requests(drawing: Drawing) -> Picture | None:
     x = {
         "type": "quantitative",
         "title": "arrival, since the trace's start (s)",
+        "scale": {"zero": False},
     }
     y: dict[str, Any] = {
         "type": "quantitative",

@@ -200,6 +200,7 @@ def _time_axis() -> Spec:
         "field": "start_s",
         "type": "quantitative",
         "title": "arrival, since the trace's start (s)",
+        "scale": {"zero": False},
     }
 
 
