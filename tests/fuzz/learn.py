@@ -163,7 +163,7 @@ def fuzz(surface: str, given: Round, *, keeps: bool) -> dict[str, Any]:
         from model import fuzz_model  # type: ignore[import-not-found]
 
         done = fuzz_model(given.seconds, given.seed, given.executions)
-        known = ("executions", "engine", "refused")
+        known = ("executions", "engine", "refused", "long")
         relations = {name: n for name, n in done.items() if name not in known}
         return {name: done[name] for name in known} | {"relations": relations}
     corpus = corpora.kept(surface)

@@ -103,6 +103,7 @@ def _model(rounds: Sequence[Round]) -> Iterable[str]:
     yield f"| of them refused | {_total(rounds, 'refused'):,} |\n"
     alone = max(0, _total(rounds, "engine") - executions)
     yield f"| engine alone | {alone:,} |\n"
+    yield f"| of them too long for the reference | {_total(rounds, 'long'):,} |\n"
     for name, n in sorted(relations.items()):
         yield f"| relation: {name} | {n:,} |\n"
     yield f"| rounds | {len(rounds)} |\n"
