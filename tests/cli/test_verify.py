@@ -19,7 +19,7 @@ def test_a_recording_is_verified_as_it_lies(runner: CliRunner, recording: Find) 
     words = done.output.split()
     assert "18,792,448" in words
     assert "18,800,640" in words
-    assert "All 17 numbers are within 0.05 of what was counted" in done.output
+    assert "All 17 numbers are within 5 % of what was counted" in done.output
 
 
 def test_what_is_further_off_than_it_may_be_ends_with_3(
@@ -29,7 +29,7 @@ def test_what_is_further_off_than_it_may_be_ends_with_3(
     capture = str(recording("7.3/seed-40"))
     done = runner.invoke(main.cli, ["verify", capture, "--within", "0.01"])
     assert done.exit_code == 3
-    assert "BEYOND 0.01" in done.output
+    assert "BEYOND 1 %" in done.output
 
 
 def test_json_holds_each_number(runner: CliRunner, recording: Find) -> None:

@@ -239,9 +239,12 @@ def _slowed(found: Sweep, done: Sequence[Point]) -> str:
         for end, places in told
     )
     at_an_end = {at for _, places in told for at in places}
-    between = [done[at] for _, at in times if at not in at_an_end]
-    if between:
-        text += f", in between under {_named(found, between)}"
+    between = [(ns, done[at]) for ns, at in times if at not in at_an_end]
+    if len(between) == 1:
+        ((ns, point),) = between
+        text += f", {time_text(ns)} under {_named(found, [point])}"
+    elif between:
+        text += f", in between under {_named(found, [point for _, point in between])}"
     return f"p99 of {name}: {text}"
 
 

@@ -35,10 +35,10 @@ def check_text(check: Check) -> str:
     lines += [
         "",
         f"{beyond} of {len(check.lines)} numbers are further off than "
-        f"{check.within:.3g} of what was counted"
+        f"{_percent(check.within)} of what was counted"
         if beyond
-        else f"All {len(check.lines)} numbers are within {check.within:.3g} of what "
-        "was counted",
+        else f"All {len(check.lines)} numbers are within {_percent(check.within)} of "
+        "what was counted",
     ]
     if check.notes:
         lines += ["", "Estimates and losses", *(f"  {plain(n)}" for n in check.notes)]
@@ -52,7 +52,9 @@ def _row(line: CheckedNumber, within: float) -> tuple[str, ...]:
         off = f"{line.predicted / line.counted - 1:+.2%}"
     else:
         off = f"{line.predicted - line.counted:+d}"
-    bound = f"{within:.3g}" if line.off <= within else f"BEYOND {within:.3g}"
+    bound = _percent(within)
+    if line.off > within:
+        bound = f"BEYOND {bound}"
     return (
         plain(line.cgroup),
         line.what,
@@ -61,3 +63,8 @@ def _row(line: CheckedNumber, within: float) -> tuple[str, ...]:
         off,
         bound,
     )
+
+
+def _percent(part: float) -> str:
+    """Show a part as the docs and the option's help have it."""
+    return f"{100 * part:.3g} %"

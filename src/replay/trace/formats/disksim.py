@@ -83,6 +83,7 @@ DISKSIM: Final = Format(
     read=_volumes(MILLISECONDS, MAX_TYPE).read,
     line=_LINE,
     doubt=doubt_disksim,
+    lacks="completions, processes",
 )
 MQSIM: Final = Format(
     name="mqsim",
@@ -93,4 +94,5 @@ MQSIM: Final = Format(
     read=_volumes(INTEGER, 2).read,
     line=_LINE,
     doubt=doubt_mqsim,
+    lacks="completions, processes",
 )
