@@ -24,4 +24,4 @@ def test_a_page_without_a_place_for_them_is_no_page() -> None:
 
 
 def test_the_page_has_a_place_for_them() -> None:
-    assert written(PAGE.read_text(), "8 events").count("8 events") == 1
+    assert written(PAGE.read_text(), "made here").count("made here") == 1
