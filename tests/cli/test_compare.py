@@ -1,15 +1,18 @@
 """``replay compare``: exit codes, JSON, Parquet."""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+import replay
 from replay.cli.main import cli
 from replay.results.long import SCHEMA
 from support import results as made
+from support.recordings import TRACES
 
 
 @pytest.fixture
@@ -117,3 +120,16 @@ def test_three_results_are_one_table_of_differences(
     # AND is not replaced unless that is asked for
     assert call(*results, "-o", str(path)).exit_code == 1
     assert call(*results, "-o", str(path), "--overwrite").exit_code == 0
+
+
+def test_times_of_a_cgroup_without_requests_are_not_zero(tmp_path: Path) -> None:
+    # GIVEN recordings of which one has /a and /b, the other the root alone
+    places = [str(tmp_path / name) for name in ("workers-per-cgroup", "workers-root")]
+    for place in places:
+        replay.run(TRACES / Path(place).name, output=place)
+    done = call(*places, "--fail-if", "p99>10%")
+    # THEN nothing is compared that is not there, and nothing has passed
+    assert re.search(r"/a +221 us +- +-\n", done.stdout)
+    assert re.search(r"/ +- +3.27 ms +-\n", done.stdout)
+    assert "no cgroup has requests in both" in done.stderr
+    assert done.exit_code == 1

@@ -240,9 +240,11 @@ def _section(
         table.add_column(name, justify="right", no_wrap=True)
     for row in ranked.slice(0, TOP_CGROUPS).to_pylist():
         change = row[f"{value}_diff"]
-        # who has no requests has no times
+        # a cgroup without requests has no times
         shown = [
-            show(row[f"{value}_{side}"]) if row.get(f"count_{side}", 1) else "-"
+            show(row[f"{value}_{side}"])
+            if "stage" not in row or row[f"count_{side}"]
+            else "-"
             for side in ("base", "other")
         ]
         sign = "+" if change > 0 else ""
