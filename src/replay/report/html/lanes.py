@@ -13,6 +13,8 @@ from replay.results.stored import parts_of
 #: Commands of a picture, and workers that it has room for.
 MOST_COMMANDS: Final = 3000
 _MOST_WORKERS: Final = 24
+#: So many commands are told apart by a border.
+_BORDERED: Final = 300
 _COLUMNS: Final = (
     *("row", "device", "op", "issuer", "worker"),
     *("start_ns", "completion_ns", "dispatch_ns"),
@@ -41,6 +43,8 @@ def lanes(drawing: Drawing) -> Picture | None:
     workers = len({(row["result"], row["worker"]) for row in values})
     busy = sum(row["to_s"] - row["from_s"] for row in values)
     share = busy / max(workers * (last - first), 1e-12)
+    # commands of one cgroup that follow each other; of many a border would be all
+    edge = {"stroke": "white", "strokeWidth": 1} if len(values) <= _BORDERED else {}
     return Picture(
         name="lanes",
         title=f"Workers are busy {share:.0%} of the time that is shown",
@@ -49,7 +53,7 @@ def lanes(drawing: Drawing) -> Picture | None:
             values,
             transform=drawing.fits("cgroup", time="from_s"),
             height={"step": 22},
-            mark={"type": "bar", "height": 16, "tooltip": True},
+            mark={"type": "bar", "height": 16, **edge},
             encoding={
                 "x": {
                     "field": "from_s",
@@ -65,6 +69,14 @@ def lanes(drawing: Drawing) -> Picture | None:
                     "sort": list(dict.fromkeys(row["worker"] for row in values)),
                 },
                 "color": drawing.colour(),
+                "tooltip": [
+                    {"field": name, "type": "nominal"}
+                    for name in ("row", "op", "cgroup")
+                ]
+                + [
+                    {"field": "from_s", "type": "quantitative", "format": ".6f"},
+                    {"field": "to_s", "type": "quantitative", "format": ".6f"},
+                ],
             },
         ),
         table="requests",
