@@ -60,8 +60,11 @@ def worker_lines(result: Result) -> Iterator[str]:
     if counts.get("leaked_refs"):
         refs = count_text(counts["leaked_refs"], "reference")
         yield f"{refs} to memory cgroups leaked: those cgroups are never freed"
-    lasted_ns = counts.get("end_ns") or result.info["trace"]["span_ns"]
-    if peak > 1 and n_commands and lasted_ns:
+    trace = result.info["trace"]
+    # a part of a recording begins where --from says
+    began_ns = (trace.get("window_ns") or (0,))[0] or 0
+    lasted_ns = (counts.get("end_ns") or trace["span_ns"]) - began_ns
+    if peak > 1 and n_commands and lasted_ns > 0:
         by_device: Counter[str] = Counter()
         n_workers: Counter[str] = Counter()
         for device, n in zip(devices, commands.tolist(), strict=True):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import replay
 from replay.report.sweep import LEFT_OUT, point_notes
+from replay.report.workers import worker_lines
 
 TRACES = Path(__file__).parents[3] / "traces"
 LIMIT = "/test.slice/memory.max"
@@ -61,3 +62,13 @@ def test_a_curve_of_writes_has_no_empty_table() -> None:
         "no memory.max loses a hit", ""
     )
     assert "reads no page twice, so no memory.max loses a hit" in text
+
+
+def test_rates_of_a_part_of_a_recording_are_of_that_part() -> None:
+    # GIVEN 20 ms of a recording, 0.5 s after its start
+    part = replay.run(
+        TRACES / "workers-per-cgroup", filters=replay.Filters(begin="0.5", end="0.52")
+    )
+    # THEN commands a second are of the 33 ms that these requests take
+    text = "\n".join(worker_lines(part))
+    assert "8,154 a second over 33.5 ms" in text
