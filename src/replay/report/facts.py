@@ -30,6 +30,15 @@ T = TypeVar("T")
 Row = dict[str, Any]
 
 
+def began_ns(result: Result) -> int:
+    """Return from when on requests were taken, ns since the trace's start.
+
+    A part of a recording begins where ``--from`` says.
+    """
+    window = result.info["trace"].get("window_ns")
+    return (window[0] or 0) if window else 0
+
+
 class Paid(Struct, frozen=True, kw_only=True):
     """One cgroup's charges for another one's I/O."""
 

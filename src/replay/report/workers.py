@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from replay.common.text import count_text, time_text
+from replay.report.facts import began_ns
 from replay.results.result import Result
 from replay.scenario.keys.policies import MERGED
 
@@ -60,10 +61,8 @@ def worker_lines(result: Result) -> Iterator[str]:
     if counts.get("leaked_refs"):
         refs = count_text(counts["leaked_refs"], "reference")
         yield f"{refs} to memory cgroups leaked: those cgroups are never freed"
-    trace = result.info["trace"]
-    # a part of a recording begins where --from says
-    began_ns = (trace.get("window_ns") or (0,))[0] or 0
-    lasted_ns = (counts.get("end_ns") or trace["span_ns"]) - began_ns
+    end_ns = counts.get("end_ns") or result.info["trace"]["span_ns"]
+    lasted_ns = end_ns - began_ns(result)
     if peak > 1 and n_commands and lasted_ns > 0:
         by_device: Counter[str] = Counter()
         n_workers: Counter[str] = Counter()

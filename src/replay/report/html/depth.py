@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from replay.report.html.drawing import Drawing, Picture, number_text
+from replay.report.facts import began_ns
+from replay.report.html.drawing import Drawing, Picture, number_text, time_axis
 from replay.report.html.rows import Row, ShownCgroups
 from replay.results.arrays import coded
 from replay.results.result import Result
@@ -32,12 +33,7 @@ def depth(drawing: Drawing) -> Picture | None:
             transform=drawing.fits("cgroup", time="start_s"),
             mark={"type": "line", "interpolate": "step-after", "tooltip": True},
             encoding={
-                "x": {
-                    "field": "start_s",
-                    "type": "quantitative",
-                    "title": "time since the trace's start (s)",
-                    "scale": {"zero": False},
-                },
+                "x": time_axis("start_s"),
                 "y": {
                     "field": "in_flight",
                     "type": "quantitative",
@@ -67,8 +63,8 @@ def in_flight(result: Result, shown: ShownCgroups) -> list[Row]:
     """
     if "requests" not in result.tables:
         return []
-    began_ns = _first_arrival(result)
-    lasts_ns = max(1, int(result.info["counts"]["end_ns"]) - began_ns)
+    began = began_ns(result)
+    lasts_ns = max(1, int(result.info["counts"]["end_ns"]) - began)
     edges = np.linspace(0, lasts_ns, _CELLS + 1)
     # of each cgroup the time that its requests were in flight up to each edge
     spent: defaultdict[str, NDArray[np.float64]] = defaultdict(
@@ -82,7 +78,7 @@ def in_flight(result: Result, shown: ShownCgroups) -> list[Row]:
         issuers = coded(done["issuer"])
         n_names = len(issuers.words)
         arrival, completion = (
-            done[name].to_numpy() - began_ns for name in ("arrival_ns", "completion_ns")
+            done[name].to_numpy() - began for name in ("arrival_ns", "completion_ns")
         )
         until = _until(arrival, issuers.codes, n_names, edges)
         until -= _until(completion, issuers.codes, n_names, edges)
@@ -90,22 +86,13 @@ def in_flight(result: Result, shown: ShownCgroups) -> list[Row]:
             spent[shown(name)] += times
     return [
         {
-            "start_s": (began_ns + float(edges[at])) / 1e9,
+            "start_s": (began + float(edges[at])) / 1e9,
             "cgroup": name,
             "in_flight": float(time_ns) / (lasts_ns / _CELLS),
         }
         for name, until in spent.items()
         for at, time_ns in enumerate(np.diff(until).tolist())
     ]
-
-
-def _first_arrival(result: Result) -> int:
-    """Return when the first request arrived, ns since the trace's start."""
-    firsts = [
-        pc.min(part["arrival_ns"]).as_py()
-        for part in parts_of(result.tables, "requests", ["arrival_ns"])
-    ]
-    return min((one for one in firsts if one is not None), default=0)
 
 
 def _until(

@@ -69,6 +69,17 @@ def number_text(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
 
 
+def time_axis(field: str, what: str = "time", **rest: Any) -> Spec:
+    """Return an axis of seconds since the trace's start: a part's begins with it."""
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": f"{what} since the trace's start (s)",
+        "scale": {"zero": False},
+        **rest,
+    }
+
+
 def ms_scale(values: Iterable[float]) -> Spec:
     """Return scale and axis of times in ms: logarithmic.
 

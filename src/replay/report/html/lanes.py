@@ -4,7 +4,7 @@ from typing import Final
 
 import pyarrow.compute as pc
 
-from replay.report.html.drawing import Drawing, Picture
+from replay.report.html.drawing import Drawing, Picture, time_axis
 from replay.report.html.rows import Row, ShownCgroups
 from replay.report.lanes import Served, has_lanes, lanes_of
 from replay.results.result import Result
@@ -55,12 +55,7 @@ def lanes(drawing: Drawing) -> Picture | None:
             height={"step": 22},
             mark={"type": "bar", "height": 16, **edge},
             encoding={
-                "x": {
-                    "field": "from_s",
-                    "type": "quantitative",
-                    "title": "time since the trace's start (s)",
-                    "scale": {"zero": False},
-                },
+                "x": time_axis("from_s"),
                 "x2": {"field": "to_s"},
                 "y": {
                     "field": "worker",

@@ -10,6 +10,7 @@ from replay.report.html.drawing import (
     Picture,
     ms_scale,
     number_text,
+    time_axis,
 )
 
 
@@ -36,11 +37,7 @@ def memory(drawing: Drawing) -> Picture | None:
             f"{first['task']} in {first['cgroup']} is killed at "
             f"{first['time_s']:.2f} s, at the limit of {first['limit']}"
         )
-    x = {
-        "field": "start_s",
-        "type": "quantitative",
-        "title": "time since the trace's start (s)",
-    }
+    x = time_axis("start_s")
     y = {"type": "quantitative", "title": "memory in use (MiB)"}
     line = {
         "mark": {"type": "line", "interpolate": "step-after", "tooltip": True},
@@ -108,12 +105,7 @@ def over_time(drawing: Drawing) -> Picture | None:
         # a space between would be wider than a bar on a phone
         mark={"type": "bar", "tooltip": True, "binSpacing": 0},
         encoding={
-            "x": {
-                "field": "start_s",
-                "type": "quantitative",
-                "title": "time since the trace's start (s)",
-                "bin": {"binned": True},
-            },
+            "x": time_axis("start_s", bin={"binned": True}),
             "x2": {"field": "end_s"},
             "y": {
                 "field": "wait_ms",
@@ -148,11 +140,6 @@ def requests(drawing: Drawing) -> Picture | None:
         cells += [{"result": name, **row} for row in many]
     if not points and not cells:
         return None
-    x = {
-        "type": "quantitative",
-        "title": "arrival, since the trace's start (s)",
-        "scale": {"zero": False},
-    }
     y: dict[str, Any] = {
         "type": "quantitative",
         "title": "latency (ms)",
@@ -175,7 +162,7 @@ def requests(drawing: Drawing) -> Picture | None:
                 transform=drawing.fits("cgroup", time="from_s"),
                 mark={"type": "rect", "tooltip": True},
                 encoding={
-                    "x": {"field": "from_s", **x},
+                    "x": time_axis("from_s", "arrival,"),
                     "x2": {"field": "to_s"},
                     "y": {"field": "low_ms", "scale": {"type": "log"}, **y},
                     "y2": {"field": "high_ms"},
@@ -199,7 +186,7 @@ def requests(drawing: Drawing) -> Picture | None:
             transform=drawing.fits("cgroup", time="at_s"),
             mark={"type": "point", "filled": True, "size": 9, "opacity": 0.5},
             encoding={
-                "x": {"field": "at_s", **x},
+                "x": time_axis("at_s", "arrival,"),
                 "y": {"field": "ms", **y},
                 "color": drawing.colour(),
                 "tooltip": [
@@ -237,11 +224,7 @@ def throughput(drawing: Drawing) -> Picture | None:
         "transform": drawing.fits("cgroup", time="start_s"),
         "mark": {"type": "line", "interpolate": "step-after", "tooltip": True},
         "encoding": {
-            "x": {
-                "field": "start_s",
-                "type": "quantitative",
-                "title": "time since the trace's start (s)",
-            },
+            "x": time_axis("start_s"),
             "y": y,
             "color": drawing.colour(),
         },

@@ -8,7 +8,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from replay.common.text import count_text, size_text, time_text
-from replay.report.html.drawing import NUMBER, Canvas, Picture, Spec, number_text
+from replay.report.html.drawing import (
+    NUMBER,
+    Canvas,
+    Picture,
+    Spec,
+    number_text,
+    time_axis,
+)
 from replay.report.html.page import Content, PageTable, Told
 from replay.report.html.rows import OTHERS, Row, ShownCgroups
 from replay.report.info import info_page
@@ -195,15 +202,6 @@ def _pictures(trace: Trace, info: TraceInfo, canvas: Canvas) -> list[Picture]:
     return [one for one in drawn if one is not None]
 
 
-def _time_axis() -> Spec:
-    return {
-        "field": "start_s",
-        "type": "quantitative",
-        "title": "arrival, since the trace's start (s)",
-        "scale": {"zero": False},
-    }
-
-
 def _count_colour() -> Spec:
     return {
         "field": "count",
@@ -250,7 +248,7 @@ def _latency(sums: _TraceSums, canvas: Canvas) -> Picture | None:
             transform=canvas.fits("cgroup", time="start_s"),
             mark={"type": "rect", "tooltip": True},
             encoding={
-                "x": _time_axis(),
+                "x": time_axis("start_s", "arrival,"),
                 "x2": {"field": "end_s"},
                 "y": {
                     "field": "low_ms",
@@ -292,7 +290,7 @@ def _throughput(sums: _TraceSums, canvas: Canvas) -> Picture | None:
             transform=canvas.fits("cgroup", time="start_s"),
             mark={"type": "line", "interpolate": "step-after", "tooltip": True},
             encoding={
-                "x": _time_axis(),
+                "x": time_axis("start_s", "arrival,"),
                 "y": {
                     "field": "mib_s",
                     "type": "quantitative",
@@ -323,7 +321,7 @@ def _where(sums: _TraceSums, canvas: Canvas) -> Picture | None:
         return None
     devices: Sequence[str] = list(sums.where)
     encoding: Spec = {
-        "x": _time_axis(),
+        "x": time_axis("start_s", "arrival,"),
         "x2": {"field": "end_s"},
         "y": {
             "field": "low_gib",
